@@ -1,0 +1,131 @@
+"""Every failure of ModelFloat, in one tree; each class carries the exit status of the command.
+
+    ModelFloatError                 1   anything below
+    ├── UsageError                  2   wrong arguments, names, URLs, schemes
+    ├── NotFoundError               1   a store, repository, REV or path that is not there
+    ├── ExistsError                 1   something that is there already and may not be
+    ├── ConflictError               1   a ref moved while it was being updated
+    ├── LockedError                 1   another process holds the lock
+    ├── FormatError                 1   a store or record this release cannot read or write
+    ├── IndexDamagedError           1   the LMDB index cannot be opened or contradicts itself
+    ├── SourceChangedError          1   a file changed while it was being added
+    ├── UnsupportedError            1   the machine lacks what this needs (FUSE, a library)
+    ├── BackendError                1   what one backend answered
+    │   ├── KeyNotFoundError        1   it has no such key
+    │   ├── KeyExistsError          1   a write-once key is there already
+    │   ├── UnavailableError        1   it cannot be reached now; the only one worth a retry
+    │   ├── QuotaError              1   it is full
+    │   ├── DeniedError             1   it refuses us
+    │   ├── CorruptAnswerError      1   it answered short, or with what it cannot hold
+    │   └── MarkerError             1   its marker is missing or foreign: it counts as down
+    └── DamageError                 3   stored bytes are not what they were
+        ├── ChunkDamagedError       3   a chunk's bytes do not hash to its id
+        ├── ShardDamagedError       3   a shard's footer or trailer cannot be trusted
+        └── DataLostError           4   more shards are gone than parity can replace
+
+A message is one line: what happened, to which object, and what to do next. It never contains
+credentials; backends are named, their URLs are not printed with user information.
+"""
+
+from typing import ClassVar
+
+
+class ModelFloatError(Exception):
+    """Anything ModelFloat reports on purpose; the command ends with `exit_status`."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class UsageError(ModelFloatError):
+    """Wrong arguments: a name, a URL, a scheme or an option that cannot be."""
+
+    exit_status = 2
+
+
+class NotFoundError(ModelFloatError):
+    """A store, repository, REV or path that is not there."""
+
+
+class ExistsError(ModelFloatError):
+    """Something is there already and may not be overwritten."""
+
+
+class ConflictError(ModelFloatError):
+    """A ref moved while it was being updated; nothing was lost, the command can be repeated."""
+
+
+class LockedError(ModelFloatError):
+    """Another process holds the lock and the caller did not want to wait."""
+
+
+class FormatError(ModelFloatError):
+    """A store, object or record that this release can not read, or may only read."""
+
+
+class IndexDamagedError(ModelFloatError):
+    """The index cannot be opened or contradicts itself; it can be rebuilt from the backends."""
+
+
+class SourceChangedError(ModelFloatError):
+    """A file changed, shrank or vanished while it was being added."""
+
+
+class UnsupportedError(ModelFloatError):
+    """This machine lacks something the command needs."""
+
+
+class BackendError(ModelFloatError):
+    """What one backend answered. `backend` is its name, `key` the key in question (or "")."""
+
+    def __init__(self, message: str, *, backend: str = "", key: str = "") -> None:
+        super().__init__(message)
+        self.backend = backend
+        self.key = key
+
+
+class KeyNotFoundError(BackendError):
+    """The backend has no such key."""
+
+
+class KeyExistsError(BackendError):
+    """The key was to be written once and is there already."""
+
+
+class UnavailableError(BackendError):
+    """The backend cannot be reached now, or took too long; the only error worth a retry."""
+
+
+class QuotaError(BackendError):
+    """The backend is full."""
+
+
+class DeniedError(BackendError):
+    """The backend refuses the request: permissions, credentials, a read-only filesystem."""
+
+
+class CorruptAnswerError(BackendError):
+    """The backend answered short, or with bytes it cannot hold."""
+
+
+class MarkerError(BackendError):
+    """The backend's marker is missing or names another store: it counts as down, never empty."""
+
+
+class DamageError(ModelFloatError):
+    """Stored bytes are not what they were."""
+
+    exit_status = 3
+
+
+class ChunkDamagedError(DamageError):
+    """A chunk's bytes do not decode, or do not hash to its id."""
+
+
+class ShardDamagedError(DamageError):
+    """A shard's trailer or footer cannot be trusted."""
+
+
+class DataLostError(DamageError):
+    """More shards of a pack are gone than its parity can replace."""
+
+    exit_status = 4
