@@ -1,0 +1,1 @@
+"""Reed–Solomon over buffers: pure functions, no I/O."""
