@@ -1,0 +1,222 @@
+"""Journal records: what happened to a store, per writer, in order. `docs/format.md`, Journal."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from blake3 import blake3
+
+from ...errors import FormatError, ShardDamagedError
+from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
+from .chunktable import Kind, PackedChunk, decode_table, encode_table
+from .flags import VERSION, check_readable
+
+MAGIC: Final = b"MFLTJRNL"
+NO_ID: Final = bytes(32)
+NOWHERE: Final = BackendId(bytes(16))
+"""In a pack's locations: this shard is not stored."""
+MAX_RECORD: Final = 64 << 20
+
+_HEAD: Final = struct.Struct("<8sHxxIII16s16sQ32sqII")
+_ENTRY: Final = struct.Struct("<BxxxI")
+_PACK: Final = struct.Struct("<16sBBBxQQIxxxx")
+_REF: Final = struct.Struct("<Bxxx32s32s32sq")
+_PLACED: Final = struct.Struct("<16sB7x16s")
+_LENGTH: Final = struct.Struct("<H")
+
+
+class RefKind(IntEnum):
+    """A branch moves with every add; a tag stays."""
+
+    BRANCH = 1
+    TAG = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PackStored:
+    """A pack is durable: where its shards are, and its chunk table."""
+
+    pack: PackId
+    k: int
+    m: int
+    kind: Kind
+    length: int
+    shard: int
+    locations: tuple[BackendId, ...]
+    chunks: tuple[PackedChunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RefChanged:
+    """A ref moved from `old` to `new`; NO_ID means that it was or is not there."""
+
+    kind: RefKind
+    vendor: str
+    name: str
+    ref: str
+    previous: bytes
+    old: ObjectId
+    new: ObjectId
+    time_ns: int
+
+    @property
+    def id(self) -> bytes:
+        """The change's id, which the next change names as its previous one."""
+        return blake3(_encode_ref(self)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlaced:
+    """A shard was made again on another backend."""
+
+    pack: PackId
+    index: int
+    backend: BackendId
+
+
+@dataclass(frozen=True, slots=True)
+class PackDeleted:
+    """A pack's tombstone."""
+
+    pack: PackId
+
+
+JournalEntry = PackStored | RefChanged | ShardPlaced | PackDeleted
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One journal record. `digest` is the BLAKE3 at its end, named by the next record."""
+
+    store: StoreId
+    writer: WriterId
+    seq: int
+    previous: bytes
+    time_ns: int
+    entries: tuple[JournalEntry, ...]
+    digest: bytes = b""
+
+
+def encode_record(record: Record) -> bytes:
+    """The record's bytes, its BLAKE3 last; `record.digest` is not looked at."""
+    body = b"".join(_frame(entry) for entry in record.entries)
+    head = _HEAD.pack(
+        MAGIC,
+        VERSION,
+        0,
+        0,
+        0,
+        record.store,
+        record.writer,
+        record.seq,
+        record.previous,
+        record.time_ns,
+        len(record.entries),
+        len(body),
+    )
+    return head + body + blake3(head + body).digest()
+
+
+def decode_record(data: bytes, what: str) -> Record:
+    """A record from its bytes; FormatError, naming `what`, when it is damaged or newer."""
+    if len(data) < _HEAD.size + 32 or data[:8] != MAGIC:
+        raise FormatError(f"{what} is no journal record")
+    head = _HEAD.unpack_from(data)
+    check_readable(what, head[1], head[4])
+    if blake3(memoryview(data)[:-32]).digest() != data[-32:] or _HEAD.size + head[11] + 32 != len(
+        data
+    ):
+        raise FormatError(f"{what} is damaged")
+    try:
+        entries = _decode_entries(data[_HEAD.size : -32], head[10])
+    except (struct.error, ValueError, ShardDamagedError) as error:
+        raise FormatError(f"{what} contradicts itself") from error
+    store, writer, seq, previous, time_ns = head[5:10]
+    return Record(
+        StoreId(store), WriterId(writer), seq, previous, time_ns, entries, digest=data[-32:]
+    )
+
+
+def _frame(entry: JournalEntry) -> bytes:
+    match entry:
+        case PackStored():
+            type_, body = 1, _encode_pack(entry)
+        case RefChanged():
+            type_, body = 2, _encode_ref(entry)
+        case ShardPlaced():
+            type_, body = 3, _PLACED.pack(entry.pack, entry.index, entry.backend)
+        case PackDeleted():
+            type_, body = 4, bytes(entry.pack)
+    return _ENTRY.pack(type_, len(body)) + body
+
+
+def _decode_entries(body: bytes, count: int) -> tuple[JournalEntry, ...]:
+    entries: list[JournalEntry] = []
+    at = 0
+    for _ in range(count):
+        type_, length = _ENTRY.unpack_from(body, at)
+        at += _ENTRY.size
+        payload = body[at : at + length]
+        at += length
+        entries.append(_decode_entry(type_, payload))
+    if at != len(body):
+        raise ValueError("entries do not fill the record")
+    return tuple(entries)
+
+
+def _decode_entry(type_: int, payload: bytes) -> JournalEntry:
+    if type_ == 1:
+        return _decode_pack(payload)
+    if type_ == 2:
+        return _decode_ref(payload)
+    if type_ == 3:
+        pack, index, backend = _PLACED.unpack(payload)
+        return ShardPlaced(PackId(pack), index, BackendId(backend))
+    if type_ == 4 and len(payload) == 16:
+        return PackDeleted(PackId(payload))
+    raise ValueError(f"entry of type {type_}")
+
+
+def _encode_pack(p: PackStored) -> bytes:
+    head = _PACK.pack(p.pack, p.k, p.m, p.kind, p.length, p.shard, len(p.chunks))
+    return b"".join([head, *p.locations, encode_table(p.chunks)])
+
+
+def _decode_pack(data: bytes) -> PackStored:
+    pack, k, m, kind, length, shard, count = _PACK.unpack_from(data)
+    at = _PACK.size + 16 * (k + m)
+    locations = tuple(BackendId(data[i : i + 16]) for i in range(_PACK.size, at, 16))
+    chunks = decode_table(data[at:], length)
+    if len(chunks) != count:
+        raise ValueError("a chunk table of another length")
+    return PackStored(PackId(pack), k, m, Kind(kind), length, shard, locations, chunks)
+
+
+def _encode_ref(r: RefChanged) -> bytes:
+    head = _REF.pack(r.kind, r.previous, r.old, r.new, r.time_ns)
+    return head + b"".join(_text(t) for t in (r.vendor, r.name, r.ref))
+
+
+def _decode_ref(data: bytes) -> RefChanged:
+    kind, previous, old, new, time_ns = _REF.unpack_from(data)
+    texts, at = [], _REF.size
+    for _ in range(3):
+        (length,) = _LENGTH.unpack_from(data, at)
+        texts.append(data[at + 2 : at + 2 + length].decode())
+        at += 2 + length
+    vendor, name, ref = texts
+    return RefChanged(
+        RefKind(kind), vendor, name, ref, previous, ObjectId(old), ObjectId(new), time_ns
+    )
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return _LENGTH.pack(len(data)) + data
+
+
+def changes_of(entries: Sequence[JournalEntry]) -> list[RefChanged]:
+    """The ref changes among `entries`, in order."""
+    return [entry for entry in entries if isinstance(entry, RefChanged)]

@@ -1,0 +1,186 @@
+"""Trees: directories as sorted entries, split by content when long. `docs/format.md`, Tree."""
+
+import struct
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from blake3 import blake3
+
+from ...errors import ChunkDamagedError
+from ...ids import ID_SIZE, ObjectId
+from .objects import ObjectType, expect, header, object_id
+
+SPLIT_SIZE: Final = 256 << 10
+"""A tree of an index ends before it would exceed this many bytes."""
+
+_COUNT: Final = struct.Struct("<8xI")
+_ENTRY: Final = struct.Struct("<BxHqQHH")
+_INDEX_ENTRY: Final = struct.Struct("<32sIH")
+_OFFSET: Final = struct.Struct("<I")
+
+
+class EntryType(IntEnum):
+    """What a tree entry names."""
+
+    FILE = 1
+    DIRECTORY = 2
+    SYMLINK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a directory.
+
+    `mode` is the permission bits, `mtime_ns` nanoseconds since the epoch, `size` bytes (for a
+    directory of all files beneath it). `target` is the object id of a file's manifest or of a
+    directory's tree, or a symbolic link's text. `name` is bytes, as the system gave them.
+    """
+
+    name: bytes
+    type: EntryType
+    mode: int
+    mtime_ns: int
+    size: int
+    target: bytes
+
+    @property
+    def object(self) -> ObjectId:
+        """The manifest's or tree's id; only for files and directories."""
+        return ObjectId(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRef:
+    """One tree of a tree index."""
+
+    id: ObjectId
+    count: int
+    first: bytes
+
+
+class Tree:
+    """One tree object, read in place: lookups do not parse the other entries."""
+
+    __slots__ = ("_data", "_offsets")
+
+    def __init__(self, data: bytes) -> None:
+        expect(data, ObjectType.TREE, _COUNT.size)
+        (count,) = _COUNT.unpack_from(data)
+        if _COUNT.size + 4 * count > len(data):
+            raise ChunkDamagedError("a tree is shorter than it says")
+        self._data = data
+        self._offsets = struct.unpack_from(f"<{count}I", data, _COUNT.size)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, index: int) -> Entry:
+        return self._entry(self._offsets[index])
+
+    def lookup(self, name: bytes) -> Entry | None:
+        """The entry of that name, by binary search."""
+        index = bisect_left(self._offsets, name, key=self._name)
+        if index < len(self._offsets) and self._name(self._offsets[index]) == name:
+            return self[index]
+        return None
+
+    def _name(self, at: int) -> bytes:
+        if at + _ENTRY.size > len(self._data):
+            raise ChunkDamagedError("a tree's entry lies outside of it")
+        length = _ENTRY.unpack_from(self._data, at)[4]
+        return self._data[at + _ENTRY.size : at + _ENTRY.size + length]
+
+    def _entry(self, at: int) -> Entry:
+        name = self._name(at)
+        type_, mode, mtime_ns, size, _, target_length = _ENTRY.unpack_from(self._data, at)
+        start = at + _ENTRY.size + len(name)
+        target = self._data[start : start + target_length]
+        if type_ not in EntryType._value2member_map_ or not is_entry_name(name):
+            raise ChunkDamagedError("a tree has an entry that cannot be")
+        kind = EntryType(type_)
+        if len(target) != target_length or (
+            kind is not EntryType.SYMLINK and len(target) != ID_SIZE
+        ):
+            raise ChunkDamagedError("a tree's entry is cut short")
+        return Entry(name, kind, mode, mtime_ns, size, target)
+
+
+def is_entry_name(name: bytes) -> bool:
+    """Whether a directory may hold `name`."""
+    return 0 < len(name) <= 0xFFFF and name not in (b".", b"..") and not {0, 0x2F} & set(name)
+
+
+def encode_tree(entries: Iterable[Entry]) -> list[bytes]:
+    """The objects of a directory, its root (a tree, or a tree index) last.
+
+    Entries must be sorted by name, without doubles.
+    """
+    trees, refs = [], []
+    for group in _split(entries):
+        tree = _encode_one(group)
+        trees.append(tree)
+        refs.append(TreeRef(object_id(tree), len(group), group[0].name if group else b""))
+    if len(trees) == 1:
+        return trees
+    return [*trees, _encode_index(refs)]
+
+
+def _split(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Groups of entries, cut by content: one changed name changes the trees beside it only."""
+    group: list[Entry] = []
+    size = _COUNT.size
+    several = False
+    for entry in entries:
+        length = 4 + _ENTRY.size + len(entry.name) + len(entry.target)
+        if group and size + length > SPLIT_SIZE:
+            yield group
+            group, size, several = [], _COUNT.size, True
+        group.append(entry)
+        size += length
+        if len(group) >= 64 and int.from_bytes(blake3(entry.name).digest(2), "big") >> 6 == 0:
+            yield group
+            group, size, several = [], _COUNT.size, True
+    if group or not several:
+        yield group
+
+
+def _encode_one(entries: list[Entry]) -> bytes:
+    at = _COUNT.size + 4 * len(entries)
+    offsets, parts = [], []
+    for e in entries:
+        part = _ENTRY.pack(e.type, e.mode, e.mtime_ns, e.size, len(e.name), len(e.target))
+        offsets.append(_OFFSET.pack(at))
+        parts += [part, e.name, e.target]
+        at += len(part) + len(e.name) + len(e.target)
+    head = header(ObjectType.TREE) + _OFFSET.pack(len(entries))
+    return b"".join([head, *offsets, *parts])
+
+
+def _encode_index(refs: list[TreeRef]) -> bytes:
+    parts = [header(ObjectType.TREE_INDEX), _OFFSET.pack(len(refs))]
+    for ref in refs:
+        parts += [_INDEX_ENTRY.pack(ref.id, ref.count, len(ref.first)), ref.first]
+    return b"".join(parts)
+
+
+def decode_tree_index(data: bytes) -> list[TreeRef]:
+    """The trees of an index, in order of their names."""
+    expect(data, ObjectType.TREE_INDEX, _COUNT.size)
+    (count,) = _COUNT.unpack_from(data)
+    refs, at = [], _COUNT.size
+    for _ in range(count):
+        if at + _INDEX_ENTRY.size > len(data):
+            raise ChunkDamagedError("a tree index is shorter than it says")
+        id_, entries, length = _INDEX_ENTRY.unpack_from(data, at)
+        at += _INDEX_ENTRY.size
+        refs.append(TreeRef(ObjectId(id_), entries, data[at : at + length]))
+        at += length
+    return refs
+
+
+def find_tree(refs: list[TreeRef], name: bytes) -> int:
+    """Which tree of an index would hold `name`; -1 when it sorts before all."""
+    return bisect_right(refs, name, key=lambda ref: ref.first) - 1
