@@ -1,0 +1,126 @@
+"""Every format of docs/format.md, pinned: encoding gives the golden bytes, and they decode.
+
+A golden file is never changed. A new version of a format gets a new file beside it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelfloat.cas.formats.commit import decode_commit, encode_commit
+from modelfloat.cas.formats.journal import decode_record, encode_record
+from modelfloat.cas.formats.manifest import (
+    PAGE_CHUNKS,
+    ChunkRef,
+    decode_entries,
+    decode_manifest,
+    decode_page,
+    encode_entries,
+    encode_manifest,
+)
+from modelfloat.cas.formats.objects import object_id
+from modelfloat.cas.formats.shard import decode_tail, encode_tail, join_tails
+from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
+from modelfloat.ids import ChunkId
+from modelfloat.tests.support import samples
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def shard(index: int) -> Callable[[], bytes]:
+    """The whole shard of that index: payload, footer, trailer."""
+
+    def make() -> bytes:
+        info, payloads = samples.shards()
+        return payloads[index] + encode_tail(info, index)
+
+    return make
+
+
+def small_manifest() -> bytes:
+    """An inline manifest with a SHA-256."""
+    refs = [ChunkRef(ChunkId(samples.id_of(f"c{i}")), 1000 + i) for i in range(3)]
+    size = sum(ref.raw for ref in refs)
+    sha = {1: bytes(samples.id_of("sha256"))}
+    return encode_manifest(size, bytes(samples.id_of("file")), encode_entries(refs), sha)[-1]
+
+
+def paged_manifest() -> list[bytes]:
+    """A manifest of two pages; all its chunks are one, as in a file of zeros."""
+    count = PAGE_CHUNKS + 1
+    entries = encode_entries([ChunkRef(ChunkId(samples.id_of("zeros")), 1 << 20)]) * count
+    return encode_manifest(count << 20, bytes(samples.id_of("file")), entries)
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    "shard-v1-0.bin": shard(0),
+    "shard-v1-3.bin": shard(3),
+    "shard-v1-5.bin": shard(5),
+    "manifest-v1-inline.bin": small_manifest,
+    "manifest-v1-paged.bin": lambda: paged_manifest()[-1],
+    "tree-v1.bin": lambda: encode_tree(samples.entries())[-1],
+    "commit-v1.bin": lambda: encode_commit(samples.commit()),
+    "journal-v1.bin": lambda: encode_record(samples.record()),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_encoding_is_pinned(name: str) -> None:
+    assert FILES[name]() == (GOLDEN / name).read_bytes()
+
+
+def test_shard_decodes() -> None:
+    info, payloads = samples.shards()
+    for index in (0, 3, 5):
+        data = (GOLDEN / f"shard-v1-{index}.bin").read_bytes()
+        assert data[: info.shard] == payloads[index]
+        footer = decode_tail(data[info.shard :], "golden")
+        assert footer.index == index
+        assert footer.blocks == info.blocks
+        assert (footer.chunks is None) == (index == 0)
+        if index:
+            assert join_tails([footer]) == info
+
+
+def test_inline_manifest_decodes() -> None:
+    manifest = decode_manifest((GOLDEN / "manifest-v1-inline.bin").read_bytes())
+    assert (manifest.size, manifest.chunk_count, manifest.pages) == (3003, 3, ())
+    assert manifest.sha256 == samples.id_of("sha256")
+    assert [ref.raw for ref in decode_entries(manifest.inline)] == [1000, 1001, 1002]
+
+
+def test_paged_manifest_decodes() -> None:
+    manifest = decode_manifest((GOLDEN / "manifest-v1-paged.bin").read_bytes())
+    assert [page.offset for page in manifest.pages] == [0, PAGE_CHUNKS << 20]
+    pages = paged_manifest()[:-1]
+    assert [object_id(page) for page in pages] == [page.id for page in manifest.pages]
+    assert len(decode_entries(decode_page(pages[1]))) == 1
+
+
+def test_tree_decodes() -> None:
+    tree = Tree((GOLDEN / "tree-v1.bin").read_bytes())
+    assert [tree[i] for i in range(len(tree))] == samples.entries()
+    assert tree.lookup(b"latest") == samples.entries()[2]
+    assert tree.lookup(b"later") is None
+
+
+def test_commit_decodes() -> None:
+    assert decode_commit((GOLDEN / "commit-v1.bin").read_bytes()) == samples.commit()
+
+
+def test_journal_decodes() -> None:
+    data = (GOLDEN / "journal-v1.bin").read_bytes()
+    assert decode_record(data, "golden") == replace(samples.record(), digest=data[-32:])
+
+
+def test_long_directory_is_split_by_content() -> None:
+    base = samples.entries()[0]
+    many = [replace(base, name=b"file-%06d" % i) for i in range(20_000)]
+    objects = encode_tree(many)
+    index = decode_tree_index(objects[-1])
+    assert [object_id(tree) for tree in objects[:-1]] == [ref.id for ref in index]
+    assert sum(ref.count for ref in index) == 20_000
+    changed = encode_tree([replace(many[0], size=1), *many[1:]])
+    assert len(set(objects) & set(changed)) == len(objects) - 2
