@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from modelfloat.cas.chunking.cutter import CdcCutter, open_cutter
 from modelfloat.cas.chunking.regions import ElementType
 from modelfloat.tests.support.sources import (

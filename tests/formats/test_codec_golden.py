@@ -4,6 +4,7 @@ from pathlib import Path
 
 import blake3
 import zstandard
+
 from modelfloat.cas.codecs.registry import decode
 
 GOLDEN = Path(__file__).with_name("golden")
