@@ -79,7 +79,7 @@ def commit() -> Commit:
 
 def record() -> Record:
     """A journal record with an entry of every type."""
-    places = tuple(BackendId(bytes([i]) * 16) for i in range(5))
+    places = tuple(BackendId(bytes([i]) * 16) for i in range(1, 6))
     info, _ = shards()
     return Record(
         STORE,

@@ -1,0 +1,105 @@
+"""Merging what is added into a branch's tree."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelfloat.cas.formats.objects import object_id
+from modelfloat.cas.formats.tree import Entry, EntryType
+from modelfloat.cas.index import Index
+from modelfloat.cas.objects import Objects
+from modelfloat.cas.trees import Merged, Staged, merge
+from modelfloat.errors import UsageError
+from modelfloat.ids import ObjectId
+from modelfloat.tests.support import samples
+
+
+class Trees:
+    """Merges into a real index, so that the next merge finds what the last one made."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.objects = Objects(index)
+
+    def merge(self, base: ObjectId | None, staged: Staged) -> Merged:
+        merged = merge(self.objects, base, staged, 42)
+        self.index.put_objects({object_id(data): data for data in merged.objects})
+        return merged
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> Iterator[Trees]:
+    index = Index.create(str(tmp_path / "index"), samples.STORE)
+    yield Trees(index)
+    index.close()
+
+
+def file(name: str, size: int = 10, label: str = "") -> Entry:
+    target = samples.id_of(label or name)
+    return Entry(name.encode(), EntryType.FILE, 0o644, samples.TIME, size, target)
+
+
+def staged(*paths: tuple[str, Entry]) -> Staged:
+    root = Staged()
+    for folder, entry in paths:
+        root.put([part.encode() for part in folder.split("/") if part], entry)
+    return root
+
+
+def test_files_and_folders_are_laid_over(trees: Trees) -> None:
+    first = trees.merge(None, staged(("", file("a")), ("sub/deep", file("b"))))
+    second = trees.merge(first.tree, staged(("sub", file("c", 5)), ("", file("a", 7, "new a"))))
+    names = [e.name for e in trees.objects.directory(second.tree).entries()]
+    assert names == [b"a", b"sub"]
+    assert trees.objects.find(second.tree, (b"sub", b"deep", b"b")) == file("b")
+    assert trees.objects.find(second.tree, (b"sub", b"c")) == file("c", 5)
+    assert trees.objects.find(second.tree, (b"a",)) == file("a", 7, "new a")
+    assert second.size == 10 + 5 + 7
+    assert trees.objects.find(second.tree, (b"a", b"b")) is None
+
+
+def test_another_mtime_alone_is_no_change(trees: Trees) -> None:
+    first = trees.merge(None, staged(("sub", file("a"))))
+    touched = replace(file("a"), mtime_ns=samples.TIME + 1)
+    assert trees.merge(first.tree, staged(("sub", touched))).tree == first.tree
+    other_mode = replace(file("a"), mode=0o755)
+    assert trees.merge(first.tree, staged(("sub", other_mode))).tree != first.tree
+
+
+def test_a_file_may_become_a_folder(trees: Trees) -> None:
+    first = trees.merge(None, staged(("", file("x"))))
+    second = trees.merge(first.tree, staged(("x", file("y"))))
+    assert trees.objects.find(second.tree, (b"x", b"y")) == file("y")
+
+
+def test_an_empty_folder_stays(trees: Trees) -> None:
+    root = Staged()
+    folder = root.directory([b"empty"])
+    folder.mode, folder.mtime_ns = 0o700, 7
+    entry = trees.objects.find(trees.merge(None, root).tree, (b"empty",))
+    assert entry is not None
+    assert (entry.type, entry.mode, entry.mtime_ns, entry.size) == (
+        EntryType.DIRECTORY, 0o700, 7, 0
+    )  # fmt: skip
+
+
+def test_one_place_is_taken_once() -> None:
+    root = staged(("", file("a")))
+    with pytest.raises(UsageError, match="twice"):
+        root.put([], file("a"))
+    with pytest.raises(UsageError, match="both as a file and as a directory"):
+        root.directory([b"a"])
+
+
+def test_ten_thousand_entries_are_found(trees: Trees) -> None:
+    root = Staged()
+    for number in range(10_000):
+        root.put([], file(f"f{number:05}"))
+    merged = trees.merge(None, root)
+    directory = trees.objects.directory(merged.tree)
+    assert len(directory) == 10_000
+    assert directory.lookup(b"f07777") == file("f07777")
+    assert directory.lookup(b"nothing") is None
+    assert next(iter(directory.entries(9_999))).name == b"f09999"
