@@ -1,0 +1,23 @@
+"""ModelFloat: git for model weights, with a mount.
+
+`modelfloat.open(path)` opens a store for ordinary synchronous code; `modelfloat.errors` has what it
+may raise.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .api import Store
+
+__all__ = ["__version__", "open"]
+
+
+def open(path: str | os.PathLike[str]) -> "Store":  # noqa: A001 - modelfloat.open reads as it should
+    """Open the store in the folder `path`; NotFoundError if there is none."""
+    # Imported late: the command line starts through this module and must start at once.
+    from .api import Store
+
+    return Store(path)

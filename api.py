@@ -1,0 +1,232 @@
+"""The Python API: a store from ordinary synchronous code.
+
+    import modelfloat
+
+    with modelfloat.open("/srv/models") as store:
+        store.add("llama/model.safetensors", "acme/llama")
+        for entry in store.ls("acme/llama"):
+            print(entry.name, entry.size)
+        with store.open("acme/llama/model.safetensors") as file:
+            header = file.read(8)
+
+A `Store` runs the engine in a thread of its own and may be used from any thread.
+"""
+
+import io
+import os
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+import trio
+import trio.from_thread
+
+from .cas.formats.tree import EntryType
+from .cas.reader import FileReader
+from .cas.refnames import parse_address
+from .cas.reports import AddReport, StoreStats, VerifyReport
+from .cas.store import Store as Engine
+from .errors import ModelFloatError, NotFoundError, UsageError
+from .opening import open_store
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a listing: a repository, a file, a directory or a link. `size` is bytes."""
+
+    name: str
+    type: str
+    size: int
+    mtime_ns: int
+
+
+class Store:
+    """An open store. Close it, or use it in a `with` statement."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
+        self._ready = threading.Event()
+        self._engine: Engine | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._stop: trio.Event | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="modelfloat", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise _plain(self._failure)
+
+    def _run(self) -> None:
+        try:
+            trio.run(self._serve)
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        async with open_store(self._path) as engine:
+            self._engine = engine
+            self._token = trio.lowlevel.current_trio_token()
+            self._stop = trio.Event()
+            self._ready.set()
+            await self._stop.wait()
+
+    def _call(self, job: Callable[[Engine], Awaitable[_T]]) -> _T:
+        engine = self._engine
+        if engine is None or self._token is None:
+            raise UsageError(f"the store {self._path} is closed")
+
+        async def run() -> _T:
+            return await job(engine)
+
+        try:
+            return trio.from_thread.run(run, trio_token=self._token)
+        except trio.RunFinishedError:
+            raise UsageError(f"the store {self._path} is closed") from self._failure
+        except BaseExceptionGroup as group:
+            raise _plain(group) from group
+
+    def close(self) -> None:
+        """Let go of index and backends; a second call does nothing."""
+        if self._engine is None or self._token is None or self._stop is None:
+            return
+        trio.from_thread.run_sync(self._stop.set, trio_token=self._token)
+        self._thread.join()
+        self._engine = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def add(
+        self,
+        sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        address: str,
+        *,
+        message: str = "",
+        tag: str | None = None,
+        author: str = "",
+    ) -> AddReport:
+        """Store files and directories at `vendor/name[@branch][/path]`; what it did.
+
+        Raises what `modelfloat.errors` describes: SourceChangedError, UsageError, BackendError, …
+        """
+        if isinstance(sources, str | os.PathLike):
+            sources = [sources]
+        paths = [os.fspath(source) for source in sources]
+        where = parse_address(address)
+        return self._call(
+            lambda engine: engine.add(paths, where, message=message, tag=tag, author=author)
+        )
+
+    def ls(self, address: str = "") -> list[Listed]:
+        """What is in the store, or at `vendor/name[@REV][/path]`; a file lists itself."""
+
+        async def list_(engine: Engine) -> list[Listed]:
+            return await trio.to_thread.run_sync(_list, engine, address)
+
+        return self._call(list_)
+
+    def open(self, address: str) -> "File":
+        """The file at `vendor/name[@REV]/path`, for reading: seekable, binary, unbuffered."""
+        where = parse_address(address)
+
+        async def open_(engine: Engine) -> FileReader:
+            return engine.open_file(where)
+
+        return File(self, address, self._call(open_))
+
+    def verify(self, *, repair: bool = False) -> VerifyReport:
+        """Check every shard; with `repair`, make again what is missing or damaged."""
+        return self._call(lambda engine: engine.verify(repair=repair))
+
+    def stats(self) -> StoreStats:
+        """Where the bytes are."""
+        return self._call(lambda engine: engine.stats())
+
+    def read(self, reader: FileReader, offset: int, size: int) -> memoryview | bytes:
+        """Bytes of an open file; what `File` is made of."""
+        return self._call(lambda _: reader.read(offset, size))
+
+
+class File(io.RawIOBase):
+    """A stored file as a binary file object. Wrap it in io.BufferedReader for tiny reads."""
+
+    def __init__(self, store: Store, name: str, reader: FileReader) -> None:
+        super().__init__()
+        self.name = name
+        self._store = store
+        self._reader = reader
+        self._position = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The position of the next read, in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to `offset` bytes from the start, the position, or the end."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._reader.size}
+        if whence not in base or base[whence] + offset < 0:
+            raise ValueError(f"cannot seek to {offset} from {whence}")
+        self._position = base[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: object) -> int:
+        """Fill `buffer` from the position on; the number of bytes, 0 at the end."""
+        target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        if self.closed:
+            raise ValueError("the file is closed")
+        data = self._store.read(self._reader, self._position, len(target))
+        target[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+def _list(engine: Engine, text: str) -> list[Listed]:
+    if not text:
+        return [_repository(engine, repo) for repo in map(str, engine.refs.repositories())]
+    address = parse_address(text)
+    root = engine.objects.commit(engine.refs.resolve(address.repo, address.rev)).tree
+    entry = engine.objects.find(root, address.path)
+    if address.path and entry is None:
+        raise NotFoundError(f"there is no {address}")
+    if entry is not None and entry.type is not EntryType.DIRECTORY:
+        entries = [entry]
+    else:
+        entries = list(engine.objects.directory(entry.object if entry else root).entries())
+    return [Listed(os.fsdecode(e.name), e.type.name.lower(), e.size, e.mtime_ns) for e in entries]
+
+
+def _repository(engine: Engine, name: str) -> Listed:
+    repo = parse_address(name).repo
+    newest = max(engine.refs.heads(repo), key=lambda head: head.time_ns)
+    tree = engine.objects.directory(engine.objects.commit(newest.commit).tree)
+    return Listed(name, "repository", sum(e.size for e in tree.entries()), newest.time_ns)
+
+
+def _plain(error: BaseException) -> BaseException:
+    """The one error inside trio's groups that says what went wrong."""
+    while isinstance(error, BaseExceptionGroup):
+        ours = [e for e in error.exceptions if isinstance(e, ModelFloatError)]
+        error = ours[0] if ours else error.exceptions[0]
+    return error

@@ -1,0 +1,51 @@
+"""Pooled, pre-faulted buffers whose memory is used again when its last view is gone.
+
+Fresh memory costs a page fault every 4 KiB, about as much time as hashing it; so buffers are
+recycled. A view handed out (say, in a reply to the kernel) keeps its slot: the slot goes back to
+the pool only when no memoryview of it is left, which the interpreter tells through a finalizer.
+
+Concurrency: `take` may be called from the event loop only; finalizers run anywhere and only append
+to a list, which is atomic.
+"""
+
+import ctypes
+import mmap
+import weakref
+from typing import Any, Final
+
+PAGE: Final = 4096
+
+
+class BufferPool:
+    """Slots of `size` bytes each, made when first needed, at most `count` kept for reuse.
+
+    `take` never waits: when all slots are out it makes a transient one, which is not kept. Who
+    takes slots bounds how many (the caches do); the pool bounds only what it keeps. Without
+    `populate` a slot's pages come when they are first written: for slots often used in part.
+    """
+
+    def __init__(self, size: int, count: int, *, populate: bool = True) -> None:
+        self.size = size
+        self._flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        if populate:
+            self._flags |= getattr(mmap, "MAP_POPULATE", 0)
+        self._count = count
+        self._made = 0
+        self._free: list[mmap.mmap] = []
+
+    def take(self) -> memoryview:
+        """A writable view of one slot; its content is arbitrary."""
+        memory = self._free.pop() if self._free else self._make()
+        array = (ctypes.c_char * self.size).from_buffer(memory)
+        weakref.finalize(array, self._give_back, memory).atexit = False
+        return memoryview(array).cast("B")
+
+    def _make(self) -> mmap.mmap:
+        self._made += 1
+        return mmap.mmap(-1, self.size, flags=self._flags)
+
+    def _give_back(self, memory: Any) -> None:
+        if self._made > self._count:
+            self._made -= 1
+        else:
+            self._free.append(memory)

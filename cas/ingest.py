@@ -1,0 +1,361 @@
+"""From files to manifests: read, cut, hash, look up, encode what is new, hand it to the packer.
+
+A large file goes through in windows: while one is cut and encoded, the next is read and the last
+one goes into the file's own hash. Small files go through in batches, several batches at once.
+Everything but the bookkeeping runs in worker threads.
+
+Memory: two windows a large file (one is added at a time) and BATCHES batches of small ones.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+from blake3 import blake3
+
+from ..backends.base import Buffer
+from ..erasure.scheme import Scheme
+from ..errors import ModelFloatError, SourceChangedError
+from ..ids import ChunkId, ObjectId
+from .buffers import BufferPool
+from .chunking.cutter import Cutter, open_cutter
+from .chunking.regions import MAX_CHUNK, ElementType
+from .codecs.registry import choose
+from .formats.chunktable import Kind
+from .formats.manifest import ChunkRef, encode_entries, encode_manifest
+from .formats.objects import object_id
+from .index import Index
+from .packer import LaneName, Packer
+from .packs import NewChunk
+from .pool import Pool
+from .records import Location, PackRecord
+from .reports import AddReport, Progress
+from .scan import Item
+
+SMALL_FILE: Final = 4 << 20
+"""Files up to this many bytes are read whole, in batches."""
+WINDOW: Final = 8 << 20
+"""Bytes of a large file read at a time."""
+BATCH_SIZE: Final = 8 << 20
+BATCH_FILES: Final = 256
+BATCHES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One chunk of a file as it was cut: its id, bytes, element type, and whether it is stored."""
+
+    id: ChunkId
+    data: memoryview
+    element: ElementType
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """What a file became: its manifest, and its size in bytes as it was read."""
+
+    manifest: ObjectId
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadFile:
+    """A small file, read and cut."""
+
+    size: int
+    digest: bytes
+    cuts: list[Cut]
+
+
+class FileSource:
+    """A file's bytes for parsers: exact reads, SourceChangedError when it shrank."""
+
+    def __init__(self, fd: int, size: int, name: str) -> None:
+        self._fd = fd
+        self._size = size
+        self._name = name
+
+    @property
+    def size(self) -> int:
+        """Length in bytes when it was opened."""
+        return self._size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes from `offset` on."""
+        data = os.pread(self._fd, size, offset)
+        if len(data) != size:
+            raise SourceChangedError(f"{self._name} shrank while it was being added; add it again")
+        return data
+
+
+class Ingest:
+    """Turns files into manifests. `report` counts what is new and what was there."""
+
+    def __init__(
+        self,
+        index: Index,
+        pool: Pool,
+        packer: Packer,
+        scheme: Scheme,
+        report: AddReport,
+        progress: Progress,
+    ) -> None:
+        self._index = index
+        self._pool = pool
+        self._packer = packer
+        self._scheme = scheme
+        self._report = report
+        self._progress = progress
+        self._windows = BufferPool(MAX_CHUNK + WINDOW, 3)
+        self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
+
+    # Large files
+
+    async def large(self, item: Item) -> StoredFile:
+        """Add one large file, window by window."""
+        fd = await trio.to_thread.run_sync(_open, item)
+        try:
+            return await self._large(item, fd)
+        finally:
+            os.close(fd)
+
+    async def _large(self, item: Item, fd: int) -> StoredFile:
+        name = os.fsdecode(item.source)
+        source = FileSource(fd, item.status.st_size, name)
+        cutter = await trio.to_thread.run_sync(open_cutter, name, source, limiter=self._cpus)
+        hasher = blake3()
+        entries: list[bytes] = []
+        size = 0
+        rest: memoryview = memoryview(b"")
+        buffer = self._windows.take()
+        length = await trio.to_thread.run_sync(_read, fd, 0, buffer)
+        while length:
+            following = self._windows.take()
+            ahead = [0]
+
+            async def read_next(
+                into: memoryview = following, at: int = size + length, out: list[int] = ahead
+            ) -> None:
+                out[0] = await trio.to_thread.run_sync(_read, fd, at, into)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read_next)
+                fresh = buffer[MAX_CHUNK : MAX_CHUNK + length]
+                nursery.start_soon(trio.to_thread.run_sync, hasher.update, fresh)
+                start = MAX_CHUNK - len(rest)
+                buffer[start:MAX_CHUNK] = rest
+                window = buffer[start : MAX_CHUNK + length]
+                # A short read is the end: what a file grew by meanwhile is for the next add.
+                used = await self._window(cutter, window, length < WINDOW, entries)
+            rest = window[used:]
+            size += length
+            self._progress.advance(length, name)
+            buffer, length = following, ahead[0]
+        if len(rest):
+            await self._window(cutter, rest, True, entries)
+        _check_unchanged(fd, item)
+        return await self._manifest(size, hasher.digest(), b"".join(entries))
+
+    async def _window(
+        self, cutter: Cutter, window: memoryview, final: bool, entries: list[bytes]
+    ) -> int:
+        """Store what is new in one window; the number of its bytes that were decided."""
+        cuts = await trio.to_thread.run_sync(self._cut, cutter, window, final, limiter=self._cpus)
+        await self._store(cuts, LaneName.LARGE)
+        entries.append(encode_entries([ChunkRef(cut.id, len(cut.data)) for cut in cuts]))
+        return sum(len(cut.data) for cut in cuts)
+
+    def _cut(self, cutter: Cutter, window: memoryview, final: bool) -> list[Cut]:
+        at, parts = 0, []
+        for span in cutter.cut(window, final):
+            data = window[at : at + span.size]
+            parts.append((ChunkId(blake3(data).digest()), data, span.element))
+            at += span.size
+        return self._look_up(parts)
+
+    def _look_up(self, parts: Sequence[tuple[ChunkId, memoryview, ElementType]]) -> list[Cut]:
+        places = self._index.locate([id_ for id_, _, _ in parts])
+        return [
+            Cut(id_, data, element, self._is_stored(found))
+            for (id_, data, element), found in zip(parts, places, strict=True)
+        ]
+
+    def _is_stored(self, places: list[Location]) -> bool:
+        """Whether one of the places is healthy and at least as protected as this add wants."""
+        return any(
+            place.kind is Kind.DATA
+            and (pack := self._index.pack(place.pack)) is not None
+            and self._protects(pack)
+            and self._pool.healthy(pack, place.offset, place.stored)
+            for place in places
+        )
+
+    def _protects(self, pack: PackRecord) -> bool:
+        return pack.m >= self._scheme.m
+
+    async def _store(self, cuts: Sequence[Cut], lane: LaneName) -> None:
+        """Claim the new ones among `cuts`, encode them and hand them to the packer."""
+        new = []
+        for cut in cuts:
+            size = len(cut.data)
+            self._report.logical += size
+            if cut.known or cut.id in self._packer.pending[Kind.DATA]:
+                self._report.deduplicated += size
+            else:
+                self._packer.pending[Kind.DATA].add(cut.id)
+                self._report.new += size
+                new.append(cut)
+        if new:
+            chunks = await trio.to_thread.run_sync(_encode, new, limiter=self._cpus)
+            await self._packer.put(lane, chunks)
+
+    # Small files
+
+    async def small(self, items: Sequence[Item]) -> list[StoredFile]:
+        """Add a batch of small files; the result is in their order."""
+        files = await trio.to_thread.run_sync(self._read_all, items, limiter=self._cpus)
+        await self._store([cut for file in files for cut in file.cuts], LaneName.SMALL)
+        manifests: list[bytes] = []
+        for file, item in zip(files, items, strict=True):
+            entries = encode_entries([ChunkRef(cut.id, len(cut.data)) for cut in file.cuts])
+            manifests += encode_manifest(file.size, file.digest, entries)
+            self._progress.advance(file.size, os.fsdecode(item.source))
+        await self.put_objects(manifests)
+        return [
+            StoredFile(object_id(manifest), file.size)
+            for manifest, file in zip(manifests, files, strict=True)
+        ]
+
+    def _read_all(self, items: Sequence[Item]) -> list[_ReadFile]:
+        return [self._read_small(item) for item in items]
+
+    def _read_small(self, item: Item) -> _ReadFile:
+        fd = _open(item)
+        try:
+            data = os.pread(fd, SMALL_FILE + 1, 0)
+            _check_unchanged(fd, item)
+        finally:
+            os.close(fd)
+        if len(data) != item.status.st_size:
+            raise _changed(item)
+        source = _BytesSource(data)
+        cutter = open_cutter(os.fsdecode(item.source), source)
+        cuts = self._cut(cutter, memoryview(data), True)
+        # A file of one chunk has that chunk's hash: the same bytes are not hashed twice.
+        digest = bytes(cuts[0].id) if len(cuts) == 1 else blake3(data).digest()
+        return _ReadFile(len(data), digest, cuts)
+
+    # Objects
+
+    async def _manifest(self, size: int, digest: bytes, entries: bytes) -> StoredFile:
+        objects = encode_manifest(size, digest, entries)
+        await self.put_objects(objects)
+        return StoredFile(object_id(objects[-1]), size)
+
+    async def put_objects(self, objects: Sequence[bytes]) -> None:
+        """Store what of `objects` is not stored yet."""
+        by_id = {object_id(data): data for data in objects}
+        missing = await trio.to_thread.run_sync(self._missing_objects, list(by_id))
+        pending = self._packer.pending[Kind.OBJECT]
+        new = [id_ for id_ in missing if ChunkId(id_) not in pending]
+        pending.update(ChunkId(id_) for id_ in new)
+        found = {id_: by_id[id_] for id_ in new}
+        chunks = await trio.to_thread.run_sync(_encode_objects, found, limiter=self._cpus)
+        await self._packer.put_objects(chunks, found)
+
+    def _missing_objects(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
+        places = self._index.locate([ChunkId(id_) for id_ in ids])
+        return [
+            id_
+            for id_, found in zip(ids, places, strict=True)
+            if self._index.object(id_) is None or not self._object_is_stored(found)
+        ]
+
+    def _object_is_stored(self, places: list[Location]) -> bool:
+        return any(
+            place.kind is Kind.OBJECT
+            and (pack := self._index.pack(place.pack)) is not None
+            and self._protects(pack)
+            and self._pool.healthy(pack, place.offset, place.stored)
+            for place in places
+        )
+
+
+class _BytesSource:
+    """A small file's bytes, already read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self._data[offset : offset + size]
+
+
+def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Small files in groups of at most BATCH_FILES and about BATCH_SIZE bytes."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        if batch and (len(batch) == BATCH_FILES or size + item.status.st_size > BATCH_SIZE):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item.status.st_size
+    if batch:
+        yield batch
+
+
+def _encode(cuts: Sequence[Cut]) -> list[NewChunk]:
+    chunks = []
+    for cut in cuts:
+        codec, encoded = choose(cut.data, cut.element)
+        chunks.append(NewChunk(cut.id, encoded, len(cut.data), codec, cut.element))
+    return chunks
+
+
+def _encode_objects(objects: dict[ObjectId, bytes]) -> list[NewChunk]:
+    chunks = []
+    for id_, data in objects.items():
+        encoded: Buffer
+        codec, encoded = choose(memoryview(data), ElementType.BYTES)
+        chunks.append(NewChunk(ChunkId(id_), encoded, len(data), codec, ElementType.BYTES))
+    return chunks
+
+
+def _open(item: Item) -> int:
+    try:
+        return os.open(item.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    except FileNotFoundError as error:
+        raise _changed(item) from error
+    except OSError as error:
+        raise ModelFloatError(f"{os.fsdecode(item.source)}: {error.strerror}") from error
+
+
+def _read(fd: int, offset: int, buffer: memoryview) -> int:
+    """Fill the part of a window behind its headroom; the number of bytes read."""
+    target, done = buffer[MAX_CHUNK:], 0
+    while done < len(target):
+        read = os.preadv(fd, [target[done:]], offset + done)
+        if not read:
+            break
+        done += read
+    return done
+
+
+def _check_unchanged(fd: int, item: Item) -> None:
+    now, then = os.fstat(fd), item.status
+    if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+        raise _changed(item)
+
+
+def _changed(item: Item) -> SourceChangedError:
+    return SourceChangedError(
+        f"{os.fsdecode(item.source)} changed while it was being added; add it again"
+    )

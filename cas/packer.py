@@ -1,0 +1,203 @@
+"""From new chunks to durable packs: lanes fill packs, full ones are sealed and stored behind them.
+
+Three lanes, each with one open pack at most: large files, small files, objects. A lane's pack is
+filled by its own task; a full pack is sealed in a worker thread, stored and put into the journal by
+a task of its own, while the lane goes on with the next one.
+
+Memory: a data pack's buffer is taken when the first chunk comes and given back when the pack is
+durable; there are DATA_PACKS of them, so a lane waits for a slow backend and memory stays bounded.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+import trio
+
+from ..erasure.scheme import Scheme
+from ..ids import ChunkId, ObjectId, StoreId
+from .buffers import BufferPool
+from .formats.chunktable import Kind
+from .journal import Journal
+from .packs import NewChunk, PackBuilder, SealedPack, pack_limit
+from .pool import Pool
+
+DATA_PACKS: Final = 3
+SEALED: Final = 2
+"""Packs that are sealed or being stored at once, at most."""
+OBJECT_PACKS: Final = 2
+OBJECT_PACK_SIZE: Final = 16 << 20
+
+
+class LaneName(Enum):
+    """Which pack a chunk goes into."""
+
+    LARGE = "large files"
+    SMALL = "small files"
+    OBJECTS = "objects"
+
+
+@dataclass(slots=True)
+class _Batch:
+    chunks: Sequence[NewChunk]
+    objects: Mapping[ObjectId, bytes]
+    flush: bool = False
+    done: trio.Event = field(default_factory=trio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Buffers:
+    """What packs of one kind are made in; `free` counts the packs that may be in memory."""
+
+    packs: BufferPool
+    limit: int
+    free: trio.Semaphore
+
+
+class _Lane:
+    """Fills one pack after the other."""
+
+    def __init__(self, packer: "Packer", kind: Kind, buffers: _Buffers) -> None:
+        self._packer = packer
+        self._kind = kind
+        self._buffers = buffers
+        self._builder: PackBuilder | None = None
+        self._objects: dict[ObjectId, bytes] = {}
+        self.send, self._receive = trio.open_memory_channel[_Batch](0)
+
+    async def run(self) -> None:
+        """Take batches until the packer closes."""
+        async for batch in self._receive:
+            await self._append(batch.chunks, batch.objects)
+            if batch.flush:
+                self._close()
+            batch.done.set()
+
+    async def _append(self, chunks: Sequence[NewChunk], objects: Mapping[ObjectId, bytes]) -> None:
+        at = 0
+        while at < len(chunks):
+            if self._builder is not None and not self._builder.fits(len(chunks[at].encoded)):
+                self._close()
+            if self._builder is None:
+                await self._buffers.free.acquire()
+                self._builder = PackBuilder(self._kind, self._buffers.limit, self._buffers.packs)
+            taken = await trio.to_thread.run_sync(_fill, self._builder, chunks, at)
+            if objects:
+                ids = [ObjectId(chunk.id) for chunk in chunks[at:taken]]
+                self._objects.update({id_: objects[id_] for id_ in ids})
+            at = taken
+
+    def _close(self) -> None:
+        if self._builder is not None and len(self._builder):
+            self._packer.finish(self._builder, self._objects, self._buffers.free)
+            self._builder, self._objects = None, {}
+
+
+def _fill(builder: PackBuilder, chunks: Sequence[NewChunk], at: int) -> int:
+    """Append chunks from index `at` on while they fit; the index of the first that did not."""
+    while at < len(chunks) and builder.fits(len(chunks[at].encoded)):
+        builder.append(chunks[at])
+        at += 1
+    return at
+
+
+class Packer:
+    """Packs and stores new chunks, in tasks of `nursery`.
+
+    `pending` holds, by kind, the ids that were claimed and are not in the index yet. `encoded` and
+    `stored` count bytes of data packs that are durable: in packs, and with parity.
+    """
+
+    def __init__(
+        self, store: StoreId, scheme: Scheme, pool: Pool, journal: Journal, nursery: trio.Nursery
+    ) -> None:
+        self._store = store
+        self._scheme = scheme
+        self._pool = pool
+        self._journal = journal
+        self._nursery = nursery
+        limit = pack_limit(scheme)
+        slot = limit + 64 * scheme.k
+        parity = max(1, scheme.m) * -(-slot // scheme.k) + 64
+        self._parity = BufferPool(parity, SEALED, populate=False)
+        data = _Buffers(
+            BufferPool(slot, DATA_PACKS, populate=False), limit, trio.Semaphore(DATA_PACKS)
+        )
+        objects = _Buffers(
+            BufferPool(OBJECT_PACK_SIZE + 64, OBJECT_PACKS, populate=False),
+            OBJECT_PACK_SIZE,
+            trio.Semaphore(OBJECT_PACKS),
+        )
+        self._lanes = {
+            LaneName.LARGE: _Lane(self, Kind.DATA, data),
+            LaneName.SMALL: _Lane(self, Kind.DATA, data),
+            LaneName.OBJECTS: _Lane(self, Kind.OBJECT, objects),
+        }
+        self._unfinished = 0
+        self._idle = trio.Event()
+        self._sealing = trio.CapacityLimiter(SEALED)
+        self.pending: dict[Kind, set[ChunkId]] = {kind: set() for kind in Kind}
+        self.encoded = 0
+        self.stored = 0
+        for lane in self._lanes.values():
+            nursery.start_soon(lane.run)
+
+    async def put(self, lane: LaneName, chunks: Sequence[NewChunk]) -> None:
+        """Lay chunks into the lane's pack; when this returns they were copied."""
+        if chunks:
+            await self._send(lane, _Batch(chunks, {}))
+
+    async def put_objects(
+        self, chunks: Sequence[NewChunk], objects: Mapping[ObjectId, bytes]
+    ) -> None:
+        """Lay objects into the object pack; the index mirrors `objects` once it is durable."""
+        if chunks:
+            await self._send(LaneName.OBJECTS, _Batch(chunks, objects))
+
+    async def _send(self, lane: LaneName, batch: _Batch) -> None:
+        await self._lanes[lane].send.send(batch)
+        await batch.done.wait()
+
+    async def flush(self) -> None:
+        """Store what is open, and return when everything that was put is in the index."""
+        for lane in LaneName:
+            await self._send(lane, _Batch((), {}, flush=True))
+        while self._unfinished:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+    def close(self) -> None:
+        """No more chunks: the lanes' tasks end."""
+        for lane in self._lanes.values():
+            lane.send.close()
+
+    def finish(
+        self, builder: PackBuilder, objects: dict[ObjectId, bytes], free: trio.Semaphore
+    ) -> None:
+        """Seal, store and record a full pack in the background."""
+        self._unfinished += 1
+        self._nursery.start_soon(self._finish, builder, objects, free)
+
+    async def _finish(
+        self, builder: PackBuilder, objects: dict[ObjectId, bytes], free: trio.Semaphore
+    ) -> None:
+        # Each sealed pack holds its parity in memory until it is stored.
+        async with self._sealing:
+            sealed = await trio.to_thread.run_sync(
+                builder.seal, self._store, self._scheme, self._parity
+            )
+            stored = await self._pool.store(sealed)
+        self._count(sealed)
+        del sealed, builder
+        free.release()
+        await self._journal.append([stored], objects)
+        self.pending[stored.kind].difference_update(chunk.id for chunk in stored.chunks)
+        self._unfinished -= 1
+        if not self._unfinished:
+            self._idle.set()
+
+    def _count(self, sealed: SealedPack) -> None:
+        if sealed.info.kind is Kind.DATA:
+            self.encoded += sealed.info.length
+            self.stored += sealed.stored

@@ -1,0 +1,239 @@
+"""The pool: shards out to the backends and ranges of packs back in, whatever is missing.
+
+Reading prefers the data shards themselves; only a shard that is missing, unreachable or damaged
+makes it fetch other shards' ranges and decode. Reads do not retry: parity is quicker than waiting.
+
+Concurrency: all shards of one call are in flight at once; each backend limits its own. Nothing is
+locked. CPU work runs in worker threads.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from ..backends.keys import shard_key
+from ..backends.retry import RetryBackend
+from ..erasure.codec import decode
+from ..erasure.scheme import Scheme
+from ..errors import BackendError, DataLostError, UnavailableError
+from ..ids import Key
+from .buffers import BufferPool
+from .formats.journal import NOWHERE, PackStored
+from .members import Member, Members
+from .packs import SealedPack
+from .placement import place
+from .records import PackRecord, ShardState
+
+SCRATCH: Final = 4 << 20
+"""Longest range, bytes, that `load` is asked for at once."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a pack's range that lies in one shard; offsets and size in bytes."""
+
+    shard: int
+    offset: int
+    start: int
+    size: int
+
+
+def split_range(record: PackRecord, offset: int, size: int) -> list[Piece]:
+    """The data shards' ranges that make the pack's bytes [offset, offset+size)."""
+    pieces = []
+    start = 0
+    while start < size:
+        shard, at = divmod(offset + start, record.shard)
+        length = min(size - start, record.shard - at)
+        pieces.append(Piece(shard, at, start, length))
+        start += length
+    return pieces
+
+
+class Pool:
+    """Stores and loads packs over the store's members."""
+
+    def __init__(self, members: Members) -> None:
+        self.members = members
+        self._scratch = BufferPool(SCRATCH, 16)
+
+    def usable(self, record: PackRecord, index: int) -> bool:
+        """Whether shard `index` should be there: known good, on a backend that is up."""
+        return record.states[index] is ShardState.GOOD and self.members.is_up(
+            record.backends[index]
+        )
+
+    def healthy(self, record: PackRecord, offset: int, size: int) -> bool:
+        """Whether that range of the pack can be read without decoding, as far as is known."""
+        if record.k == 1:
+            return any(self.usable(record, i) for i in range(record.n))
+        return all(self.usable(record, p.shard) for p in split_range(record, offset, size))
+
+    # Storing
+
+    async def store(self, pack: SealedPack) -> PackStored:
+        """Make all shards of a pack durable, and say where they are.
+
+        A shard whose backend fails stays missing as long as min(k+1, k+m) others are durable;
+        below that UnavailableError, or what the backend said. Nothing is announced here: that is
+        the journal's.
+        """
+        info = pack.info
+        members = {member.id: member for member in self.members.up()}
+        candidates = [member.candidate for member in members.values()]
+        places = place(info.pack, candidates, len(pack.payloads))
+        if not places:
+            raise UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
+        locations = list(places)
+        failures: list[BackendError] = []
+
+        async def put(index: int) -> None:
+            member = members[places[index]]
+            key = shard_key(info.pack, index, info.k, info.m)
+            try:
+                await RetryBackend(member.backend).put(
+                    key, [pack.payloads[index], pack.tails[index]]
+                )
+            except BackendError as error:
+                self.members.note_failure(member, error)
+                locations[index] = NOWHERE
+                failures.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for index in range(len(places)):
+                nursery.start_soon(put, index)
+        durable = len(places) - len(failures)
+        if failures and durable < min(info.k + 1, info.k + info.m):
+            raise failures[0]
+        for error in failures:
+            log.warning("pack %s is stored without one shard: %s", info.pack.hex(), error)
+        return PackStored(
+            info.pack,
+            info.k,
+            info.m,
+            info.kind,
+            info.length,
+            info.shard,
+            tuple(locations),
+            info.chunks,
+        )
+
+    # Loading
+
+    async def load(self, record: PackRecord, offset: int, out: memoryview) -> None:
+        """Fill `out` with the pack's bytes from `offset` on, decoding where it must.
+
+        DataLostError when fewer than k shards can be read. What is delivered is not verified.
+        """
+        pieces = split_range(record, offset, len(out))
+        if len(pieces) == 1:
+            await self._load_piece(record, pieces[0], out)
+            return
+        async with trio.open_nursery() as nursery:
+            for piece in pieces:
+                part = out[piece.start : piece.start + piece.size]
+                nursery.start_soon(self._load_piece, record, piece, part)
+
+    async def _load_piece(self, record: PackRecord, piece: Piece, out: memoryview) -> None:
+        # Every shard of a replicated pack holds the same bytes, so any of them will do.
+        for index in range(record.n) if record.k == 1 else (piece.shard,):
+            if self.usable(record, index) and await self._fetch(record, index, piece.offset, out):
+                return
+        await self.rebuild(record, piece.shard, piece.offset, out)
+
+    async def rebuild(
+        self,
+        record: PackRecord,
+        shard: int,
+        offset: int,
+        out: memoryview,
+        *,
+        without: frozenset[int] = frozenset(),
+    ) -> None:
+        """Fill `out` with shard `shard` from `offset` on, from any k others but those `without`."""
+        for start in range(0, len(out), SCRATCH):
+            part = out[start : start + SCRATCH]
+            candidates = self._candidates(record, without | {shard})
+            buffers = {index: self._scratch.take()[: len(part)] for index in candidates}
+            present = await self._collect(record, offset + start, candidates, buffers.__getitem__)
+            scheme = Scheme(record.k, record.m)
+            await trio.to_thread.run_sync(decode, scheme, present, {shard: part})
+
+    async def load_whole(self, record: PackRecord, out: memoryview, spare: BufferPool) -> None:
+        """Fill `out` (k·S bytes) with all data shards end to end; lost ones are decoded.
+
+        For a sequential reader of a degraded pack: it reads k shards once, whatever is missing.
+        `spare` gives slots of at least S bytes for parity.
+        """
+        size = record.shard
+        parts = {i: out[i * size : (i + 1) * size] for i in range(record.k)}
+
+        def buffer_of(index: int) -> memoryview:
+            return parts[index] if index in parts else spare.take()[:size]
+
+        present = await self._collect(record, 0, self._candidates(record, frozenset()), buffer_of)
+        wanted = {i: part for i, part in parts.items() if i not in present}
+        await trio.to_thread.run_sync(decode, Scheme(record.k, record.m), present, wanted)
+
+    def _candidates(self, record: PackRecord, without: frozenset[int]) -> list[int]:
+        return [i for i in range(record.n) if i not in without and self.usable(record, i)]
+
+    async def _collect(
+        self,
+        record: PackRecord,
+        offset: int,
+        candidates: list[int],
+        buffer_of: Callable[[int], memoryview],
+    ) -> dict[int, memoryview]:
+        """Ranges from `offset` on of any k of the candidates, those first in the list preferred."""
+        present: dict[int, memoryview] = {}
+
+        async def fetch(index: int) -> None:
+            buffer = buffer_of(index)
+            if await self._fetch(record, index, offset, buffer):
+                present[index] = buffer
+
+        while len(present) < record.k:
+            missing = record.k - len(present)
+            if missing > len(candidates):
+                raise self.lost(record, len(present) + len(candidates))
+            batch, candidates = candidates[:missing], candidates[missing:]
+            async with trio.open_nursery() as nursery:
+                for index in batch:
+                    nursery.start_soon(fetch, index)
+        return present
+
+    async def _fetch(self, record: PackRecord, index: int, offset: int, out: memoryview) -> bool:
+        """Fill `out` from one shard; False, with the reason logged, when that fails."""
+        member = self.members.get(record.backends[index])
+        if member is None:
+            return False
+        try:
+            await member.backend.get_into(self.key(record, index), offset, out)
+        except BackendError as error:
+            self.members.note_failure(member, error)
+            log.info("shard %d of pack %s: %s", index, record.id.hex(), error)
+            return False
+        return True
+
+    def key(self, record: PackRecord, index: int) -> Key:
+        """The key of one shard."""
+        return shard_key(record.id, index, record.k, record.m)
+
+    def holder(self, record: PackRecord, index: int) -> Member | None:
+        """The member that shard `index` is recorded on."""
+        return self.members.get(record.backends[index])
+
+    def lost(self, record: PackRecord, left: int) -> DataLostError:
+        """The error for a pack of which only `left` shards can be read."""
+        down = ", ".join(sorted(m.name for m in self.members.down()))
+        return DataLostError(
+            f"pack {record.id.hex()}: {record.n - left} of {record.n} shards are gone, "
+            f"{record.k} are needed"
+            + (f"; run `modelfloat verify --repair` when {down} is back" if down else "")
+        )

@@ -1,0 +1,186 @@
+"""Reading files: from a byte range to verified bytes, ahead of a sequential reader.
+
+Concurrency: everything here runs in the event loop. Loading a chunk is single-flight: who comes
+second waits for the first one's load. A task that waits holds no lock; loads run in the reader's
+own nursery, so a reader that goes away cancels nobody else's load. Streams are recognised per file
+and offset, not per handle: several may run through one file at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from ..errors import ModelFloatError
+from ..ids import ChunkId
+from .cache import ChunkCache
+from .formats.manifest import Manifest
+from .loader import EXTENT, Loader
+from .objects import Objects, Recipe
+from .span import ChunkSpan
+
+STREAMS: Final = 8
+"""Streams remembered per open file."""
+TOLERANCE: Final = 4 << 20
+"""A read this many bytes before or after where a stream stood still belongs to it."""
+FIRST_WINDOW: Final = 4 << 20
+LARGEST_WINDOW: Final = 24 << 20
+CACHE: Final = 96 << 20
+"""Bytes of verified chunks kept in memory by default."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One load under way; `data` or `error` is there when `landed` is set."""
+
+    landed: trio.Event = field(default_factory=trio.Event)
+    data: dict[ChunkId, memoryview] = field(default_factory=dict)
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A run of reads: where it stands, how far ahead is loaded, how long the window is (bytes)."""
+
+    position: int
+    ahead: int
+    window: int
+
+
+class Reader:
+    """Opens files of a store for reading. One for all of them: one cache, one set of loads."""
+
+    def __init__(
+        self, objects: Objects, loader: Loader, nursery: trio.Nursery, *, cache: int = CACHE
+    ) -> None:
+        self._objects = objects
+        self._loader = loader
+        self._nursery = nursery
+        self._cache = ChunkCache(cache)
+        self._flights: dict[ChunkId, _Flight] = {}
+
+    def open(self, manifest: Manifest) -> "FileReader":
+        """A reader of one file. Cheap: nothing is fetched."""
+        return FileReader(self, self._objects.recipe(manifest), manifest.size)
+
+    def cached(self, span: ChunkSpan) -> memoryview | None:
+        """A chunk that is in memory."""
+        return self._cache.get(span.id)
+
+    def start(self, spans: Sequence[ChunkSpan], *, sequential: bool) -> None:
+        """Begin to load what of `spans` is neither in memory nor on its way."""
+        batch: list[ChunkId] = []
+        size = 0
+        for span in spans:
+            if span.id in self._cache or span.id in self._flights or span.id in batch:
+                continue
+            if size + span.raw > EXTENT:
+                self._launch(batch, sequential)
+                batch, size = [], 0
+            batch.append(span.id)
+            size += span.raw
+        self._launch(batch, sequential)
+
+    def _launch(self, ids: list[ChunkId], sequential: bool) -> None:
+        if ids:
+            flight = _Flight()
+            self._flights.update(dict.fromkeys(ids, flight))
+            self._nursery.start_soon(self._fly, flight, ids, sequential)
+
+    async def _fly(self, flight: _Flight, ids: list[ChunkId], sequential: bool) -> None:
+        try:
+            flight.data = await self._loader.load(ids, sequential=sequential)
+            for id_ in ids:
+                self._cache.put(id_, flight.data[id_])
+        except* ModelFloatError as group:
+            flight.error = _first(group)
+        finally:
+            for id_ in ids:
+                del self._flights[id_]
+            flight.landed.set()
+
+    async def chunk(self, span: ChunkSpan, *, sequential: bool) -> memoryview:
+        """One chunk's raw bytes, verified; from memory, a load under way, or a load of its own."""
+        data = self._cache.get(span.id)
+        if data is not None:
+            return data
+        self.start([span], sequential=sequential)
+        flight = self._flights[span.id]
+        await flight.landed.wait()
+        if span.id in flight.data:
+            return flight.data[span.id]
+        return await self._alone(span, flight)
+
+    async def _alone(self, span: ChunkSpan, flight: _Flight) -> memoryview:
+        """A chunk whose load failed: perhaps because of another chunk of the same load."""
+        try:
+            return (await self._loader.load([span.id]))[span.id]
+        except* ModelFloatError as group:
+            raise _first(group) from flight.error
+
+
+def _first(group: BaseExceptionGroup[ModelFloatError]) -> ModelFloatError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+class FileReader:
+    """One open file. `size` is its length in bytes. Used from one event loop."""
+
+    def __init__(self, reader: Reader, recipe: Recipe, size: int) -> None:
+        self.size = size
+        self._reader = reader
+        self._recipe = recipe
+        self._streams: list[_Stream] = []
+
+    async def read(self, offset: int, size: int) -> memoryview | bytes:
+        """The file's bytes [offset, offset+size), fewer only at its end.
+
+        The result stays valid as long as it is referenced. DataLostError, ChunkDamagedError or
+        another ModelFloatError where the bytes cannot be had.
+        """
+        size = min(size, self.size - offset)
+        if size <= 0:
+            return b""
+        spans = self._recipe.spans(offset, size)
+        sequential = self._note(offset, size)
+        first = self._reader.cached(spans[0])
+        if first is None:
+            self._reader.start(spans, sequential=sequential)
+            first = await self._reader.chunk(spans[0], sequential=sequential)
+        start = offset - spans[0].offset
+        if len(spans) == 1:
+            return first[start : start + size]
+        parts = [first[start:]]
+        for span in spans[1:]:
+            data = await self._reader.chunk(span, sequential=sequential)
+            parts.append(data[: offset + size - span.offset])
+        return b"".join(parts)
+
+    def _note(self, offset: int, size: int) -> bool:
+        """Take note of a read, start loading ahead of it; whether it belongs to a stream."""
+        end = offset + size
+        for stream in self._streams:
+            if -TOLERANCE <= offset - stream.position <= TOLERANCE:
+                stream.position = max(stream.position, end)
+                self._read_ahead(stream)
+                return True
+        self._streams.insert(0, _Stream(end, end, FIRST_WINDOW))
+        del self._streams[STREAMS:]
+        return False
+
+    def _read_ahead(self, stream: _Stream) -> None:
+        # Half a window is loaded at a time, so that loads stay long and the reader rarely waits.
+        target = min(stream.position + stream.window, self.size)
+        if target - stream.ahead < stream.window // 2 and target < self.size:
+            return
+        start = max(stream.ahead, stream.position)
+        if start < target:
+            self._reader.start(self._recipe.spans(start, target - start), sequential=True)
+            stream.ahead = target
+            stream.window = min(2 * stream.window, LARGEST_WINDOW)
+
+    def close(self) -> None:
+        """Nothing is held that would outlive the last reference; for the symmetry of `open`."""
+        self._streams.clear()

@@ -1,0 +1,133 @@
+"""What the engine's long operations report: plain values, printed by the CLI and the SDK alike.
+
+All sizes are bytes, all durations seconds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..ids import ObjectId
+from .refnames import RepoName
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a long operation is; `done` and `total` count bytes, total may still grow.
+
+    The operation changes it in place; `notify` is called after each change, in the event loop, and
+    must return at once.
+    """
+
+    done: int = 0
+    total: int = 0
+    files: int = 0
+    current: str = ""
+    notify: Callable[["Progress"], None] | None = None
+
+    def advance(self, size: int, current: str = "") -> None:
+        """`size` more bytes are done, of the object that `current` names."""
+        self.done += size
+        if current:
+            self.current = current
+        if self.notify is not None:
+            self.notify(self)
+
+
+@dataclass(slots=True)
+class AddReport:
+    """What `add` did. `new`, `deduplicated` and `encoded` are about chunks of file data.
+
+    `logical` = `new` + `deduplicated`, raw bytes; `encoded` is what the new ones take in packs and
+    `stored` what they take on backends with parity and footers. `commit` is None when nothing
+    changed. `skipped` names what was left out, and why.
+    """
+
+    repo: RepoName
+    branch: str
+    commit: ObjectId | None = None
+    files: int = 0
+    logical: int = 0
+    new: int = 0
+    deduplicated: int = 0
+    encoded: int = 0
+    stored: int = 0
+    seconds: float = 0.0
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardProblem:
+    """One shard that is not as it should be."""
+
+    pack: str
+    index: int
+    backend: str
+    problem: str
+    repaired: bool
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What `verify` found. `lost` names packs that not enough shards are left of; `lost_files` the
+    files that need them."""
+
+    packs: int = 0
+    shards: int = 0
+    bytes_read: int = 0
+    seconds: float = 0.0
+    problems: list[ShardProblem] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    lost_files: list[str] = field(default_factory=list)
+    down: dict[str, str] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
+
+    @property
+    def exit_status(self) -> int:
+        """0 clean; 3 damage found (and repaired, if asked); 4 data lost."""
+        if self.lost:
+            return 4
+        return 3 if self.problems or self.down or self.replaced else 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatus:
+    """One backend as it is now. `reason` says why it is down, "" when it is up."""
+
+    name: str
+    url: str
+    domain: str
+    up: bool
+    reason: str
+    free: int | None
+    total: int | None
+    shards: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """Where the bytes are: logical → unique → encoded → with parity.
+
+    `logical` counts every file of every branch's and tag's head; `unique` the distinct raw chunks
+    in packs; `encoded` what they take in packs; `stored` what they take on backends, parity and
+    footers included. `survives` and `scheme` say what may be lost.
+    """
+
+    repositories: int
+    files: int
+    logical: int
+    unique: int
+    encoded: int
+    objects: int
+    stored: int
+    packs: int
+    chunks: int
+    degraded_packs: int
+    scheme: str
+    survives: str
+    backends: tuple[BackendStatus, ...]
+
+    @property
+    def net_ratio(self) -> float:
+        """Stored bytes a logical byte, parity included; 0 for an empty store."""
+        return self.stored / self.logical if self.logical else 0.0

@@ -1,0 +1,121 @@
+"""What there is to add: sources walked into items, each with its path in the repository.
+
+Synchronous; runs in a worker thread. Nothing is read but directories and links.
+"""
+
+import fnmatch
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..errors import NotFoundError, UsageError
+from .formats.tree import EntryType, is_entry_name
+
+SKIPPED_FOLDERS: Final = (".git", ".cache/huggingface")
+"""Left out by name: another tool's own books about the files beside them."""
+SKIPPED_FILES: Final = ("*.incomplete",)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to add: `path` in the repository, `source` on disk (bytes, opened as they are).
+
+    `link` is a symbolic link's text; `status` is what stat said when it was found.
+    """
+
+    path: tuple[bytes, ...]
+    source: bytes
+    type: EntryType
+    status: os.stat_result
+    link: bytes = b""
+
+
+@dataclass(slots=True)
+class Scan:
+    """Walks sources. After `items` was used up, `skipped` says what was left out, and why."""
+
+    exclude: Sequence[str] = ()
+    skipped: list[str] = field(default_factory=list)
+
+    def items(self, sources: Sequence[str], into: tuple[bytes, ...], name: bytes) -> Iterator[Item]:
+        """Every item of `sources`, to lie below the directory `into`.
+
+        A directory's contents are laid into `into` itself. `name`, if not empty, is what a single
+        source file is to be called there.
+        """
+        for source in map(os.fsencode, sources):
+            try:
+                status = os.stat(source)
+            except OSError as error:
+                raise NotFoundError(f"{os.fsdecode(source)}: {error.strerror}") from error
+            if stat.S_ISDIR(status.st_mode):
+                if name:
+                    raise UsageError(f"{os.fsdecode(source)} is a directory, a file was expected")
+                root = os.path.realpath(source)
+                yield from self._walk(source, root, into, b"", (root,))
+            else:
+                path = (*into, name or os.path.basename(os.path.abspath(source)))
+                yield from self._leaf(source, path, status)
+
+    def _walk(
+        self,
+        folder: bytes,
+        root: bytes,
+        path: tuple[bytes, ...],
+        below: bytes,
+        ancestors: tuple[bytes, ...],
+    ) -> Iterator[Item]:
+        """`below` is the path from the added root; `ancestors` are real paths, against cycles."""
+        yield Item(path, folder, EntryType.DIRECTORY, os.stat(folder))
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            inside = os.path.join(below, entry.name)
+            if self._left_out(os.fsdecode(inside)):
+                continue
+            target = (*path, entry.name)
+            if entry.is_symlink() and self._is_inner(entry.path, root):
+                text = os.readlink(entry.path)
+                yield Item(target, entry.path, EntryType.SYMLINK, os.lstat(entry.path), link=text)
+                continue
+            try:
+                status = entry.stat()
+            except OSError as error:
+                self.skipped.append(f"{os.fsdecode(entry.path)}: {error.strerror}")
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                yield from self._leaf(entry.path, target, status)
+                continue
+            real = os.path.realpath(entry.path)
+            if real in ancestors:
+                self.skipped.append(f"{os.fsdecode(entry.path)}: a link to a folder it lies in")
+                continue
+            yield from self._walk(entry.path, root, target, inside, (*ancestors, real))
+
+    def _leaf(
+        self, source: bytes, path: tuple[bytes, ...], status: os.stat_result
+    ) -> Iterator[Item]:
+        if not is_entry_name(path[-1]):
+            raise UsageError(f"{os.fsdecode(source)} has a name that cannot be stored")
+        if stat.S_ISREG(status.st_mode):
+            yield Item(path, source, EntryType.FILE, status)
+        else:
+            self.skipped.append(f"{os.fsdecode(source)}: neither file, folder nor link")
+
+    def _left_out(self, below: str) -> bool:
+        if any(below == f or below.endswith("/" + f) for f in SKIPPED_FOLDERS):
+            return True
+        name = os.path.basename(below)
+        patterns = (*SKIPPED_FILES, *self.exclude)
+        return any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(below, p) for p in patterns)
+
+    @staticmethod
+    def _is_inner(link: bytes, root: bytes) -> bool:
+        """Whether a link points, by a relative text, at something inside the added root."""
+        text = os.readlink(link)
+        if text.startswith(b"/"):
+            return False
+        target = os.path.realpath(link)
+        return target.startswith(root + b"/")

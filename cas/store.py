@@ -1,0 +1,269 @@
+"""The store: one index, its backends and its configuration, open for use.
+
+Concurrency: everything runs in one event loop, which `open` is entered in; a store must not be used
+after it was left. Readers are never locked out; adds and repairs share a lock that later sweeps
+will take alone.
+"""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
+
+import trio
+
+from ..erasure.scheme import Scheme
+from ..errors import BackendError, NotFoundError, UsageError
+from ..ids import ObjectId, PackId, StoreId
+from .check import Checker
+from .formats.chunktable import Kind
+from .formats.journal import PackStored
+from .formats.tree import Entry, EntryType
+from .index import Index
+from .journal import Journal, check_copies, open_journal
+from .loader import Loader
+from .locks import locked
+from .members import PROBE_AFTER, Member, Members
+from .objectpacks import read_objects
+from .objects import Objects
+from .pool import Pool
+from .reader import CACHE, FileReader, Reader
+from .refnames import Address
+from .refs import Refs
+from .reports import AddReport, BackendStatus, Progress, StoreStats, VerifyReport
+from .statistics import collect_stats, files_in, status_of
+from .survival import describe
+from .writer import AddRequest, Writer, Writing
+
+READER_SLOTS: Final = 48
+"""Extents that the reader keeps for reuse, 4 MiB each; what is read and cached fits in them."""
+
+Recreate = Callable[[Member], Awaitable[Member | None]]
+"""Makes a lost backend anew where that is safe, and returns it; None where it is not."""
+
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """An open store. Use `open_engine`."""
+
+    def __init__(
+        self,
+        path: str,
+        scheme: Scheme,
+        index: Index,
+        members: Members,
+        nursery: trio.Nursery,
+        recreate: Recreate,
+    ) -> None:
+        self.path = path
+        self.scheme = scheme
+        self.index = index
+        self.members = members
+        self.objects = Objects(index)
+        self.refs = Refs(index, self.objects)
+        self.pool = Pool(members)
+        self.reader = Reader(
+            self.objects, Loader(index, self.pool, slots=READER_SLOTS), nursery, cache=CACHE
+        )
+        self._recreate = recreate
+
+    @property
+    def id(self) -> StoreId:
+        """The store's id."""
+        return self.index.store
+
+    # Reading
+
+    def find(self, address: Address) -> Entry:
+        """What an address with a path names; NotFoundError if nothing."""
+        commit = self.refs.resolve(address.repo, address.rev)
+        entry = self.objects.find(self.objects.commit(commit).tree, address.path)
+        if entry is None:
+            raise NotFoundError(
+                f"there is no {address}; `modelfloat ls {address.repo}` shows what is"
+            )
+        return entry
+
+    def open_file(self, address: Address) -> FileReader:
+        """A reader of the file at `address`; NotFoundError, or UsageError if it is no file."""
+        if not address.path:
+            raise UsageError(f"{address} is a repository: name a file in it")
+        entry = self.find(address)
+        if entry.type is not EntryType.FILE:
+            raise UsageError(f"{address} is a {entry.type.name.lower()}, not a file")
+        return self.reader.open(self.objects.manifest(entry.object))
+
+    # Writing
+
+    async def add(
+        self,
+        sources: Sequence[str],
+        address: Address,
+        *,
+        message: str = "",
+        tag: str | None = None,
+        author: str = "",
+        exclude: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Store files and directories at `address` and move its branch; see `AddRequest`."""
+        request = AddRequest(sources, address, message, tag, author, exclude)
+        async with self._writing() as journal:
+            writing = Writing(
+                self.id,
+                self.scheme,
+                self.index,
+                self.objects,
+                self.refs,
+                self.pool,
+                journal,
+                self._lock("refs"),
+            )
+            return await Writer(writing, request, progress or Progress()).run()
+
+    @contextlib.asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Journal]:
+        async with (
+            locked(self._lock("store"), shared=True),
+            open_journal(
+                os.path.join(self.path, "locks"),
+                self.id,
+                self.index,
+                self.members,
+                self.scheme.m + 1,
+                self._read_objects,
+            ) as journal,
+        ):
+            yield journal
+
+    def _lock(self, name: str) -> str:
+        return os.path.join(self.path, "locks", name)
+
+    async def _read_objects(self, stored: PackStored) -> dict[ObjectId, bytes]:
+        return await read_objects(self.pool, stored)
+
+    # Checking
+
+    async def verify(
+        self, *, repair: bool = False, progress: Progress | None = None
+    ) -> VerifyReport:
+        """Read every shard and check it; with `repair`, make again what is missing or damaged."""
+        report = VerifyReport()
+        started = time.monotonic()
+        progress = progress or Progress()
+        if not repair:
+            await self._check(report, progress, None)
+        else:
+            report.replaced = await self._replace_lost()
+            async with self._writing() as journal:
+                await self._check(report, progress, journal)
+        report.down = {member.name: member.down for member in self.members.down()}
+        if report.lost:
+            lost = {PackId(bytes.fromhex(id_)) for id_ in report.lost}
+            report.lost_files = await trio.to_thread.run_sync(files_in, self, lost)
+        report.seconds = time.monotonic() - started
+        return report
+
+    async def _check(
+        self, report: VerifyReport, progress: Progress, journal: Journal | None
+    ) -> None:
+        packs = await trio.to_thread.run_sync(lambda: list(self.index.packs()))
+        progress.total += sum(pack.shard * pack.n for pack in packs)
+        record = None if journal is None else journal.append
+        checker = Checker(self.index, self.pool, report, progress, record)
+        # Objects first: without them no file can be named, so they are mended first.
+        for pack in sorted(packs, key=lambda pack: pack.kind is not Kind.OBJECT):
+            await checker.check(pack)
+        await check_copies(
+            self.index, self.members, self.scheme.m + 1, report, repair=journal is not None
+        )
+
+    async def _replace_lost(self) -> list[str]:
+        replaced = []
+        for member in self.members.down():
+            new = await self._recreate(member)
+            if new is not None:
+                log.warning("backend %s is made anew: %s", member.name, member.down)
+                self.members.replace(member.id, new)
+                replaced.append(member.name)
+        return replaced
+
+    # Telling
+
+    async def stats(self) -> StoreStats:
+        """Where the bytes are."""
+        return await collect_stats(self, await self.backends(), self.survives())
+
+    async def backends(self) -> list[BackendStatus]:
+        """Every backend with its use and state."""
+        counts = await trio.to_thread.run_sync(status_of, self)
+        found = []
+        for member in self.members:
+            free = total = None
+            if not member.down:
+                try:
+                    usage = await member.backend.usage()
+                    free, total = usage.free, usage.total
+                except BackendError as error:
+                    self.members.note_failure(member, error)
+            shards, used = counts.get(member.id, (0, 0))
+            found.append(
+                BackendStatus(
+                    member.name,
+                    member.backend.properties.url,
+                    member.domain,
+                    not member.down,
+                    member.down,
+                    free,
+                    total,
+                    shards,
+                    used,
+                )
+            )
+        return found
+
+    def survives(self) -> str:
+        """One line: what may be lost without losing data."""
+        return describe(self.scheme, [member.candidate for member in self.members.up()])
+
+    async def watch(self) -> None:
+        """Look again and again at backends that are down, for as long as the store is open."""
+        while True:
+            await trio.sleep(PROBE_AFTER)
+            await self.members.look(again=True)
+
+
+async def no_recreation(_member: Member) -> Member | None:
+    """For stores none of whose backends may be made anew."""
+    return None
+
+
+@contextlib.asynccontextmanager
+async def open_engine(
+    path: str,
+    scheme: Scheme,
+    members: Sequence[Member],
+    store: StoreId,
+    *,
+    recreate: Recreate = no_recreation,
+) -> AsyncIterator[Store]:
+    """Open the store at `path` over backends that the caller opened; `store` is its id."""
+    index = Index.open(os.path.join(path, "index"))
+    try:
+        if index.store != store:
+            raise UsageError(f"the index in {path} is another store's; move it away and rebuild it")
+        found = Members(store, list(members))
+        await found.look()
+        async with trio.open_nursery() as nursery:
+            engine = Store(path, scheme, index, found, nursery, recreate)
+            nursery.start_soon(engine.watch)
+            yield engine
+            nursery.cancel_scope.cancel()
+    finally:
+        index.close()
+        for member in members:
+            with trio.CancelScope(shield=True):
+                await member.backend.aclose()

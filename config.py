@@ -1,0 +1,229 @@
+"""A store's configuration: the file `config.toml`, which says who the store is and what it has.
+
+    [store]
+    id = "2f…"                  32 hex digits: the store id, as in every backend's marker
+    erasure = "4+2"             the scheme of new packs
+
+    [[backend]]                 one for each backend
+    name = "d0"
+    url = "/disk1/modelfloat"
+    uuid = "91…"                32 hex digits: the backend's own UUID, as in its marker
+    domain = "disk1"            optional: what fails together with it
+    weight = 1.0                optional: its share of new shards, relative to the others
+
+The file is written as a whole and atomically, readable by its owner only (URLs may come to hold
+secrets), and whatever this release does not know in it is refused: rewriting would lose it.
+"""
+
+import contextlib
+import math
+import os
+import re
+import secrets
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .errors import FormatError, NotFoundError, UsageError
+from .ids import UUID_SIZE, BackendId, StoreId
+
+CONFIG_NAME: Final = "config.toml"
+
+_BACKEND_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HEX: Final = re.compile(rf"[0-9a-f]{{{2 * UUID_SIZE}}}")
+_TOP_KEYS: Final = frozenset({"store", "backend"})
+_STORE_KEYS: Final = frozenset({"id", "erasure"})
+_BACKEND_KEYS: Final = frozenset({"name", "url", "uuid", "domain", "weight"})
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    """One backend: its name, URL and UUID; `domain` is None where the backend's own is meant."""
+
+    name: str
+    url: str
+    id: BackendId
+    domain: str | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """A store: its id, the scheme of new packs as text (`4+2`), and its backends in order."""
+
+    id: StoreId
+    scheme: str
+    backends: tuple[BackendConfig, ...]
+
+
+def config_path(store: str) -> str:
+    """Where the configuration of the store in the folder `store` lies."""
+    return os.path.join(store, CONFIG_NAME)
+
+
+def check_backend_name(name: str) -> str:
+    """`name` if it may name a backend, else UsageError."""
+    if _BACKEND_NAME.fullmatch(name) is None:
+        raise UsageError(
+            f"{name!r} cannot name a backend: use 1 to 64 letters, digits, '.', '_' and '-', "
+            "a letter or digit first"
+        )
+    return name
+
+
+def check_weight(weight: float) -> float:
+    """`weight` if it is a positive, finite number, else UsageError."""
+    if not (math.isfinite(weight) and weight > 0):
+        raise UsageError(f"a backend's weight must be a positive number, not {weight:g}")
+    return weight
+
+
+def read_config(store: str) -> StoreConfig:
+    """Read the configuration of the store in the folder `store`.
+
+    NotFoundError when there is no store, FormatError when the file is not what `write_config`
+    writes, UsageError when it holds keys or values that cannot be.
+    """
+    path = config_path(store)
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(
+            f"there is no store at {store}; make one with `modelfloat init`, or name another with "
+            "--store"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} is not valid TOML: {error}; correct that line") from error
+    return _decode(document, path)
+
+
+def write_config(store: str, config: StoreConfig) -> None:
+    """Write the configuration of the store in the folder `store`, atomically and durably.
+
+    UsageError when it could not be read back: doubled names, text that is not Unicode.
+    """
+    path = config_path(store)
+    _check_backends(config.backends, path)
+    data = encode_config(config)
+    temporary = f"{path}.{secrets.token_hex(4)}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(store)
+
+
+def encode_config(config: StoreConfig) -> bytes:
+    """The file's bytes."""
+    lines = ["[store]", f'id = "{config.id.hex()}"', f"erasure = {_quote(config.scheme)}"]
+    for backend in config.backends:
+        lines += ["", "[[backend]]", f"name = {_quote(backend.name)}"]
+        lines += [f"url = {_quote(backend.url)}", f'uuid = "{backend.id.hex()}"']
+        if backend.domain is not None:
+            lines.append(f"domain = {_quote(backend.domain)}")
+        lines.append(f"weight = {float(backend.weight)!r}")
+    return "\n".join([*lines, ""]).encode()
+
+
+def _quote(text: str) -> str:
+    """`text` as a TOML basic string."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{text!r} is not valid UTF-8 and cannot stand in the configuration"
+        ) from None
+    return '"' + "".join(_ESCAPES.get(c) or _escape_control(c) for c in text) + '"'
+
+
+def _escape_control(char: str) -> str:
+    return f"\\u{ord(char):04x}" if ord(char) < 0x20 or ord(char) == 0x7F else char
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _decode(document: Mapping[str, Any], path: str) -> StoreConfig:
+    _refuse_unknown(document, _TOP_KEYS, path, "")
+    store, tables = document.get("store"), document.get("backend", [])
+    if not isinstance(store, dict):
+        raise FormatError(f"{path} has no table [store]: it is no store's configuration")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise FormatError(f"{path}: backends stand in tables [[backend]], in double brackets")
+    _refuse_unknown(store, _STORE_KEYS, path, "store.")
+    backends = tuple(_decode_backend(table, path) for table in tables)
+    _check_backends(backends, path)
+    id_ = StoreId(_uuid(store, "id", path, "[store]"))
+    return StoreConfig(id_, _text(store, "erasure", path, "[store]"), backends)
+
+
+def _decode_backend(table: Mapping[str, Any], path: str) -> BackendConfig:
+    _refuse_unknown(table, _BACKEND_KEYS, path, "backend.")
+    name = _text(table, "name", path, "[[backend]]")
+    where = f"backend {name}"
+    weight = table.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise FormatError(f"{path}, {where}: `weight` must be a number")
+    return BackendConfig(
+        name,
+        _text(table, "url", path, where),
+        BackendId(_uuid(table, "uuid", path, where)),
+        _text(table, "domain", path, where) if "domain" in table else None,
+        float(weight),
+    )
+
+
+def _check_backends(backends: Sequence[BackendConfig], path: str) -> None:
+    """Names and UUIDs must be there once each: two names of one place would count as two copies."""
+    names: set[str] = set()
+    ids: dict[BackendId, str] = {}
+    for backend in backends:
+        check_backend_name(backend.name)
+        check_weight(backend.weight)
+        if backend.name in names:
+            raise UsageError(f"{path} has two backends named {backend.name}; rename one")
+        if backend.id in ids:
+            raise UsageError(
+                f"{path}: {ids[backend.id]} and {backend.name} are one backend (UUID "
+                f"{backend.id.hex()}); remove one of them"
+            )
+        names.add(backend.name)
+        ids[backend.id] = backend.name
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: frozenset[str], path: str, where: str) -> None:
+    unknown = sorted(where + key for key in set(table) - known)
+    if unknown:
+        raise UsageError(
+            f"{path} has {', '.join(unknown)}, which this release does not know; remove it, or use "
+            "the release that wrote it"
+        )
+
+
+def _text(table: Mapping[str, Any], key: str, path: str, where: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value:
+        raise FormatError(f'{path}, {where}: `{key}` must be there and be text: {key} = "…"')
+    return value
+
+
+def _uuid(table: Mapping[str, Any], key: str, path: str, where: str) -> bytes:
+    text = _text(table, key, path, where)
+    if _HEX.fullmatch(text) is None:
+        raise FormatError(f"{path}, {where}: `{key}` must be {2 * UUID_SIZE} lower-case hex digits")
+    return bytes.fromhex(text)

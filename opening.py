@@ -1,0 +1,208 @@
+"""Opening and making stores: the configuration turned into backends, handed to the engine.
+
+The engine never names a concrete backend; this module opens them through the registry. A path in
+the configuration that is relative is relative to the store's folder.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from .backends.base import Backend
+from .backends.marker import Marker, MarkerBackend, write_marker
+from .backends.registry import is_local_path, open_backend
+from .cas.index import Index
+from .cas.members import Member
+from .cas.placement import Candidate
+from .cas.store import Store, open_engine
+from .cas.survival import describe
+from .config import BackendConfig, StoreConfig, config_path, read_config, write_config
+from .erasure.scheme import Scheme
+from .errors import ExistsError, ModelFloatError, UsageError
+from .ids import StoreId, random_backend_id, random_store_id
+
+OWN_FOLDER: Final = "backends"
+"""Where, in the store's folder, `init` puts directories of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """A backend to be: `domain` None means what the backend itself says."""
+
+    name: str
+    url: str
+    domain: str | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport:
+    """A store that was made. `overhead` is parity bytes a data byte."""
+
+    path: str
+    id: StoreId
+    scheme: Scheme
+    backends: tuple[str, ...]
+    survives: str
+    overhead: float
+
+
+def default_scheme(backends: int) -> Scheme:
+    """The scheme of a store with that many backends, where none was asked for."""
+    if backends <= 1:
+        return Scheme(8, 1)
+    if backends <= 3:
+        return Scheme(backends - 1, 1)
+    if backends <= 5:
+        return Scheme(backends - 2, 2)
+    return Scheme(4, 2)
+
+
+async def create_store(
+    path: str, scheme: Scheme | None, backends: Sequence[BackendSpec]
+) -> InitReport:
+    """Make a store in the folder `path`; ExistsError if there is one.
+
+    Without backends it gets directories of its own: one, or k+m of them when a scheme is given.
+    The configuration is written last, so an interrupted init left no store.
+    """
+    path = str(await trio.Path(path).resolve())
+    if await trio.Path(config_path(path)).exists():
+        raise ExistsError(f"{path} is a store already; use another folder or work with that one")
+    specs = list(backends) or _own_directories(scheme)
+    chosen = scheme or default_scheme(len(backends))
+    _make_folders(path)
+    store = random_store_id()
+    configs = tuple(
+        BackendConfig(s.name, s.url, random_backend_id(), s.domain, s.weight) for s in specs
+    )
+    config = StoreConfig(store, str(chosen), configs)
+    opened = [_open(path, backend, create=True) for backend in configs]
+    try:
+        candidates = []
+        for backend, each in zip(opened, configs, strict=True):
+            await write_marker(backend, _marker(config, each, opened), new=True)
+            domain = each.domain or backend.properties.domain
+            candidates.append(Candidate(each.id, domain, each.weight))
+    finally:
+        await _close(opened)
+    index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
+    index.close()
+    write_config(path, config)
+    return InitReport(
+        path,
+        store,
+        chosen,
+        tuple(s.name for s in specs),
+        describe(chosen, candidates),
+        chosen.m / chosen.k,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_store(path: str) -> AsyncIterator[Store]:
+    """Open the store in the folder `path`. Backends that are down are no error here."""
+    path = str(await trio.Path(path).resolve())
+    config = await trio.to_thread.run_sync(read_config, path)
+    members = [_member(path, backend) for backend in config.backends]
+
+    async def recreate(lost: Member) -> Member | None:
+        return await _recreate(path, lost)
+
+    scheme = Scheme.parse(config.scheme)
+    async with open_engine(path, scheme, members, config.id, recreate=recreate) as store:
+        yield store
+
+
+async def add_backend(
+    path: str, name: str, url: str, domain: str | None = None, weight: float = 1.0
+) -> str:
+    """Make `url` a backend of the store in `path`; what the store survives now, in a line."""
+    config = read_config(path)
+    if any(backend.name == name for backend in config.backends):
+        raise UsageError(f"the store has a backend {name} already; choose another name")
+    new = BackendConfig(name, url, random_backend_id(), domain, weight)
+    await _extend(path, replace(config, backends=(*config.backends, new)), new)
+    async with open_store(path) as store:
+        return store.survives()
+
+
+async def _recreate(path: str, lost: Member) -> Member | None:
+    """Make a backend anew that is gone for good: a directory inside the store's own folder.
+
+    Anywhere else a missing directory may be a disk that is not mounted, and counts as down. The
+    new one gets a UUID of its own: should the old one come back, it is not taken for this one.
+    """
+    config = read_config(path)
+    old = next((backend for backend in config.backends if backend.id == lost.id), None)
+    if old is None or os.path.isabs(old.url) or not is_local_path(old.url):
+        return None
+    folder = trio.Path(path, old.url)
+    if await folder.exists() or await folder.is_symlink():
+        return None
+    new = replace(old, id=random_backend_id())
+    backends = tuple(new if backend is old else backend for backend in config.backends)
+    await lost.backend.aclose()
+    await _extend(path, replace(config, backends=backends), new)
+    return _member(path, new)
+
+
+async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
+    """Mark the new backend, remember it, then tell the others' markers about it."""
+    fresh = _open(path, new, create=True)
+    others = [(b, _open(path, b)) for b in config.backends if b.id != new.id]
+    opened = [fresh, *(backend for _, backend in others)]
+    try:
+        await write_marker(fresh, _marker(config, new, opened), new=True)
+        write_config(path, config)
+        for each, backend in others:
+            # A backend that is down now learns of the others with the next change.
+            with contextlib.suppress(ModelFloatError):
+                await write_marker(backend, _marker(config, each, opened), new=False)
+    finally:
+        await _close(opened)
+
+
+def _own_directories(scheme: Scheme | None) -> list[BackendSpec]:
+    count = 1 if scheme is None else scheme.n
+    return [BackendSpec(f"d{i}", f"{OWN_FOLDER}/d{i}") for i in range(count)]
+
+
+def _make_folders(path: str) -> None:
+    for folder in ("", OWN_FOLDER, "locks", "log"):
+        os.makedirs(os.path.join(path, folder), mode=0o700, exist_ok=True)
+
+
+def _open(path: str, backend: BackendConfig, *, create: bool = False) -> Backend:
+    url = backend.url
+    if is_local_path(url):
+        url = os.path.join(path, url)
+    return open_backend(backend.name, url, domain=backend.domain, create=create)
+
+
+def _member(path: str, config: BackendConfig) -> Member:
+    backend = _open(path, config)
+    return Member(config.id, config.name, backend, backend.properties.domain, config.weight)
+
+
+def _marker(config: StoreConfig, own: BackendConfig, opened: Sequence[Backend]) -> Marker:
+    by_name = {backend.name: backend.properties for backend in opened}
+    return Marker(
+        config.id,
+        own.id,
+        own.name,
+        config.scheme,
+        tuple(
+            MarkerBackend(b.id, b.name, b.url, b.domain or by_name[b.name].domain, b.weight)
+            for b in config.backends
+        ),
+    )
+
+
+async def _close(backends: Sequence[Backend]) -> None:
+    for backend in backends:
+        await backend.aclose()
