@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import trio
 from blake3 import blake3
 
+from ..backends.base import Buffer
 from ..backends.keys import shard_key
 from ..backends.retry import RetryBackend
 from ..erasure.codec import decode
@@ -156,7 +157,7 @@ class Checker:
             if member is None:
                 return False
         key = shard_key(info.pack, index, info.k, info.m)
-        parts = [shards[index].payload, encode_tail(info, index)]
+        parts: list[Buffer] = [shards[index].payload, encode_tail(info, index)]
         try:
             await RetryBackend(member.backend).put(key, parts)
         except BackendError as error:

@@ -1,0 +1,33 @@
+"""A whole answer as bytes, for backends whose own way is to fill a buffer."""
+
+from ..errors import CorruptAnswerError
+from ..ids import Key
+from .base import Backend
+
+
+async def fetch(backend: Backend, key: Key, offset: int, size: int | None) -> bytes:
+    """`Backend.get` by `head` (only when `size` is None) and `get_into`."""
+    if size is None:
+        size = rest(backend.name, key, await backend.head(key), offset)
+    data = bytearray(size)
+    await backend.get_into(key, offset, memoryview(data))
+    return bytes(data)
+
+
+def rest(backend: str, key: Key, size: int, offset: int) -> int:
+    """How many bytes of a value follow `offset`; CorruptAnswerError when it ends before that."""
+    if offset < 0:
+        raise ValueError(f"offset {offset} of {key} is negative")
+    if offset > size:
+        raise short(backend, key, offset, size)
+    return size - offset
+
+
+def short(backend: str, key: Key, wanted: int, size: int) -> CorruptAnswerError:
+    """The error for a value that ends at `size` where bytes up to `wanted` were asked for."""
+    return CorruptAnswerError(
+        f"backend {backend}: {key} ends at byte {size}, {wanted} were expected; run `modelfloat "
+        "verify --repair`",
+        backend=backend,
+        key=key,
+    )

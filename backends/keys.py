@@ -1,0 +1,79 @@
+"""Keys: the one place that checks them, and the ones that the engine uses.
+
+A key matches `[a-z0-9/._-]{1,200}`, has no empty component and none that is `.` or `..`, and its
+first component is not `tmp`, which directories use for uploads under way (`docs/format.md`, Keys).
+
+Keys are made by this program, never typed by a user, so a bad one is a ValueError: a mistake in
+the program, not an answer of a backend. What a listing finds and does not match is no key.
+"""
+
+import re
+from typing import Final
+
+from ..ids import Key, PackId, WriterId
+
+MARKER_KEY: Final = Key("modelfloat.json")
+"""Every backend's marker, see `marker`."""
+
+RESERVED: Final = "tmp"
+"""First component that no key has."""
+
+_KEY: Final = re.compile(r"(?!tmp(?:/|$))(?!.*(?:^|/)\.\.?(?:/|$))[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
+_PREFIX: Final = re.compile(r"(?!.*(?:^|/)\.\.?/)(?:[a-z0-9._-]+/)*[a-z0-9._-]*")
+_LONGEST: Final = 200
+
+_HEX: Final = "[0-9a-f]"
+_NUMBER: Final = "(?:0|[1-9][0-9]{0,2})"
+_SHARD: Final = re.compile(
+    rf"packs/({_HEX}{{2}})/({_HEX}{{32}})/({_NUMBER})-({_NUMBER})-({_NUMBER})"
+)
+_JOURNAL: Final = re.compile(rf"journal/({_HEX}{{32}})/({_HEX}{{16}})-({_NUMBER})")
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` may be a key."""
+    return len(text) <= _LONGEST and _KEY.fullmatch(text) is not None
+
+
+def check_key(text: str) -> Key:
+    """`text` as a key; ValueError when it cannot be one."""
+    if not is_key(text):
+        raise ValueError(f"{text!r} cannot be a key: see the grammar in docs/format.md")
+    return Key(text)
+
+
+def check_prefix(text: str) -> str:
+    """`text` if keys can begin with it ("" begins them all), else ValueError."""
+    if len(text) > _LONGEST or _PREFIX.fullmatch(text) is None:
+        raise ValueError(f"no key begins with {text!r}: see the grammar in docs/format.md")
+    return text
+
+
+def shard_key(pack: PackId, index: int, k: int, m: int) -> Key:
+    """Where shard `index` of a pack of the scheme k+m lies on its backend."""
+    text = pack.hex()
+    return Key(f"packs/{text[:2]}/{text}/{index}-{k}-{m}")
+
+
+def parse_shard_key(key: str) -> tuple[PackId, int, int, int] | None:
+    """Pack id, shard index, k and m of a shard's key; None when it is no shard's key."""
+    match = _SHARD.fullmatch(key)
+    if match is None or not match[2].startswith(match[1]):
+        return None
+    index, k, m = int(match[3]), int(match[4]), int(match[5])
+    if k < 1 or index >= k + m:
+        return None
+    return PackId(bytes.fromhex(match[2])), index, k, m
+
+
+def journal_key(writer: WriterId, seq: int, copy: int) -> Key:
+    """Where copy `copy` of a writer's record `seq` lies (records count from 1, copies from 0)."""
+    return Key(f"journal/{writer.hex()}/{seq:016x}-{copy}")
+
+
+def parse_journal_key(key: str) -> tuple[WriterId, int, int] | None:
+    """Writer, sequence number and copy of a record's key; None when it is no record's key."""
+    match = _JOURNAL.fullmatch(key)
+    if match is None:
+        return None
+    return WriterId(bytes.fromhex(match[1])), int(match[2], 16), int(match[3])

@@ -1,0 +1,113 @@
+"""Bounds: a backend round a backend with so many calls at once, and a deadline for each.
+
+The deadline starts when a call has its slot, and it abandons the call; so a backend that hangs
+fills its own slots for that long and nobody else's. A listing takes no slot: it lasts as long as
+its reader does, so each step of it has a deadline of its own.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+import trio
+
+from ..errors import UnavailableError
+from ..ids import Key
+from .base import Backend, Buffer, Listed, Properties, Usage
+from .fetch import rest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`concurrency` calls at once, the backend's own number when None.
+
+    A call may take `seconds`, and besides the time its bytes need at `slowest` bytes per second:
+    slower than that counts as not there at all.
+    """
+
+    concurrency: int | None = None
+    seconds: float = 60.0
+    slowest: float = 64 * 1024.0
+
+    def deadline(self, size: int) -> float:
+        """Seconds that a call may take which moves `size` bytes."""
+        return self.seconds + size / self.slowest
+
+
+DEFAULT: Final = Limits()
+
+
+class LimitBackend:
+    """`inner` within `limits`; a call over its deadline is UnavailableError."""
+
+    def __init__(self, inner: Backend, limits: Limits = DEFAULT) -> None:
+        self._inner = inner
+        self._limits = limits
+        concurrency = limits.concurrency or inner.properties.concurrency
+        self._slots = trio.CapacityLimiter(concurrency)
+        self.properties: Properties = replace(inner.properties, concurrency=concurrency)
+
+    @property
+    def name(self) -> str:
+        """The name of the backend inside."""
+        return self._inner.name
+
+    async def put(self, key: Key, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
+        """See `Backend.put`. Over its deadline it may still have happened, in whole."""
+        size = sum(memoryview(part).nbytes for part in parts)
+        await self._within(
+            "put", key, size, lambda: self._inner.put(key, parts, if_absent=if_absent)
+        )
+
+    async def get_into(self, key: Key, offset: int, buffer: memoryview) -> None:
+        """See `Backend.get_into`."""
+        size = buffer.nbytes
+        await self._within("get", key, size, lambda: self._inner.get_into(key, offset, buffer))
+
+    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+        """See `Backend.get`; without `size` it asks for that first, to know how long to wait."""
+        if size is None:
+            size = rest(self.name, key, await self.head(key), offset)
+        return await self._within("get", key, size, lambda: self._inner.get(key, offset, size))
+
+    async def head(self, key: Key) -> int:
+        """See `Backend.head`."""
+        return await self._within("head", key, 0, lambda: self._inner.head(key))
+
+    async def delete(self, key: Key) -> None:
+        """See `Backend.delete`."""
+        await self._within("delete", key, 0, lambda: self._inner.delete(key))
+
+    async def list(self, prefix: str = "") -> AsyncIterator[Listed]:
+        """See `Backend.list`."""
+        listing = self._inner.list(prefix)
+        while True:
+            listed = await self._in_time("list", prefix, 0, lambda: anext(listing, None))
+            if listed is None:
+                return
+            yield listed
+
+    async def usage(self) -> Usage:
+        """See `Backend.usage`."""
+        return await self._within("usage", "", 0, self._inner.usage)
+
+    async def aclose(self) -> None:
+        """Close the backend inside, which has a deadline for that too."""
+        await self._in_time("close", "", 0, self._inner.aclose)
+
+    async def _within(self, what: str, key: str, size: int, call: Callable[[], Awaitable[T]]) -> T:
+        async with self._slots:
+            return await self._in_time(what, key, size, call)
+
+    async def _in_time(self, what: str, key: str, size: int, call: Callable[[], Awaitable[T]]) -> T:
+        seconds = self._limits.deadline(size)
+        with trio.move_on_after(seconds):
+            return await call()
+        raise UnavailableError(
+            f"backend {self.name}: {what} {key} took longer than {seconds:.0f} s; "
+            "check the disk or its connection",
+            backend=self.name,
+            key=key,
+        )

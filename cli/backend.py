@@ -1,0 +1,61 @@
+"""`modelfloat backend`: the places that hold a store's shards."""
+
+from typing import Annotated
+
+import typer
+
+from .backendspec import make_backend
+from .options import command, global_options
+from .output import say, say_json
+from .session import in_store
+from .settings import Settings
+from .stats import backend_table
+
+app = typer.Typer(callback=global_options, help="The places that hold a store's shards.")
+
+
+@command
+def backend_add(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(help="What to call it.", show_default=False)],
+    url: Annotated[
+        str, typer.Argument(help="Where it is; a plain path is a URL.", show_default=False)
+    ],
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            help="What fails together with it; its device by default.", show_default=False
+        ),
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="Its share of new shards; 1 by default.", show_default=False)
+    ] = None,
+) -> None:
+    """Add a place for shards to the store."""
+    import trio
+
+    from ..opening import add_backend
+
+    spec = make_backend(name, url, domain, weight)
+    arguments = (settings.store, spec.name, spec.url, spec.domain, spec.weight)
+    survives = trio.run(add_backend, *arguments)
+    if settings.json:
+        say_json({"backend": spec.name, "survives": survives})
+    elif not settings.quiet:
+        say(f"backend {spec.name} added; new packs may use it\n{survives}")
+
+
+@command
+def backend_ls(settings: Settings) -> None:
+    """List the places that hold shards, and their state."""
+    import dataclasses
+
+    backends = in_store(settings, lambda store: store.backends())
+    if settings.json:
+        say_json([dataclasses.asdict(backend) for backend in backends])
+    else:
+        say(backend_table(backends))
+
+
+app.command("add")(backend_add)
+app.command("ls")(backend_ls)

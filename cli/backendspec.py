@@ -1,0 +1,53 @@
+"""`NAME=URL[,domain=…,weight=…]`, as `init --backend` takes it."""
+
+import os
+import re
+from typing import TYPE_CHECKING, Final
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..opening import BackendSpec
+
+_OPTION: Final = re.compile(r"(?P<url>.*),(?P<key>[a-z]+)=(?P<value>[^,]*)", re.DOTALL)
+
+
+def parse_backend(text: str) -> "BackendSpec":
+    """Take a backend's description apart; UsageError says what is wrong with it.
+
+    Options are read from the end, so a URL may hold `=` and `,`; only `,word=` would be taken for
+    an option, and is refused where it is none.
+    """
+    name, equals, rest = text.partition("=")
+    if not equals or "/" in name:
+        raise UsageError(f"--backend {text!r}: write it as NAME=URL, for example d0=/disk1/models")
+    options: dict[str, str] = {}
+    while (match := _OPTION.fullmatch(rest)) is not None:
+        if match["key"] not in ("domain", "weight") or match["key"] in options:
+            raise UsageError(
+                f"--backend {text!r}: {match['key']!r} is unknown or doubled; options are domain= "
+                "and weight=, once each"
+            )
+        options[match["key"]] = match["value"]
+        rest = match["url"]
+    return make_backend(name, rest, options.get("domain"), options.get("weight"))
+
+
+def make_backend(name: str, url: str, domain: str | None, weight: str | None) -> "BackendSpec":
+    """A backend from its parts, checked; UsageError says which part cannot be."""
+    from ..backends.registry import is_local_path
+    from ..config import check_backend_name, check_weight
+    from ..opening import BackendSpec
+
+    if not url:
+        raise UsageError(f"backend {name}: the URL is missing; a plain path is a URL")
+    if domain == "":
+        raise UsageError(f"backend {name}: the domain is empty; leave it out for the device's own")
+    try:
+        share = 1.0 if weight is None else float(weight)
+    except ValueError:
+        raise UsageError(f"backend {name}: the weight {weight!r} is no number") from None
+    if is_local_path(url):
+        # In a configuration a relative path begins at the store; on a command line, here.
+        url = os.path.abspath(os.path.expanduser(url))
+    return BackendSpec(check_backend_name(name), url, domain, check_weight(share))

@@ -1,0 +1,74 @@
+"""Starting a mount in the background, and waiting until it is ready.
+
+The daemon is a fresh run of this program, not a fork: the index must not be carried across a fork.
+It says that it is ready through a pipe; when it ends before that, its last line in the log is told.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from .output import complain
+
+READY: Final = b"ready\n"
+_LOG_TAIL: Final = 16 << 10
+_PREFIX: Final = "modelfloat: "
+
+
+def start(arguments: Sequence[str], log_path: str) -> int:
+    """Run `modelfloat ARGUMENTS… --ready-fd N` in a session of its own; returns the exit status.
+
+    0 when it said that it is ready; it then lives on. Otherwise its own status, its message told.
+    """
+    os.makedirs(os.path.dirname(log_path), mode=0o700, exist_ok=True)
+    begin, end = os.pipe()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    log = os.open(log_path, flags, 0o600)
+    try:
+        offset = os.fstat(log).st_size
+        child = subprocess.Popen(  # noqa: S603  our own program
+            [sys.executable, "-m", "modelfloat.cli.main", *arguments, f"--ready-fd={end}"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(end,),
+            start_new_session=True,
+            cwd="/",
+        )
+    finally:
+        os.close(end)
+        os.close(log)
+    if _wait_ready(begin, child):
+        child.returncode = 0  # it lives on without us: nobody is to wait for it
+        return 0
+    status = child.wait()
+    complain(_last_words(log_path, offset) or f"the mount ended at once; see {log_path}")
+    return status if 0 < status < 128 else 1
+
+
+def _wait_ready(pipe: int, child: "subprocess.Popen[bytes]") -> bool:
+    try:
+        with open(pipe, "rb") as file:
+            return file.read(len(READY)) == READY
+    except KeyboardInterrupt:
+        child.terminate()  # it is in a session of its own, where our Ctrl-C did not arrive
+        child.wait()
+        raise
+
+
+def announce(ready_fd: int) -> None:
+    """In the daemon: tell who waits that the mount is ready."""
+    os.write(ready_fd, READY)
+    os.close(ready_fd)
+
+
+def _last_words(log_path: str, offset: int) -> str:
+    """The last line of the log from `offset` on, without our own prefix."""
+    with open(log_path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(offset, size - _LOG_TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    ours = [line for line in lines if line.startswith(_PREFIX)] or lines
+    return ours[-1].removeprefix(_PREFIX) if ours else ""

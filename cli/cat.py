@@ -1,0 +1,48 @@
+"""`modelfloat cat`: write a stored file to standard output."""
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .completion import complete_address
+from .options import command
+from .session import in_store
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..cas.store import Store
+
+
+@command
+def cat(
+    settings: Settings,
+    address: Annotated[
+        str,
+        typer.Argument(
+            metavar="VENDOR/NAME[@REV]/PATH",
+            help="The file to write.",
+            show_default=False,
+            autocompletion=complete_address,
+        ),
+    ],
+) -> None:
+    """Write a stored file to standard output."""
+    in_store(settings, lambda store: _copy(store, address))
+
+
+async def _copy(store: "Store", text: str) -> None:
+    import trio
+
+    from ..cas.refnames import parse_address
+    from .extract import PIECE, write_all
+
+    address = parse_address(text)
+    sys.stdout.flush()
+    stdout = sys.stdout.fileno()
+    with contextlib.closing(store.open_file(address)) as reader:
+        for offset in range(0, reader.size, PIECE):
+            piece = await reader.read(offset, PIECE)
+            # A reader that stopped reading would hold the thread: let Ctrl-C leave it behind.
+            await trio.to_thread.run_sync(write_all, stdout, piece, abandon_on_cancel=True)

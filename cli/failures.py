@@ -1,0 +1,117 @@
+"""From exceptions to one line on stderr and an exit status."""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ..errors import ModelFloatError
+from .output import complain, one_line
+from .settings import Settings
+
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+"""What shells give a program that Ctrl-C ended: 128 + SIGINT."""
+BROKEN_PIPE: Final = 141
+"""What shells give a program whose reader went away: 128 + SIGPIPE."""
+
+
+def guarded(settings: Settings, work: Callable[[], int | None]) -> int:
+    """Run a command's work and return its exit status; failures are told, none is raised."""
+    _tell_warnings(settings)
+    try:
+        status = work() or 0
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001  the last resort
+        return report(error, verbose=settings.verbose)
+    return status
+
+
+def report(error: BaseException, *, verbose: bool) -> int:
+    """Tell the user what went wrong, in one line; returns the exit status."""
+    cause = first_cause(error)
+    if isinstance(cause, KeyboardInterrupt):
+        complain("interrupted")
+        return INTERRUPTED
+    if isinstance(cause, BrokenPipeError):
+        _abandon_stdout()
+        return BROKEN_PIPE
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(cause, ModelFloatError):
+        complain(str(cause))
+        return cause.exit_status
+    if isinstance(cause, OSError) and cause.errno is not None:
+        complain(_describe(cause))
+        return FAILED
+    hint = "" if verbose else "; run with --verbose for the traceback"
+    complain(f"unexpected {type(cause).__name__}: {cause}{hint}")
+    return FAILED
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """What to tell of an error, which may be a group from several tasks.
+
+    An interrupt comes before everything; then the first ModelFloatError; then the first error.
+    """
+    causes = list(_leaves(error))
+    for kind in (KeyboardInterrupt, ModelFloatError):
+        for cause in causes:
+            if isinstance(cause, kind):
+                return cause
+    return causes[0]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _describe(error: OSError) -> str:
+    what = os.strerror(error.errno) if error.errno is not None else str(error)
+    name = error.filename
+    if name is None:
+        return what + ("; free some space" if error.errno == errno.ENOSPC else "")
+    return f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {what}"
+
+
+def _abandon_stdout() -> None:
+    """Nobody reads any more; without this the interpreter would complain when it flushes."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"modelfloat: {record.levelname.lower()}: {one_line(record.getMessage())}"
+
+
+class _WithTime(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        level = record.levelname.lower()
+        return f"{self.formatTime(record)} {level}: {one_line(record.getMessage())}"
+
+
+def log_times() -> None:
+    """Begin every logged line with its time, as a log that is kept needs it."""
+    for handler in logging.getLogger("modelfloat").handlers:
+        handler.setFormatter(_WithTime())
+
+
+def _tell_warnings(settings: Settings) -> None:
+    """Send what the engine logs to stderr, in lines like our own."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    logger = logging.getLogger("modelfloat")
+    logger.handlers = [handler]
+    logger.propagate = False
+    level = logging.DEBUG if settings.verbose else logging.WARNING
+    logger.setLevel(logging.ERROR if settings.quiet else level)

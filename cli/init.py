@@ -1,0 +1,68 @@
+"""`modelfloat init`: make a store."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .backendspec import parse_backend
+from .options import command
+from .output import plural, say, say_json
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..opening import InitReport
+
+
+@command
+def init(
+    settings: Settings,
+    erasure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K+M",
+            help="Cut packs into K shards and add M of parity, so that any M may be lost. Without "
+            "--backend the store gets K+M directories of its own.",
+            show_default=False,
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URL[,domain=…,weight=…]",
+            help="A place for shards; may be given several times. A plain path is a URL.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Make a store in the folder that --store names."""
+    import trio
+
+    from ..erasure.scheme import Scheme
+    from ..opening import create_store
+
+    scheme = None if erasure is None else Scheme.parse(erasure)
+    specs = [parse_backend(text) for text in backend or ()]
+    report = trio.run(create_store, settings.store, scheme, specs)
+    if settings.json:
+        say_json(document(report))
+    elif not settings.quiet:
+        say(summary(report))
+
+
+def document(report: "InitReport") -> dict[str, object]:
+    """The report as `--json` prints it; `overhead` is parity bytes for each data byte."""
+    return {
+        "store": report.path,
+        "id": report.id.hex(),
+        "erasure": str(report.scheme),
+        "overhead": report.overhead,
+        "backends": list(report.backends),
+        "survives": report.survives,
+    }
+
+
+def summary(report: "InitReport") -> str:
+    """The store, what it costs and what it survives."""
+    cost = f"parity +{100 * report.overhead:.3g} %" if report.overhead else "no parity"
+    places = f"{plural(len(report.backends), 'backend')} ({', '.join(report.backends)})"
+    return f"store {report.path}: {report.scheme} over {places}, {cost}\n{report.survives}"

@@ -1,0 +1,146 @@
+"""`modelfloat ls`: repositories, or what one holds."""
+
+import stat
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .completion import complete_address
+from .options import command
+from .output import columns, human_size, human_time, iso_time, say, say_json, shown
+from .session import in_store
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..cas.formats.tree import Entry
+    from ..cas.refnames import RefHead, RepoName
+    from ..cas.store import Store
+
+
+@command
+def ls(
+    settings: Settings,
+    address: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[VENDOR/NAME[@REV][/PATH]]",
+            help="What to list; every repository when left out.",
+            show_default=False,
+            autocompletion=complete_address,
+        ),
+    ] = None,
+    long: Annotated[bool, typer.Option("-l", help="Show mode, size and time too.")] = False,
+) -> None:
+    """List repositories, or the files of one."""
+    if address is None:
+        in_store(settings, lambda store: _repositories(store, settings))
+    else:
+        text = address
+        in_store(settings, lambda store: _entries(store, settings, text, long=long))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One repository: by its branch main, or by its newest ref where it has no such branch."""
+
+    name: str
+    size: int
+    files: int
+    updated_ns: int
+    refs: list[str]
+
+
+async def _repositories(store: "Store", settings: Settings) -> None:
+    found = [summarize(store, repo) for repo in store.refs.repositories()]
+    if settings.json:
+        say_json([{**asdict(each), "updated": iso_time(each.updated_ns)} for each in found])
+    elif found:
+        rows = [["name", "size", "files", "updated"]]
+        for each in found:
+            size, updated = human_size(each.size), human_time(each.updated_ns)
+            rows.append([shown(each.name.encode()), size, f"{each.files:,}", updated])
+        say(columns(rows, "<>><"))
+
+
+def summarize(store: "Store", repo: "RepoName") -> Summary:
+    """What there is to say of a repository."""
+    from .trees import count_files, size_of
+
+    heads = store.refs.heads(repo)
+    tree = store.objects.commit(_main_head(heads).commit).tree
+    return Summary(
+        str(repo),
+        size_of(store.objects, tree),
+        count_files(store.objects, tree),
+        max(head.time_ns for head in heads),
+        sorted({head.ref for head in heads}),
+    )
+
+
+def _main_head(heads: Iterable["RefHead"]) -> "RefHead":
+    from ..cas.formats.journal import RefKind
+    from ..cas.refnames import DEFAULT_BRANCH
+
+    return max(
+        heads, key=lambda h: ((h.kind, h.ref) == (RefKind.BRANCH, DEFAULT_BRANCH), h.time_ns)
+    )
+
+
+async def _entries(store: "Store", settings: Settings, text: str, *, long: bool) -> None:
+    from ..cas.refnames import parse_address
+    from .trees import find
+
+    found = find(store, parse_address(text))
+    if found.entry is not None and found.directory is None:
+        entries: Iterable[Entry] = [found.entry]
+    else:
+        entries = store.objects.directory(found.directory or found.root).entries()
+    if settings.json:
+        say_json([entry_document(entry) for entry in entries])
+    elif long:
+        rows = [_long(entry) for entry in entries]
+        if rows:
+            say(columns(rows, "<><<"))
+    else:
+        for entry in entries:
+            say(_marked(entry))
+
+
+def entry_document(entry: "Entry") -> dict[str, object]:
+    """An entry as `--json` prints it; `object` is its manifest or tree, `target` a link's text."""
+    from ..cas.formats.tree import EntryType
+
+    link = entry.type is EntryType.SYMLINK
+    what = {"target": _text(entry.target)} if link else {"object": entry.target.hex()}
+    return {
+        "name": _text(entry.name),
+        "type": entry.type.name.lower(),
+        "mode": f"{entry.mode & 0o7777:04o}",
+        "size": entry.size,
+        "mtime": iso_time(entry.mtime_ns),
+        "mtime_ns": entry.mtime_ns,
+        **what,
+    }
+
+
+def _long(entry: "Entry") -> list[str]:
+    from ..cas.formats.tree import EntryType
+
+    kinds = {EntryType.DIRECTORY: stat.S_IFDIR, EntryType.SYMLINK: stat.S_IFLNK}
+    mode = stat.filemode(kinds.get(entry.type, stat.S_IFREG) | entry.mode & 0o7777)
+    name = _marked(entry)
+    if entry.type is EntryType.SYMLINK:
+        name += f" -> {shown(entry.target)}"
+    return [mode, human_size(entry.size), human_time(entry.mtime_ns), name]
+
+
+def _marked(entry: "Entry") -> str:
+    from ..cas.formats.tree import EntryType
+
+    return shown(entry.name) + "/" * (entry.type is EntryType.DIRECTORY)
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

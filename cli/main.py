@@ -1,0 +1,80 @@
+"""The command line: which commands there are, and how the program begins and ends.
+
+Everything that takes time to import is imported by the command that needs it, so that help and
+completion answer at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import typer
+
+from . import add, backend, cat, get, init, log, ls, mount, stats, umount, verify
+from .failures import BROKEN_PIPE, report
+from .options import global_options
+from .output import complain
+
+WRONG_USAGE: Final = 2
+_USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__bases__[0]
+"""Whatever this version of typer derives all its errors of usage from."""
+
+app: Final = typer.Typer(
+    name="modelfloat",
+    callback=global_options,
+    help="Models, versioned, deduplicated and protected, on storage you need not trust.",
+    rich_markup_mode=None,  # rich would take most of the time that --help has
+    pretty_exceptions_enable=False,
+)
+app.command("init")(init.init)
+app.add_typer(backend.app, name="backend")
+app.command("add")(add.add)
+app.command("ls")(ls.ls)
+app.command("cat")(cat.cat)
+app.command("get")(get.get)
+app.command("log")(log.log)
+app.command("mount")(mount.mount)
+app.command("umount")(umount.umount)
+app.command("verify")(verify.verify)
+app.command("stats")(stats.stats)
+
+
+def main() -> None:
+    """The entry point `modelfloat`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit status. Nothing is raised but typer's own exits."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be text that the terminal's encoding knows.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    program = typer.main.get_command(app)
+    try:
+        status = program.main(
+            list(arguments) or ["--help"], prog_name="modelfloat", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except SystemExit as end:
+        # Typer ends so when the reader of its help went away.
+        return BROKEN_PIPE if isinstance(end.__context__, BrokenPipeError) else _status(end.code)
+    except _USAGE_ERROR as error:
+        complain(_usage(error))
+        return WRONG_USAGE
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  no traceback, whatever it is
+        return report(error, verbose="--verbose" in arguments)
+    return _status(status)
+
+
+def _status(given: object) -> int:
+    return given if isinstance(given, int) else 0
+
+
+def _usage(error: Any) -> str:
+    context = error.ctx
+    path = context.command_path if context is not None else "modelfloat"
+    return f"{error.format_message().rstrip('.')}; see {path} --help"
+
+
+if __name__ == "__main__":
+    main()

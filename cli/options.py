@@ -1,0 +1,74 @@
+"""The global options, on every command and before it, and what surrounds a command's work.
+
+A command is a function whose first parameter is `settings`. `@command` puts the global options in
+that parameter's place, so they are parsed, shown in the help and completed after the command too.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Concatenate, Final, ParamSpec
+
+import typer
+
+from ..version import __version__
+from .failures import guarded
+from .settings import Flags, Settings, resolve
+
+_P = ParamSpec("_P")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"modelfloat {__version__}")
+        raise typer.Exit
+
+
+def global_options(
+    context: typer.Context,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="The store to work on.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say more; show the traceback of a failure.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Remember the global options that stand before a command or between it and its group."""
+    _remember(context, Flags(store, json, quiet, verbose))
+
+
+_GLOBAL: Final = inspect.signature(global_options).parameters
+
+
+def command(
+    function: Callable[Concatenate[Settings, _P], int | None],
+) -> Callable[..., int]:
+    """Make `function` a command with the global options; it returns its exit status, None for 0."""
+    signature = inspect.signature(function)
+    own = list(signature.parameters.values())[1:]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *_GLOBAL.values()]]
+
+    @functools.wraps(function)
+    def run(context: typer.Context, **given: Any) -> int:
+        del given["version"]
+        flags = Flags(*(given.pop(name) for name in ("store", "json", "quiet", "verbose")))
+        settings = resolve(_remember(context, flags))
+        return guarded(settings, functools.partial(function, settings, **given))
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def _remember(context: typer.Context, inner: Flags) -> Flags:
+    outer = context.obj if isinstance(context.obj, Flags) else Flags()
+    merged = outer.merged(inner)
+    context.obj = merged
+    return merged

@@ -1,0 +1,96 @@
+"""Text for people and documents for programs: sizes, times, names, columns, JSON.
+
+Results go to stdout, everything else to stderr.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def human_size(size: float) -> str:
+    """A number of bytes in decimal units: `512 B`, `90.9 MB`, `1.41 GB`."""
+    value, unit = float(size), 0
+    while unit < len(_UNITS) - 1 and value >= (999.5 if unit else 1000):
+        value, unit = value / 1000, unit + 1
+    if unit == 0:
+        return f"{value:.0f} B"
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration: `0.42 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def human_rate(size: float, seconds: float) -> str:
+    """Bytes a second, as `850 MB/s`."""
+    return f"{human_size(size / seconds) if seconds > 0 else '–'}/s"
+
+
+def human_time(time_ns: int) -> str:
+    """A moment, given in nanoseconds since the epoch, in local time to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ns // 1_000_000_000))
+
+
+def iso_time(time_ns: int) -> str:
+    """A moment in UTC, as `2026-01-31T12:00:00Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ns // 1_000_000_000))
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `2 files`, `2 repositories`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{count:,} {noun}s"
+
+
+def shown(name: bytes) -> str:
+    """A name for people: what is not printable text is escaped, so it cannot steer a terminal."""
+    text = name.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, printable."""
+    return shown(" ".join(text.splitlines()).encode("utf-8", "surrogateescape"))
+
+
+def columns(rows: Sequence[Sequence[str]], align: str) -> str:
+    """Lines of aligned columns; `align` has one of `<` and `>` for each column."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, align, widths, strict=True)
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def say(text: str) -> None:
+    """Print one or more lines of a result."""
+    sys.stdout.write(text + "\n")
+
+
+def say_json(document: Any) -> None:
+    """Print the command's one JSON document; bytes that are no UTF-8 come as lone surrogates."""
+    say(json.dumps(document, indent=2))
+
+
+def complain(text: str) -> None:
+    """Print one line about a failure."""
+    sys.stderr.write(f"modelfloat: {one_line(text)}\n")
+    sys.stderr.flush()

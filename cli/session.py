@@ -1,0 +1,24 @@
+"""One command's time with an open store."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..cas.store import Store
+
+_T = TypeVar("_T")
+
+
+def in_store(settings: Settings, work: Callable[["Store"], Awaitable[_T]]) -> _T:
+    """Open the store, await `work(store)` in an event loop of its own, close the store."""
+    import trio
+
+    from ..opening import open_store
+
+    async def session() -> _T:
+        async with open_store(settings.store) as store:
+            return await work(store)
+
+    return trio.run(session)

@@ -1,0 +1,27 @@
+"""`modelfloat umount`: end a mount."""
+
+from typing import Annotated
+
+import typer
+
+from .options import command
+from .output import say, say_json
+from .settings import Settings, mount_point
+
+
+@command
+def umount(
+    settings: Settings,
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR", help="Where it is mounted.", show_default=False)
+    ],
+) -> None:
+    """Unmount what `modelfloat mount` mounted."""
+    from ..fuse.mounting import unmount
+
+    path = mount_point(directory)
+    unmount(path)
+    if settings.json:
+        say_json({"unmounted": path})
+    elif settings.verbose:
+        say(f"{path} is unmounted")
