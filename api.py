@@ -28,7 +28,7 @@ from .cas.reader import FileReader
 from .cas.refnames import parse_address
 from .cas.reports import AddReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
-from .errors import ModelFloatError, NotFoundError, UsageError
+from .errors import NotFoundError, UsageError, first_failure, one_failure
 from .opening import open_store
 
 _T = TypeVar("_T")
@@ -58,7 +58,7 @@ class Store:
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
-            raise _plain(self._failure)
+            raise first_failure(self._failure) or self._failure
 
     def _run(self) -> None:
         try:
@@ -82,14 +82,13 @@ class Store:
             raise UsageError(f"the store {self._path} is closed")
 
         async def run() -> _T:
-            return await job(engine)
+            with one_failure():
+                return await job(engine)
 
         try:
             return trio.from_thread.run(run, trio_token=self._token)
         except trio.RunFinishedError:
             raise UsageError(f"the store {self._path} is closed") from self._failure
-        except BaseExceptionGroup as group:
-            raise _plain(group) from group
 
     def close(self) -> None:
         """Let go of index and backends; a second call does nothing."""
@@ -222,11 +221,3 @@ def _repository(engine: Engine, name: str) -> Listed:
     newest = max(engine.refs.heads(repo), key=lambda head: head.time_ns)
     tree = engine.objects.directory(engine.objects.commit(newest.commit).tree)
     return Listed(name, "repository", sum(e.size for e in tree.entries()), newest.time_ns)
-
-
-def _plain(error: BaseException) -> BaseException:
-    """The one error inside trio's groups that says what went wrong."""
-    while isinstance(error, BaseExceptionGroup):
-        ours = [e for e in error.exceptions if isinstance(e, ModelFloatError)]
-        error = ours[0] if ours else error.exceptions[0]
-    return error

@@ -27,6 +27,8 @@ A message is one line: what happened, to which object, and what to do next. It n
 credentials; backends are named, their URLs are not printed with user information.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -129,3 +131,23 @@ class DataLostError(DamageError):
     """More shards of a pack are gone than its parity can replace."""
 
     exit_status = 4
+
+
+def first_failure(error: BaseException) -> ModelFloatError | None:
+    """The first of our errors in `error`, which may be a group of groups; None if there is none."""
+    if isinstance(error, BaseExceptionGroup):
+        found = (first_failure(inner) for inner in error.exceptions)
+        return next((failure for failure in found if failure is not None), None)
+    return error if isinstance(error, ModelFloatError) else None
+
+
+@contextlib.contextmanager
+def one_failure() -> Iterator[None]:
+    """Raise the first of our errors alone, where concurrent tasks would raise a group of them."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        failure = first_failure(group)
+        if failure is None:
+            raise
+        raise failure from group

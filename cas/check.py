@@ -78,7 +78,7 @@ class Checker:
         footers = await read_footers(self._pool, pack)
         info = await self._truth(pack, shards, agreed(footers))
         if info is None:
-            self._note_lost(pack, shards)
+            await self._note_lost(pack, shards)
             return
         bad = [i for i, shard in enumerate(shards) if shard.problem]
         mended: set[int] = set()
@@ -195,11 +195,14 @@ class Checker:
             ShardProblem(pack.id.hex(), index, name, shard.problem, repaired)
         )
 
-    def _note_lost(self, pack: PackRecord, shards: list[_Shard]) -> None:
+    async def _note_lost(self, pack: PackRecord, shards: list[_Shard]) -> None:
         for index, shard in enumerate(shards):
             if shard.problem:
                 self._note_problem(pack, index, shard, repaired=False)
         self._report.lost.append(pack.id.hex())
+        # Remembered, so that the next add of the same bytes stores them again.
+        states = [shard.state for shard in shards]
+        await self._index.write(self._index.note_check, pack.number, states, time.time_ns())
 
     async def _mirror(self, info: PackInfo, shards: list[_Shard]) -> None:
         """Put objects that the index's mirror lacks back into it."""

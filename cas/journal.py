@@ -245,22 +245,34 @@ async def check_copies(
 async def _check_record(
     members: Members, writer: WriterId, seq: int, copies: int, report: VerifyReport, *, repair: bool
 ) -> None:
-    up = {member.id: member for member in members.up()}
-    places = place(writer, [m.candidate for m in up.values()], copies)
-    bad = []
+    places = place(writer, [m.candidate for m in members], copies)
+    missing = []
     for copy, where in enumerate(places):
-        if await _load_copy(up[where], writer, seq, copy) is None:
-            bad.append((copy, where))
-    if not bad:
+        member = members.get(where)
+        if member is not None and await _find_copy(members, member, writer, seq, copy) is None:
+            missing.append((copy, member))
+    if not missing:
         return
-    data = await load_record(members, writer, seq, copies)
     name = f"journal record {writer.hex()[:8]}/{seq}"
+    data = await load_record(members, writer, seq, copies)
     if data is None:
         report.lost.append(name)
         return
-    for copy, where in bad:
-        repaired = False
-        if repair:
-            await RetryBackend(up[where].backend).put(journal_key(writer, seq, copy), [data])
-            repaired = True
-        report.problems.append(ShardProblem(name, copy, up[where].name, "missing copy", repaired))
+    for copy, member in missing:
+        repaired = repair and not member.down
+        if repaired:
+            await RetryBackend(member.backend).put(journal_key(writer, seq, copy), [data])
+        problem = "its backend is down" if member.down else "missing or damaged copy"
+        report.problems.append(ShardProblem(name, copy, member.name, problem, repaired))
+
+
+async def _find_copy(
+    members: Members, expected: Member, writer: WriterId, seq: int, copy: int
+) -> bytes | None:
+    """A copy from where it belongs, or from where it was put while that was down."""
+    others = [member for member in members.up() if member is not expected]
+    for member in [*([] if expected.down else [expected]), *others]:
+        data = await _load_copy(member, writer, seq, copy)
+        if data is not None:
+            return data
+    return None

@@ -69,10 +69,12 @@ class Pool:
         )
 
     def healthy(self, record: PackRecord, offset: int, size: int) -> bool:
-        """Whether that range of the pack can be read without decoding, as far as is known."""
-        if record.k == 1:
-            return any(self.usable(record, i) for i in range(record.n))
-        return all(self.usable(record, p.shard) for p in split_range(record, offset, size))
+        """Whether that range can be read without decoding, and the pack is whole enough to repair,
+        as far as is known."""
+        usable = [self.usable(record, i) for i in range(record.n)]
+        if sum(usable) < record.k:
+            return False
+        return record.k == 1 or all(usable[p.shard] for p in split_range(record, offset, size))
 
     # Storing
 

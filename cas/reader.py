@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from ..errors import ModelFloatError
+from ..errors import ModelFloatError, first_failure, one_failure
 from ..ids import ChunkId
 from .cache import ChunkCache
 from .formats.manifest import Manifest
@@ -93,8 +93,10 @@ class Reader:
             flight.data = await self._loader.load(ids, sequential=sequential)
             for id_ in ids:
                 self._cache.put(id_, flight.data[id_])
-        except* ModelFloatError as group:
-            flight.error = _first(group)
+        except (ModelFloatError, ExceptionGroup) as error:
+            flight.error = first_failure(error)
+            if flight.error is None:
+                raise
         finally:
             for id_ in ids:
                 del self._flights[id_]
@@ -110,19 +112,12 @@ class Reader:
         await flight.landed.wait()
         if span.id in flight.data:
             return flight.data[span.id]
-        return await self._alone(span, flight)
+        return await self._alone(span)
 
-    async def _alone(self, span: ChunkSpan, flight: _Flight) -> memoryview:
+    async def _alone(self, span: ChunkSpan) -> memoryview:
         """A chunk whose load failed: perhaps because of another chunk of the same load."""
-        try:
+        with one_failure():
             return (await self._loader.load([span.id]))[span.id]
-        except* ModelFloatError as group:
-            raise _first(group) from flight.error
-
-
-def _first(group: BaseExceptionGroup[ModelFloatError]) -> ModelFloatError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 class FileReader:

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from ..erasure.scheme import Scheme
-from ..errors import BackendError, NotFoundError, UsageError
+from ..errors import BackendError, NotFoundError, UsageError, one_failure
 from ..ids import ObjectId, PackId, StoreId
 from .check import Checker
 from .formats.chunktable import Kind
@@ -111,6 +111,10 @@ class Store:
     ) -> AddReport:
         """Store files and directories at `address` and move its branch; see `AddRequest`."""
         request = AddRequest(sources, address, message, tag, author, exclude)
+        with one_failure():
+            return await self._add(request, progress or Progress())
+
+    async def _add(self, request: AddRequest, progress: Progress) -> AddReport:
         async with self._writing() as journal:
             writing = Writing(
                 self.id,
@@ -122,7 +126,7 @@ class Store:
                 journal,
                 self._lock("refs"),
             )
-            return await Writer(writing, request, progress or Progress()).run()
+            return await Writer(writing, request, progress).run()
 
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[Journal]:
@@ -154,12 +158,13 @@ class Store:
         report = VerifyReport()
         started = time.monotonic()
         progress = progress or Progress()
-        if not repair:
-            await self._check(report, progress, None)
-        else:
-            report.replaced = await self._replace_lost()
-            async with self._writing() as journal:
-                await self._check(report, progress, journal)
+        with one_failure():
+            if not repair:
+                await self._check(report, progress, None)
+            else:
+                report.replaced = await self._replace_lost()
+                async with self._writing() as journal:
+                    await self._check(report, progress, journal)
         report.down = {member.name: member.down for member in self.members.down()}
         if report.lost:
             lost = {PackId(bytes.fromhex(id_)) for id_ in report.lost}

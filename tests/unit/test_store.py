@@ -1,0 +1,224 @@
+"""Adding and reading back: what goes in comes out, and what is there is not stored again."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from modelfloat.cas import ingest
+from modelfloat.cas.refnames import parse_address
+from modelfloat.errors import (
+    ExistsError,
+    FormatError,
+    NotFoundError,
+    SourceChangedError,
+    UsageError,
+)
+from modelfloat.opening import BackendSpec, add_backend, create_store, open_store
+from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
+
+
+async def test_a_model_comes_back(tmp_path: Path) -> None:
+    data = weights(tmp_path / "model.safetensors")
+    async with fresh_store(tmp_path / "store") as store:
+        report = await add(store, tmp_path / "model.safetensors")
+        assert (report.files, report.logical, report.new) == (1, len(data), len(data))
+        assert report.stored > report.encoded > 0
+        assert await read(store, "acme/model/model.safetensors") == data
+        file = store.open_file(parse_address("acme/model/model.safetensors"))
+        assert file.size == len(data)
+        assert bytes(await file.read(len(data) - 5, 100)) == data[-5:]
+        assert bytes(await file.read(len(data), 1)) == b""
+        assert bytes(await file.read(1_048_570, 12)) == data[1_048_570:1_048_582]
+
+
+async def test_what_is_there_is_not_stored_again(tmp_path: Path) -> None:
+    weights(tmp_path / "a.safetensors")
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "a.safetensors")
+        before = shard_files(tmp_path / "store")
+        again = await add(store, tmp_path / "a.safetensors")
+        assert (again.new, again.stored, again.commit) == (0, 0, None)
+        assert again.deduplicated == again.logical
+        assert shard_files(tmp_path / "store") == before
+        os.rename(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+        moved = await add(store, tmp_path / "b.safetensors", "other/name")
+        assert (moved.new, moved.encoded) == (0, 0)
+        assert moved.commit is not None
+
+
+async def test_a_fine_tune_costs_its_difference(tmp_path: Path) -> None:
+    data = bytearray(weights(tmp_path / "base.safetensors"))
+    data[-100:] = bytes(100)
+    (tmp_path / "tuned.safetensors").write_bytes(data)
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "base.safetensors")
+        report = await add(store, tmp_path / "tuned.safetensors")
+        assert report.new <= 1_000_000
+        assert await read(store, "acme/model/tuned.safetensors") == data
+
+
+async def test_a_folder_keeps_its_shape(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub" / "empty").mkdir(parents=True)
+    (source / "config.json").write_text("{}")
+    (source / "nothing").write_bytes(b"")
+    (source / "sub" / "größe \n.txt").write_text("ä")
+    (source / os.fsdecode(b"\xff.bin")).write_bytes(b"not utf-8")
+    (source / "run.sh").write_text("#!/bin/sh\n")
+    (source / "run.sh").chmod(0o755)
+    (source / "latest").symlink_to("sub")
+    (tmp_path / "blob").write_bytes(b"outside")
+    (source / "snapshot").symlink_to("../blob")
+    (source / "loop").mkdir()
+    (source / "loop" / "up").symlink_to(source)
+    (source / ".git").mkdir()
+    (source / ".git" / "HEAD").write_text("x")
+    (source / "x.incomplete").write_text("x")
+    os.mkfifo(source / "pipe")
+    async with fresh_store(tmp_path / "store") as store:
+        report = await add(store, source)
+        commit = store.objects.commit(store.refs.resolve(parse_address("acme/model").repo))
+        tree = store.objects.directory(commit.tree)
+        names = {os.fsdecode(e.name): e for e in tree.entries()}
+        assert set(names) == {
+            "config.json", "latest", "loop", "nothing", "run.sh", "snapshot", "sub",
+            os.fsdecode(b"\xff.bin"),
+        }  # fmt: skip
+        assert names["latest"].target == b"sub"
+        assert names["run.sh"].mode == 0o755
+        assert len(report.skipped) == 2
+        assert await read(store, "acme/model/snapshot") == b"outside"
+        assert await read(store, "acme/model/nothing") == b""
+        assert await read(store, "acme/model/sub/größe \n.txt") == "ä".encode()
+        assert store.find(parse_address("acme/model/sub/empty")).size == 0
+
+
+async def test_paths_are_taken_as_cp_takes_them(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "a", "acme/model/dir/renamed")
+        assert await read(store, "acme/model/dir/renamed") == b"a"
+        await add(store, tmp_path / "b", "acme/model/dir")
+        assert await read(store, "acme/model/dir/b") == b"b"
+        both = [str(tmp_path / "a"), str(tmp_path / "b")]
+        await store.add(both, parse_address("acme/model/two"))
+        assert await read(store, "acme/model/two/b") == b"b"
+
+
+async def test_history_is_kept(tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    async with fresh_store(tmp_path / "store") as store:
+        for text in ("one", "two", "three"):
+            source.write_text(text)
+            await add(store, source)
+        assert await read(store, "acme/model/a") == b"three"
+        assert await read(store, "acme/model@main~2/a") == b"one"
+        commit = store.refs.resolve(parse_address("acme/model").repo, "main~1")
+        assert await read(store, f"acme/model@{commit.hex()[:10]}/a") == b"two"
+        await store.add([str(source)], parse_address("acme/model"), tag="v1")
+        source.write_text("four")
+        await add(store, source)
+        assert await read(store, "acme/model@v1/a") == b"three"
+        with pytest.raises(ExistsError, match="a tag v1 already"):
+            await store.add([str(source)], parse_address("acme/model"), tag="v1")
+        await add(store, source, "acme/model@dev")
+        assert await read(store, "acme/model@dev/a") == b"four"
+
+
+async def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    async with fresh_store(tmp_path / "store") as store:
+        (tmp_path / "a").write_text("a")
+        await add(store, tmp_path / "a")
+        for address, problem in [
+            ("acme/other/a", "no repository acme/other"),
+            ("acme/model/b", "no acme/model/b"),
+            ("acme/model@nope/a", "no branch, tag or commit 'nope'"),
+            ("acme/model@main~1/a", "history is shorter"),
+        ]:
+            with pytest.raises(NotFoundError, match=problem):
+                store.open_file(parse_address(address))
+        with pytest.raises(UsageError, match="name a file in it"):
+            store.open_file(parse_address("acme/model"))
+        with pytest.raises(NotFoundError, match="No such file"):
+            await add(store, tmp_path / "missing")
+
+
+async def test_many_small_files(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(600):
+        (source / f"{number:04}").write_bytes(noise(f"{number % 500}", number))
+    async with fresh_store(tmp_path / "store") as store:
+        report = await add(store, source)
+        assert report.files == 600
+        for number in (0, 1, 123, 599):
+            expected = noise(f"{number % 500}", number)
+            assert await read(store, f"acme/model/{number:04}") == expected
+    # A file's journal, index and refs outlive the process.
+    async with open_store(str(tmp_path / "store")) as store:
+        assert len(await read(store, "acme/model/0599")) == 599
+
+
+async def test_a_file_that_changes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(bytes(10))
+    real = ingest._open
+
+    def touch_then_open(item: ingest.Item) -> int:
+        source.write_bytes(bytes(20))
+        return real(item)
+
+    monkeypatch.setattr(ingest, "_open", touch_then_open)
+    async with fresh_store(tmp_path / "store") as store:
+        with pytest.raises(SourceChangedError, match="add it again"):
+            await add(store, source)
+        assert store.refs.repositories() == []
+
+
+async def test_init_refuses_what_is_there(tmp_path: Path) -> None:
+    await create_store(str(tmp_path / "store"), None, [])
+    with pytest.raises(ExistsError, match="is a store already"):
+        await create_store(str(tmp_path / "store"), None, [])
+
+
+@pytest.mark.parametrize(
+    ("count", "scheme"), [(1, "8+1"), (2, "1+1"), (3, "2+1"), (4, "2+2"), (5, "3+2"), (6, "4+2")]
+)
+async def test_the_scheme_follows_the_backends(tmp_path: Path, count: int, scheme: str) -> None:
+    specs = [BackendSpec(f"b{i}", str(tmp_path / f"b{i}")) for i in range(count)]
+    report = await create_store(str(tmp_path / "store"), None, specs)
+    assert str(report.scheme) == scheme
+    (tmp_path / "f").write_bytes(noise("f", 3_000_000))
+    async with open_store(str(tmp_path / "store")) as store:
+        await add(store, tmp_path / "f")
+        assert await read(store, "acme/model/f") == noise("f", 3_000_000)
+        assert not (await store.verify()).problems
+
+
+async def test_a_backend_joins(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(noise("f", 3_000_000))
+    async with fresh_store(tmp_path / "store", "2+1"):
+        pass
+    await add_backend(str(tmp_path / "store"), "extra", str(tmp_path / "extra"), "elsewhere")
+    with pytest.raises(UsageError, match="has a backend extra already"):
+        await add_backend(str(tmp_path / "store"), "extra", str(tmp_path / "x"))
+    async with open_store(str(tmp_path / "store")) as store:
+        assert len(store.members.up()) == 4
+        await add(store, tmp_path / "f")
+        statuses = {status.name: status for status in await store.backends()}
+        assert statuses["extra"].shards > 0
+        assert statuses["extra"].domain == "elsewhere"
+
+
+async def test_a_newer_index_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with fresh_store(tmp_path / "store"):
+        pass
+    monkeypatch.setattr("modelfloat.cas.index.FORMAT", b"2")
+    with pytest.raises(FormatError, match="format b'1', we read b'2'"):
+        async with open_store(str(tmp_path / "store")):
+            pass
