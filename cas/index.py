@@ -14,7 +14,7 @@ import contextlib
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -23,17 +23,13 @@ import trio
 
 from ..errors import FormatError, IndexDamagedError, NotFoundError
 from ..ids import ChunkId, ObjectId, PackId, PackNumber, StoreId, WriterId
+from .apply import Databases, apply_entry
 from .formats.journal import (
     NO_ID,
-    JournalEntry,
-    PackDeleted,
-    PackStored,
     Record,
-    RefChanged,
     RefKind,
-    ShardPlaced,
 )
-from .records import Location, PackRecord, ShardState
+from .records import HEAD, NUMBER, Location, PackRecord, ShardState
 from .refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
 
 FORMAT: Final = b"1"
@@ -41,9 +37,7 @@ MAP_SIZE: Final = 1 << 40
 """Address space for the environment: it is sparse, the file grows as it fills."""
 MAX_READERS: Final = 1024
 
-_NUMBER: Final = struct.Struct(">I")
 _WRITER: Final = struct.Struct("<Q32s")
-_HEAD: Final = struct.Struct("<32s32sq")
 _T = TypeVar("_T")
 
 _open: dict[str, "Index"] = {}
@@ -59,23 +53,25 @@ class Index:
         self._users = 1
         self._writer = trio.CapacityLimiter(1)
         # chunks and refs hold several values a key: several locations, several heads.
-        self._chunks = env.open_db(b"chunks", dupsort=True, dupfixed=True)
-        self._refs = env.open_db(b"refs", dupsort=True)
-        self._meta = env.open_db(b"meta")
-        self._packs = env.open_db(b"packs")
-        self._packids = env.open_db(b"packids")
-        self._objects = env.open_db(b"objects")
-        self._writers = env.open_db(b"writers")
+        self._dbs = Databases(
+            meta=env.open_db(b"meta"),
+            chunks=env.open_db(b"chunks", dupsort=True, dupfixed=True),
+            packs=env.open_db(b"packs"),
+            packids=env.open_db(b"packids"),
+            objects=env.open_db(b"objects"),
+            refs=env.open_db(b"refs", dupsort=True),
+            writers=env.open_db(b"writers"),
+        )
 
     @classmethod
     def create(cls, path: str, store: StoreId) -> "Index":
         """Make the index of a new store in the directory `path`."""
         os.makedirs(path, exist_ok=True)
         index = cls.open(path, create=True)
-        with index._env.begin(write=True, db=index._meta) as txn:
+        with index._env.begin(write=True, db=index._dbs.meta) as txn:
             txn.put(b"store", bytes(store))
             txn.put(b"format", FORMAT)
-            txn.put(b"next_pack", _NUMBER.pack(1))
+            txn.put(b"next_pack", NUMBER.pack(1))
         return index
 
     @classmethod
@@ -103,7 +99,7 @@ class Index:
                 self._env.close()
 
     def _check_format(self) -> None:
-        with self._env.begin(db=self._meta) as txn:
+        with self._env.begin(db=self._dbs.meta) as txn:
             found = txn.get(b"format")
         if found != FORMAT:
             self._env.close()
@@ -112,7 +108,7 @@ class Index:
     @property
     def store(self) -> StoreId:
         """The id of the store this index belongs to."""
-        with self._env.begin(db=self._meta) as txn:
+        with self._env.begin(db=self._dbs.meta) as txn:
             return StoreId(bytes(txn.get(b"store") or b""))
 
     async def write(self, job: Callable[..., _T], *args: Any) -> _T:
@@ -124,7 +120,7 @@ class Index:
     def locate(self, ids: Sequence[ChunkId]) -> list[list[Location]]:
         """All known places of each chunk, in one transaction; an empty list where there is none."""
         found: list[list[Location]] = []
-        with self._env.begin(db=self._chunks) as txn, txn.cursor() as cursor:
+        with self._env.begin(db=self._dbs.chunks) as txn, txn.cursor() as cursor:
             for id_ in ids:
                 places: list[Location] = []
                 if cursor.set_key(id_):
@@ -134,18 +130,18 @@ class Index:
 
     def pack(self, number: PackNumber) -> PackRecord | None:
         """What is known of a pack, by its number."""
-        with self._env.begin(db=self._packs) as txn:
-            data = txn.get(_NUMBER.pack(number))
+        with self._env.begin(db=self._dbs.packs) as txn:
+            data = txn.get(NUMBER.pack(number))
         return None if data is None else PackRecord.decode(number, data)
 
     def pack_of_id(self, id_: PackId) -> PackRecord | None:
         """What is known of a pack, by its id."""
         with self._env.begin() as txn:
-            number = txn.get(id_, db=self._packids)
+            number = txn.get(id_, db=self._dbs.packids)
             if number is None:
                 return None
-            data = txn.get(number, db=self._packs)
-        return None if data is None else PackRecord.decode(_NUMBER.unpack(number)[0], data)
+            data = txn.get(number, db=self._dbs.packs)
+        return None if data is None else PackRecord.decode(NUMBER.unpack(number)[0], data)
 
     def packs(self, batch: int = 1000) -> Iterator[PackRecord]:
         """All packs by number; read in batches, so no transaction stays open between them."""
@@ -159,17 +155,17 @@ class Index:
 
     def _packs_after(self, number: int, count: int) -> list[PackRecord]:
         records = []
-        with self._env.begin(db=self._packs) as txn, txn.cursor() as cursor:
-            if cursor.set_range(_NUMBER.pack(number + 1)):
+        with self._env.begin(db=self._dbs.packs) as txn, txn.cursor() as cursor:
+            if cursor.set_range(NUMBER.pack(number + 1)):
                 for key, value in cursor:
-                    records.append(PackRecord.decode(_NUMBER.unpack(key)[0], value))
+                    records.append(PackRecord.decode(NUMBER.unpack(key)[0], value))
                     if len(records) == count:
                         break
         return records
 
     def object(self, id_: ObjectId) -> bytes | None:
         """An object's bytes from the local mirror."""
-        with self._env.begin(db=self._objects) as txn:
+        with self._env.begin(db=self._dbs.objects) as txn:
             data: bytes | None = txn.get(id_)
         return data
 
@@ -177,29 +173,29 @@ class Index:
         """All heads, or those of one repository, sorted by vendor, name, kind and ref."""
         prefix = b"" if repo is None else repo_prefix(repo)
         heads = []
-        with self._env.begin(db=self._refs) as txn, txn.cursor() as cursor:
+        with self._env.begin(db=self._dbs.refs) as txn, txn.cursor() as cursor:
             if not cursor.set_range(prefix) if prefix else not cursor.first():
                 return []
             for key, value in cursor:
                 if not key.startswith(prefix):
                     break
                 name, kind, ref = ref_of_key(key)
-                change, commit, time_ns = _HEAD.unpack(value)
+                change, commit, time_ns = HEAD.unpack(value)
                 heads.append(RefHead(name, kind, ref, ObjectId(commit), change, time_ns))
         return heads
 
     def ref(self, repo: RepoName, kind: RefKind, ref: str) -> list[RefHead]:
         """The heads of one ref: none, one, or several after concurrent updates."""
-        with self._env.begin(db=self._refs) as txn, txn.cursor() as cursor:
+        with self._env.begin(db=self._dbs.refs) as txn, txn.cursor() as cursor:
             if not cursor.set_key(ref_key(repo, kind, ref)):
                 return []
             values = list(cursor.iternext_dup())
-        found = [_HEAD.unpack(value) for value in values]
+        found = [HEAD.unpack(value) for value in values]
         return [RefHead(repo, kind, ref, ObjectId(c), change, t) for change, c, t in found]
 
     def writer(self, writer: WriterId) -> tuple[int, bytes]:
         """Sequence number and digest of the writer's last record that was applied here."""
-        with self._env.begin(db=self._writers) as txn:
+        with self._env.begin(db=self._dbs.writers) as txn:
             data = txn.get(writer)
         if data is None:
             return 0, NO_ID
@@ -208,7 +204,7 @@ class Index:
 
     def writers(self) -> list[WriterId]:
         """All writers whose records were applied here."""
-        with self._env.begin(db=self._writers) as txn, txn.cursor() as cursor:
+        with self._env.begin(db=self._dbs.writers) as txn, txn.cursor() as cursor:
             return [WriterId(bytes(key)) for key in cursor.iternext(keys=True, values=False)]
 
     # Writing; only through `write`
@@ -217,25 +213,25 @@ class Index:
         """Take over one journal record and the objects it brings, in one durable transaction."""
         with self._write_transaction() as txn:
             for id_, data in objects.items():
-                txn.put(id_, data, db=self._objects)
+                txn.put(id_, data, db=self._dbs.objects)
             for entry in record.entries:
-                self._apply_entry(txn, entry)
-            txn.put(record.writer, _WRITER.pack(record.seq, record.digest), db=self._writers)
+                apply_entry(self._dbs, txn, entry)
+            txn.put(record.writer, _WRITER.pack(record.seq, record.digest), db=self._dbs.writers)
 
     def put_objects(self, objects: Mapping[ObjectId, bytes]) -> None:
         """Mirror objects that were read from their packs."""
         with self._write_transaction() as txn:
             for id_, data in objects.items():
-                txn.put(id_, data, db=self._objects)
+                txn.put(id_, data, db=self._dbs.objects)
 
     def note_check(self, number: PackNumber, states: Sequence[ShardState], checked_ns: int) -> None:
         """Remember what verify found of a pack's shards, and when (ns since the epoch)."""
         with self._write_transaction() as txn:
-            data = txn.get(_NUMBER.pack(number), db=self._packs)
+            data = txn.get(NUMBER.pack(number), db=self._dbs.packs)
             if data is not None:
                 record = PackRecord.decode(number, data)
                 record = replace(record, states=tuple(states), checked_ns=checked_ns)
-                txn.put(_NUMBER.pack(number), record.encode(), db=self._packs)
+                txn.put(NUMBER.pack(number), record.encode(), db=self._dbs.packs)
 
     @contextlib.contextmanager
     def _write_transaction(self) -> Iterator[Any]:
@@ -248,69 +244,6 @@ class Index:
             raise IndexDamagedError(
                 f"the index at {self.path} cannot be written ({error}): is the disk full?"
             ) from error
-
-    def _apply_entry(self, txn: Any, entry: JournalEntry) -> None:
-        match entry:
-            case PackStored():
-                self._apply_pack(txn, entry)
-            case RefChanged():
-                self._apply_ref(txn, entry)
-            case ShardPlaced():
-                self._apply_placed(txn, entry)
-            case PackDeleted():
-                self._apply_deleted(txn, entry)
-
-    def _apply_pack(self, txn: Any, stored: PackStored) -> None:
-        if txn.get(stored.pack, db=self._packids) is not None:
-            return
-        (number,) = _NUMBER.unpack(txn.get(b"next_pack", db=self._meta))
-        key = _NUMBER.pack(number)
-        txn.put(b"next_pack", _NUMBER.pack(number + 1), db=self._meta)
-        txn.put(stored.pack, key, db=self._packids)
-        txn.put(key, PackRecord.of(number, stored).encode(), db=self._packs)
-        # Sorted, because LMDB writes each page once then: 15 times faster than random order.
-        with txn.cursor(db=self._chunks) as cursor:
-            cursor.putmulti(sorted(_chunk_rows(number, stored)))
-
-    def _apply_ref(self, txn: Any, change: RefChanged) -> None:
-        key = ref_key(RepoName(change.vendor, change.name), change.kind, change.ref)
-        with txn.cursor(db=self._refs) as cursor:
-            heads = []
-            if cursor.set_key(key):
-                heads = [bytes(value) for value in cursor.iternext_dup()]
-            for value in heads:
-                if value.startswith(change.previous):
-                    cursor.set_key_dup(key, value)
-                    cursor.delete()
-        if change.new != NO_ID:
-            txn.put(key, _HEAD.pack(change.id, change.new, change.time_ns), db=self._refs)
-
-    def _apply_placed(self, txn: Any, placed: ShardPlaced) -> None:
-        key = txn.get(placed.pack, db=self._packids)
-        if key is None:
-            return
-        record = PackRecord.decode(_NUMBER.unpack(key)[0], txn.get(key, db=self._packs))
-        backends, states = list(record.backends), list(record.states)
-        backends[placed.index] = placed.backend
-        states[placed.index] = ShardState.GOOD
-        record = replace(record, backends=tuple(backends), states=tuple(states))
-        txn.put(key, record.encode(), db=self._packs)
-
-    def _apply_deleted(self, txn: Any, deleted: PackDeleted) -> None:
-        key = txn.pop(deleted.pack, db=self._packids)
-        if key is None:
-            return
-        txn.delete(key, db=self._packs)
-        with txn.cursor(db=self._chunks) as cursor:
-            more = cursor.first()
-            while more:
-                more = cursor.delete() if cursor.value()[:4] == key else cursor.next()
-
-
-def _chunk_rows(number: int, stored: PackStored) -> Iterable[tuple[bytes, bytes]]:
-    for slot, c in enumerate(stored.chunks):
-        place = Location(PackNumber(number), slot, c.codec, c.kind, c.offset, c.stored, c.raw)
-        yield c.id, place.encode()
 
 
 def _open_environment(path: str) -> lmdb.Environment:

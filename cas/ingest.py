@@ -17,7 +17,6 @@ from blake3 import blake3
 
 from ..backends.base import Buffer
 from ..erasure.scheme import Scheme
-from ..errors import ModelFloatError, SourceChangedError
 from ..ids import ChunkId, ObjectId
 from .buffers import BufferPool
 from .chunking.cutter import Cutter, open_cutter
@@ -30,9 +29,10 @@ from .index import Index
 from .packer import LaneName, Packer
 from .packs import NewChunk
 from .pool import Pool
-from .records import Location, PackRecord
+from .records import Location
 from .reports import AddReport, Progress
 from .scan import Item
+from .sources import BytesSource, FileSource, changed, check_unchanged, open_item, read_window
 
 SMALL_FILE: Final = 4 << 20
 """Files up to this many bytes are read whole, in batches."""
@@ -70,27 +70,6 @@ class _ReadFile:
     cuts: list[Cut]
 
 
-class FileSource:
-    """A file's bytes for parsers: exact reads, SourceChangedError when it shrank."""
-
-    def __init__(self, fd: int, size: int, name: str) -> None:
-        self._fd = fd
-        self._size = size
-        self._name = name
-
-    @property
-    def size(self) -> int:
-        """Length in bytes when it was opened."""
-        return self._size
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Exactly `size` bytes from `offset` on."""
-        data = os.pread(self._fd, size, offset)
-        if len(data) != size:
-            raise SourceChangedError(f"{self._name} shrank while it was being added; add it again")
-        return data
-
-
 class Ingest:
     """Turns files into manifests. `report` counts what is new and what was there."""
 
@@ -116,7 +95,7 @@ class Ingest:
 
     async def large(self, item: Item) -> StoredFile:
         """Add one large file, window by window."""
-        fd = await trio.to_thread.run_sync(_open, item)
+        fd = await trio.to_thread.run_sync(open_item, item)
         try:
             return await self._large(item, fd)
         finally:
@@ -131,7 +110,7 @@ class Ingest:
         size = 0
         rest: memoryview = memoryview(b"")
         buffer = self._windows.take()
-        length = await trio.to_thread.run_sync(_read, fd, 0, buffer)
+        length = await trio.to_thread.run_sync(read_window, fd, 0, buffer)
         while length:
             following = self._windows.take()
             ahead = [0]
@@ -139,7 +118,7 @@ class Ingest:
             async def read_next(
                 into: memoryview = following, at: int = size + length, out: list[int] = ahead
             ) -> None:
-                out[0] = await trio.to_thread.run_sync(_read, fd, at, into)
+                out[0] = await trio.to_thread.run_sync(read_window, fd, at, into)
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read_next)
@@ -156,7 +135,7 @@ class Ingest:
             buffer, length = following, ahead[0]
         if len(rest):
             await self._window(cutter, rest, True, entries)
-        _check_unchanged(fd, item)
+        check_unchanged(fd, item)
         return await self._manifest(size, hasher.digest(), b"".join(entries))
 
     async def _window(
@@ -179,22 +158,19 @@ class Ingest:
     def _look_up(self, parts: Sequence[tuple[ChunkId, memoryview, ElementType]]) -> list[Cut]:
         places = self._index.locate([id_ for id_, _, _ in parts])
         return [
-            Cut(id_, data, element, self._is_stored(found))
+            Cut(id_, data, element, self._is_stored(found, Kind.DATA))
             for (id_, data, element), found in zip(parts, places, strict=True)
         ]
 
-    def _is_stored(self, places: list[Location]) -> bool:
+    def _is_stored(self, places: list[Location], kind: Kind) -> bool:
         """Whether one of the places is healthy and at least as protected as this add wants."""
         return any(
-            place.kind is Kind.DATA
+            place.kind is kind
             and (pack := self._index.pack(place.pack)) is not None
-            and self._protects(pack)
+            and pack.m >= self._scheme.m
             and self._pool.healthy(pack, place.offset, place.stored)
             for place in places
         )
-
-    def _protects(self, pack: PackRecord) -> bool:
-        return pack.m >= self._scheme.m
 
     async def _store(self, cuts: Sequence[Cut], lane: LaneName) -> None:
         """Claim the new ones among `cuts`, encode them and hand them to the packer."""
@@ -233,15 +209,15 @@ class Ingest:
         return [self._read_small(item) for item in items]
 
     def _read_small(self, item: Item) -> _ReadFile:
-        fd = _open(item)
+        fd = open_item(item)
         try:
             data = os.pread(fd, SMALL_FILE + 1, 0)
-            _check_unchanged(fd, item)
+            check_unchanged(fd, item)
         finally:
             os.close(fd)
         if len(data) != item.status.st_size:
-            raise _changed(item)
-        source = _BytesSource(data)
+            raise changed(item)
+        source = BytesSource(data)
         cutter = open_cutter(os.fsdecode(item.source), source)
         cuts = self._cut(cutter, memoryview(data), True)
         # A file of one chunk has that chunk's hash: the same bytes are not hashed twice.
@@ -271,31 +247,8 @@ class Ingest:
         return [
             id_
             for id_, found in zip(ids, places, strict=True)
-            if self._index.object(id_) is None or not self._object_is_stored(found)
+            if self._index.object(id_) is None or not self._is_stored(found, Kind.OBJECT)
         ]
-
-    def _object_is_stored(self, places: list[Location]) -> bool:
-        return any(
-            place.kind is Kind.OBJECT
-            and (pack := self._index.pack(place.pack)) is not None
-            and self._protects(pack)
-            and self._pool.healthy(pack, place.offset, place.stored)
-            for place in places
-        )
-
-
-class _BytesSource:
-    """A small file's bytes, already read."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    @property
-    def size(self) -> int:
-        return len(self._data)
-
-    def read(self, offset: int, size: int) -> bytes:
-        return self._data[offset : offset + size]
 
 
 def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
@@ -327,35 +280,3 @@ def _encode_objects(objects: dict[ObjectId, bytes]) -> list[NewChunk]:
         codec, encoded = choose(memoryview(data), ElementType.BYTES)
         chunks.append(NewChunk(ChunkId(id_), encoded, len(data), codec, ElementType.BYTES))
     return chunks
-
-
-def _open(item: Item) -> int:
-    try:
-        return os.open(item.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
-    except FileNotFoundError as error:
-        raise _changed(item) from error
-    except OSError as error:
-        raise ModelFloatError(f"{os.fsdecode(item.source)}: {error.strerror}") from error
-
-
-def _read(fd: int, offset: int, buffer: memoryview) -> int:
-    """Fill the part of a window behind its headroom; the number of bytes read."""
-    target, done = buffer[MAX_CHUNK:], 0
-    while done < len(target):
-        read = os.preadv(fd, [target[done:]], offset + done)
-        if not read:
-            break
-        done += read
-    return done
-
-
-def _check_unchanged(fd: int, item: Item) -> None:
-    now, then = os.fstat(fd), item.status
-    if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
-        raise _changed(item)
-
-
-def _changed(item: Item) -> SourceChangedError:
-    return SourceChangedError(
-        f"{os.fsdecode(item.source)} changed while it was being added; add it again"
-    )

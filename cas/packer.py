@@ -4,8 +4,9 @@ Three lanes, each with one open pack at most: large files, small files, objects.
 filled by its own task; a full pack is sealed in a worker thread, stored and put into the journal by
 a task of its own, while the lane goes on with the next one.
 
-Memory: a data pack's buffer is taken when the first chunk comes and given back when the pack is
-durable; there are DATA_PACKS of them, so a lane waits for a slow backend and memory stays bounded.
+Memory: a pack's buffer is taken when the first chunk comes and given back when the pack is durable.
+A lane has LANE_PACKS of them, one filling while one is stored, so it waits for a slow backend and
+memory stays bounded. Few on purpose: memory touched for the first time is dear.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +24,9 @@ from .journal import Journal
 from .packs import NewChunk, PackBuilder, SealedPack, pack_limit
 from .pool import Pool
 
-DATA_PACKS: Final = 3
-SEALED: Final = 2
-"""Packs that are sealed or being stored at once, at most."""
-OBJECT_PACKS: Final = 2
+LANE_PACKS: Final = 2
+SEALED: Final = 1
+"""Packs that hold their parity in memory at once, at most: sealed, being stored."""
 OBJECT_PACK_SIZE: Final = 16 << 20
 
 
@@ -48,11 +48,17 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Buffers:
-    """What packs of one kind are made in; `free` counts the packs that may be in memory."""
+    """What a lane's packs are made in; `free` counts the packs that may be in memory."""
 
     packs: BufferPool
     limit: int
     free: trio.Semaphore
+
+    @classmethod
+    def of(cls, slot: int, limit: int) -> "_Buffers":
+        """Buffers of `slot` bytes for packs of at most `limit` bytes."""
+        packs = BufferPool(slot, LANE_PACKS, populate=False)
+        return cls(packs, limit, trio.Semaphore(LANE_PACKS))
 
 
 class _Lane:
@@ -121,18 +127,12 @@ class Packer:
         slot = limit + 64 * scheme.k
         parity = max(1, scheme.m) * -(-slot // scheme.k) + 64
         self._parity = BufferPool(parity, SEALED, populate=False)
-        data = _Buffers(
-            BufferPool(slot, DATA_PACKS, populate=False), limit, trio.Semaphore(DATA_PACKS)
-        )
-        objects = _Buffers(
-            BufferPool(OBJECT_PACK_SIZE + 64, OBJECT_PACKS, populate=False),
-            OBJECT_PACK_SIZE,
-            trio.Semaphore(OBJECT_PACKS),
-        )
         self._lanes = {
-            LaneName.LARGE: _Lane(self, Kind.DATA, data),
-            LaneName.SMALL: _Lane(self, Kind.DATA, data),
-            LaneName.OBJECTS: _Lane(self, Kind.OBJECT, objects),
+            LaneName.LARGE: _Lane(self, Kind.DATA, _Buffers.of(slot, limit)),
+            LaneName.SMALL: _Lane(self, Kind.DATA, _Buffers.of(slot, limit)),
+            LaneName.OBJECTS: _Lane(
+                self, Kind.OBJECT, _Buffers.of(OBJECT_PACK_SIZE + 64, OBJECT_PACK_SIZE)
+            ),
         }
         self._unfinished = 0
         self._idle = trio.Event()

@@ -25,9 +25,13 @@ STREAMS: Final = 8
 TOLERANCE: Final = 4 << 20
 """A read this many bytes before or after where a stream stood still belongs to it."""
 FIRST_WINDOW: Final = 4 << 20
-LARGEST_WINDOW: Final = 24 << 20
-CACHE: Final = 96 << 20
-"""Bytes of verified chunks kept in memory by default."""
+LARGEST_WINDOW: Final = 16 << 20
+CACHE: Final = 32 << 20
+"""Bytes of verified chunks kept in memory by default.
+
+Small on purpose: the kernel's page cache keeps what was read, and memory touched for the first time
+costs more than reading the chunk again (bench/read: 1.1 GB/s with 96 MiB, 2.0 with 32).
+"""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,11 @@ from ..ids import BackendId, PackId, PackNumber
 from .formats.chunktable import Kind
 from .formats.journal import NOWHERE, PackStored
 
+NUMBER: Final = struct.Struct(">I")
+"""A pack number, as key and in `meta`."""
+HEAD: Final = struct.Struct("<32s32sq")
+"""A head of a ref: change id, commit, time."""
+
 _LOCATION: Final = struct.Struct(">IHBBIII")
 _PACK: Final = struct.Struct("<16sBBBxQQQIxxxxq")
 _SHARD: Final = struct.Struct("<16sB")

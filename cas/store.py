@@ -37,7 +37,7 @@ from .statistics import collect_stats, files_in, status_of
 from .survival import describe
 from .writer import AddRequest, Writer, Writing
 
-READER_SLOTS: Final = 48
+READER_SLOTS: Final = 24
 """Extents that the reader keeps for reuse, 4 MiB each; what is read and cached fits in them."""
 
 Recreate = Callable[[Member], Awaitable[Member | None]]

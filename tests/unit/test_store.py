@@ -167,13 +167,13 @@ async def test_a_file_that_changes_is_refused(
 ) -> None:
     source = tmp_path / "a"
     source.write_bytes(bytes(10))
-    real = ingest._open
+    real = ingest.open_item
 
     def touch_then_open(item: ingest.Item) -> int:
         source.write_bytes(bytes(20))
         return real(item)
 
-    monkeypatch.setattr(ingest, "_open", touch_then_open)
+    monkeypatch.setattr(ingest, "open_item", touch_then_open)
     async with fresh_store(tmp_path / "store") as store:
         with pytest.raises(SourceChangedError, match="add it again"):
             await add(store, source)
