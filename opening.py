@@ -25,6 +25,8 @@ from .erasure.scheme import Scheme
 from .errors import ExistsError, ModelFloatError, UsageError
 from .ids import StoreId, random_backend_id, random_store_id
 
+FOLLOW: Final = 5.0
+"""Seconds between two looks at the configuration while a store is open."""
 OWN_FOLDER: Final = "backends"
 """Where, in the store's folder, `init` puts directories of its own."""
 
@@ -114,8 +116,24 @@ async def open_store(path: str) -> AsyncIterator[Store]:
         return await _recreate(path, lost)
 
     scheme = Scheme.parse(config.scheme)
-    async with open_engine(path, scheme, members, config.id, recreate=recreate) as store:
+    async with (
+        open_engine(path, scheme, members, config.id, recreate=recreate) as store,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(_follow, path, config, store)
         yield store
+        nursery.cancel_scope.cancel()
+
+
+async def _follow(path: str, config: StoreConfig, store: Store) -> None:
+    """Take over backends that other processes add or make anew, for as long as a store is open."""
+    while True:
+        await trio.sleep(FOLLOW)
+        now = await trio.to_thread.run_sync(read_config, path)
+        if now.backends != config.backends:
+            config = now
+            store.members.adopt([_member(path, backend) for backend in now.backends])
+            await store.members.look()
 
 
 async def add_backend(

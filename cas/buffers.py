@@ -55,3 +55,21 @@ class BufferPool:
             self._made -= 1
         else:
             self._free.append(memory)
+
+
+class SizedBuffers:
+    """Memory of any size up to the largest slot: a slot where it would be filled at least half,
+    else just the bytes asked for.
+
+    Who keeps a view keeps its whole slot, so a slot for a few bytes would be memory wasted.
+    """
+
+    def __init__(self, *sizes: int, count: int) -> None:
+        self._pools = tuple(BufferPool(size, count) for size in sizes)
+
+    def take(self, size: int) -> memoryview:
+        """A writable view of `size` bytes; its content is arbitrary."""
+        for pool in self._pools:
+            if pool.size // 2 < size <= pool.size:
+                return pool.take()[:size]
+        return memoryview(bytearray(size))

@@ -189,8 +189,7 @@ class Checker:
         await self._index.write(self._index.note_check, pack.number, states, time.time_ns())
 
     def _note_problem(self, pack: PackRecord, index: int, shard: _Shard, repaired: bool) -> None:
-        member = self._pool.holder(pack, index)
-        name = member.name if member else pack.backends[index].hex()[:8]
+        name = self._members.name_of(pack.backends[index])
         self._report.problems.append(
             ShardProblem(pack.id.hex(), index, name, shard.problem, repaired)
         )

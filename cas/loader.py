@@ -18,7 +18,8 @@ from blake3 import blake3
 
 from ..errors import ChunkDamagedError, DamageError, DataLostError
 from ..ids import ChunkId
-from .buffers import BufferPool
+from .buffers import SizedBuffers
+from .chunking.regions import MAX_CHUNK
 from .codecs.raw import RAW
 from .codecs.registry import decode
 from .index import Index
@@ -48,7 +49,7 @@ class Loader:
     def __init__(self, index: Index, pool: Pool, *, slots: int) -> None:
         self._index = index
         self._pool = pool
-        self._buffers = BufferPool(EXTENT, slots)
+        self._buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=slots)
         self._whole = WholePacks(pool)
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
 
@@ -121,11 +122,11 @@ class Loader:
         size = last.offset + last.stored - first.offset
         encoded = await self._whole.slice(extent[0].pack, first.offset, size, sequential)
         if encoded is None:
-            encoded = self._buffers.take()[:size]
+            encoded = self._buffers.take(size)
             await self._pool.load(extent[0].pack, first.offset, encoded)
         target = None
         if any(chunk.place.codec != RAW.number for chunk in extent):
-            target = self._buffers.take()
+            target = self._buffers.take(sum(chunk.place.raw for chunk in extent))
         found, bad = await trio.to_thread.run_sync(
             self._decode, extent, encoded, target, limiter=self._cpus
         )
@@ -169,7 +170,10 @@ class Loader:
                 log.warning("%s", error)
                 continue
             found, _ = await trio.to_thread.run_sync(
-                self._decode, [Placed(chunk.id, place, pack)], encoded, self._buffers.take()
+                self._decode,
+                [Placed(chunk.id, place, pack)],
+                encoded,
+                self._buffers.take(place.raw),
             )
             if found:
                 return found[chunk.id]

@@ -46,6 +46,7 @@ class Members:
     def __init__(self, store: StoreId, members: list[Member]) -> None:
         self._store = store
         self._by_id = {member.id: member for member in members}
+        self._former: dict[BackendId, str] = {}
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._by_id.values())
@@ -70,8 +71,18 @@ class Members:
         member = self._by_id.get(id_)
         return member is not None and not member.down
 
+    def adopt(self, members: list[Member]) -> None:
+        """Take over what another process made of the configuration: new ones come, others go."""
+        self._by_id = {m.id: self._by_id.get(m.id, m) for m in members}
+
+    def name_of(self, id_: BackendId) -> str:
+        """The name of a backend, also of one that was replaced; else its UUID's first digits."""
+        member = self._by_id.get(id_)
+        return member.name if member else self._former.get(id_, id_.hex()[:8])
+
     def replace(self, old: BackendId, new: Member) -> None:
         """Put a fresh backend in the place of a lost one."""
+        self._former[old] = self.name_of(old)
         self._by_id = {
             (new.id if id_ == old else id_): (new if id_ == old else member)
             for id_, member in self._by_id.items()
@@ -91,7 +102,7 @@ class Members:
             await check_marker(member.backend, self._store, member.id)
         except BackendError as error:
             if not member.down:
-                log.warning("backend %s is down: %s", member.name, error)
+                log.warning("%s; it counts as down", error)
             member.down = str(error)
         else:
             if member.down:
@@ -103,4 +114,4 @@ class Members:
         if isinstance(error, UnavailableError | MarkerError) and not member.down:
             member.down = str(error)
             member.looked = trio.current_time()
-            log.warning("backend %s is down: %s", member.name, error)
+            log.warning("%s; it counts as down", error)

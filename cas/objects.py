@@ -12,11 +12,11 @@ from itertools import accumulate
 from ..errors import ChunkDamagedError, IndexDamagedError
 from ..ids import ObjectId
 from .formats.commit import Commit, decode_commit
-from .formats.manifest import ENTRY, Manifest, decode_entries, decode_manifest, decode_page
+from .formats.manifest import Manifest, decode_manifest, decode_page
 from .formats.objects import ObjectType, object_id, object_type
 from .formats.tree import Entry, EntryType, Tree, TreeRef, decode_tree_index, find_tree
 from .index import Index
-from .span import ChunkSpan
+from .recipe import Recipe
 
 
 class Objects:
@@ -50,9 +50,9 @@ class Objects:
         """The manifest of that id; its pages are read when they are needed."""
         return decode_manifest(self.raw(id_))
 
-    def recipe(self, manifest: Manifest) -> "Recipe":
+    def recipe(self, manifest: Manifest) -> Recipe:
         """The chunks of a manifest, by file offset."""
-        return Recipe(self, manifest)
+        return Recipe(manifest, lambda page: decode_page(self.raw(page)))
 
     def find(self, root: ObjectId, path: tuple[bytes, ...]) -> Entry | None:
         """The entry at `path` below the directory `root`; None if there is none."""
@@ -102,58 +102,3 @@ class Directory:
             current = (which, Tree(self._objects.raw(self._trees[which].id)))
             self._current = current
         return current[1]
-
-
-class Recipe:
-    """Where each byte of a file comes from: chunk spans by file offset.
-
-    The packed entries of the page last used stay decoded, so a sequential reader decodes each page
-    once. Used by one thread at a time.
-    """
-
-    def __init__(self, objects: Objects, manifest: Manifest) -> None:
-        self.manifest = manifest
-        self._objects = objects
-        self._page_starts = [page.offset for page in manifest.pages]
-        self._page = -1
-        self._spans: list[ChunkSpan] = []
-        self._starts: list[int] = []
-
-    def spans(self, offset: int, size: int) -> list[ChunkSpan]:
-        """The chunks that hold the file's bytes [offset, offset+size), in order."""
-        end = min(offset + size, self.manifest.size)
-        found: list[ChunkSpan] = []
-        while offset < end:
-            self._turn_to(offset)
-            index = bisect_right(self._starts, offset) - 1
-            for span in self._spans[index:]:
-                if span.offset >= end:
-                    break
-                found.append(span)
-                offset = span.offset + span.raw
-        return found
-
-    def all(self) -> Iterator[ChunkSpan]:
-        """Every chunk of the file, in order."""
-        offset = 0
-        while offset < self.manifest.size:
-            self._turn_to(offset)
-            yield from list(self._spans)
-            offset = self._spans[-1].offset + self._spans[-1].raw
-
-    def _turn_to(self, offset: int) -> None:
-        page = bisect_right(self._page_starts, offset) - 1 if self._page_starts else 0
-        if page == self._page:
-            return
-        if self.manifest.pages:
-            ref = self.manifest.pages[page]
-            packed, start = decode_page(self._objects.raw(ref.id)), ref.offset
-            if len(packed) != ref.count * ENTRY.size:
-                raise ChunkDamagedError("a manifest page has another length than its manifest says")
-        else:
-            packed, start = self.manifest.inline, 0
-        spans = []
-        for chunk in decode_entries(packed):
-            spans.append(ChunkSpan(chunk.id, start, chunk.raw))
-            start += chunk.raw
-        self._spans, self._starts, self._page = spans, [s.offset for s in spans], page

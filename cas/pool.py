@@ -20,7 +20,7 @@ from ..erasure.codec import decode
 from ..erasure.scheme import Scheme
 from ..errors import BackendError, DataLostError, UnavailableError
 from ..ids import Key
-from .buffers import BufferPool
+from .buffers import BufferPool, SizedBuffers
 from .formats.journal import NOWHERE, PackStored
 from .members import Member, Members
 from .packs import SealedPack
@@ -55,12 +55,17 @@ def split_range(record: PackRecord, offset: int, size: int) -> list[Piece]:
     return pieces
 
 
+def _taking(buffers: SizedBuffers, size: int) -> Callable[[int], memoryview]:
+    """A fresh buffer of `size` bytes for every shard that is asked for."""
+    return lambda _index: buffers.take(size)
+
+
 class Pool:
     """Stores and loads packs over the store's members."""
 
     def __init__(self, members: Members) -> None:
         self.members = members
-        self._scratch = BufferPool(SCRATCH, 16)
+        self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
 
     def usable(self, record: PackRecord, index: int) -> bool:
         """Whether shard `index` should be there: known good, on a backend that is up."""
@@ -161,8 +166,9 @@ class Pool:
         for start in range(0, len(out), SCRATCH):
             part = out[start : start + SCRATCH]
             candidates = self._candidates(record, without | {shard})
-            buffers = {index: self._scratch.take()[: len(part)] for index in candidates}
-            present = await self._collect(record, offset + start, candidates, buffers.__getitem__)
+            present = await self._collect(
+                record, offset + start, candidates, _taking(self._scratch, len(part))
+            )
             scheme = Scheme(record.k, record.m)
             await trio.to_thread.run_sync(decode, scheme, present, {shard: part})
 

@@ -17,8 +17,8 @@ from ..ids import ChunkId
 from .cache import ChunkCache
 from .formats.manifest import Manifest
 from .loader import EXTENT, Loader
-from .objects import Objects, Recipe
-from .span import ChunkSpan
+from .objects import Objects
+from .recipe import ChunkSpan, Recipe
 
 STREAMS: Final = 8
 """Streams remembered per open file."""

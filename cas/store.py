@@ -191,7 +191,7 @@ class Store:
         for member in self.members.down():
             new = await self._recreate(member)
             if new is not None:
-                log.warning("backend %s is made anew: %s", member.name, member.down)
+                log.warning("%s; it is made anew", member.down)
                 self.members.replace(member.id, new)
                 replaced.append(member.name)
         return replaced

@@ -70,7 +70,11 @@ def merge(objects: Objects, base: ObjectId | None, staged: Staged, now_ns: int) 
         merged[name] = old if old is not None and _same(old, entry) else entry
     trees = encode_tree(entry for _, entry in sorted(merged.items()))
     made += trees
-    return Merged(object_id(trees[-1]), sum(e.size for e in merged.values()), made)
+    return Merged(
+        object_id(trees[-1]),
+        sum(e.size for e in merged.values() if e.type is not EntryType.SYMLINK),
+        made,
+    )
 
 
 def _merge_directory(

@@ -6,7 +6,7 @@ import typer
 
 from .completion import complete_address
 from .options import command
-from .output import human_rate, human_seconds, human_size, plural, say, say_json, shown
+from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings, author
@@ -90,7 +90,7 @@ def _print(report: "AddReport", settings: Settings) -> None:
     shown_skipped = report.skipped if settings.verbose else report.skipped[:SKIPPED_SHOWN]
     if not settings.quiet:
         for line in shown_skipped:
-            say(f"skipped {shown(line.encode('utf-8', 'surrogateescape'))}")
+            say(f"skipped {one_line(line)}")
         if len(report.skipped) > len(shown_skipped):
             say(f"skipped {len(report.skipped) - len(shown_skipped)} more; --verbose names them")
     say(summary(report))

@@ -39,9 +39,8 @@ async def _copy(store: "Store", text: str) -> None:
     from .extract import PIECE, write_all
 
     address = parse_address(text)
-    sys.stdout.flush()
-    stdout = sys.stdout.fileno()
     with contextlib.closing(store.open_file(address)) as reader:
+        stdout = sys.stdout.fileno()
         for offset in range(0, reader.size, PIECE):
             piece = await reader.read(offset, PIECE)
             # A reader that stopped reading would hold the thread: let Ctrl-C leave it behind.

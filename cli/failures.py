@@ -89,6 +89,17 @@ def _abandon_stdout() -> None:
     os.close(null)
 
 
+class _Stderr(logging.Handler):
+    """Writes to what stderr is at that moment: a progress bar puts itself in between."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:  # noqa: BLE001  logging's own rule: a failure of logging is told, not raised
+            self.handleError(record)
+
+
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return f"modelfloat: {record.levelname.lower()}: {one_line(record.getMessage())}"
@@ -108,7 +119,7 @@ def log_times() -> None:
 
 def _tell_warnings(settings: Settings) -> None:
     """Send what the engine logs to stderr, in lines like our own."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_OneLine())
     logger = logging.getLogger("modelfloat")
     logger.handlers = [handler]

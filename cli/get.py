@@ -9,7 +9,7 @@ import typer
 
 from .completion import complete_address
 from .options import command
-from .output import human_size, plural, say, say_json
+from .output import human_size, plural, say, say_json, shown
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
@@ -60,7 +60,8 @@ def get(
     elif not settings.quiet:
         links = f" and {plural(done.links, 'link')}" if done.links else ""
         same = f"; {done.unchanged:,} were there already" if done.unchanged else ""
-        say(f"{dest}: {plural(done.files, 'file')}{links}, {human_size(done.bytes)}{same}")
+        written = f"{plural(done.files, 'file')}{links}, {human_size(done.bytes)}{same}"
+        say(f"{shown(os.fsencode(dest))}: {written}")
 
 
 async def _get(

@@ -2,6 +2,8 @@
 
 import os
 import re
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +26,8 @@ def mount(
         str | None,
         typer.Argument(
             metavar="[DIR]",
-            help="Where; /models as root, else ~/modelfloat. It is made if it is not there.",
+            help="Where, made if it is not there; else $MODELFLOAT_MOUNT, else /models as root and "
+            "~/modelfloat otherwise.",
             show_default=False,
         ),
     ] = None,
@@ -45,17 +48,21 @@ def mount(
         return _in_background(settings, path, allow_other=allow_other)
     if ready_fd is not None:
         log_times()
-    os.makedirs(path, exist_ok=True)
-    in_store(settings, lambda store: _serve(store, path, ready_fd, allow_other=allow_other))
-    return None
-
-
-async def _serve(store: "Store", path: str, ready_fd: int | None, *, allow_other: bool) -> None:
-    from ..fuse.mounting import MountOptions, serve
 
     def ready() -> None:
         if ready_fd is not None:
             background.announce(ready_fd)
+        elif not settings.quiet:
+            sys.stderr.write(f"mounted on {path}; Ctrl-C unmounts\n")
+
+    in_store(settings, lambda store: _serve(store, path, ready, allow_other=allow_other))
+    return None
+
+
+async def _serve(
+    store: "Store", path: str, ready: Callable[[], None], *, allow_other: bool
+) -> None:
+    from ..fuse.mounting import MountOptions, serve
 
     await serve(store, path, MountOptions(allow_other=allow_other), ready)
 
@@ -77,5 +84,5 @@ def _in_background(settings: Settings, path: str, *, allow_other: bool) -> int:
 
 def log_path(store: str, path: str) -> str:
     """The log of the mount on `path`: `STORE/log/mount-srv-models.log`."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path).strip("-")[-100:] or "root"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path)[-100:].strip("-") or "root"
     return os.path.join(store, "log", f"mount-{name}.log")

@@ -28,7 +28,9 @@ def global_options(
     context: typer.Context,
     store: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="The store to work on.", show_default=False),
+        typer.Option(
+            metavar="DIR", help="Where the store is; else $MODELFLOAT_STORE.", show_default=False
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")] = False,

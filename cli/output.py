@@ -68,6 +68,11 @@ def one_line(text: str) -> str:
     return shown(" ".join(text.splitlines()).encode("utf-8", "surrogateescape"))
 
 
+def reason(backend: str, why: str) -> str:
+    """Why a backend is down, without the backend's name where the line has it already."""
+    return one_line(why.removeprefix(f"backend {backend}: "))
+
+
 def columns(rows: Sequence[Sequence[str]], align: str) -> str:
     """Lines of aligned columns; `align` has one of `<` and `>` for each column."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

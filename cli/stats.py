@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .options import command
-from .output import columns, human_size, plural, say, say_json
+from .output import columns, human_size, plural, reason, say, say_json
 from .session import in_store
 from .settings import Settings
 
@@ -20,7 +20,12 @@ def stats(settings: Settings) -> None:
     if settings.json:
         say_json(document(report))
     else:
-        say("\n\n".join([_sizes(report), backend_table(report.backends), _verdict(report)]))
+        say(text(report))
+
+
+def text(report: "StoreStats") -> str:
+    """The report for people: sizes, backends, what may be lost."""
+    return "\n\n".join([_sizes(report), backend_table(report.backends), _verdict(report)])
 
 
 def document(report: "StoreStats") -> dict[str, object]:
@@ -55,8 +60,8 @@ def _verdict(report: "StoreStats") -> str:
     if not degraded:
         return report.survives
     return (
-        f"{report.survives}\n{plural(degraded, 'pack')} of {report.packs:,} lacking shards: "
-        "run `modelfloat verify --repair`"
+        f"{report.survives}\n{plural(degraded, 'pack')} of {report.packs:,} lacking shards; "
+        "`modelfloat verify --repair` writes them anew"
     )
 
 
@@ -78,5 +83,5 @@ def backend_table(backends: "Iterable[BackendStatus]") -> str:
         free = "–" if b.free is None else human_size(b.free)
         state = "up" if b.up else "down"
         rows.append([b.name, state, b.domain, f"{b.shards:,}", human_size(b.used), free, b.url])
-    reasons = [f"{b.name} is down: {b.reason}" for b in known if not b.up]
+    reasons = [f"{b.name} is down: {reason(b.name, b.reason)}" for b in known if not b.up]
     return "\n".join([columns(rows, "<<<>>><"), *reasons])

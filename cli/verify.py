@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import command
-from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
+from .output import human_rate, human_seconds, human_size, one_line, plural, reason, say, say_json
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
@@ -56,7 +56,7 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
     rate = human_rate(report.bytes_read, report.seconds)
     time = human_seconds(report.seconds)
     found = [f"{checked}, {human_size(report.bytes_read)} read in {time} ({rate})"]
-    found += [f"{name}: down ({one_line(reason)})" for name, reason in report.down.items()]
+    found += [f"{name}: down ({reason(name, why)})" for name, why in report.down.items()]
     found += [f"{name}: was lost, and was made anew" for name in report.replaced]
     found += _problems(report)
     found += [f"pack {pack}: more shards are gone than parity replaces" for pack in report.lost]

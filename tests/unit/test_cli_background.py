@@ -1,0 +1,41 @@
+"""A mount in the background: where its log lies, and that its failures are told. Needs no FUSE."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from modelfloat.cli.main import run
+from modelfloat.cli.mount import log_path
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/models", "mount-models.log"),
+        ("/srv/my models/ä", "mount-srv-my-models.log"),
+        ("/", "mount-root.log"),
+        ("/" + "a/" * 200 + "end", "mount-" + "-".join(["a"] * 48) + "-end.log"),
+    ],
+)
+def test_log_path(path: str, name: str) -> None:
+    assert log_path("/store", path) == f"/store/log/{name}"
+
+
+def test_a_store_that_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, folder = tmp_path / "store", tmp_path / "models"
+    assert run(["--store", str(store), "init"]) == 0
+    shutil.rmtree(store / "index")
+    capsys.readouterr()
+    assert run(["--store", str(store), "mount", str(folder)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("modelfloat: there is no index at ")
+    assert captured.err.count("\n") == 1
+    assert captured.err in (store / "log" / Path(log_path("", str(folder))).name).read_text()
+
+
+def test_no_store_makes_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--store", str(tmp_path / "store"), "mount", str(tmp_path / "models")]) == 1
+    assert "there is no store" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
