@@ -15,7 +15,7 @@ The contract, checked for every backend and wrapper by `tests/contract`:
   UnavailableError, is not filled from elsewhere and not used again while such a view is left.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -95,8 +95,11 @@ class Backend(Protocol):
         """Remove `key`, durably; no error when it is not there."""
         ...
 
-    def list(self, prefix: str = "") -> AsyncIterator[Listed]:
-        """Every key that begins with `prefix`, with its size."""
+    def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
+        """Every key that begins with `prefix`, with its size.
+
+        Close it (`contextlib.aclosing`) where it may not be read to its end.
+        """
         ...
 
     async def usage(self) -> Usage:

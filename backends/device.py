@@ -29,6 +29,11 @@ def device_domain(path: str, *, sysfs: str = _SYSFS, mounts: str = _MOUNTS) -> s
     number = _device_of(path)
     if os.major(number) == 0:
         number = _mounted_from(number, mounts) or number
+    return block_domain(number, sysfs)
+
+
+def block_domain(number: int, sysfs: str = _SYSFS) -> str:
+    """The label of the device with that number, as `device_domain` gives it."""
     block = os.path.realpath(os.path.join(sysfs, f"{os.major(number)}:{os.minor(number)}"))
     if not os.path.isdir(block):
         return f"dev:{number:x}"

@@ -11,7 +11,8 @@ matches a call and is not used up strikes. Without faults this backend changes n
 Concurrency: faults are matched and counted before the first await of a call.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -161,11 +162,12 @@ class FaultyBackend:
         await self._strike("delete", key)
         await self._inner.delete(key)
 
-    async def list(self, prefix: str = "") -> AsyncIterator[Listed]:
+    async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`."""
         await self._strike("list", prefix)
-        async for listed in self._inner.list(prefix):
-            yield listed
+        async with aclosing(self._inner.list(prefix)) as listing:
+            async for listed in listing:
+                yield listed
 
     async def usage(self) -> Usage:
         """See `Backend.usage`."""

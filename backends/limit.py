@@ -5,7 +5,8 @@ fills its own slots for that long and nobody else's. A listing takes no slot: it
 its reader does, so each step of it has a deadline of its own.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -80,14 +81,14 @@ class LimitBackend:
         """See `Backend.delete`."""
         await self._within("delete", key, 0, lambda: self._inner.delete(key))
 
-    async def list(self, prefix: str = "") -> AsyncIterator[Listed]:
+    async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`."""
-        listing = self._inner.list(prefix)
-        while True:
-            listed = await self._in_time("list", prefix, 0, lambda: anext(listing, None))
-            if listed is None:
-                return
-            yield listed
+        async with aclosing(self._inner.list(prefix)) as listing:
+            while True:
+                listed = await self._in_time("list", prefix, 0, lambda: anext(listing, None))
+                if listed is None:
+                    return
+                yield listed
 
     async def usage(self) -> Usage:
         """See `Backend.usage`."""
@@ -98,8 +99,15 @@ class LimitBackend:
         await self._in_time("close", "", 0, self._inner.aclose)
 
     async def _within(self, what: str, key: str, size: int, call: Callable[[], Awaitable[T]]) -> T:
-        async with self._slots:
+        # Without a turn of the event loop where a slot is free: that costs as much as a small read.
+        try:
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()
+        try:
             return await self._in_time(what, key, size, call)
+        finally:
+            self._slots.release()
 
     async def _in_time(self, what: str, key: str, size: int, call: Callable[[], Awaitable[T]]) -> T:
         seconds = self._limits.deadline(size)

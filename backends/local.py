@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -76,7 +76,7 @@ class LocalBackend:
     def from_url(cls, name: str, url: str, *, domain: str | None, create: bool) -> "LocalBackend":
         """Open a plain path or a `file://` URL; UsageError when it names another host."""
         path = url
-        if url.startswith("file://"):
+        if url[:7].lower() == "file://":
             parts = urlsplit(url)
             if parts.netloc not in ("", "localhost"):
                 raise UsageError(f"backend {name}: {url} is not on this host; mount it first")
@@ -117,7 +117,7 @@ class LocalBackend:
         check_key(key)
         await self._run(key, lambda: self._delete(key))
 
-    async def list(self, prefix: str = "") -> AsyncIterator[Listed]:
+    async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`."""
         walk = Walk(self._root, check_prefix(prefix))
         await self._run("", self._check_root)

@@ -4,7 +4,7 @@ Concurrency: every method yields to other tasks first and then works without awa
 atomic; an object belongs to one event loop.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import trio
 
@@ -75,7 +75,7 @@ class MemoryBackend:
         await trio.lowlevel.checkpoint()
         self._values.pop(key, None)
 
-    async def list(self, prefix: str = "") -> AsyncIterator[Listed]:
+    async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`."""
         check_prefix(prefix)
         await trio.lowlevel.checkpoint()

@@ -10,7 +10,8 @@ KeyExistsError: it never claims a win that it cannot be sure of.
 
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -88,12 +89,13 @@ class RetryBackend:
         """See `Backend.delete`."""
         await self._repeat("delete", key, lambda: self._inner.delete(key))
 
-    async def list(self, prefix: str = "") -> AsyncIterator[Listed]:
+    async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`. Repeated only until the first key: a key must not come twice."""
         listing, listed = await self._repeat("list", prefix, lambda: self._begin(prefix))
-        while listed is not None:
-            yield listed
-            listed = await anext(listing, None)
+        async with aclosing(listing):
+            while listed is not None:
+                yield listed
+                listed = await anext(listing, None)
 
     async def usage(self) -> Usage:
         """See `Backend.usage`."""
@@ -103,7 +105,7 @@ class RetryBackend:
         """Close the backend inside."""
         await self._inner.aclose()
 
-    async def _begin(self, prefix: str) -> tuple[AsyncIterator[Listed], Listed | None]:
+    async def _begin(self, prefix: str) -> tuple[AsyncGenerator[Listed, None], Listed | None]:
         listing = self._inner.list(prefix)
         return listing, await anext(listing, None)
 

@@ -98,7 +98,7 @@ class Uploader:
         folder = os.path.dirname(path)
         try:
             os.unlink(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return
         if folder != self._root:
             self._durable.discard(folder)
@@ -117,7 +117,8 @@ class Uploader:
             leftovers = [entry.path for entry in entries if _is_leftover(entry, newest)]
         for path in leftovers:
             log.info("removing %s, left by an interrupted write", path)
-            with contextlib.suppress(FileNotFoundError):
+            # What belongs to another user is left to that user's own sweep.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 os.unlink(path)
 
     def _open_temporary(self) -> tuple[str, int]:
@@ -216,7 +217,7 @@ def _is_leftover(entry: os.DirEntry[str], newest: float) -> bool:
         if entry.stat(follow_symlinks=False).st_mtime >= newest:
             return False
         fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

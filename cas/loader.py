@@ -122,8 +122,7 @@ class Loader:
         size = last.offset + last.stored - first.offset
         encoded = await self._whole.slice(extent[0].pack, first.offset, size, sequential)
         if encoded is None:
-            encoded = self._buffers.take(size)
-            await self._pool.load(extent[0].pack, first.offset, encoded)
+            encoded = await self._pool.load(extent[0].pack, first.offset, size, self._buffers.take)
         target = None
         if any(chunk.place.codec != RAW.number for chunk in extent):
             target = self._buffers.take(sum(chunk.place.raw for chunk in extent))

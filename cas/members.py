@@ -12,7 +12,7 @@ import trio
 
 from ..backends.base import Backend
 from ..backends.marker import check_marker
-from ..errors import BackendError, MarkerError, UnavailableError
+from ..errors import BackendError, FormatError, MarkerError, UnavailableError
 from ..ids import BackendId, StoreId
 from .placement import Candidate
 
@@ -100,7 +100,7 @@ class Members:
         member.looked = trio.current_time()
         try:
             await check_marker(member.backend, self._store, member.id)
-        except BackendError as error:
+        except (BackendError, FormatError) as error:
             if not member.down:
                 log.warning("%s; it counts as down", error)
             member.down = str(error)

@@ -132,26 +132,52 @@ class Pool:
 
     # Loading
 
-    async def load(self, record: PackRecord, offset: int, out: memoryview) -> None:
-        """Fill `out` with the pack's bytes from `offset` on, decoding where it must.
+    async def load(
+        self, record: PackRecord, offset: int, size: int, take: Callable[[int], memoryview]
+    ) -> memoryview:
+        """The pack's bytes [offset, offset+size), in memory from `take`; decoded where needed.
 
         DataLostError when fewer than k shards can be read. What is delivered is not verified.
         """
-        pieces = split_range(record, offset, len(out))
+        out = take(size)
+        pieces = split_range(record, offset, size)
         if len(pieces) == 1:
-            await self._load_piece(record, pieces[0], out)
-            return
-        async with trio.open_nursery() as nursery:
-            for piece in pieces:
-                part = out[piece.start : piece.start + piece.size]
-                nursery.start_soon(self._load_piece, record, piece, part)
+            failed = [] if await self._fetch_piece(record, pieces[0], out) else pieces
+        else:
+            failed = []
 
-    async def _load_piece(self, record: PackRecord, piece: Piece, out: memoryview) -> None:
+            async def fetch(piece: Piece) -> None:
+                part = out[piece.start : piece.start + piece.size]
+                if not await self._fetch_piece(record, piece, part):
+                    failed.append(piece)
+
+            async with trio.open_nursery() as nursery:
+                for piece in pieces:
+                    nursery.start_soon(fetch, piece)
+        return await self._without(record, failed, out, take) if failed else out
+
+    async def _without(
+        self,
+        record: PackRecord,
+        failed: list[Piece],
+        tainted: memoryview,
+        take: Callable[[int], memoryview],
+    ) -> memoryview:
+        """Decode the failed pieces, into other memory: a read that was given up, because its
+        deadline had passed, may still write to the buffer it was given."""
+        out = take(len(tainted))
+        out[:] = tainted
+        for piece in failed:
+            part = out[piece.start : piece.start + piece.size]
+            await self.rebuild(record, piece.shard, piece.offset, part)
+        return out
+
+    async def _fetch_piece(self, record: PackRecord, piece: Piece, out: memoryview) -> bool:
         # Every shard of a replicated pack holds the same bytes, so any of them will do.
         for index in range(record.n) if record.k == 1 else (piece.shard,):
-            if self.usable(record, index) and await self._fetch(record, index, piece.offset, out):
-                return
-        await self.rebuild(record, piece.shard, piece.offset, out)
+            if self.usable(record, index):
+                return await self._fetch(record, index, piece.offset, out)
+        return False
 
     async def rebuild(
         self,
@@ -176,6 +202,7 @@ class Pool:
         """Fill `out` (k·S bytes) with all data shards end to end; lost ones are decoded.
 
         For a sequential reader of a degraded pack: it reads k shards once, whatever is missing.
+        DataLostError already when one of the first k fails: `out` may then be written to later.
         `spare` gives slots of at least S bytes for parity.
         """
         size = record.shard
@@ -184,7 +211,8 @@ class Pool:
         def buffer_of(index: int) -> memoryview:
             return parts[index] if index in parts else spare.take()[:size]
 
-        present = await self._collect(record, 0, self._candidates(record, frozenset()), buffer_of)
+        candidates = self._candidates(record, frozenset())[: record.k]
+        present = await self._collect(record, 0, candidates, buffer_of)
         wanted = {i: part for i, part in parts.items() if i not in present}
         await trio.to_thread.run_sync(decode, Scheme(record.k, record.m), present, wanted)
 

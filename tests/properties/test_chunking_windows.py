@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modelfloat.cas.chunking.cutter import CdcCutter, Cutter, SpanCutter, open_cutter
 from modelfloat.cas.chunking.jsonmembers import load_object, members
 from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType, Region, covers

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modelfloat.cas.chunking.regions import ElementType
 from modelfloat.cas.codecs.registry import CODECS, choose, decode
 from modelfloat.cas.codecs.sample import is_worth_it

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modelfloat.erasure import codec
 from modelfloat.erasure.engine import Engine
 from modelfloat.erasure.scheme import LARGEST_K, LARGEST_M, Scheme

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 import reedsolo
+
 from modelfloat.erasure.engine import Engine
 from modelfloat.erasure.fallback import NumPyEngine
 from modelfloat.erasure.isal import load

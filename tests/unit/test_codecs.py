@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import zstandard
+
 from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType
 from modelfloat.cas.codecs import registry
 from modelfloat.cas.codecs.raw import RAW

@@ -4,9 +4,10 @@ import re
 import tomllib
 from importlib import metadata
 
-from modelfloat.tests.support.checkout import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from modelfloat.tests.support.checkout import ROOT
 
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!]+)")
 

@@ -7,6 +7,7 @@ from itertools import repeat
 
 import pyfastcdc
 import pytest
+
 from modelfloat.cas.chunking.cutter import (
     CdcCutter,
     SpanCutter,

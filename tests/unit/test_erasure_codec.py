@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+
 from modelfloat.erasure import codec
 from modelfloat.erasure.engine import Engine
 from modelfloat.erasure.scheme import Scheme

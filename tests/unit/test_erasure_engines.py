@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+
 from modelfloat.erasure import codec, engine, fallback, isal
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import UnsupportedError

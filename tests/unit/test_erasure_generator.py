@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import reedsolo
+
 from modelfloat.erasure import field, generator
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import UnsupportedError

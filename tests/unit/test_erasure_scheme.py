@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import UsageError
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+
 from modelfloat.cas.chunking import safetensors as subject
 from modelfloat.cas.chunking.cutter import CdcCutter, SpanCutter, open_cutter
 from modelfloat.cas.chunking.regions import ElementType, Region, covers

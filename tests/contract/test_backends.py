@@ -1,0 +1,45 @@
+"""The contract, over every backend and every wrapper. A new one adds a function and a line."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from modelfloat.backends.base import Backend
+from modelfloat.backends.faulty import FaultyBackend
+from modelfloat.backends.limit import LimitBackend, Limits
+from modelfloat.backends.local import LocalBackend
+from modelfloat.backends.memory import MemoryBackend
+from modelfloat.backends.registry import open_backend
+from modelfloat.backends.retry import RetryBackend, RetryPolicy
+from modelfloat.tests.contract.suite import BackendContract
+
+
+def _local(path: Path) -> LocalBackend:
+    return LocalBackend.create("d0", str(path / "root"))
+
+
+OPENERS: dict[str, Callable[[Path], Backend]] = {
+    "memory": lambda _: MemoryBackend("d0"),
+    "local": _local,
+    "retry(memory)": lambda _: RetryBackend(MemoryBackend("d0")),
+    "limit(memory)": lambda _: LimitBackend(MemoryBackend("d0"), Limits(concurrency=2)),
+    "limit(local)": lambda path: LimitBackend(_local(path), Limits(concurrency=3)),
+    "faulty(memory)": lambda _: FaultyBackend(MemoryBackend("d0")),
+    "faulty(local)": lambda path: FaultyBackend(_local(path)),
+    "registry: a path": lambda path: open_backend("d0", str(path / "root"), create=True),
+    "registry: file": lambda path: open_backend(
+        "d0", f"file://{path}/a%20root", create=True, policy=RetryPolicy()
+    ),
+    "registry: memory": lambda _: open_backend("d0", "memory://", policy=RetryPolicy()),
+}
+
+
+class TestContract(BackendContract):
+    @pytest.fixture(params=OPENERS)
+    async def backend(
+        self, request: pytest.FixtureRequest, tmp_path: Path
+    ) -> AsyncIterator[Backend]:
+        backend = OPENERS[request.param](tmp_path)
+        yield backend
+        await backend.aclose()

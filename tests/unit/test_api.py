@@ -1,0 +1,87 @@
+"""The Python API, from ordinary synchronous code."""
+
+import io
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+
+import modelfloat
+from modelfloat.errors import NotFoundError, UsageError
+from modelfloat.opening import create_store
+from modelfloat.tests.support.stores import weights
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    trio.run(create_store, str(tmp_path / "store"), None, [])
+    return tmp_path / "store"
+
+
+def test_a_session(path: Path, tmp_path: Path) -> None:
+    data = weights(tmp_path / "model.safetensors")
+    with modelfloat.open(path) as store:
+        assert store.ls() == []
+        report = store.add(tmp_path / "model.safetensors", "acme/model", message="first")
+        assert report.new == len(data)
+        (repository,) = store.ls()
+        assert (repository.name, repository.type, repository.size) == (
+            "acme/model",
+            "repository",
+            len(data),
+        )
+        (file,) = store.ls("acme/model")
+        assert (file.name, file.type, file.size) == ("model.safetensors", "file", len(data))
+        assert store.ls("acme/model/model.safetensors") == [file]
+        assert store.verify().exit_status == 0
+        assert store.stats().logical == len(data)
+
+
+def test_a_file_reads_like_a_file(path: Path, tmp_path: Path) -> None:
+    data = weights(tmp_path / "m.safetensors")
+    with modelfloat.open(str(path)) as store:
+        store.add([str(tmp_path / "m.safetensors")], "acme/model")
+        with store.open("acme/model/m.safetensors") as file:
+            length = int.from_bytes(file.read(8), "little")
+            assert "layer.0.weight" in json.loads(file.read(length))
+            assert file.tell() == 8 + length
+            assert file.seek(-10, io.SEEK_END) == len(data) - 10
+            assert file.read() == data[-10:]
+            assert file.read(5) == b""
+            file.seek(0)
+            assert io.BufferedReader(file, 1 << 20).read() == data
+        with pytest.raises(ValueError, match="closed"):
+            file.read(1)
+
+
+def test_errors_are_ours(path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no store"):
+        modelfloat.open(path / "nowhere")
+    with modelfloat.open(path) as store:
+        with pytest.raises(NotFoundError, match="no repository"):
+            store.open("acme/model/file")
+        with pytest.raises(UsageError, match="VENDOR/NAME"):
+            store.ls("acme")
+    with pytest.raises(UsageError, match="is closed"):
+        store.ls()
+    store.close()
+
+
+def test_threads_share_a_store(path: Path, tmp_path: Path) -> None:
+    data = weights(tmp_path / "m.safetensors")
+    found: list[bytes] = []
+    with modelfloat.open(path) as store:
+        store.add(tmp_path / "m.safetensors", "acme/model")
+
+        def read() -> None:
+            with store.open("acme/model/m.safetensors") as file:
+                found.append(file.read())
+
+        threads = [threading.Thread(target=read) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == [data] * 8
