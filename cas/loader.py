@@ -19,6 +19,7 @@ from blake3 import blake3
 from ..errors import ChunkDamagedError, DamageError, DataLostError
 from ..ids import ChunkId
 from .buffers import SizedBuffers
+from .cache import Loaded
 from .chunking.regions import MAX_CHUNK
 from .codecs.raw import RAW
 from .codecs.registry import decode
@@ -55,14 +56,14 @@ class Loader:
 
     async def load(
         self, ids: Sequence[ChunkId], *, sequential: bool = False
-    ) -> dict[ChunkId, memoryview]:
-        """The raw bytes of each chunk, verified. `sequential` says that more of the same will come.
+    ) -> dict[ChunkId, Loaded]:
+        """Each chunk, verified. `sequential` says that more of the same will come.
 
         DataLostError where a chunk cannot be had any more, ChunkDamagedError where every copy is
         damaged.
         """
         extents = await trio.to_thread.run_sync(self._plan, ids, limiter=self._cpus)
-        found: dict[ChunkId, memoryview] = {}
+        found: dict[ChunkId, Loaded] = {}
         if len(extents) == 1:
             found.update(await self._load_extent(extents[0], sequential))
             return found
@@ -115,9 +116,7 @@ class Loader:
                 return Placed(id_, place, pack)
         return Placed(id_, *known[0])
 
-    async def _load_extent(
-        self, extent: list[Placed], sequential: bool
-    ) -> dict[ChunkId, memoryview]:
+    async def _load_extent(self, extent: list[Placed], sequential: bool) -> dict[ChunkId, Loaded]:
         first, last = extent[0].place, extent[-1].place
         size = last.offset + last.stored - first.offset
         encoded = await self._whole.slice(extent[0].pack, first.offset, size, sequential)
@@ -135,24 +134,25 @@ class Loader:
 
     def _decode(
         self, extent: list[Placed], encoded: memoryview, target: memoryview | None
-    ) -> tuple[dict[ChunkId, memoryview], list[Placed]]:
-        found: dict[ChunkId, memoryview] = {}
+    ) -> tuple[dict[ChunkId, Loaded], list[Placed]]:
+        found: dict[ChunkId, Loaded] = {}
         bad: list[Placed] = []
-        start, at = extent[0].place.offset, 0
+        first, at = extent[0].place.offset, 0
         for chunk in extent:
             place = chunk.place
-            part = encoded[place.offset - start : place.offset - start + place.stored]
+            loaded = Loaded(encoded, place.offset - first, place.stored)
             if place.codec != RAW.number and target is not None:
-                out = target[at : at + place.raw]
+                decoded = Loaded(target, at, place.raw)
                 at += place.raw
-                part = _decoded(place.codec, part, out)
-            if blake3(part).digest() == chunk.id:
-                found[chunk.id] = part
+                loaded = decoded if _decodes(place.codec, loaded.data, decoded.data) else loaded
+            # Damage shows here as a wrong hash, for every codec alike.
+            if blake3(loaded.data).digest() == chunk.id:
+                found[chunk.id] = loaded
             else:
                 bad.append(chunk)
         return found, bad
 
-    async def _load_damaged(self, chunk: Placed) -> memoryview:
+    async def _load_damaged(self, chunk: Placed) -> Loaded:
         """One chunk that did not verify, from wherever it still can be had."""
         log.warning(
             "chunk %s in pack %s does not verify; trying its other shards",
@@ -182,10 +182,9 @@ class Loader:
         )
 
 
-def _decoded(codec: int, encoded: memoryview, out: memoryview) -> memoryview:
+def _decodes(codec: int, encoded: memoryview, out: memoryview) -> bool:
     try:
         decode(codec, encoded, out)
     except ChunkDamagedError:
-        # Damage shows as a wrong hash below, for every codec alike.
-        return out[:0]
-    return out
+        return False
+    return True

@@ -14,7 +14,8 @@ import trio
 
 from ..errors import ModelFloatError, first_failure, one_failure
 from ..ids import ChunkId
-from .cache import ChunkCache
+from .buffers import SizedBuffers
+from .cache import ChunkCache, Loaded
 from .formats.manifest import Manifest
 from .loader import EXTENT, Loader
 from .objects import Objects
@@ -24,6 +25,8 @@ STREAMS: Final = 8
 """Streams remembered per open file."""
 TOLERANCE: Final = 4 << 20
 """A read this many bytes before or after where a stream stood still belongs to it."""
+JOINED: Final = 1 << 20
+"""The longest request that FUSE makes, and so the most that is joined again and again."""
 FIRST_WINDOW: Final = 4 << 20
 LARGEST_WINDOW: Final = 16 << 20
 CACHE: Final = 32 << 20
@@ -39,7 +42,7 @@ class _Flight:
     """One load under way; `data` or `error` is there when `landed` is set."""
 
     landed: trio.Event = field(default_factory=trio.Event)
-    data: dict[ChunkId, memoryview] = field(default_factory=dict)
+    data: dict[ChunkId, Loaded] = field(default_factory=dict)
     error: Exception | None = None
 
 
@@ -63,12 +66,13 @@ class Reader:
         self._nursery = nursery
         self._cache = ChunkCache(cache)
         self._flights: dict[ChunkId, _Flight] = {}
+        self._joined = SizedBuffers(JOINED, count=8)
 
     def open(self, manifest: Manifest) -> "FileReader":
         """A reader of one file. Cheap: nothing is fetched."""
         return FileReader(self, self._objects.recipe(manifest), manifest.size)
 
-    def cached(self, span: ChunkSpan) -> memoryview | None:
+    def cached(self, span: ChunkSpan) -> Loaded | None:
         """A chunk that is in memory."""
         return self._cache.get(span.id)
 
@@ -106,8 +110,8 @@ class Reader:
                 del self._flights[id_]
             flight.landed.set()
 
-    async def chunk(self, span: ChunkSpan, *, sequential: bool) -> memoryview:
-        """One chunk's raw bytes, verified; from memory, a load under way, or a load of its own."""
+    async def chunk(self, span: ChunkSpan, *, sequential: bool) -> Loaded:
+        """One chunk, verified; from memory, a load under way, or a load of its own."""
         data = self._cache.get(span.id)
         if data is not None:
             return data
@@ -118,10 +122,33 @@ class Reader:
             return flight.data[span.id]
         return await self._alone(span)
 
-    async def _alone(self, span: ChunkSpan) -> memoryview:
+    async def _alone(self, span: ChunkSpan) -> Loaded:
         """A chunk whose load failed: perhaps because of another chunk of the same load."""
         with one_failure():
             return (await self._loader.load([span.id]))[span.id]
+
+    def join(self, chunks: Sequence[Loaded], skip: int, size: int) -> memoryview:
+        """`size` bytes of chunks that follow each other, from `skip` bytes into the first on.
+
+        Nothing is copied where the chunks lie end to end in one memory.
+        """
+        first = chunks[0]
+        end = first.start
+        for chunk in chunks:
+            if chunk.memory is not first.memory or chunk.start != end:
+                break
+            end += chunk.size
+        else:
+            start = first.start + skip
+            return first.memory[start : start + size]
+        out = self._joined.take(size)
+        at = 0
+        for chunk in chunks:
+            part = chunk.data[skip : skip + size - at]
+            out[at : at + len(part)] = part
+            at += len(part)
+            skip = 0
+        return out
 
 
 class FileReader:
@@ -144,18 +171,14 @@ class FileReader:
             return b""
         spans = self._recipe.spans(offset, size)
         sequential = self._note(offset, size)
-        first = self._reader.cached(spans[0])
-        if first is None:
+        chunks = [self._reader.cached(span) for span in spans]
+        if None in chunks:
             self._reader.start(spans, sequential=sequential)
-            first = await self._reader.chunk(spans[0], sequential=sequential)
-        start = offset - spans[0].offset
-        if len(spans) == 1:
-            return first[start : start + size]
-        parts = [first[start:]]
-        for span in spans[1:]:
-            data = await self._reader.chunk(span, sequential=sequential)
-            parts.append(data[: offset + size - span.offset])
-        return b"".join(parts)
+        found = [
+            chunk or await self._reader.chunk(span, sequential=sequential)
+            for chunk, span in zip(chunks, spans, strict=True)
+        ]
+        return self._reader.join(found, offset - spans[0].offset, size)
 
     def _note(self, offset: int, size: int) -> bool:
         """Take note of a read, start loading ahead of it; whether it belongs to a stream."""

@@ -1,0 +1,32 @@
+"""What a binding to the kernel offers. There is one file a binding."""
+
+from typing import Protocol
+
+from .operations import Operations
+
+
+class Session(Protocol):
+    """One mount that exists in the kernel."""
+
+    async def run(self) -> None:
+        """Answer requests until the mount is gone or `stop` was called."""
+        ...
+
+    def stop(self) -> None:
+        """Let `run` return as soon as the requests under way are answered."""
+        ...
+
+    def close(self) -> None:
+        """Unmount, if that is still to be done, and let go. Nothing may be awaited in between."""
+        ...
+
+
+class Binding(Protocol):
+    """A way to talk to the kernel."""
+
+    def mount(self, operations: Operations, path: str, options: frozenset[str]) -> Session:
+        """Mount on the folder `path` with options as of mount(8).
+
+        UnsupportedError when the machine does not let us.
+        """
+        ...

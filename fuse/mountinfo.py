@@ -1,0 +1,67 @@
+"""The mounts of this system that are ours, from `/proc/self/mountinfo`; no mount is touched."""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Final
+
+TYPE: Final = "fuse.modelfloat"
+"""The type of our mounts, as `mount` and `findmnt -t` show it."""
+_MOUNTINFO: Final = "/proc/self/mountinfo"
+_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount: the folder it covers, its type, and its device as `major:minor`."""
+
+    path: str
+    type: str
+    device: str
+
+    @property
+    def minor(self) -> int:
+        """The device's minor number: the name of a FUSE mount's connection in sysfs."""
+        return int(self.device.partition(":")[2])
+
+
+def parse_mountinfo(data: bytes) -> list[Mount]:
+    """All mounts in the order they were made; the format is that of proc_pid_mountinfo(5)."""
+    found = []
+    for line in data.splitlines():
+        head, separator, tail = line.partition(b" - ")
+        fields = head.split(b" ")
+        if separator and len(fields) > 4:
+            path = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
+            type_ = tail.split(b" ", 1)[0].decode(errors="replace")
+            found.append(Mount(os.fsdecode(path), type_, fields[2].decode(errors="replace")))
+    return found
+
+
+def all_mounts() -> list[Mount]:
+    """Every mount that this process sees."""
+    with open(_MOUNTINFO, "rb") as file:
+        return parse_mountinfo(file.read())
+
+
+def mounts() -> list[Mount]:
+    """Our mounts, living and dead."""
+    return [mount for mount in all_mounts() if mount.type == TYPE]
+
+
+def mount_at(path: str) -> Mount | None:
+    """The topmost mount that covers the folder `path`, of whatever type; None if it is none.
+
+    Only the folder's parent is resolved: a stat of a mount that hangs would hang as well. A path
+    that is itself a symbolic link is followed when nothing is mounted under its own name.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    found = _topmost(os.path.join(os.path.realpath(parent), name))
+    if found is None and os.path.islink(path):
+        found = _topmost(os.path.realpath(path))
+    return found
+
+
+def _topmost(path: str) -> Mount | None:
+    covering = [mount for mount in all_mounts() if mount.path == path]
+    return covering[-1] if covering else None

@@ -1,0 +1,46 @@
+"""What the mount needs of a store. `cas.store.Store` offers it; so may anything else."""
+
+from typing import Protocol
+
+from ..cas.formats.manifest import Manifest
+from ..cas.objects import Objects
+from ..cas.refs import Refs
+
+
+class OpenFile(Protocol):
+    """One open file."""
+
+    async def read(self, offset: int, size: int) -> memoryview | bytes:
+        """The file's verified bytes [offset, offset+size), fewer only at its end."""
+        ...
+
+    def close(self) -> None:
+        """Nothing will be read any more."""
+        ...
+
+
+class Opener(Protocol):
+    """Opens files for reading."""
+
+    def open(self, manifest: Manifest) -> OpenFile:
+        """A reader of one file; touches neither index nor backend."""
+        ...
+
+
+class Source(Protocol):
+    """A store as the mount sees it: names, objects, and a reader of files."""
+
+    @property
+    def objects(self) -> Objects:
+        """Commits, directories and manifests by id."""
+        ...
+
+    @property
+    def refs(self) -> Refs:
+        """Repositories and revisions by name."""
+        ...
+
+    @property
+    def reader(self) -> Opener:
+        """Files' bytes."""
+        ...

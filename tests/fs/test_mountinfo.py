@@ -1,0 +1,78 @@
+"""Reading the system's mounts, and tuning one."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from modelfloat.fuse import mountinfo
+from modelfloat.fuse.mountinfo import Mount, mount_at, mounts, parse_mountinfo
+from modelfloat.fuse.tuning import settings_of, tune
+
+SAMPLE = rb"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:27 / /srv/a\040folder ro,nosuid shared:5 master:2 - fuse.modelfloat modelfloat ro,user_id=0
+31 22 0:28 / /srv/other rw - fuse.sshfs host: rw
+40 31 0:29 / /srv/other ro - fuse.modelfloat modelfloat ro
+half a line
+"""
+OURS = Mount("/srv/a folder", "fuse.modelfloat", "0:27")
+
+
+def test_lines_become_mounts() -> None:
+    found = parse_mountinfo(SAMPLE)
+    assert [mount.type for mount in found] == [
+        "ext4",
+        "fuse.modelfloat",
+        "fuse.sshfs",
+        "fuse.modelfloat",
+    ]
+    assert found[1] == OURS
+    assert found[1].minor == 27
+
+
+@pytest.fixture
+def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mountinfo"
+    path.write_bytes(SAMPLE)
+    monkeypatch.setattr(mountinfo, "_MOUNTINFO", str(path))
+
+
+@pytest.mark.usefixtures("sample")
+def test_ours_and_the_topmost() -> None:
+    assert [mount.path for mount in mounts()] == ["/srv/a folder", "/srv/other"]
+    assert mount_at("/srv/a folder/") == OURS
+    other = mount_at("/srv/./other")
+    assert other is not None
+    assert other.device == "0:29"
+    assert mount_at("/srv") is None
+
+
+@pytest.mark.usefixtures("sample")
+def test_a_link_to_a_mount_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (tmp_path / "link").symlink_to(target)
+    line = b"9 1 0:9 / %s ro - fuse.modelfloat modelfloat ro\n" % bytes(target.resolve())
+    path = tmp_path / "linked"
+    path.write_bytes(line)
+    monkeypatch.setattr(mountinfo, "_MOUNTINFO", str(path))
+    found = mount_at(str(tmp_path / "link"))
+    assert found is not None
+    assert found.path == str(target.resolve())
+
+
+def test_what_is_there_is_tuned_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bdi = tmp_path / "class" / "bdi" / "0:27"
+    bdi.mkdir(parents=True)
+    (bdi / "read_ahead_kb").write_text("128\n")
+    with caplog.at_level(logging.INFO):
+        assert tune(OURS, str(tmp_path)) == ["read_ahead_kb=1024"]
+    assert (bdi / "read_ahead_kb").read_text() == "1024\n"
+    assert "set read_ahead_kb=1024" in caplog.text
+    assert len(settings_of(OURS)) == 3
+
+
+def test_what_may_not_be_tuned_stays(tmp_path: Path) -> None:
+    for path in settings_of(OURS, str(tmp_path)):
+        Path(path).mkdir(parents=True)  # a folder cannot be opened for writing, even by root
+    assert tune(OURS, str(tmp_path)) == []
