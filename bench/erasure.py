@@ -15,6 +15,7 @@ from statistics import median
 from typing import Final
 
 import numpy as np
+
 from modelfloat.erasure import codec, isal
 from modelfloat.erasure.columns import Column
 from modelfloat.erasure.fallback import NumPyEngine

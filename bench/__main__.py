@@ -1,0 +1,76 @@
+"""`python -m modelfloat.bench [SUBJECT]...` measures the named subjects, or all of them."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+from modelfloat.bench import add, erasure, read
+from modelfloat.bench.harness import BenchError, say
+from modelfloat.bench.report import Report, write
+from modelfloat.bench.session import Session
+from modelfloat.bench.workspace import workspace
+from modelfloat.errors import ModelFloatError
+
+SPACE: Final = 4.3
+"""Times the file's size: the file, a 4+2 store of it, JuiceFS's copy, and some room."""
+
+
+def _erasure(session: Session) -> Report:
+    return Report("erasure", [[erasure.HEADER, *map(str, erasure.rows())]])
+
+
+SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
+    "erasure": _erasure,
+    "add": add.measure,
+    "read": read.measure,
+}
+
+
+def main() -> int:
+    """Print each subject's table; write it under `results/` too. 1 when a bench cannot go on."""
+    arguments = _parse()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    try:
+        with workspace(int(SPACE * arguments.size)) as work:
+            session = Session(work, arguments.rounds, arguments.size, arguments.peers_only)
+            for subject in arguments.subjects or SUBJECTS:
+                report = SUBJECTS[subject](session)
+                print(report)
+                if not (arguments.peers_only or arguments.no_write):
+                    say(f"written: results/{write(report).name}")
+    except (BenchError, ModelFloatError) as error:
+        say(f"bench: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("bench: interrupted; everything it made is removed")
+        return 130
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m modelfloat.bench", description=__doc__)
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
+    parser.add_argument("--rounds", type=int, default=5, help="rounds a median is taken of (5)")
+    parser.add_argument("--size", type=float, default=1.4e9, help="bytes of the file (1.4e9)")
+    parser.add_argument("--peers-only", action="store_true", help="leave ModelFloat out")
+    parser.add_argument("--no-write", action="store_true", help="print the tables only")
+    arguments = parser.parse_args()
+    arguments.size = int(arguments.size)
+    if unknown := set(arguments.subjects) - set(SUBJECTS):
+        parser.error(f"no such subject: {', '.join(sorted(unknown))}")
+    if arguments.rounds < 1 or arguments.size < 1:
+        parser.error("--rounds and --size must be at least 1")
+    return arguments
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, so that everything is cleaned up."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""ModelFloat as a user has it: the installed command, a process each time."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from blake3 import blake3
+
+from modelfloat.bench.data import Source
+from modelfloat.bench.harness import BenchError, Run, last_line, run_command
+
+SCHEME: Final = "4+2"
+REPOSITORY: Final = "acme/rand"
+LOST: Final = ("d0", "d1")
+
+
+class Store:
+    """A fresh store at `path` with six directories as backends; `remove` drops it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._command = _command()
+        self._call("init", "--erasure", SCHEME)
+
+    def add(self, source: Source) -> Run:
+        """`modelfloat add` of one file; its fsyncs are on, as they always are."""
+        return run_command(self._argv("add", str(source.path), REPOSITORY), _environment())
+
+    def check(self, source: Source) -> None:
+        """`BenchError` unless `modelfloat cat` gives the source's bytes back."""
+        argv = self._argv("cat", f"{REPOSITORY}/{source.path.name}")
+        hasher = blake3()
+        with subprocess.Popen(argv, env=_environment(), stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            while block := process.stdout.read(1 << 20):
+                hasher.update(block)
+        if process.returncode or hasher.digest() != source.digest:
+            raise BenchError("modelfloat cat did not return what modelfloat add was given")
+
+    @contextmanager
+    def mounted(self, point: Path, source: Source) -> Iterator[Path]:
+        """A mount by a fresh daemon; yields the path of the source's file in it."""
+        point.mkdir(exist_ok=True)
+        self._call("mount", str(point))
+        try:
+            yield point / REPOSITORY / source.path.name
+        finally:
+            self._call("umount", str(point))
+
+    @contextmanager
+    def without(self, names: tuple[str, ...] = LOST) -> Iterator[None]:
+        """The store while the directories of these backends are moved away."""
+        backends, aside = self.path / "backends", self.path.with_name(f"{self.path.name}-lost")
+        aside.mkdir()
+        try:
+            for name in names:
+                os.rename(backends / name, aside / name)
+            yield
+        finally:
+            for name in os.listdir(aside):
+                os.rename(aside / name, backends / name)
+            aside.rmdir()
+
+    def remove(self) -> None:
+        """Delete the store and its shards."""
+        shutil.rmtree(self.path)
+
+    def _argv(self, *arguments: str) -> list[str]:
+        return [self._command, "--store", str(self.path), *arguments]
+
+    def _call(self, *arguments: str) -> None:
+        """Run a command to its end. Its output goes to a file: a daemon would keep a pipe open."""
+        with open(self.path.with_name(f"{self.path.name}.log"), "w+b") as log:
+            argv = self._argv(*arguments)
+            status = subprocess.call(argv, env=_environment(), stdout=log, stderr=log)
+            if status:
+                raise BenchError(f"modelfloat {arguments[0]} failed: {last_line(log)}")
+
+
+def _environment() -> dict[str, str]:
+    """Ours without the user's settings, so that defaults are measured."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MODELFLOAT_")}
+
+
+def _command() -> str:
+    command = Path(sys.executable).with_name("modelfloat")
+    if not command.exists():
+        raise BenchError("there is no modelfloat command beside this Python; run ./run setup first")
+    return str(command)

@@ -1,0 +1,56 @@
+"""restic with a local repository, its defaults, fsync included; the password by environment."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from blake3 import blake3
+
+from modelfloat.bench.data import Source
+from modelfloat.bench.harness import BenchError, Run, run_command
+from modelfloat.bench.peers.install import from_debian
+
+
+class Repository:
+    """A fresh repository in the new folder `path`, with a cache of its own; `remove` drops both."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._command = from_debian("restic", "restic")
+        self._env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("RESTIC_")},
+            "RESTIC_REPOSITORY": str(path / "repository"),
+            "RESTIC_CACHE_DIR": str(path / "cache"),
+            "RESTIC_PASSWORD": "bench",
+        }
+        path.mkdir()
+        run_command([self._command, "init"], self._env)
+
+    @property
+    def version(self) -> str:
+        """Name and version, as the table shows it."""
+        done = subprocess.run(
+            [self._command, "version"], capture_output=True, text=True, check=True
+        )
+        return " ".join(done.stdout.split()[:2])
+
+    def add(self, source: Source) -> Run:
+        """`restic backup` of one file."""
+        argv = [self._command, "backup", "--quiet", "--host", "bench", str(source.path)]
+        return run_command(argv, self._env)
+
+    def check(self, source: Source) -> None:
+        """`BenchError` unless `restic dump` gives the source's bytes back."""
+        argv = [self._command, "dump", "latest", str(source.path)]
+        hasher = blake3()
+        with subprocess.Popen(argv, env=self._env, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            while block := process.stdout.read(1 << 20):
+                hasher.update(block)
+        if process.returncode or hasher.digest() != source.digest:
+            raise BenchError("restic dump did not return what restic backup was given")
+
+    def remove(self) -> None:
+        """Delete the repository and its cache."""
+        shutil.rmtree(self.path)

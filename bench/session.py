@@ -1,0 +1,24 @@
+"""What one bench run hands to its subjects."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from modelfloat.bench import data
+from modelfloat.bench.harness import say
+
+
+@dataclass(frozen=True)
+class Session:
+    """`work` is a folder on tmpfs; with `peers_only` a subject leaves ModelFloat out."""
+
+    work: Path
+    rounds: int
+    size: int
+    peers_only: bool
+
+    @cached_property
+    def source(self) -> data.Source:
+        """The file that is added and read; made when the first subject asks for it."""
+        say(f"making {self.size / 1e9:.1f} GB of random weights")
+        return data.generate(self.work / "random.safetensors", self.size)
