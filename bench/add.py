@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from modelfloat.bench.data import Source
-from modelfloat.bench.harness import Row, Run, alternate, ratio
+from modelfloat.bench.harness import Row, Run, alternate, ratio, warm_memory
 from modelfloat.bench.ours import SCHEME, Store
 from modelfloat.bench.peers.restic import Repository
 from modelfloat.bench.report import Report, compare
@@ -30,6 +30,10 @@ class Target(Protocol):
     def add(self, source: Source) -> Run: ...
     def check(self, source: Source) -> None: ...
     def remove(self) -> None: ...
+
+
+WARMED: Final = 3
+"""Times the source's size: what is stored with parity, and every process's own memory."""
 
 
 def measure(session: Session) -> Report:
@@ -63,6 +67,7 @@ def _action(
         source = session.source
         target = make(session.work / "target")
         try:
+            warm_memory(WARMED * source.size)
             run = target.add(source)
             target.check(source)
             stored[name] = _size(target.path)

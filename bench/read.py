@@ -83,7 +83,7 @@ def _notes(size: int, rounds: int) -> list[str]:
     return [
         f"one safetensors file of {size / 1e9:.2f} GB of random BF16, {rounds} rounds, alternating",
         f"sequential reads of {BUFFER_SIZE >> 10} KiB; everything stored lies on tmpfs",
-        "before each read: a fresh mount, then pages, dentries and inodes dropped",
+        "before each read: a fresh mount, pages, dentries and inodes dropped, free memory warmed",
         "JuiceFS with its defaults and no local cache (with one its cold reads are slower)",
         "every read is hashed off the clock and compared with the original",
     ]
