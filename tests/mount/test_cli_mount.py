@@ -11,13 +11,9 @@ from pathlib import Path
 import pytest
 
 from modelfloat.fuse.mountinfo import mount_at
+from modelfloat.tests.support.command import modelfloat
 
 pytestmark = pytest.mark.mount
-
-
-def modelfloat(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "modelfloat.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture
