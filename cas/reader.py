@@ -6,13 +6,14 @@ own nursery, so a reader that goes away cancels nobody else's load. Streams are 
 and offset, not per handle: several may run through one file at once.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
-from ..errors import ModelFloatError, first_failure, one_failure
+from ..errors import first_failure, one_failure
 from ..ids import ChunkId
 from .buffers import SizedBuffers
 from .cache import ChunkCache, Loaded
@@ -36,14 +37,15 @@ Small on purpose: the kernel's page cache keeps what was read, and memory touche
 costs more than reading the chunk again (bench/read: 1.1 GB/s with 96 MiB, 2.0 with 32).
 """
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class _Flight:
-    """One load under way; `data` or `error` is there when `landed` is set."""
+    """One load under way; `data` is there when `landed` is set, empty if the load failed."""
 
     landed: trio.Event = field(default_factory=trio.Event)
     data: dict[ChunkId, Loaded] = field(default_factory=dict)
-    error: Exception | None = None
 
 
 @dataclass(slots=True)
@@ -101,10 +103,11 @@ class Reader:
             flight.data = await self._loader.load(ids, sequential=sequential)
             for id_ in ids:
                 self._cache.put(id_, flight.data[id_])
-        except (ModelFloatError, ExceptionGroup) as error:
-            flight.error = first_failure(error)
-            if flight.error is None:
-                raise
+        except Exception as error:
+            # Whoever waits loads its chunk alone and hears of it there. What is no error of ours
+            # is a mistake in the program: it may fail a read, but not the mount around it.
+            if first_failure(error) is None:
+                log.exception("a load ahead of a reader failed")
         finally:
             for id_ in ids:
                 del self._flights[id_]

@@ -33,7 +33,7 @@ from .reader import CACHE, FileReader, Reader
 from .refnames import Address
 from .refs import Refs
 from .reports import AddReport, BackendStatus, Progress, StoreStats, VerifyReport
-from .statistics import collect_stats, files_in, status_of
+from .statistics import Statistics
 from .survival import describe
 from .writer import AddRequest, Writer, Writing
 
@@ -68,6 +68,7 @@ class Store:
         self.reader = Reader(
             self.objects, Loader(index, self.pool, slots=READER_SLOTS), nursery, cache=CACHE
         )
+        self._statistics = Statistics(index, self.objects, self.pool)
         self._recreate = recreate
 
     @property
@@ -168,7 +169,7 @@ class Store:
         report.down = {member.name: member.down for member in self.members.down()}
         if report.lost:
             lost = {PackId(bytes.fromhex(id_)) for id_ in report.lost}
-            report.lost_files = await trio.to_thread.run_sync(files_in, self, lost)
+            report.lost_files = await trio.to_thread.run_sync(self._statistics.files_in, lost)
         report.seconds = time.monotonic() - started
         return report
 
@@ -200,11 +201,14 @@ class Store:
 
     async def stats(self) -> StoreStats:
         """Where the bytes are."""
-        return await collect_stats(self, await self.backends(), self.survives())
+        backends = tuple(await self.backends())
+        return await trio.to_thread.run_sync(
+            self._statistics.collect, self.scheme, self.survives(), backends
+        )
 
     async def backends(self) -> list[BackendStatus]:
         """Every backend with its use and state."""
-        counts = await trio.to_thread.run_sync(status_of, self)
+        counts = await trio.to_thread.run_sync(self._statistics.by_backend)
         found = []
         for member in self.members:
             free = total = None

@@ -27,6 +27,8 @@ _ALIGN: Final = 64
 _TRAILER: Final = struct.Struct("<8sHxxIIII32s")
 _CRC: Final = struct.Struct("<I")
 _HEAD: Final = struct.Struct("<16s16sBBBBIQQII32x")
+FOOTER_HEAD: Final = _HEAD.size
+"""Bytes of a footer before its block hashes."""
 
 
 def shard_length(pack_length: int, k: int) -> int:
