@@ -18,7 +18,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import trio
 import trio.from_thread
@@ -30,6 +30,9 @@ from .cas.reports import AddReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
 from .errors import NotFoundError, UsageError, first_failure, one_failure
 from .opening import open_store
+
+PIECE: Final = 8 << 20
+"""Bytes that one read of a file brings at most."""
 
 _T = TypeVar("_T")
 
@@ -195,10 +198,19 @@ class File(io.RawIOBase):
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if self.closed:
             raise ValueError("the file is closed")
-        data = self._store.read(self._reader, self._position, len(target))
+        # More at once would only hold more memory; callers of raw files expect short reads.
+        data = self._store.read(self._reader, self._position, min(len(target), PIECE))
         target[: len(data)] = data
         self._position += len(data)
         return len(data)
+
+    def readall(self) -> bytes:
+        """Everything from the position on."""
+        buffer = bytearray(max(0, self._reader.size - self._position))
+        view, done = memoryview(buffer), 0
+        while done < len(buffer) and (count := self.readinto(view[done:])):
+            done += count
+        return bytes(view[:done])
 
 
 def _list(engine: Engine, text: str) -> list[Listed]:
