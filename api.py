@@ -12,6 +12,7 @@
 A `Store` runs the engine in a thread of its own and may be used from any thread.
 """
 
+import contextlib
 import io
 import os
 import threading
@@ -57,6 +58,9 @@ class Store:
         self._token: trio.lowlevel.TrioToken | None = None
         self._stop: trio.Event | None = None
         self._failure: BaseException | None = None
+        self._pid = os.getpid()
+        self._calls = threading.Condition()
+        self._running = 0
         self._thread = threading.Thread(target=self._run, name="modelfloat", daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -80,26 +84,43 @@ class Store:
             await self._stop.wait()
 
     def _call(self, job: Callable[[Engine], Awaitable[_T]]) -> _T:
-        engine = self._engine
-        if engine is None or self._token is None:
-            raise UsageError(f"the store {self._path} is closed")
+        engine, token = self._enter()
 
         async def run() -> _T:
             with one_failure():
                 return await job(engine)
 
         try:
-            return trio.from_thread.run(run, trio_token=self._token)
+            return trio.from_thread.run(run, trio_token=token)
         except trio.RunFinishedError:
             raise UsageError(f"the store {self._path} is closed") from self._failure
+        finally:
+            with self._calls:
+                self._running -= 1
+                self._calls.notify_all()
+
+    def _enter(self) -> tuple[Engine, trio.lowlevel.TrioToken]:
+        """Count a call that begins; UsageError where none may begin any more."""
+        if os.getpid() != self._pid:
+            raise UsageError(
+                f"the store {self._path} was opened before this process was forked; open it again"
+            )
+        with self._calls:
+            if self._engine is None or self._token is None:
+                raise UsageError(f"the store {self._path} is closed")
+            self._running += 1
+            return self._engine, self._token
 
     def close(self) -> None:
-        """Let go of index and backends; a second call does nothing."""
-        if self._engine is None or self._token is None or self._stop is None:
-            return
-        trio.from_thread.run_sync(self._stop.set, trio_token=self._token)
+        """Wait for calls under way, then let go of index and backends; again does nothing."""
+        with self._calls:
+            if self._engine is None or self._token is None or self._stop is None:
+                return
+            self._engine = None
+            self._calls.wait_for(lambda: not self._running)
+        with contextlib.suppress(trio.RunFinishedError):
+            trio.from_thread.run_sync(self._stop.set, trio_token=self._token)
         self._thread.join()
-        self._engine = None
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ the configuration that is relative is relative to the store's folder.
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,11 @@ from typing import Final
 import trio
 
 from .backends.base import Backend
+from .backends.keys import MARKER_KEY
 from .backends.marker import Marker, MarkerBackend, write_marker
 from .backends.registry import is_local_path, open_backend
 from .cas.index import Index
+from .cas.locks import locked
 from .cas.members import Member
 from .cas.placement import Candidate
 from .cas.store import Store, open_engine
@@ -29,6 +32,8 @@ FOLLOW: Final = 5.0
 """Seconds between two looks at the configuration while a store is open."""
 OWN_FOLDER: Final = "backends"
 """Where, in the store's folder, `init` puts directories of its own."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ async def create_store(
     if await trio.Path(config_path(path)).exists():
         raise ExistsError(f"{path} is a store already; use another folder or work with that one")
     specs = list(backends) or _own_directories(scheme)
+    for spec in specs:
+        _refuse_fleeting(spec.url)
     chosen = scheme or default_scheme(len(backends))
     _make_folders(path)
     store = random_store_id()
@@ -83,15 +90,7 @@ async def create_store(
         BackendConfig(s.name, s.url, random_backend_id(), s.domain, s.weight) for s in specs
     )
     config = StoreConfig(store, str(chosen), configs)
-    opened = [_open(path, backend, create=True) for backend in configs]
-    try:
-        candidates = []
-        for backend, each in zip(opened, configs, strict=True):
-            await write_marker(backend, _marker(config, each, opened), new=True)
-            domain = each.domain or backend.properties.domain
-            candidates.append(Candidate(each.id, domain, each.weight))
-    finally:
-        await _close(opened)
+    candidates = await _mark_all(path, config)
     index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
     index.close()
     write_config(path, config)
@@ -110,7 +109,7 @@ async def open_store(path: str) -> AsyncIterator[Store]:
     """Open the store in the folder `path`. Backends that are down are no error here."""
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
-    members = [_member(path, backend) for backend in config.backends]
+    members = await trio.to_thread.run_sync(_members, path, config)
 
     async def recreate(lost: Member) -> Member | None:
         return await _recreate(path, lost)
@@ -126,47 +125,58 @@ async def open_store(path: str) -> AsyncIterator[Store]:
 
 
 async def _follow(path: str, config: StoreConfig, store: Store) -> None:
-    """Take over backends that other processes add or make anew, for as long as a store is open."""
+    """Take over backends that other processes add, for as long as a store is open."""
     while True:
         await trio.sleep(FOLLOW)
-        now = await trio.to_thread.run_sync(read_config, path)
-        if now.backends != config.backends:
-            config = now
-            store.members.adopt([_member(path, backend) for backend in now.backends])
-            await store.members.look()
+        try:
+            now = await trio.to_thread.run_sync(read_config, path)
+            if now.backends == config.backends:
+                continue
+            members = await trio.to_thread.run_sync(_members, path, now)
+        except (ModelFloatError, OSError) as error:
+            # A configuration being edited must not end what is open: it stays as it was.
+            log.warning("%s; what is open goes on without the change", error)
+            continue
+        config = now
+        store.members.adopt(members)
+        await store.members.look()
 
 
 async def add_backend(
     path: str, name: str, url: str, domain: str | None = None, weight: float = 1.0
 ) -> str:
     """Make `url` a backend of the store in `path`; what the store survives now, in a line."""
-    config = read_config(path)
-    if any(backend.name == name for backend in config.backends):
-        raise UsageError(f"the store has a backend {name} already; choose another name")
-    new = BackendConfig(name, url, random_backend_id(), domain, weight)
-    await _extend(path, replace(config, backends=(*config.backends, new)), new)
+    _refuse_fleeting(url)
+    async with locked(os.path.join(path, "locks", "config")):
+        config = await trio.to_thread.run_sync(read_config, path)
+        if any(backend.name == name for backend in config.backends):
+            raise UsageError(f"the store has a backend {name} already; choose another name")
+        new = BackendConfig(name, url, random_backend_id(), domain, weight)
+        await _extend(path, replace(config, backends=(*config.backends, new)), new)
     async with open_store(path) as store:
         return store.survives()
 
 
 async def _recreate(path: str, lost: Member) -> Member | None:
-    """Make a backend anew that is gone for good: a directory inside the store's own folder.
+    """Make a backend anew that is gone: a directory inside the store's own folder.
 
-    Anywhere else a missing directory may be a disk that is not mounted, and counts as down. The
-    new one gets a UUID of its own: should the old one come back, it is not taken for this one.
+    Anywhere else a missing directory may be a disk that is not mounted, and counts as down. It
+    keeps its UUID, so should the old directory come back, it may take its place again.
     """
-    config = read_config(path)
-    old = next((backend for backend in config.backends if backend.id == lost.id), None)
-    if old is None or os.path.isabs(old.url) or not is_local_path(old.url):
+    config = await trio.to_thread.run_sync(read_config, path)
+    own = next((backend for backend in config.backends if backend.id == lost.id), None)
+    if own is None or os.path.isabs(own.url) or not is_local_path(own.url):
         return None
-    folder = trio.Path(path, old.url)
+    folder = trio.Path(path, own.url)
     if await folder.exists() or await folder.is_symlink():
         return None
-    new = replace(old, id=random_backend_id())
-    backends = tuple(new if backend is old else backend for backend in config.backends)
-    await lost.backend.aclose()
-    await _extend(path, replace(config, backends=backends), new)
-    return _member(path, new)
+    backends = [_open(path, b, create=b is own) for b in config.backends]
+    try:
+        fresh = backends[config.backends.index(own)]
+        await write_marker(fresh, _marker(config, own, backends), new=True)
+    finally:
+        await _close(backends)
+    return _member(path, own)
 
 
 async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
@@ -185,6 +195,34 @@ async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
         await _close(opened)
 
 
+async def _mark_all(path: str, config: StoreConfig) -> list[Candidate]:
+    """Make and mark all backends of a new store; on failure no mark of it stays behind."""
+    marked: list[Backend] = []
+    opened: list[Backend] = []
+    try:
+        opened += (_open(path, each, create=True) for each in config.backends)
+        for each, backend in zip(config.backends, opened, strict=True):
+            await write_marker(backend, _marker(config, each, opened), new=True)
+            marked.append(backend)
+    except BaseException:
+        with trio.move_on_after(10, shield=True):
+            for backend in marked:
+                with contextlib.suppress(ModelFloatError):
+                    await backend.delete(MARKER_KEY)
+        raise
+    finally:
+        await _close(opened)
+    return [
+        Candidate(each.id, backend.properties.domain, each.weight)
+        for each, backend in zip(config.backends, opened, strict=True)
+    ]
+
+
+def _refuse_fleeting(url: str) -> None:
+    if url.startswith("memory:"):
+        raise UsageError(f"{url} keeps nothing when the command ends; use a directory")
+
+
 def _own_directories(scheme: Scheme | None) -> list[BackendSpec]:
     count = 1 if scheme is None else scheme.n
     return [BackendSpec(f"d{i}", f"{OWN_FOLDER}/d{i}") for i in range(count)]
@@ -200,6 +238,10 @@ def _open(path: str, backend: BackendConfig, *, create: bool = False) -> Backend
     if is_local_path(url):
         url = os.path.join(path, url)
     return open_backend(backend.name, url, domain=backend.domain, create=create)
+
+
+def _members(path: str, config: StoreConfig) -> list[Member]:
+    return [_member(path, backend) for backend in config.backends]
 
 
 def _member(path: str, config: BackendConfig) -> Member:

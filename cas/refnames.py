@@ -1,5 +1,6 @@
 """Names of repositories, refs and revisions: `vendor/name@REV/path` and its parts."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,6 +9,8 @@ from ..ids import ObjectId, is_name
 from .formats.journal import RefKind
 
 DEFAULT_BRANCH: Final = "main"
+
+_NOT_IN_REFS: Final = re.compile(r"[\s~^:*?\[\\]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,11 +26,13 @@ class RepoName:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What `vendor/name[@REV][/path]` names. `rev` is None where none was given."""
+    """What `vendor/name[@REV][/path]` names. `rev` is None where none was given; `folder` says
+    that the path ended in a slash."""
 
     repo: RepoName
     rev: str | None
     path: tuple[bytes, ...]
+    folder: bool = False
 
     def __str__(self) -> str:
         rev = "" if self.rev is None else f"@{self.rev}"
@@ -65,13 +70,17 @@ def parse_address(text: str) -> Address:
     path = tuple(part.encode("utf-8", "surrogateescape") for part in parts[2:] if part)
     if any(part in (b".", b"..") for part in path):
         raise UsageError(f"{text!r} has '.' or '..' in its path")
-    return Address(RepoName(vendor, name), rev if at else None, path)
+    folder = bool(path) and text.endswith("/")
+    return Address(RepoName(vendor, name), rev if at else None, path, folder)
 
 
 def check_ref_name(text: str, what: str) -> str:
     """`text` if it may name a branch or tag (`what` says which), else UsageError."""
-    if not is_name(text) or "~" in text:
-        raise UsageError(f"{text!r} cannot name a {what}: no '/', '@', '~' or leading dot")
+    if not is_name(text) or _NOT_IN_REFS.search(text) or text.startswith("-"):
+        raise UsageError(
+            f"{text!r} cannot name a {what}: 1 to 128 bytes without spaces, control characters, "
+            "'/', '@', '~', '^', ':', '*', '?', '[', a backslash, or a leading '.' or '-'"
+        )
     return text
 
 

@@ -1,13 +1,13 @@
 """Refs: names that point at commits, and what a REV means.
 
 Synchronous reads of the index, small transactions each. Refs change through the journal only
-(`cas.commits`).
+(`cas.writer`).
 """
 
 import re
 from typing import Final
 
-from ..errors import ConflictError, NotFoundError, UsageError
+from ..errors import ConflictError, ExistsError, NotFoundError, UsageError
 from ..ids import ObjectId
 from .formats.journal import RefKind
 from .index import Index
@@ -46,6 +46,14 @@ class Refs:
             commits = ", ".join(h.commit.hex()[:12] for h in heads)
             raise ConflictError(f"{repo}@{ref} has several heads ({commits}); name one of them")
         return heads[0] if heads else None
+
+    def check_new(self, repo: RepoName, kind: RefKind, ref: str) -> None:
+        """ExistsError where a new branch or tag would hide what its name means already."""
+        other = RefKind.TAG if kind is RefKind.BRANCH else RefKind.BRANCH
+        if self.head(repo, other, ref) is not None:
+            raise ExistsError(f"{repo} has a {other.name.lower()} {ref}; choose another name")
+        if _HEX.fullmatch(ref) and self._by_prefix(self.heads(repo), ref):
+            raise ExistsError(f"{repo}@{ref} is a commit; choose a name that is no commit's")
 
     def resolve(self, repo: RepoName, rev: str | None = None) -> ObjectId:
         """The commit that REV means: a branch, tag, commit prefix, or one of these and `~n`."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..errors import NotFoundError, UsageError
+from ..errors import ModelFloatError, NotFoundError, UsageError
 from .formats.tree import EntryType, is_entry_name
 
 SKIPPED_FOLDERS: Final = (".git", ".cache/huggingface")
@@ -34,10 +34,14 @@ class Item:
 
 @dataclass(slots=True)
 class Scan:
-    """Walks sources. After `items` was used up, `skipped` says what was left out, and why."""
+    """Walks sources. After `items` was used up, `skipped` says what was left out, and why.
+
+    `avoid` is the store's own folder, which is never added to itself.
+    """
 
     exclude: Sequence[str] = ()
     skipped: list[str] = field(default_factory=list)
+    avoid: bytes = b""
 
     def items(self, sources: Sequence[str], into: tuple[bytes, ...], name: bytes) -> Iterator[Item]:
         """Every item of `sources`, to lie below the directory `into`.
@@ -55,9 +59,11 @@ class Scan:
                     raise UsageError(f"{os.fsdecode(source)} is a directory, a file was expected")
                 root = os.path.realpath(source)
                 yield from self._walk(source, root, into, b"", (root,))
-            else:
+            elif stat.S_ISREG(status.st_mode):
                 path = (*into, name or os.path.basename(os.path.abspath(source)))
                 yield from self._leaf(source, path, status)
+            else:
+                raise UsageError(f"{os.fsdecode(source)} is neither a file nor a folder")
 
     def _walk(
         self,
@@ -69,8 +75,11 @@ class Scan:
     ) -> Iterator[Item]:
         """`below` is the path from the added root; `ancestors` are real paths, against cycles."""
         yield Item(path, folder, EntryType.DIRECTORY, os.stat(folder))
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            raise ModelFloatError(f"{os.fsdecode(folder)}: {error.strerror}") from error
         for entry in entries:
             inside = os.path.join(below, entry.name)
             if self._left_out(os.fsdecode(inside)):
@@ -89,6 +98,9 @@ class Scan:
                 yield from self._leaf(entry.path, target, status)
                 continue
             real = os.path.realpath(entry.path)
+            if real == self.avoid:
+                self.skipped.append(f"{os.fsdecode(entry.path)}: the store itself")
+                continue
             if real in ancestors:
                 self.skipped.append(f"{os.fsdecode(entry.path)}: a link to a folder it lies in")
                 continue

@@ -98,4 +98,4 @@ class Statistics:
     def _needs(self, entry: Entry, numbers: AbstractSet[PackNumber]) -> bool:
         recipe = self._objects.recipe(self._objects.manifest(entry.object))
         places = self._index.locate([span.id for span in recipe.all()])
-        return any(found and all(place.pack in numbers for place in found) for found in places)
+        return any(all(place.pack in numbers for place in found) for found in places)

@@ -14,8 +14,9 @@ from typing import Final
 
 import trio
 
+from ..backends.marker import KNOWN_RO_COMPAT, read_marker
 from ..erasure.scheme import Scheme
-from ..errors import BackendError, NotFoundError, UsageError, one_failure
+from ..errors import BackendError, FormatError, NotFoundError, UsageError, one_failure
 from ..ids import ObjectId, PackId, StoreId
 from .check import Checker
 from .formats.chunktable import Kind
@@ -118,6 +119,7 @@ class Store:
     async def _add(self, request: AddRequest, progress: Progress) -> AddReport:
         async with self._writing() as journal:
             writing = Writing(
+                self.path,
                 self.id,
                 self.scheme,
                 self.index,
@@ -131,6 +133,7 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[Journal]:
+        await self._check_writable()
         async with (
             locked(self._lock("store"), shared=True),
             open_journal(
@@ -143,6 +146,15 @@ class Store:
             ) as journal,
         ):
             yield journal
+
+    async def _check_writable(self) -> None:
+        """FormatError where a newer release forbids this one to write."""
+        for member in self.members.up():
+            marker = await read_marker(member.backend)
+            if marker.ro_compat & ~KNOWN_RO_COMPAT:
+                raise FormatError(
+                    f"backend {member.name}: a newer release keeps this one from writing; upgrade"
+                )
 
     def _lock(self, name: str) -> str:
         return os.path.join(self.path, "locks", name)
@@ -163,8 +175,8 @@ class Store:
             if not repair:
                 await self._check(report, progress, None)
             else:
-                report.replaced = await self._replace_lost()
                 async with self._writing() as journal:
+                    report.replaced = await self._replace_lost()
                     await self._check(report, progress, journal)
         report.down = {member.name: member.down for member in self.members.down()}
         if report.lost:
@@ -188,14 +200,29 @@ class Store:
         )
 
     async def _replace_lost(self) -> list[str]:
+        """Make lost backends anew, unless only their return can save what lies on them."""
+        lost = self.members.down()
+        if not lost:
+            return []
+        if not await trio.to_thread.run_sync(self._suffices):
+            names = ", ".join(member.name for member in lost)
+            log.warning("%s must come back: without them there is not enough to repair from", names)
+            return []
         replaced = []
-        for member in self.members.down():
+        for member in lost:
             new = await self._recreate(member)
             if new is not None:
                 log.warning("%s; it is made anew", member.down)
                 self.members.replace(member.id, new)
                 replaced.append(member.name)
         return replaced
+
+    def _suffices(self) -> bool:
+        """Whether every pack has k shards on backends that are up, as far as is known."""
+        return all(
+            sum(self.members.is_up(backend) for backend in pack.backends) >= pack.k
+            for pack in self.index.packs()
+        )
 
     # Telling
 
@@ -273,6 +300,6 @@ async def open_engine(
             nursery.cancel_scope.cancel()
     finally:
         index.close()
-        for member in members:
-            with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True):
+            for member in members:
                 await member.backend.aclose()

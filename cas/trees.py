@@ -36,10 +36,10 @@ class Staged:
             here = there
         return here
 
-    def put(self, folder: Iterable[bytes], entry: Entry) -> None:
-        """Stage one file or link; the same path twice is a UsageError."""
+    def put(self, folder: Iterable[bytes], entry: Entry, *, new: bool) -> None:
+        """Stage one file or link; if it should be `new`, the same path twice is a UsageError."""
         entries = self.directory(folder).entries
-        if entry.name in entries:
+        if new and entry.name in entries:
             raise UsageError(f"{_text(entry.name)} is added twice to the same place")
         entries[entry.name] = entry
 
@@ -51,6 +51,27 @@ class Merged:
     tree: ObjectId
     size: int
     objects: list[bytes]
+
+
+def check_conflicts(objects: Objects, base: ObjectId | None, staged: Staged) -> None:
+    """UsageError where a file would take a directory's place or the other way round: `cp` refuses
+    both."""
+    if base is None:
+        return
+    directory = objects.directory(base)
+    for name, new in staged.entries.items():
+        old = directory.lookup(name)
+        if old is None:
+            continue
+        was, is_ = old.type is EntryType.DIRECTORY, isinstance(new, Staged)
+        if was != is_:
+            kinds = ("a folder", "a file") if was else ("a file", "a folder")
+            raise UsageError(
+                f"{_text(name)} is {kinds[0]} there and would become {kinds[1]}; "
+                "choose another path"
+            )
+        if isinstance(new, Staged):
+            check_conflicts(objects, old.object, new)
 
 
 def merge(objects: Objects, base: ObjectId | None, staged: Staged, now_ns: int) -> Merged:

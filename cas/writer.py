@@ -31,7 +31,7 @@ from .refnames import DEFAULT_BRANCH, Address, RefHead, RepoName, check_ref_name
 from .refs import Refs
 from .reports import AddReport, Progress
 from .scan import Item, Scan
-from .trees import DEFAULT_MODE, Staged, merge
+from .trees import DEFAULT_MODE, Staged, check_conflicts, merge
 
 MASK: Final = 0o7777
 
@@ -51,8 +51,9 @@ class AddRequest:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What a writer needs of a store; `refs_lock` is the path of the refs' lock file."""
+    """What a writer needs of a store; `path` is its folder, `refs_lock` the refs' lock file."""
 
+    path: str
     store: StoreId
     scheme: Scheme
     index: Index
@@ -78,7 +79,7 @@ class Writer:
     async def run(self) -> AddReport:
         """Add everything; the branch moves at the very end."""
         started = time.monotonic()
-        await trio.to_thread.run_sync(self._check_tag)
+        await trio.to_thread.run_sync(self._check_names)
         items = await trio.to_thread.run_sync(self._scan)
         async with trio.open_nursery() as nursery:
             w = self._w
@@ -91,18 +92,24 @@ class Writer:
         self._report.seconds = time.monotonic() - started
         return self._report
 
-    def _check_tag(self) -> None:
+    def _check_names(self) -> None:
+        """A new branch or tag may not hide a tag, branch or commit of the same name."""
+        refs = self._w.refs
+        if refs.head(self._repo, RefKind.BRANCH, self._branch) is None:
+            refs.check_new(self._repo, RefKind.BRANCH, self._branch)
         tag = self._request.tag
         if tag is None:
             return
-        check_ref_name(tag, "tag")
-        if self._w.refs.head(self._repo, RefKind.TAG, tag) is not None:
+        if check_ref_name(tag, "tag") == self._branch:
+            raise UsageError(f"{tag} is the branch that this adds to; choose another tag")
+        refs.check_new(self._repo, RefKind.TAG, tag)
+        if refs.head(self._repo, RefKind.TAG, tag) is not None:
             raise ExistsError(f"{self._repo} has a tag {tag} already; choose another name")
 
     # From sources to staged entries
 
     def _scan(self) -> list[Item]:
-        scan = Scan(self._request.exclude)
+        scan = Scan(self._request.exclude, avoid=os.fsencode(self._w.path))
         into, name = self._destination()
         items = list(scan.items(self._request.sources, into, name))
         self._report.skipped = scan.skipped
@@ -111,17 +118,23 @@ class Writer:
         self._progress.total += sum(item.status.st_size for item in files)
         for item in items:
             self._stage_item(item)
+        check_conflicts(self._w.objects, self._base(), self._staged)
         return files
+
+    def _base(self) -> ObjectId | None:
+        """The tree of the branch's head, as it is now."""
+        head = self._w.refs.head(self._repo, RefKind.BRANCH, self._branch)
+        return None if head is None else self._w.objects.commit(head.commit).tree
 
     def _destination(self) -> tuple[tuple[bytes, ...], bytes]:
         """The directory to add into, and a name for a single source file (or b"")."""
         path = self._request.address.path
         if not path or len(self._request.sources) != 1:
             return path, b""
-        head = self._w.refs.head(self._repo, RefKind.BRANCH, self._branch)
-        there = None
-        if head is not None:
-            there = self._w.objects.find(self._w.objects.commit(head.commit).tree, path)
+        base = self._base()
+        there = None if base is None else self._w.objects.find(base, path)
+        if self._request.address.folder:
+            return path, b""
         if not os.path.isdir(self._request.sources[0]) and (
             there is None or there.type is not EntryType.DIRECTORY
         ):
@@ -129,16 +142,19 @@ class Writer:
         return path, b""
 
     def _stage_item(self, item: Item) -> None:
-        """Links and directories are staged as they are found; files once they are stored."""
+        """Links and directories as they are found; files as places to be filled once stored, so
+        that two things for one place are noticed before anything is read."""
         mode, mtime = item.status.st_mode & MASK, item.status.st_mtime_ns
         if item.type is EntryType.SYMLINK:
             link = Entry(item.path[-1], item.type, mode, mtime, len(item.link), item.link)
-            self._staged.put(item.path[:-1], link)
+            self._staged.put(item.path[:-1], link, new=True)
         elif item.type is EntryType.DIRECTORY:
             directory = self._staged.directory(item.path)
             directory.mode, directory.mtime_ns = mode or DEFAULT_MODE, mtime
+        else:
+            self._stage_file(item, StoredFile(ObjectId(NO_ID), item.status.st_size), new=True)
 
-    def _stage_file(self, item: Item, stored: StoredFile) -> None:
+    def _stage_file(self, item: Item, stored: StoredFile, *, new: bool = False) -> None:
         status = item.status
         entry = Entry(
             item.path[-1],
@@ -148,7 +164,7 @@ class Writer:
             stored.size,
             stored.manifest,
         )
-        self._staged.put(item.path[:-1], entry)
+        self._staged.put(item.path[:-1], entry, new=new)
 
     async def _ingest(self, ingest: Ingest, files: list[Item]) -> None:
         """Large files one after the other, small ones in batches beside them."""
@@ -221,7 +237,7 @@ class Writer:
             if self._request.tag is not None:
                 if target is None:
                     raise UsageError("there is nothing to tag: nothing was added")
-                self._check_tag()
+                self._check_names()
                 changes.append(self._change(RefKind.TAG, self._request.tag, None, target))
             await self._w.journal.append(changes)
         return True

@@ -25,7 +25,7 @@ def ls(
     address: Annotated[
         str | None,
         typer.Argument(
-            metavar="[VENDOR/NAME[@REV][/PATH]]",
+            metavar="[VENDOR[/NAME[@REV][/PATH]]]",
             help="What to list; every repository when left out.",
             show_default=False,
             autocompletion=complete_address,
@@ -34,8 +34,9 @@ def ls(
     long: Annotated[bool, typer.Option("-l", help="Show mode, size and time too.")] = False,
 ) -> None:
     """List repositories, or the files of one."""
-    if address is None:
-        in_store(settings, lambda store: _repositories(store, settings))
+    if address is None or "/" not in address.rstrip("/"):
+        vendor = address.rstrip("/") if address else None
+        in_store(settings, lambda store: _repositories(store, settings, vendor))
     else:
         text = address
         in_store(settings, lambda store: _entries(store, settings, text, long=long))
@@ -52,8 +53,13 @@ class Summary:
     refs: list[str]
 
 
-async def _repositories(store: "Store", settings: Settings) -> None:
-    found = [summarize(store, repo) for repo in store.refs.repositories()]
+async def _repositories(store: "Store", settings: Settings, vendor: str | None) -> None:
+    repositories = store.refs.repositories(vendor)
+    if vendor and not repositories:
+        from ..errors import NotFoundError
+
+        raise NotFoundError(f"there is no vendor {vendor}; `modelfloat ls` shows what is")
+    found = [summarize(store, repo) for repo in repositories]
     if settings.json:
         say_json([{**asdict(each), "updated": iso_time(each.updated_ns)} for each in found])
     elif found:

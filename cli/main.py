@@ -25,6 +25,7 @@ app: Final = typer.Typer(
     help="Models, versioned, deduplicated and protected, on storage you need not trust.",
     rich_markup_mode=None,  # rich would take most of the time that --help has
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("init")(init.init)
 app.add_typer(backend.app, name="backend")

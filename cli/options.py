@@ -29,7 +29,10 @@ def global_options(
     store: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Where the store is; else $MODELFLOAT_STORE.", show_default=False
+            metavar="DIR",
+            help="Where the store is; else $MODELFLOAT_STORE, else /var/lib/modelfloat as root and "
+            "~/.local/share/modelfloat otherwise.",
+            show_default=False,
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

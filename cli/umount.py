@@ -13,8 +13,13 @@ from .settings import Settings, mount_point
 def umount(
     settings: Settings,
     directory: Annotated[
-        str, typer.Argument(metavar="DIR", help="Where it is mounted.", show_default=False)
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="Where it is mounted; the folder that `mount` takes when left out.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Unmount what `modelfloat mount` mounted."""
     from ..fuse.mounting import unmount

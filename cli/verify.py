@@ -12,7 +12,7 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.reports import VerifyReport
+    from ..cas.reports import ShardProblem, VerifyReport
     from ..cas.store import Store
 
 FILES_SHOWN = 20
@@ -69,16 +69,23 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
 
 def _problems(report: "VerifyReport") -> list[str]:
     """One line for each backend and kind of problem."""
-    counts = Counter((p.backend, p.problem) for p in report.problems)
-    repaired = Counter((p.backend, p.problem) for p in report.problems if p.repaired)
+    counts = Counter(map(_kind, report.problems))
+    repaired = Counter(_kind(problem) for problem in report.problems if problem.repaired)
     found = []
-    for (backend, problem), count in counts.items():
-        done = repaired[backend, problem]
+    for kind, count in counts.items():
+        backend, thing, problem = kind
+        done = repaired[kind]
         tail = ", all repaired" if done == count else f", {done:,} repaired" if done else ""
         found.append(
-            f"{backend or 'no backend'}: {plural(count, 'shard')}: {one_line(problem)}{tail}"
+            f"{backend or 'no backend'}: {plural(count, thing)}: {one_line(problem)}{tail}"
         )
     return found
+
+
+def _kind(problem: "ShardProblem") -> tuple[str, str, str]:
+    """What problems are counted by: the backend, what it is a problem of, and the problem."""
+    thing = "journal record" if problem.pack.startswith("journal record") else "shard"
+    return problem.backend, thing, problem.problem
 
 
 def _verdict(report: "VerifyReport", *, repair: bool) -> str:
@@ -90,6 +97,6 @@ def _verdict(report: "VerifyReport", *, repair: bool) -> str:
     open_problems = sum(not problem.repaired for problem in report.problems)
     if not repair:
         return "damage found; `modelfloat verify --repair` writes it anew"
-    if open_problems or report.down:
-        return f"repaired in part: {plural(open_problems, 'shard')} could not be written anew"
+    if open_problems:
+        return f"repaired in part: {open_problems:,} could not be written anew"
     return "damage found and repaired"

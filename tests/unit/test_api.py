@@ -85,3 +85,24 @@ def test_threads_share_a_store(path: Path, tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert found == [data] * 8
+
+
+def test_a_close_waits_for_calls_under_way(path: Path, tmp_path: Path) -> None:
+    data = weights(tmp_path / "m.safetensors", 30_000_000)
+    store = modelfloat.open(path)
+    added = threading.Thread(target=store.add, args=(tmp_path / "m.safetensors", "acme/model"))
+    added.start()
+    while not store._running:
+        pass
+    store.close()
+    added.join()
+    with modelfloat.open(path) as again, again.open("acme/model/m.safetensors") as file:
+        assert file.read() == data
+
+
+def test_a_forked_process_is_told(path: Path) -> None:
+    with modelfloat.open(path) as store:
+        store._pid -= 1
+        with pytest.raises(UsageError, match="before this process was forked"):
+            store.ls()
+        store._pid += 1

@@ -99,7 +99,7 @@ def test_verify_tells_what_could_not_be_repaired() -> None:
     )
     lines = verify.lines(report, repair=True, all_files=False)
     assert "d1: 2 shards: missing, 1 repaired" in lines
-    assert lines[-1] == "repaired in part: 1 shard could not be written anew"
+    assert lines[-1] == "repaired in part: 1 could not be written anew"
 
 
 @pytest.mark.parametrize(("all_files", "named"), [(False, 20), (True, 25)])

@@ -231,7 +231,8 @@ def test_ls_json_is_lossless(filled: Shell) -> None:
         ("acme/nothing", 1, "there is no repository acme/nothing"),
         ("acme/tiny@nothing", 1, "no branch, tag or commit 'nothing'"),
         ("acme/tiny/nothing", 1, "acme/tiny/nothing"),
-        ("acme", 2, "VENDOR/NAME"),
+        ("nobody", 1, "no vendor nobody"),
+        ("acme/..", 2, "VENDOR/NAME"),
         ("acme/tiny/../..", 2, ".."),
     ],
 )

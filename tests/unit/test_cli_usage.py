@@ -78,7 +78,6 @@ def test_commands_that_come_later_are_unknown(
         ["get", "a/b"],
         ["backend"],
         ["backend", "add", "name"],
-        ["umount"],
         ["--store"],
     ],
 )

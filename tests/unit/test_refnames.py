@@ -18,7 +18,9 @@ def test_address_parts() -> None:
     repo = RepoName("acme", "llama")
     assert parse_address("acme/llama") == Address(repo, None, ())
     assert parse_address("acme/llama@v1") == Address(repo, "v1", ())
-    assert parse_address("acme/llama@main~2/a/b c/") == Address(repo, "main~2", (b"a", b"b c"))
+    assert parse_address("acme/llama@main~2/a/b c/") == Address(
+        repo, "main~2", (b"a", b"b c"), folder=True
+    )
     assert parse_address("acme/llama@a%2Fb/x").rev == "a/b"
     assert parse_address("größe/模型/\udcff") == Address(
         RepoName("größe", "模型"), None, (b"\xff",)
@@ -51,7 +53,7 @@ def test_longest_key_fits_lmdb() -> None:
     assert len(ref_key(RepoName("a" * 128, "b" * 128), RefKind.TAG, "c" * 128)) <= 511
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a@b", "a~1", ".a", "a\n"])
+@pytest.mark.parametrize("name", ["", "a/b", "a@b", "a~1", ".a", "a\n", "-x", "a b", "a" * 129])
 def test_impossible_branches_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="cannot name"):
         check_ref_name(name, "branch")

@@ -10,6 +10,7 @@ from modelfloat.cas.refnames import parse_address
 from modelfloat.errors import (
     ExistsError,
     FormatError,
+    MarkerError,
     NotFoundError,
     SourceChangedError,
     UsageError,
@@ -222,3 +223,64 @@ async def test_a_newer_index_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(FormatError, match="format b'1', we read b'2'"):
         async with open_store(str(tmp_path / "store")):
             pass
+
+
+async def test_names_are_not_hidden_by_new_ones(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    async with fresh_store(tmp_path / "store") as store:
+        commit = (await add(store, tmp_path / "a")).commit
+        assert commit is not None
+        await store.add([str(tmp_path / "a")], parse_address("acme/model"), tag="v1")
+        for address in ("acme/model@v1", f"acme/model@{commit.hex()[:12]}"):
+            with pytest.raises(ExistsError, match="choose"):
+                await add(store, tmp_path / "a", address)
+        with pytest.raises(UsageError, match="choose another tag"):
+            await store.add([str(tmp_path / "a")], parse_address("acme/model"), tag="main")
+        await add(store, tmp_path / "a", "acme/model@dev")
+        with pytest.raises(ExistsError, match="has a branch dev"):
+            await store.add([str(tmp_path / "a")], parse_address("acme/model"), tag="dev")
+
+
+async def test_what_is_named_must_be_storable(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    async with fresh_store(tmp_path / "store") as store:
+        for source in (tmp_path / "pipe", Path("/dev/null")):
+            with pytest.raises(UsageError, match="neither a file nor a folder"):
+                await add(store, source)
+
+
+async def test_a_slash_at_the_end_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "a", "acme/model/folder/")
+        assert await read(store, "acme/model/folder/a") == b"a"
+
+
+async def test_the_store_is_not_added_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    async with fresh_store(tmp_path / "store") as store:
+        report = await add(store, tmp_path)
+        assert report.files == 1
+        assert any("the store itself" in line for line in report.skipped)
+
+
+async def test_a_clash_is_told_before_anything_is_stored(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    for folder in ("one", "two"):
+        (tmp_path / folder / "same").write_text(folder)
+    async with fresh_store(tmp_path / "store") as store:
+        both = [str(tmp_path / "one"), str(tmp_path / "two")]
+        with pytest.raises(UsageError, match="same is added twice"):
+            await store.add(both, parse_address("acme/model"))
+        assert shard_files(tmp_path / "store") == []
+
+
+async def test_a_failed_init_leaves_no_marks(tmp_path: Path) -> None:
+    place = str(tmp_path / "place")
+    twice = [BackendSpec("a", place), BackendSpec("b", place)]
+    with pytest.raises(MarkerError):
+        await create_store(str(tmp_path / "store"), None, twice)
+    await create_store(str(tmp_path / "store"), None, twice[:1])
+    with pytest.raises(UsageError, match="keeps nothing"):
+        await create_store(str(tmp_path / "other"), None, [BackendSpec("m", "memory://x")])

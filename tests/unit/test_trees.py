@@ -10,7 +10,7 @@ from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType
 from modelfloat.cas.index import Index
 from modelfloat.cas.objects import Objects
-from modelfloat.cas.trees import Merged, Staged, merge
+from modelfloat.cas.trees import Merged, Staged, check_conflicts, merge
 from modelfloat.errors import UsageError
 from modelfloat.ids import ObjectId
 from modelfloat.tests.support import samples
@@ -44,7 +44,7 @@ def file(name: str, size: int = 10, label: str = "") -> Entry:
 def staged(*paths: tuple[str, Entry]) -> Staged:
     root = Staged()
     for folder, entry in paths:
-        root.put([part.encode() for part in folder.split("/") if part], entry)
+        root.put([part.encode() for part in folder.split("/") if part], entry, new=True)
     return root
 
 
@@ -68,10 +68,13 @@ def test_another_mtime_alone_is_no_change(trees: Trees) -> None:
     assert trees.merge(first.tree, staged(("sub", other_mode))).tree != first.tree
 
 
-def test_a_file_may_become_a_folder(trees: Trees) -> None:
-    first = trees.merge(None, staged(("", file("x"))))
-    second = trees.merge(first.tree, staged(("x", file("y"))))
-    assert trees.objects.find(second.tree, (b"x", b"y")) == file("y")
+def test_files_and_folders_do_not_replace_each_other(trees: Trees) -> None:
+    first = trees.merge(None, staged(("", file("x")), ("sub", file("y"))))
+    with pytest.raises(UsageError, match="x is a file there and would become a folder"):
+        check_conflicts(trees.objects, first.tree, staged(("x", file("y"))))
+    with pytest.raises(UsageError, match="sub is a folder there and would become a file"):
+        check_conflicts(trees.objects, first.tree, staged(("", file("sub"))))
+    check_conflicts(trees.objects, first.tree, staged(("sub", file("y")), ("new", file("z"))))
 
 
 def test_an_empty_folder_stays(trees: Trees) -> None:
@@ -88,7 +91,7 @@ def test_an_empty_folder_stays(trees: Trees) -> None:
 def test_one_place_is_taken_once() -> None:
     root = staged(("", file("a")))
     with pytest.raises(UsageError, match="twice"):
-        root.put([], file("a"))
+        root.put([], file("a"), new=True)
     with pytest.raises(UsageError, match="both as a file and as a directory"):
         root.directory([b"a"])
 
@@ -96,7 +99,7 @@ def test_one_place_is_taken_once() -> None:
 def test_ten_thousand_entries_are_found(trees: Trees) -> None:
     root = Staged()
     for number in range(10_000):
-        root.put([], file(f"f{number:05}"))
+        root.put([], file(f"f{number:05}"), new=True)
     merged = trees.merge(None, root)
     directory = trees.objects.directory(merged.tree)
     assert len(directory) == 10_000

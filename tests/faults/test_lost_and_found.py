@@ -1,0 +1,104 @@
+"""Backends that go away and come back, and stores that are open meanwhile."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import trio
+
+from modelfloat import opening
+from modelfloat.config import config_path
+from modelfloat.errors import DataLostError
+from modelfloat.opening import add_backend, open_store
+from modelfloat.tests.support.stores import add, fresh_store, read, weights
+
+ADDRESS = "acme/model/model.safetensors"
+
+
+@pytest.fixture
+async def stored(tmp_path: Path) -> tuple[Path, bytes]:
+    """A store of 4+2 with one model in it, closed."""
+    data = weights(tmp_path / "model.safetensors")
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "model.safetensors")
+    return tmp_path / "store", data
+
+
+def move(store: Path, names: str, *, back: bool = False) -> None:
+    """Move backends d<i> out of the store's folder, or back into it."""
+    for name in (f"d{i}" for i in names):
+        inside, outside = store / "backends" / name, store.parent / f"away-{name}"
+        (outside if back else inside).rename(inside if back else outside)
+
+
+async def test_too_much_away_is_not_made_anew_and_may_come_back(
+    stored: tuple[Path, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, data = stored
+    move(path, "012")
+    async with open_store(str(path)) as store:
+        report = await store.verify(repair=True)
+        assert (report.exit_status, report.replaced) == (4, [])
+        assert "must come back" in caplog.text
+        with pytest.raises(DataLostError):
+            await read(store, ADDRESS)
+    assert not (path / "backends" / "d0").exists()
+    move(path, "012", back=True)
+    async with open_store(str(path)) as store:
+        assert await read(store, ADDRESS) == data
+        assert (await store.verify(repair=True)).exit_status in (0, 3)
+        assert (await store.verify()).exit_status == 0
+
+
+async def test_a_directory_that_was_made_anew_may_be_the_old_one_again(
+    stored: tuple[Path, bytes],
+) -> None:
+    path, data = stored
+    move(path, "5")
+    async with open_store(str(path)) as store:
+        assert (await store.verify(repair=True)).replaced == ["d5"]
+    shutil.rmtree(path / "backends" / "d5")
+    move(path, "5", back=True)
+    async with open_store(str(path)) as store:
+        assert not store.members.down()
+        assert (await store.verify()).exit_status == 0
+        assert await read(store, ADDRESS) == data
+
+
+async def test_an_open_store_uses_what_another_made_anew(stored: tuple[Path, bytes]) -> None:
+    path, data = stored
+    async with open_store(str(path)) as reader:
+        assert await read(reader, ADDRESS) == data
+        shutil.rmtree(path / "backends" / "d1")
+        shutil.rmtree(path / "backends" / "d4")
+        async with open_store(str(path)) as store:
+            await store.verify(repair=True)
+        shutil.rmtree(path / "backends" / "d0")
+        shutil.rmtree(path / "backends" / "d2")
+        reader.reader._cache.__init__(1)  # type: ignore[misc]
+        assert await read(reader, ADDRESS) == data
+
+
+async def test_an_open_store_learns_of_a_new_backend(
+    stored: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "FOLLOW", 0.01)
+    path, _ = stored
+    async with open_store(str(path)) as store:
+        await add_backend(str(path), "extra", str(path.parent / "extra"))
+        with trio.fail_after(20):
+            while len(store.members.up()) != 7:
+                await trio.sleep(0.01)
+
+
+async def test_a_spoiled_configuration_ends_nothing(
+    stored: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(opening, "FOLLOW", 0.01)
+    path, data = stored
+    async with open_store(str(path)) as store:
+        await trio.Path(config_path(str(path))).write_text("[store")
+        with trio.fail_after(20):
+            while "goes on without the change" not in caplog.text:
+                await trio.sleep(0.01)
+        assert await read(store, ADDRESS) == data
