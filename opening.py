@@ -167,15 +167,20 @@ async def _recreate(path: str, lost: Member) -> Member | None:
     own = next((backend for backend in config.backends if backend.id == lost.id), None)
     if own is None or os.path.isabs(own.url) or not is_local_path(own.url):
         return None
-    folder = trio.Path(path, own.url)
+    folder, made = trio.Path(path, own.url), trio.Path(path, f"{own.url}.new")
     if await folder.exists() or await folder.is_symlink():
         return None
-    backends = [_open(path, b, create=b is own) for b in config.backends]
+    # Marked before it has its name: a crash leaves no directory that counts as an unmounted disk.
+    backends = [
+        _open(path, replace(b, url=f"{b.url}.new") if b is own else b, create=b is own)
+        for b in config.backends
+    ]
     try:
         fresh = backends[config.backends.index(own)]
         await write_marker(fresh, _marker(config, own, backends), new=True)
     finally:
         await _close(backends)
+    await made.rename(folder)
     return _member(path, own)
 
 

@@ -32,7 +32,14 @@ from .pool import Pool
 from .records import Location
 from .reports import AddReport, Progress
 from .scan import Item
-from .sources import BytesSource, FileSource, changed, check_unchanged, open_item, read_window
+from .sources import (
+    BytesSource,
+    FileSource,
+    check_unchanged,
+    open_item,
+    read_whole,
+    read_window,
+)
 
 SMALL_FILE: Final = 4 << 20
 """Files up to this many bytes are read whole, in batches."""
@@ -110,7 +117,7 @@ class Ingest:
         size = 0
         rest: memoryview = memoryview(b"")
         buffer = self._windows.take()
-        length = await trio.to_thread.run_sync(read_window, fd, 0, buffer)
+        length = await trio.to_thread.run_sync(read_window, item, fd, 0, buffer)
         while length:
             following = self._windows.take()
             ahead = [0]
@@ -118,7 +125,7 @@ class Ingest:
             async def read_next(
                 into: memoryview = following, at: int = size + length, out: list[int] = ahead
             ) -> None:
-                out[0] = await trio.to_thread.run_sync(read_window, fd, at, into)
+                out[0] = await trio.to_thread.run_sync(read_window, item, fd, at, into)
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read_next)
@@ -211,12 +218,9 @@ class Ingest:
     def _read_small(self, item: Item) -> _ReadFile:
         fd = open_item(item)
         try:
-            data = os.pread(fd, SMALL_FILE + 1, 0)
-            check_unchanged(fd, item)
+            data = read_whole(item, fd)
         finally:
             os.close(fd)
-        if len(data) != item.status.st_size:
-            raise changed(item)
         source = BytesSource(data)
         cutter = open_cutter(os.fsdecode(item.source), source)
         cuts = self._cut(cutter, memoryview(data), True)

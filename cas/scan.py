@@ -15,6 +15,8 @@ from .formats.tree import EntryType, is_entry_name
 
 SKIPPED_FOLDERS: Final = (".git", ".cache/huggingface")
 """Left out by name: another tool's own books about the files beside them."""
+DEEPEST: Final = 400
+"""Folders within folders that are followed: trees are walked and merged by recursion."""
 SKIPPED_FILES: Final = ("*.incomplete",)
 
 
@@ -74,6 +76,8 @@ class Scan:
         ancestors: tuple[bytes, ...],
     ) -> Iterator[Item]:
         """`below` is the path from the added root; `ancestors` are real paths, against cycles."""
+        if len(ancestors) > DEEPEST:
+            raise UsageError(f"{os.fsdecode(folder[:200])}… nests deeper than {DEEPEST} folders")
         yield Item(path, folder, EntryType.DIRECTORY, os.stat(folder))
         try:
             with os.scandir(folder) as found:

@@ -1,6 +1,9 @@
 """Files being added: opened, read, and watched for changes. Synchronous; used in worker threads."""
 
+import contextlib
 import os
+import stat
+from collections.abc import Iterator
 
 from ..errors import ModelFloatError, SourceChangedError
 from .chunking.regions import MAX_CHUNK
@@ -45,24 +48,37 @@ class BytesSource:
 
 
 def open_item(item: Item) -> int:
-    """A descriptor for reading the file; SourceChangedError when it is gone meanwhile."""
-    try:
-        return os.open(item.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
-    except FileNotFoundError as error:
-        raise changed(item) from error
-    except OSError as error:
-        raise ModelFloatError(f"{os.fsdecode(item.source)}: {error.strerror}") from error
+    """A descriptor for reading; SourceChangedError when the file is gone, or no file any more."""
+    # Without waiting for a writer, should a pipe have taken the file's place.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    with _named(item):
+        fd = os.open(item.source, flags)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise changed(item)
+        return fd
 
 
-def read_window(fd: int, offset: int, buffer: memoryview) -> int:
+def read_window(item: Item, fd: int, offset: int, buffer: memoryview) -> int:
     """Fill the part of a window behind its headroom; the number of bytes read."""
     target, done = buffer[MAX_CHUNK:], 0
-    while done < len(target):
-        read = os.preadv(fd, [target[done:]], offset + done)
-        if not read:
-            break
-        done += read
+    with _named(item):
+        while done < len(target):
+            read = os.preadv(fd, [target[done:]], offset + done)
+            if not read:
+                break
+            done += read
     return done
+
+
+def read_whole(item: Item, fd: int) -> bytes:
+    """A small file's bytes; SourceChangedError when they are not as many as was found."""
+    with _named(item):
+        data = os.pread(fd, item.status.st_size + 1, 0)
+    check_unchanged(fd, item)
+    if len(data) != item.status.st_size:
+        raise changed(item)
+    return data
 
 
 def check_unchanged(fd: int, item: Item) -> None:
@@ -77,3 +93,14 @@ def changed(item: Item) -> SourceChangedError:
     return SourceChangedError(
         f"{os.fsdecode(item.source)} changed while it was being added; add it again"
     )
+
+
+@contextlib.contextmanager
+def _named(item: Item) -> Iterator[None]:
+    """Errors of the system with the file's name."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise changed(item) from error
+    except OSError as error:
+        raise ModelFloatError(f"{os.fsdecode(item.source)}: {error.strerror}") from error

@@ -134,6 +134,7 @@ class Store:
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[Journal]:
         await self._check_writable()
+        await trio.Path(self._lock("")).mkdir(exist_ok=True)
         async with (
             locked(self._lock("store"), shared=True),
             open_journal(

@@ -284,3 +284,36 @@ async def test_a_failed_init_leaves_no_marks(tmp_path: Path) -> None:
     await create_store(str(tmp_path / "store"), None, twice[:1])
     with pytest.raises(UsageError, match="keeps nothing"):
         await create_store(str(tmp_path / "other"), None, [BackendSpec("m", "memory://x")])
+
+
+async def test_deep_folders(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    deep = source.joinpath(*["d"] * 390)
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("deep")
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, source)
+        assert await read(store, "acme/model/" + "d/" * 390 + "file") == b"deep"
+        assert (await store.stats()).files == 1
+        (deep / "e").joinpath(*["e"] * 30).mkdir(parents=True)
+        with pytest.raises(UsageError, match="nests deeper"):
+            await add(store, source)
+
+
+async def test_a_file_that_becomes_a_pipe_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(bytes(10))
+    real = ingest.open_item
+
+    def swap_then_open(item: ingest.Item) -> int:
+        source.unlink()
+        os.mkfifo(source)
+        return real(item)
+
+    monkeypatch.setattr(ingest, "open_item", swap_then_open)
+    async with fresh_store(tmp_path / "store") as store:
+        with pytest.raises(SourceChangedError, match="add it again"):
+            await add(store, source)
