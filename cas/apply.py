@@ -1,10 +1,12 @@
 """Journal entries turned into the index's rows. Runs inside the caller's write transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..errors import FormatError
 from ..ids import PackNumber
+from .formats.chunktable import PackedChunk
 from .formats.journal import (
     NO_ID,
     JournalEntry,
@@ -27,6 +29,7 @@ class Databases:
     packids: Any
     objects: Any
     refs: Any
+    superseded: Any
     writers: Any
 
 
@@ -53,21 +56,24 @@ def _apply_pack(dbs: Databases, txn: Any, stored: PackStored) -> None:
     txn.put(key, PackRecord.of(number, stored).encode(), db=dbs.packs)
     # Sorted, because LMDB writes each page once then: 15 times faster than random order.
     with txn.cursor(db=dbs.chunks) as cursor:
-        cursor.putmulti(sorted(_chunk_rows(number, stored)))
+        cursor.putmulti(sorted(chunk_rows(number, stored.chunks)))
 
 
 def _apply_ref(dbs: Databases, txn: Any, change: RefChanged) -> None:
     key = ref_key(RepoName(change.vendor, change.name), change.kind, change.ref)
-    with txn.cursor(db=dbs.refs) as cursor:
-        heads = []
-        if cursor.set_key(key):
-            heads = [bytes(value) for value in cursor.iternext_dup()]
-        for value in heads:
-            if value.startswith(change.previous):
-                cursor.set_key_dup(key, value)
-                cursor.delete()
-    if change.new != NO_ID:
+    if change.previous != NO_ID:
+        txn.put(change.previous, b"", db=dbs.superseded)
+        _drop_head(dbs, txn, key, change.previous)
+    # A change that comes late, after one that names it, is no head any more.
+    if change.new != NO_ID and txn.get(change.id, db=dbs.superseded) is None:
         txn.put(key, HEAD.pack(change.id, change.new, change.time_ns), db=dbs.refs)
+
+
+def _drop_head(dbs: Databases, txn: Any, key: bytes, change: bytes) -> None:
+    with txn.cursor(db=dbs.refs) as cursor:
+        # The least value from the change's id on: heads begin with the id of their change.
+        if cursor.set_range_dup(key, change) and cursor.value().startswith(change):
+            cursor.delete()
 
 
 def _apply_placed(dbs: Databases, txn: Any, placed: ShardPlaced) -> None:
@@ -75,6 +81,11 @@ def _apply_placed(dbs: Databases, txn: Any, placed: ShardPlaced) -> None:
     if key is None:
         return
     record = PackRecord.decode(NUMBER.unpack(key)[0], txn.get(key, db=dbs.packs))
+    if placed.index >= record.n:
+        raise FormatError(
+            f"the journal places shard {placed.index} of pack {placed.pack.hex()}, "
+            f"which has {record.n}; this release cannot apply that record"
+        )
     backends, states = list(record.backends), list(record.states)
     backends[placed.index] = placed.backend
     states[placed.index] = ShardState.GOOD
@@ -93,7 +104,8 @@ def _apply_deleted(dbs: Databases, txn: Any, deleted: PackDeleted) -> None:
             more = cursor.delete() if cursor.value()[:4] == key else cursor.next()
 
 
-def _chunk_rows(number: int, stored: PackStored) -> Iterable[tuple[bytes, bytes]]:
-    for slot, c in enumerate(stored.chunks):
+def chunk_rows(number: int, chunks: Sequence[PackedChunk]) -> Iterable[tuple[bytes, bytes]]:
+    """Keys and values in `chunks` for all chunks of a pack, in its order."""
+    for slot, c in enumerate(chunks):
         place = Location(PackNumber(number), slot, c.codec, c.kind, c.offset, c.stored, c.raw)
         yield c.id, place.encode()

@@ -4,8 +4,9 @@ Fresh memory costs a page fault every 4 KiB, about as much time as hashing it; s
 recycled. A view handed out (say, in a reply to the kernel) keeps its slot: the slot goes back to
 the pool only when no memoryview of it is left, which the interpreter tells through a finalizer.
 
-Concurrency: `take` may be called from the event loop only; finalizers run anywhere and only append
-to a list, which is atomic.
+Concurrency: `take` may be called from any thread, and finalizers run in any. They share one
+list, whose `append` and `pop` are atomic, and no counter; so threads that give back at the same
+moment may keep a slot or two too many, but none is lost or handed out twice.
 """
 
 import contextlib
@@ -21,27 +22,28 @@ MADV_POPULATE_WRITE: Final = 23
 class BufferPool:
     """Slots of `size` bytes each, made when first needed, at most `count` kept for reuse.
 
-    `take` never waits: when all slots are out it makes a transient one, which is not kept. Who
-    takes slots bounds how many (the caches do); the pool bounds only what it keeps. Without
-    `populate` a slot's pages come when they are first written: for slots often used in part.
+    `take` never waits for a slot: where none is free it makes one. Who takes slots bounds how many
+    are out (the caches do); the pool bounds only how many it keeps. Without `populate` a slot's
+    pages come when they are first written: for slots often used in part.
     """
 
     def __init__(self, size: int, count: int, *, populate: bool = True) -> None:
         self.size = size
         self._populate = populate
         self._count = count
-        self._made = 0
         self._free: list[mmap.mmap] = []
 
     def take(self) -> memoryview:
         """A writable view of one slot; its content is arbitrary."""
-        memory = self._free.pop() if self._free else self._make()
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = self._make()
         array = (ctypes.c_char * self.size).from_buffer(memory)
         weakref.finalize(array, self._give_back, memory).atexit = False
         return memoryview(array).cast("B")
 
     def _make(self) -> mmap.mmap:
-        self._made += 1
         memory = mmap.mmap(-1, self.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         # Huge pages: 512 times fewer faults. A kernel without them only says no.
         with contextlib.suppress(OSError):
@@ -51,9 +53,7 @@ class BufferPool:
         return memory
 
     def _give_back(self, memory: Any) -> None:
-        if self._made > self._count:
-            self._made -= 1
-        else:
+        if len(self._free) < self._count:
             self._free.append(memory)
 
 

@@ -1,55 +1,41 @@
-"""Verify and repair: every shard of every pack read, checked block by block, and made again.
+"""Verify: every shard of every pack read, checked block by block, and made again if asked.
 
-A pack's truth is what its footers agree on and its blocks confirm. Damage is mended block by block:
-as long as k shards are sound at a block, that block of all others can be made again, even where no
-k shards are sound from end to end. A shard that was made again is byte for byte what it was.
+A pack's truth is what its footers agree on and its blocks and chunks confirm (`cas.judgement`). A
+pack that cannot be had, or was wrong when it was sealed, is reported, and the next one checked.
 
-Memory: one pack with its parity at a time.
+Memory: one pack with its parity at a time, and what damage makes again.
 """
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import trio
-from blake3 import blake3
 
-from ..backends.base import Buffer
-from ..backends.keys import shard_key
-from ..backends.retry import RetryBackend
-from ..erasure.codec import decode
-from ..erasure.scheme import Scheme
-from ..errors import BackendError, DamageError, KeyNotFoundError, ModelFloatError
-from ..ids import BackendId
-from .codecs.registry import decode as decode_chunk
-from .formats.chunktable import Kind, PackedChunk
-from .formats.journal import JournalEntry, ShardPlaced
-from .formats.shard import BLOCK, Footer, PackInfo, encode_tail, join_tails
+from ..errors import (
+    BackendError,
+    CorruptAnswerError,
+    FormatError,
+    IndexDamagedError,
+    KeyNotFoundError,
+    ModelFloatError,
+    ShardDamagedError,
+    one_failure,
+)
+from .formats.chunktable import Kind
+from .formats.journal import NOWHERE
+from .formats.shard import Footer
 from .index import Index
-from .members import Member, Members
+from .judgement import Found, Judgement, Shard, judge
 from .objectpacks import decode_objects
-from .placement import place
+from .placement import Move
 from .pool import Pool
 from .records import PackRecord, ShardState
+from .repair import Record, Repairer, crowded_shards
 from .reports import Progress, ShardProblem, VerifyReport
-from .scrutiny import agreed, read_footers
-
-Record = Callable[[Sequence[JournalEntry]], Awaitable[None]]
-"""Appends entries to the journal."""
+from .scrutiny import agreed, footer_of
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Shard:
-    """What was read of one shard: its payload and tail, or why not."""
-
-    payload: memoryview
-    tail: bytes = b""
-    state: ShardState = ShardState.GOOD
-    problem: str = ""
-    sound: list[bool] = field(default_factory=list)
 
 
 class Checker:
@@ -65,209 +51,146 @@ class Checker:
     ) -> None:
         self._index = index
         self._pool = pool
-        self._members: Members = pool.members
         self._report = report
         self._progress = progress
-        self._record = record
+        self._repairer = None if record is None else Repairer(index, pool, record)
 
     async def check(self, pack: PackRecord) -> None:
-        """Check one pack; repair it where it can be and is asked for."""
+        """Check one pack; repair it where it can be and is asked for.
+
+        What goes wrong with this pack is reported, not raised; IndexDamagedError is raised.
+        """
         self._report.packs += 1
         self._report.shards += pack.n
-        shards = await self._read(pack)
-        footers = await read_footers(self._pool, pack)
-        info = await self._truth(pack, shards, agreed(footers))
-        if info is None:
-            await self._note_lost(pack, shards)
-            return
-        bad = [i for i, shard in enumerate(shards) if shard.problem]
-        mended: set[int] = set()
-        if bad or not await trio.to_thread.run_sync(chunks_verify, info, shards):
-            mended = await self._mend(pack, info, shards, bad)
-        await self._note(pack, info, shards, mended)
+        try:
+            with one_failure():
+                await self._check(pack)
+        except IndexDamagedError:
+            raise
+        except ModelFloatError as error:
+            log.warning("pack %s: %s", pack.id.hex(), error)
+            self._report.problems.append(
+                ShardProblem(pack.id.hex(), 0, "", f"cannot be checked: {error}", repaired=False)
+            )
 
-    async def _read(self, pack: PackRecord) -> list[_Shard]:
-        shards = [_Shard(memoryview(b"")) for _ in range(pack.n)]
+    async def _check(self, pack: PackRecord) -> None:
+        found = await self._read(pack)
+        versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
+        judgement = await trio.to_thread.run_sync(judge, found, versions)
+        if judgement is None or not judgement.whole:
+            await self._note_lost(pack, found, judgement)
+            return
+        await self._mend(pack, judgement)
+        if not judgement.verified:
+            log.error(
+                "pack %s: its shards match their footers, its chunks do not match their ids: they "
+                "were wrong when they were stored; add its files again to heal it",
+                pack.id.hex(),
+            )
+            self._report.lost.append(pack.id.hex())
+            # No read is kept from it, but an add of the same bytes stores them again.
+            await self._remember(pack, [ShardState.DAMAGED] * pack.n)
+        elif judgement.info.kind is Kind.OBJECT and self._repairer is not None:
+            await self._mirror(judgement)
+
+    # Reading
+
+    async def _read(self, pack: PackRecord) -> list[Found]:
+        found: dict[int, Found] = {}
 
         async def read(index: int) -> None:
-            shards[index] = await self._read_shard(pack, index)
+            found[index] = await self._read_shard(pack, index)
 
         async with trio.open_nursery() as nursery:
             for index in range(pack.n):
                 nursery.start_soon(read, index)
-        return shards
+        return [found[index] for index in range(pack.n)]
 
-    async def _read_shard(self, pack: PackRecord, index: int) -> _Shard:
-        empty = memoryview(bytearray(pack.shard))
+    async def _read_shard(self, pack: PackRecord, index: int) -> Found:
         member = self._pool.holder(pack, index)
+        known = pack.states[index]
         if member is None:
-            return _Shard(empty, state=ShardState.MISSING, problem="its backend is gone")
+            never = pack.backends[index] == NOWHERE
+            problem = "was never stored" if never else "its backend is gone"
+            return Found(None, b"", ShardState.MISSING, problem)
         if member.down:
-            return _Shard(empty, state=ShardState.GOOD, problem="its backend is down")
+            return Found(None, b"", known, "its backend is down")
         try:
             data = await member.backend.get(self._pool.key(pack, index))
         except KeyNotFoundError:
-            return _Shard(empty, state=ShardState.MISSING, problem="missing")
+            return Found(None, b"", ShardState.MISSING, "missing")
         except BackendError as error:
-            self._members.note_failure(member, error)
-            return _Shard(empty, state=ShardState.DAMAGED, problem=f"cannot be read: {error}")
+            self._pool.members.note_failure(member, error)
+            # An outage, a refusal: that says nothing about the shard.
+            state = ShardState.DAMAGED if isinstance(error, CorruptAnswerError) else known
+            return Found(None, b"", state, f"cannot be read: {error}")
         self._report.bytes_read += len(data)
         self._progress.advance(len(data), f"pack {pack.id.hex()[:8]}")
         if len(data) < pack.shard:
-            whole = bytearray(pack.shard)
-            whole[: len(data)] = data
-            return _Shard(memoryview(whole), b"", ShardState.DAMAGED, "truncated")
+            whole = data + bytes(pack.shard - len(data))
+            return Found(memoryview(whole), b"", ShardState.DAMAGED, "truncated")
         view = memoryview(data)
-        return _Shard(view[: pack.shard], bytes(view[pack.shard :]))
+        payload, tail = view[: pack.shard], bytes(view[pack.shard :])
+        what = f"shard {index} of pack {pack.id.hex()} on {member.name}"
+        return Found(payload, tail, ShardState.GOOD, footer=self._footer(pack, index, tail, what))
 
-    async def _truth(
-        self, pack: PackRecord, shards: list[_Shard], versions: list[Footer]
-    ) -> PackInfo | None:
-        """What the pack's footers say, by the version that the blocks confirm; marks the shards."""
-        for footer in versions:
-            info = join_tails([footer])
-            if info is None or (info.pack, info.k, info.m) != (pack.id, pack.k, pack.m):
-                continue
-            await trio.to_thread.run_sync(_mark, info, shards)
-            blocks = range(len(shards[0].sound))
-            if all(sum(shard.sound[b] for shard in shards) >= pack.k for b in blocks):
-                return info
-        return None
-
-    async def _mend(
-        self, pack: PackRecord, info: PackInfo, shards: list[_Shard], bad: list[int]
-    ) -> set[int]:
-        await trio.to_thread.run_sync(_rebuild, info, shards)
-        if not await trio.to_thread.run_sync(chunks_verify, info, shards):
-            raise DamageError(
-                f"pack {pack.id.hex()}: its shards match their footers, its chunks do not match "
-                "their ids; add its files again to heal it"
-            )
-        if self._record is None:
-            return set()
-        return {index for index in bad if await self._write(pack, info, shards, index)}
-
-    async def _write(
-        self, pack: PackRecord, info: PackInfo, shards: list[_Shard], index: int
-    ) -> bool:
-        """Store one shard again, where it was or on a backend that has none of this pack."""
-        member = self._pool.holder(pack, index)
-        if member is None or member.down:
-            member = self._new_place(pack, index)
-            if member is None:
-                return False
-        key = shard_key(info.pack, index, info.k, info.m)
-        parts: list[Buffer] = [shards[index].payload, encode_tail(info, index)]
+    def _footer(self, pack: PackRecord, index: int, tail: bytes, what: str) -> Footer | None:
         try:
-            await RetryBackend(member.backend).put(key, parts)
-        except BackendError as error:
-            log.warning("shard %d of pack %s: %s", index, pack.id.hex(), error)
-            return False
-        if member.id != pack.backends[index] and self._record is not None:
-            await self._record([ShardPlaced(pack.id, index, member.id)])
-        return True
+            return footer_of(self._pool.members.store, pack, index, tail, what)
+        except (ShardDamagedError, FormatError) as error:
+            log.info("%s", error)
+            return None
 
-    def _new_place(self, pack: PackRecord, index: int) -> Member | None:
-        now = self._index.pack(pack.number) or pack
-        taken = set(now.backends)
-        free = [m.candidate for m in self._members.up() if m.id not in taken]
-        places = place(pack.id + bytes([index]), free, 1)
-        return self._members.get(BackendId(places[0])) if places else None
+    # Mending and noting
 
-    async def _note(
-        self, pack: PackRecord, info: PackInfo, shards: list[_Shard], mended: set[int]
+    async def _mend(self, pack: PackRecord, judgement: Judgement) -> None:
+        moves = crowded_shards(self._pool, pack)
+        states = [shard.state for shard in judgement.shards]
+        for index, shard in enumerate(judgement.shards):
+            if not shard.problem and index not in moves:
+                continue
+            problem = shard.problem or _crowded(moves[index])
+            repaired = False
+            if self._repairer is not None:
+                failure = await self._repairer.write(pack, judgement, index, moves.get(index))
+                repaired = not failure
+                problem = f"{problem}; {failure}" if failure else problem
+            if repaired:
+                states[index] = ShardState.GOOD
+            self._note(pack, index, problem, repaired=repaired)
+        await self._remember(pack, states)
+
+    async def _note_lost(
+        self, pack: PackRecord, found: list[Found], judgement: Judgement | None
     ) -> None:
+        """Fewer than k shards are sound somewhere. The states are remembered, so that the next add
+        of the same bytes stores them again."""
+        shards: Sequence[Found | Shard] = found if judgement is None else judgement.shards
         for index, shard in enumerate(shards):
-            if shard.problem:
-                self._note_problem(pack, index, shard, index in mended)
-        if info.kind is Kind.OBJECT and self._record is not None:
-            await self._mirror(info, shards)
-        states = [
-            ShardState.GOOD if index in mended else shard.state
-            for index, shard in enumerate(shards)
-        ]
-        await self._index.write(self._index.note_check, pack.number, states, time.time_ns())
-
-    def _note_problem(self, pack: PackRecord, index: int, shard: _Shard, repaired: bool) -> None:
-        name = self._members.name_of(pack.backends[index])
-        self._report.problems.append(
-            ShardProblem(pack.id.hex(), index, name, shard.problem, repaired)
-        )
-
-    async def _note_lost(self, pack: PackRecord, shards: list[_Shard]) -> None:
-        for index, shard in enumerate(shards):
-            if shard.problem:
-                self._note_problem(pack, index, shard, repaired=False)
+            problem = shard.problem or ("" if judgement else "no footer that can be trusted")
+            if problem:
+                self._note(pack, index, problem, repaired=False)
         self._report.lost.append(pack.id.hex())
-        # Remembered, so that the next add of the same bytes stores them again.
-        states = [shard.state for shard in shards]
+        await self._remember(pack, [shard.state for shard in shards])
+
+    def _note(self, pack: PackRecord, index: int, problem: str, *, repaired: bool) -> None:
+        where = pack.backends[index]
+        name = "" if where == NOWHERE else self._pool.members.name_of(where)
+        self._report.problems.append(ShardProblem(pack.id.hex(), index, name, problem, repaired))
+
+    async def _remember(self, pack: PackRecord, states: list[ShardState]) -> None:
         await self._index.write(self._index.note_check, pack.number, states, time.time_ns())
 
-    async def _mirror(self, info: PackInfo, shards: list[_Shard]) -> None:
+    async def _mirror(self, judgement: Judgement) -> None:
         """Put objects that the index's mirror lacks back into it."""
-        data = memoryview(b"".join(shards[i].payload for i in range(info.k)))
+        info = judgement.info
+        data = memoryview(b"".join(judgement.shards[i].payload for i in range(info.k)))
         objects = await trio.to_thread.run_sync(decode_objects, data, info.chunks)
         missing = {id_: body for id_, body in objects.items() if self._index.object(id_) != body}
         if missing:
             await self._index.write(self._index.put_objects, missing)
 
 
-def _mark(info: PackInfo, shards: list[_Shard]) -> None:
-    """Compare every block and tail with what the footers agree on."""
-    for index, shard in enumerate(shards):
-        expected = info.blocks[index]
-        found = [
-            blake3(shard.payload[at : at + BLOCK]).digest() for at in range(0, info.shard, BLOCK)
-        ]
-        absent = bool(shard.problem) and shard.problem != "truncated"
-        shard.sound = [
-            not absent and digest == expected[32 * b : 32 * b + 32]
-            for b, digest in enumerate(found)
-        ]
-        if shard.problem:
-            continue
-        wrong = [str(b) for b, sound in enumerate(shard.sound) if not sound]
-        if wrong:
-            shard.problem = f"damaged in block {', '.join(wrong[:8])}"
-        elif shard.tail != encode_tail(info, index):
-            shard.problem = "damaged footer or trailer"
-        if shard.problem:
-            shard.state = ShardState.DAMAGED
-
-
-def _rebuild(info: PackInfo, shards: list[_Shard]) -> None:
-    """Make every block that is not sound again, in place."""
-    scheme = Scheme(info.k, info.m)
-    for block in range(len(shards[0].sound)):
-        start, end = block * BLOCK, min((block + 1) * BLOCK, info.shard)
-        present = {i: s.payload[start:end] for i, s in enumerate(shards) if s.sound[block]}
-        wanted: dict[int, memoryview] = {}
-        for i, shard in enumerate(shards):
-            if not shard.sound[block]:
-                if shard.payload.readonly:
-                    shard.payload = memoryview(bytearray(shard.payload))
-                wanted[i] = shard.payload[start:end]
-        decode(scheme, present, wanted)
-
-
-def chunks_verify(info: PackInfo, shards: list[_Shard]) -> bool:
-    """Whether every chunk of the pack decodes to its id."""
-    return all(_verifies(chunk, info, shards) for chunk in info.chunks)
-
-
-def _verifies(chunk: PackedChunk, info: PackInfo, shards: list[_Shard]) -> bool:
-    first, start = divmod(chunk.offset, info.shard)
-    last = (chunk.offset + chunk.stored - 1) // info.shard
-    if first == last:
-        data = shards[first].payload[start : start + chunk.stored]
-    else:
-        joined = b"".join(shards[i].payload for i in range(first, last + 1))
-        data = memoryview(joined)[start : start + chunk.stored]
-    if chunk.codec:
-        out = memoryview(bytearray(chunk.raw))
-        try:
-            decode_chunk(chunk.codec, data, out)
-        except ModelFloatError:
-            return False
-        data = out
-    return blake3(data).digest() == chunk.id
+def _crowded(move: Move) -> str:
+    where = "on one backend" if move.crowded == "backend" else "in one domain"
+    return f"too many shards of this pack {where}"

@@ -6,11 +6,13 @@ are specified in `docs/format.md`, Index.
 Concurrency: every method is synchronous and does one transaction, so nothing of LMDB crosses an
 `await`. Reads may run in any thread. LMDB allows one write transaction at a time in all
 processes and queues the others without a time limit; so writes never run in the event loop:
-`write` sends them through a limiter of one slot, each begun and ended in one call on one thread.
-One process may open an environment once only: `Index.open` hands out the one that is there.
+`write` sends them to a worker thread, each begun and ended in one call there, one at a time.
+One process may open an environment once only: `Index.open` hands out the one that is there, to
+event loops in several threads too; so nothing of trio's is kept here.
 """
 
 import contextlib
+import errno
 import os
 import struct
 import threading
@@ -21,9 +23,10 @@ from typing import Any, Final, TypeVar
 import lmdb
 import trio
 
-from ..errors import FormatError, IndexDamagedError, NotFoundError
+from ..errors import FormatError, IndexDamagedError, ModelFloatError, NotFoundError
 from ..ids import ChunkId, ObjectId, PackId, PackNumber, StoreId, WriterId
-from .apply import Databases, apply_entry
+from .apply import Databases, apply_entry, chunk_rows
+from .formats.chunktable import PackedChunk
 from .formats.journal import (
     NO_ID,
     Record,
@@ -40,28 +43,25 @@ MAX_READERS: Final = 1024
 _WRITER: Final = struct.Struct("<Q32s")
 _T = TypeVar("_T")
 
+_FORBIDDEN: Final = (os.strerror(errno.EACCES), os.strerror(errno.EROFS))
+
 _open: dict[str, "Index"] = {}
 _open_lock: Final = threading.Lock()
 
 
 class Index:
-    """One open index. `Index.open` and `close` count: the environment closes with its last user."""
+    """One open index. `Index.open` and `close` count: the environment closes with its last user.
 
-    def __init__(self, path: str, env: lmdb.Environment) -> None:
+    `read_only` says why nothing can be written here, "" where it can.
+    """
+
+    def __init__(self, path: str, env: lmdb.Environment, read_only: str = "") -> None:
         self.path = path
+        self.read_only = read_only
         self._env = env
         self._users = 1
-        self._writer = trio.CapacityLimiter(1)
-        # chunks and refs hold several values a key: several locations, several heads.
-        self._dbs = Databases(
-            meta=env.open_db(b"meta"),
-            chunks=env.open_db(b"chunks", dupsort=True, dupfixed=True),
-            packs=env.open_db(b"packs"),
-            packids=env.open_db(b"packids"),
-            objects=env.open_db(b"objects"),
-            refs=env.open_db(b"refs", dupsort=True),
-            writers=env.open_db(b"writers"),
-        )
+        self._writing = threading.Lock()
+        self._dbs = _open_databases(env, create=not read_only)
 
     @classmethod
     def create(cls, path: str, store: StoreId) -> "Index":
@@ -84,7 +84,7 @@ class Index:
                 return _open[path]
             if not create and not os.path.exists(os.path.join(path, "data.mdb")):
                 raise NotFoundError(f"there is no index at {path}: is this a store?")
-            index = cls(path, _open_environment(path))
+            index = _open_index(path)
             if not create:
                 index._check_format()
             _open[path] = index
@@ -112,8 +112,8 @@ class Index:
             return StoreId(bytes(txn.get(b"store") or b""))
 
     async def write(self, job: Callable[..., _T], *args: Any) -> _T:
-        """Run `job`, one of the writing methods below, in the writer's thread."""
-        return await trio.to_thread.run_sync(lambda: job(*args), limiter=self._writer)
+        """Run `job`, one of the writing methods below, in a worker thread."""
+        return await trio.to_thread.run_sync(lambda: job(*args))
 
     # Reading
 
@@ -233,10 +233,17 @@ class Index:
                 record = replace(record, states=tuple(states), checked_ns=checked_ns)
                 txn.put(NUMBER.pack(number), record.encode(), db=self._dbs.packs)
 
+    def restore_places(self, number: PackNumber, chunks: Sequence[PackedChunk]) -> None:
+        """Put back the places of a pack's chunks, as its chunk table has them."""
+        with self._write_transaction() as txn, txn.cursor(db=self._dbs.chunks) as cursor:
+            cursor.putmulti(sorted(chunk_rows(number, chunks)))
+
     @contextlib.contextmanager
     def _write_transaction(self) -> Iterator[Any]:
+        if self.read_only:
+            raise ModelFloatError(f"the index at {self.path} is read-only: {self.read_only}")
         try:
-            with self._env.begin(write=True) as txn:
+            with self._writing, self._env.begin(write=True) as txn:
                 yield txn
         except lmdb.MapFullError as error:
             raise IndexDamagedError(f"the index at {self.path} is full: {error}") from error
@@ -246,10 +253,47 @@ class Index:
             ) from error
 
 
-def _open_environment(path: str) -> lmdb.Environment:
+def _open_index(path: str) -> Index:
     try:
-        env = lmdb.open(path, map_size=MAP_SIZE, max_dbs=16, max_readers=MAX_READERS, mode=0o600)
-        env.reader_check()
+        return Index(path, _open_environment(path))
     except lmdb.Error as error:
-        raise IndexDamagedError(f"the index at {path} cannot be opened: {error}") from error
+        reason = str(error).removeprefix(f"{path}: ")
+        # LMDB takes a lock file even to read. Where it cannot be written nobody is kept away:
+        # a writer elsewhere may make us read a page that it has used again.
+        forbidden = isinstance(error, lmdb.ReadonlyError) or reason.endswith(_FORBIDDEN)
+        if forbidden:
+            with contextlib.suppress(lmdb.Error):
+                return Index(path, _open_environment(path, read_only=True), reason)
+        raise IndexDamagedError(f"the index at {path} cannot be opened: {reason}") from error
+
+
+def _open_environment(path: str, *, read_only: bool = False) -> lmdb.Environment:
+    env = lmdb.open(
+        path,
+        map_size=MAP_SIZE,
+        max_dbs=16,
+        max_readers=MAX_READERS,
+        mode=0o600,
+        readonly=read_only,
+        lock=not read_only,
+    )
+    if not read_only:
+        env.reader_check()
     return env
+
+
+def _open_databases(env: lmdb.Environment, *, create: bool) -> Databases:
+    def open_db(name: bytes, *, dupsort: bool = False, dupfixed: bool = False) -> Any:
+        return env.open_db(name, create=create, dupsort=dupsort, dupfixed=dupfixed)
+
+    # chunks and refs hold several values a key: several locations, several heads.
+    return Databases(
+        meta=open_db(b"meta"),
+        chunks=open_db(b"chunks", dupsort=True, dupfixed=True),
+        packs=open_db(b"packs"),
+        packids=open_db(b"packids"),
+        objects=open_db(b"objects"),
+        refs=open_db(b"refs", dupsort=True),
+        superseded=open_db(b"superseded"),
+        writers=open_db(b"writers"),
+    )

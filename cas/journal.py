@@ -2,7 +2,10 @@
 
 Appending groups: entries that arrive while a record is on its way go into the next one. The order
 is fixed: all copies of a record durable, then the index. So the index never knows more than the
-journal, and a record that the index missed is applied when the journal is opened again.
+journal, and a record that the index missed is applied by the next one who opens a journal.
+
+A writer id is used only while every one of its records is known to be written: after a failed or
+cancelled write, and where another record has its number, it is given up (`cas.slots`).
 
 Concurrency: one task per process writes records, one after another; callers wait for the record
 that holds their entries. Between processes each open journal has a writer id of its own, guarded
@@ -11,31 +14,28 @@ by a lock file that lives as long as the journal is open; ids are used again by 
 
 import contextlib
 import logging
-import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
-from blake3 import blake3
 
-from ..backends.keys import journal_key
-from ..backends.retry import RetryBackend
-from ..errors import BackendError, KeyNotFoundError, UnavailableError
-from ..ids import BackendId, ObjectId, StoreId, WriterId, random_writer_id
-from .formats.chunktable import Kind
-from .formats.journal import JournalEntry, PackStored, Record, decode_record, encode_record
+from ..errors import KeyExistsError, UnavailableError
+from ..ids import ObjectId, StoreId
+from .catchup import CatchUp, ReadObjects
+from .copies import record_name, store_record
+from .copycheck import check_copies
+from .formats.journal import DIGEST_SIZE, JournalEntry, Record, encode_record
 from .index import Index
 from .locks import first_free
-from .members import Member, Members
-from .placement import place
-from .reports import ShardProblem, VerifyReport
+from .members import Members
+from .slots import PREFIX, Slot, write_slot
+
+__all__ = ["Journal", "check_copies", "open_journal"]
 
 GROUP: Final = 64
 """Most packs or changes that wait for one record."""
-
-ReadObjects = Callable[[PackStored], Awaitable[dict[ObjectId, bytes]]]
 
 log = logging.getLogger(__name__)
 
@@ -52,32 +52,37 @@ class _Waiting:
 class Journal:
     """One writer's journal, open for appending. Use `open_journal`."""
 
-    def __init__(
-        self,
-        store: StoreId,
-        writer: WriterId,
-        index: Index,
-        members: Members,
-        copies: int,
-        read_objects: ReadObjects,
-    ) -> None:
-        self._store = store
-        self._writer = writer
-        self._index = index
-        self._members = members
-        self._copies = copies
-        self._read_objects = read_objects
+    def __init__(self, catch_up: CatchUp, path: str, slot: Slot) -> None:
+        self._catch_up = catch_up
+        self._path = path
+        self._writer = slot.writer
+        self._failure: Exception | None = None
+        self._unsure = False
         self._send, self._receive = trio.open_memory_channel[_Waiting](GROUP)
+        # From here on a crash leaves the slot without the number of a last record.
+        write_slot(path, Slot(slot.writer, None))
 
     async def append(
         self, entries: Sequence[JournalEntry], objects: Mapping[ObjectId, bytes] | None = None
     ) -> None:
-        """Make entries durable, with the objects they bring; returns when the index has them."""
+        """Make entries durable, with the objects they bring; returns when the index has them.
+
+        After one failure nothing more is taken: every later call raises what the first one did.
+        """
+        if self._failure is not None:
+            raise self._failure
         waiting = _Waiting(entries, objects or {})
         await self._send.send(waiting)
         await waiting.done.wait()
         if not waiting.written:
             raise waiting.error or UnavailableError("the journal was closed before it was written")
+
+    async def catch_up_others(self) -> None:
+        """Apply what writers that crashed since this journal was opened left in theirs.
+
+        To be called under the refs' lock, before the head is read that a ref change will name.
+        """
+        await self._catch_up.others()
 
     async def run(self) -> None:
         """Write records until the journal is closed."""
@@ -92,54 +97,55 @@ class Journal:
         entries = tuple(entry for waiting in group for entry in waiting.entries)
         objects = {id_: data for waiting in group for id_, data in waiting.objects.items()}
         try:
-            seq, previous = self._index.writer(self._writer)
-            record = Record(self._store, self._writer, seq + 1, previous, time.time_ns(), entries)
-            data = encode_record(record)
-            await store_record(self._members, self._writer, seq + 1, data, self._copies)
-            sealed = decode_digest(record, data)
-            await self._index.write(self._index.apply, sealed, objects)
+            if self._failure is None:
+                await self._record(entries, objects)
             for waiting in group:
-                waiting.written = True
+                waiting.written = self._failure is None
         except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
-            for waiting in group:
-                waiting.error = error
+            self._failure = error
         finally:
             for waiting in group:
+                waiting.error = self._failure
                 waiting.done.set()
 
-    async def catch_up(self) -> None:
-        """Apply records of this writer that the index has not seen (after a crash between both)."""
-        while True:
-            seq, _ = self._index.writer(self._writer)
-            data = await load_record(self._members, self._writer, seq + 1, self._copies)
-            if data is None:
-                return
-            record = decode_record(data, f"journal record {seq + 1}")
-            log.info("applying journal record %d that the index had missed", record.seq)
-            # A crash may have come between two copies: make sure that all are there.
-            await store_record(self._members, self._writer, record.seq, data, self._copies)
-            objects: dict[ObjectId, bytes] = {}
-            for entry in record.entries:
-                if isinstance(entry, PackStored) and entry.kind is Kind.OBJECT:
-                    objects |= await self._read_objects(entry)
-            await self._index.write(self._index.apply, record, objects)
+    async def _record(
+        self, entries: tuple[JournalEntry, ...], objects: Mapping[ObjectId, bytes]
+    ) -> None:
+        """Write one record and apply it; unless that ends well the slot stays unsure."""
+        self._unsure = True
+        try:
+            record = await self._store(entries)
+        except KeyExistsError as error:
+            name = record_name(self._writer, self._index.writer(self._writer)[0] + 1)
+            log.warning("%s is there already (%s): going on as another writer", name, error)
+            slot = Slot.fresh()
+            write_slot(self._path, replace(slot, closed=None))
+            self._writer = slot.writer
+            record = await self._store(entries)
+        await self._index.write(self._index.apply, record, objects)
+        self._unsure = False
+
+    async def _store(self, entries: tuple[JournalEntry, ...]) -> Record:
+        last, previous = self._index.writer(self._writer)
+        context, seq = self._catch_up, last + 1
+        record = Record(context.store, self._writer, seq, previous, time.time_ns(), entries)
+        data = encode_record(record)
+        await store_record(context.members, self._writer, seq, data, context.copies)
+        return replace(record, digest=data[-DIGEST_SIZE:])
+
+    @property
+    def _index(self) -> Index:
+        return self._catch_up.index
 
     def close(self) -> None:
         """No more entries; `run` ends when all that were sent are written."""
         self._send.close()
 
-
-def decode_digest(record: Record, data: bytes) -> Record:
-    """`record` with the digest that its encoded form ends in."""
-    return Record(
-        record.store,
-        record.writer,
-        record.seq,
-        record.previous,
-        record.time_ns,
-        record.entries,
-        digest=data[-32:],
-    )
+    def leave(self) -> None:
+        """Note the last record's number, where nothing is left unsure: the id may be used again."""
+        if not self._unsure:
+            last, _ = self._index.writer(self._writer)
+            write_slot(self._path, Slot(self._writer, last))
 
 
 @contextlib.asynccontextmanager
@@ -151,128 +157,21 @@ async def open_journal(
     copies: int,
     read_objects: ReadObjects,
 ) -> AsyncIterator[Journal]:
-    """Open a journal of this store.
+    """Open a journal of this store, after records that the index had missed were applied to it.
 
     `folder` holds the lock files, `copies` is m+1, and `read_objects` reads all objects of a pack,
-    for records that the index had missed.
+    for those records.
     """
-    with first_free(folder, "writer") as path:
-        journal = Journal(store, _writer_of(path), index, members, copies, read_objects)
-        await journal.catch_up()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(journal.run)
-            try:
-                yield journal
-            finally:
-                journal.close()
-
-
-def _writer_of(path: str) -> WriterId:
-    """The writer id in a lock file, made at its first use."""
-    with open(path, "r+b", buffering=0) as file:
-        known = file.read().strip()
-        if len(known) == 32:
-            return WriterId(bytes.fromhex(known.decode()))
-        writer = random_writer_id()
-        file.seek(0)
-        file.truncate()
-        file.write(writer.hex().encode())
-        os.fsync(file.fileno())
-        return writer
-
-
-async def store_record(
-    members: Members, writer: WriterId, seq: int, data: bytes, copies: int
-) -> None:
-    """Make all copies of a record durable; UnavailableError unless at least one less is."""
-    up = {member.id: member for member in members.up()}
-    places = place(writer, [m.candidate for m in up.values()], copies)
-    if not places:
-        raise UnavailableError("no backend is up: nothing can be recorded; see `backend ls`")
-    failures: list[BackendError] = []
-
-    async def put(copy: int, where: BackendId) -> None:
+    catch_up = CatchUp(folder, store, index, members, copies, read_objects)
+    with first_free(folder, PREFIX) as path:
+        await catch_up.others()
+        journal = Journal(catch_up, path, await catch_up.settle(path))
         try:
-            await RetryBackend(up[where].backend).put(journal_key(writer, seq, copy), [data])
-        except BackendError as error:
-            members.note_failure(up[where], error)
-            failures.append(error)
-
-    async with trio.open_nursery() as nursery:
-        for copy, where in enumerate(places):
-            nursery.start_soon(put, copy, where)
-    if failures and len(places) - len(failures) < max(1, copies - 1):
-        raise failures[0]
-
-
-async def load_record(members: Members, writer: WriterId, seq: int, copies: int) -> bytes | None:
-    """A sound copy of a record, from any backend; None where none has one."""
-    up = {member.id: member for member in members.up()}
-    places = place(writer, [m.candidate for m in up.values()], copies)
-    likely = list(dict.fromkeys(enumerate(places)))
-    others = [(c, id_) for id_ in up for c in range(copies) if (c, id_) not in likely]
-    for copy, where in [*likely, *others]:
-        data = await _load_copy(up[where], writer, seq, copy)
-        if data is not None:
-            return data
-    return None
-
-
-async def _load_copy(member: Member, writer: WriterId, seq: int, copy: int) -> bytes | None:
-    try:
-        data = await member.backend.get(journal_key(writer, seq, copy))
-    except KeyNotFoundError:
-        return None
-    except BackendError as error:
-        log.warning("%s", error)
-        return None
-    if blake3(memoryview(data)[:-32]).digest() == data[-32:]:
-        return data
-    log.warning("copy %d of journal record %d on %s is damaged", copy, seq, member.name)
-    return None
-
-
-async def check_copies(
-    index: Index, members: Members, copies: int, report: VerifyReport, *, repair: bool
-) -> None:
-    """Check that every record has its copies where they belong; `repair` puts them there."""
-    for writer in index.writers():
-        last, _ = index.writer(writer)
-        for seq in range(1, last + 1):
-            await _check_record(members, writer, seq, copies, report, repair=repair)
-
-
-async def _check_record(
-    members: Members, writer: WriterId, seq: int, copies: int, report: VerifyReport, *, repair: bool
-) -> None:
-    places = place(writer, [m.candidate for m in members], copies)
-    missing = []
-    for copy, where in enumerate(places):
-        member = members.get(where)
-        if member is not None and await _find_copy(members, member, writer, seq, copy) is None:
-            missing.append((copy, member))
-    if not missing:
-        return
-    name = f"journal record {writer.hex()[:8]}/{seq}"
-    data = await load_record(members, writer, seq, copies)
-    if data is None:
-        report.lost.append(name)
-        return
-    for copy, member in missing:
-        repaired = repair and not member.down
-        if repaired:
-            await RetryBackend(member.backend).put(journal_key(writer, seq, copy), [data])
-        problem = "its backend is down" if member.down else "missing or damaged copy"
-        report.problems.append(ShardProblem(name, copy, member.name, problem, repaired))
-
-
-async def _find_copy(
-    members: Members, expected: Member, writer: WriterId, seq: int, copy: int
-) -> bytes | None:
-    """A copy from where it belongs, or from where it was put while that was down."""
-    others = [member for member in members.up() if member is not expected]
-    for member in [*([] if expected.down else [expected]), *others]:
-        data = await _load_copy(member, writer, seq, copy)
-        if data is not None:
-            return data
-    return None
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(journal.run)
+                try:
+                    yield journal
+                finally:
+                    journal.close()
+        finally:
+            journal.leave()

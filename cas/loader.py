@@ -3,8 +3,8 @@
 Chunks that lie side by side in a pack are fetched as one extent: one request, one buffer, one
 thread for decoding and verifying. A raw chunk is not copied: it is a slice of that buffer.
 
-A chunk that does not verify is tried again from each of its other places, and then with the shards
-whose blocks do not match their footers left out (`cas.scrutiny`).
+A chunk that cannot be had so, or does not verify, is read alone from each of its places, and then
+with the shards whose blocks do not match their footers left out (`cas.scrutiny`).
 """
 
 import logging
@@ -16,7 +16,13 @@ from typing import Final
 import trio
 from blake3 import blake3
 
-from ..errors import ChunkDamagedError, DamageError, DataLostError
+from ..errors import (
+    BackendError,
+    ChunkDamagedError,
+    DamageError,
+    DataLostError,
+    one_failure,
+)
 from ..ids import ChunkId
 from .buffers import SizedBuffers
 from .cache import Loaded
@@ -108,8 +114,7 @@ class Loader:
         known = [(place, pack) for place in places if (pack := packs[place.pack]) is not None]
         if not known:
             raise DataLostError(
-                f"chunk {id_.hex()[:16]} is in no pack that the index knows; "
-                "run `modelfloat verify`"
+                f"chunk {id_.hex()[:16]} is in no pack that the index knows; add the file again"
             )
         for place, pack in known:
             if self._pool.healthy(pack, place.offset, place.stored):
@@ -117,24 +122,42 @@ class Loader:
         return Placed(id_, *known[0])
 
     async def _load_extent(self, extent: list[Placed], sequential: bool) -> dict[ChunkId, Loaded]:
-        first, last = extent[0].place, extent[-1].place
+        try:
+            with one_failure():
+                found, bad = await self._load_together(extent, sequential)
+        except (DamageError, BackendError) as error:
+            log.info("an extent of %d chunks cannot be loaded as one: %s", len(extent), error)
+            found, bad = {}, extent
+        for chunk in bad:
+            found[chunk.id] = await self._load_anyhow(chunk.id)
+        return found
+
+    async def _load_together(
+        self, extent: list[Placed], sequential: bool
+    ) -> tuple[dict[ChunkId, Loaded], list[Placed]]:
+        """The extent's chunks, and those that do not verify."""
+        pack, first, last = extent[0].pack, extent[0].place, extent[-1].place
         size = last.offset + last.stored - first.offset
-        encoded = await self._whole.slice(extent[0].pack, first.offset, size, sequential)
-        if encoded is None:
-            encoded = await self._pool.load(extent[0].pack, first.offset, size, self._buffers.take)
+        reading = self._whole.reading(pack, first.offset, size, sequential=sequential)
+        async with reading as lent:
+            encoded = lent
+            if encoded is None:
+                encoded = await self._pool.load(pack, first.offset, size, self._buffers.take)
+            return await trio.to_thread.run_sync(
+                self._decode, extent, encoded, lent is not None, limiter=self._cpus
+            )
+
+    def _decode(
+        self, extent: list[Placed], encoded: memoryview, lent: bool
+    ) -> tuple[dict[ChunkId, Loaded], list[Placed]]:
+        """Decode and verify; of `lent` memory nothing is kept."""
+        if lent and any(chunk.place.codec == RAW.number for chunk in extent):
+            copy = self._buffers.take(len(encoded))
+            copy[:] = encoded
+            encoded = copy
         target = None
         if any(chunk.place.codec != RAW.number for chunk in extent):
             target = self._buffers.take(sum(chunk.place.raw for chunk in extent))
-        found, bad = await trio.to_thread.run_sync(
-            self._decode, extent, encoded, target, limiter=self._cpus
-        )
-        for chunk in bad:
-            found[chunk.id] = await self._load_damaged(chunk)
-        return found
-
-    def _decode(
-        self, extent: list[Placed], encoded: memoryview, target: memoryview | None
-    ) -> tuple[dict[ChunkId, Loaded], list[Placed]]:
         found: dict[ChunkId, Loaded] = {}
         bad: list[Placed] = []
         first, at = extent[0].place.offset, 0
@@ -152,34 +175,56 @@ class Loader:
                 bad.append(chunk)
         return found, bad
 
-    async def _load_damaged(self, chunk: Placed) -> Loaded:
-        """One chunk that did not verify, from wherever it still can be had."""
-        log.warning(
-            "chunk %s in pack %s does not verify; trying its other shards",
-            chunk.id.hex()[:16],
-            chunk.pack.id.hex(),
-        )
-        for place in (await trio.to_thread.run_sync(self._index.locate, [chunk.id]))[0]:
-            pack = await trio.to_thread.run_sync(self._index.pack, place.pack)
-            if pack is None:
-                continue
-            try:
-                encoded = await load_sound(self._pool, pack, place.offset, place.stored)
-            except DamageError as error:
-                log.warning("%s", error)
-                continue
-            found, _ = await trio.to_thread.run_sync(
-                self._decode,
-                [Placed(chunk.id, place, pack)],
-                encoded,
-                self._buffers.take(place.raw),
-            )
-            if found:
-                return found[chunk.id]
-        raise ChunkDamagedError(
-            f"chunk {chunk.id.hex()[:16]} in pack {chunk.pack.id.hex()} is damaged beyond its "
-            "parity; add the file again to heal it"
-        )
+    async def _load_anyhow(self, id_: ChunkId) -> Loaded:
+        """One chunk that could not be had with its neighbours, from wherever it still can be had.
+
+        Each of its places is read alone, then each by its sound blocks only.
+        """
+        places = await trio.to_thread.run_sync(self._places, id_, limiter=self._cpus)
+        damaged, reason = False, None
+        for load in (self._load_plain, self._load_sound):
+            for chunk in places:
+                try:
+                    with one_failure():
+                        encoded = await load(chunk)
+                except (DamageError, BackendError) as error:
+                    log.warning("chunk %s: %s", id_.hex()[:16], error)
+                    reason = error
+                    continue
+                found, _ = await trio.to_thread.run_sync(
+                    self._decode, [chunk], encoded, False, limiter=self._cpus
+                )
+                if found:
+                    return found[id_]
+                damaged = True
+                log.warning(
+                    "chunk %s in pack %s does not verify", id_.hex()[:16], chunk.pack.id.hex()
+                )
+        raise self._beyond_help(id_, places, damaged, reason)
+
+    def _places(self, id_: ChunkId) -> list[Placed]:
+        known = ((place, self._index.pack(place.pack)) for place in self._index.locate([id_])[0])
+        return [Placed(id_, place, pack) for place, pack in known if pack is not None]
+
+    async def _load_plain(self, chunk: Placed) -> memoryview:
+        place = chunk.place
+        return await self._pool.load(chunk.pack, place.offset, place.stored, self._buffers.take)
+
+    async def _load_sound(self, chunk: Placed) -> memoryview:
+        return await load_sound(self._pool, chunk.pack, chunk.place.offset, chunk.place.stored)
+
+    def _beyond_help(
+        self, id_: ChunkId, places: list[Placed], damaged: bool, reason: Exception | None
+    ) -> DamageError:
+        packs = ", ".join(chunk.pack.id.hex() for chunk in places)
+        what = f"chunk {id_.hex()[:16]} (in pack {packs})"
+        advice = "run `modelfloat verify`, then add the file again"
+        if damaged:
+            return ChunkDamagedError(f"{what} is damaged beyond what parity mends; {advice}")
+        if any(self._pool.members.down()):
+            # The reason names them, and says what to do when they are back.
+            return DataLostError(f"{what}: {reason}")
+        return DataLostError(f"{what}: {reason}; {advice}")
 
 
 def _decodes(codec: int, encoded: memoryview, out: memoryview) -> bool:

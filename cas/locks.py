@@ -9,12 +9,12 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Final
 
 import trio
 
-from ..errors import LockedError
+from ..errors import LockedError, ModelFloatError
 
 POLL: Final = 0.1
 """Seconds between two tries."""
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 @contextlib.asynccontextmanager
 async def locked(path: str, *, shared: bool = False, wait: bool = True) -> AsyncIterator[None]:
     """Hold the lock file `path`; LockedError names the holder where it is taken and not `wait`."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = _open(path)
     try:
         told = False
         while not _try(fd, shared):
@@ -49,7 +49,7 @@ def first_free(folder: str, prefix: str) -> Iterator[str]:
     number = 0
     while True:
         path = os.path.join(folder, f"{prefix}-{number}")
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = _open(path)
         if _try(fd, shared=False):
             break
         os.close(fd)
@@ -58,6 +58,28 @@ def first_free(folder: str, prefix: str) -> Iterator[str]:
         yield path
     finally:
         os.close(fd)
+
+
+def each_free(folder: str, prefix: str) -> Generator[str, None, None]:
+    """Hold, one after the other, every lock file `prefix-…` of `folder` that nobody holds."""
+    for name in sorted(os.listdir(folder)):
+        if name.startswith(f"{prefix}-"):
+            path = os.path.join(folder, name)
+            fd = _open(path)
+            try:
+                if _try(fd, shared=False):
+                    yield path
+            finally:
+                os.close(fd)
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ModelFloatError(
+            f"{path} cannot be locked: {error.strerror}; may this user write to the store?"
+        ) from error
 
 
 def _try(fd: int, shared: bool) -> bool:

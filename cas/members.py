@@ -18,6 +18,8 @@ from .placement import Candidate
 
 PROBE_AFTER: Final = 5.0
 """Seconds after which a backend that was down is looked at again."""
+LOOK_LIMIT: Final = 5.0
+"""Seconds that a backend has to show its marker before it counts as down."""
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,11 @@ class Members:
         self._store = store
         self._by_id = {member.id: member for member in members}
         self._former: dict[BackendId, str] = {}
+
+    @property
+    def store(self) -> StoreId:
+        """The id of the store whose members they are."""
+        return self._store
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._by_id.values())
@@ -98,16 +105,18 @@ class Members:
 
     async def _look_at(self, member: Member) -> None:
         member.looked = trio.current_time()
-        try:
-            await check_marker(member.backend, self._store, member.id)
-        except (BackendError, FormatError) as error:
-            if not member.down:
-                log.warning("%s; it counts as down", error)
-            member.down = str(error)
-        else:
-            if member.down:
-                log.info("backend %s is up again", member.name)
-            member.down = ""
+        problem = f"backend {member.name} did not answer within {LOOK_LIMIT:g} s"
+        with trio.move_on_after(LOOK_LIMIT):
+            try:
+                await check_marker(member.backend, self._store, member.id)
+                problem = ""
+            except (BackendError, FormatError) as error:
+                problem = str(error)
+        if problem and not member.down:
+            log.warning("%s; it counts as down", problem)
+        elif member.down and not problem:
+            log.info("backend %s is up again", member.name)
+        member.down = problem
 
     def note_failure(self, member: Member, error: BackendError) -> None:
         """Take a member out of use after an error that says it is not there at all."""

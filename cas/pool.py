@@ -2,6 +2,8 @@
 
 Reading prefers the data shards themselves; only a shard that is missing, unreachable or damaged
 makes it fetch other shards' ranges and decode. Reads do not retry: parity is quicker than waiting.
+What a check recorded of a shard orders them only: one that was found damaged or missing is asked
+last, since most of it may be sound, and it may have come back.
 
 Concurrency: all shards of one call are in flight at once; each backend limits its own. Nothing is
 locked. CPU work runs in worker threads.
@@ -15,17 +17,16 @@ from typing import Final
 import trio
 
 from ..backends.keys import shard_key
-from ..backends.retry import RetryBackend
 from ..erasure.codec import decode
 from ..erasure.scheme import Scheme
-from ..errors import BackendError, DataLostError, UnavailableError
+from ..errors import BackendError, DataLostError
 from ..ids import Key
 from .buffers import BufferPool, SizedBuffers
-from .formats.journal import NOWHERE, PackStored
+from .formats.journal import PackStored
 from .members import Member, Members
 from .packs import SealedPack
-from .placement import place
 from .records import PackRecord, ShardState
+from .storing import PackStorer
 
 SCRATCH: Final = 4 << 20
 """Longest range, bytes, that `load` is asked for at once."""
@@ -65,6 +66,7 @@ class Pool:
 
     def __init__(self, members: Members) -> None:
         self.members = members
+        self._storer = PackStorer(members)
         self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
 
     def usable(self, record: PackRecord, index: int) -> bool:
@@ -84,51 +86,11 @@ class Pool:
     # Storing
 
     async def store(self, pack: SealedPack) -> PackStored:
-        """Make all shards of a pack durable, and say where they are.
+        """Make all shards of a pack durable, and say where they are; see `PackStorer.store`.
 
-        A shard whose backend fails stays missing as long as min(k+1, k+m) others are durable;
-        below that UnavailableError, or what the backend said. Nothing is announced here: that is
-        the journal's.
+        Nothing is announced here: that is the journal's.
         """
-        info = pack.info
-        members = {member.id: member for member in self.members.up()}
-        candidates = [member.candidate for member in members.values()]
-        places = place(info.pack, candidates, len(pack.payloads))
-        if not places:
-            raise UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
-        locations = list(places)
-        failures: list[BackendError] = []
-
-        async def put(index: int) -> None:
-            member = members[places[index]]
-            key = shard_key(info.pack, index, info.k, info.m)
-            try:
-                await RetryBackend(member.backend).put(
-                    key, [pack.payloads[index], pack.tails[index]]
-                )
-            except BackendError as error:
-                self.members.note_failure(member, error)
-                locations[index] = NOWHERE
-                failures.append(error)
-
-        async with trio.open_nursery() as nursery:
-            for index in range(len(places)):
-                nursery.start_soon(put, index)
-        durable = len(places) - len(failures)
-        if failures and durable < min(info.k + 1, info.k + info.m):
-            raise failures[0]
-        for error in failures:
-            log.warning("pack %s is stored without one shard: %s", info.pack.hex(), error)
-        return PackStored(
-            info.pack,
-            info.k,
-            info.m,
-            info.kind,
-            info.length,
-            info.shard,
-            tuple(locations),
-            info.chunks,
-        )
+        return await self._storer.store(pack)
 
     # Loading
 
@@ -169,15 +131,21 @@ class Pool:
         out[:] = tainted
         for piece in failed:
             part = out[piece.start : piece.start + piece.size]
-            await self.rebuild(record, piece.shard, piece.offset, part)
+            try:
+                await self.rebuild(record, piece.shard, piece.offset, part)
+            except DataLostError:
+                # Its own shard, known to be damaged, may be sound here.
+                if not await self._fetch(record, piece.shard, piece.offset, part):
+                    raise
         return out
 
     async def _fetch_piece(self, record: PackRecord, piece: Piece, out: memoryview) -> bool:
         # Every shard of a replicated pack holds the same bytes, so any of them will do.
-        for index in range(record.n) if record.k == 1 else (piece.shard,):
-            if self.usable(record, index):
-                return await self._fetch(record, index, piece.offset, out)
-        return False
+        if record.k == 1:
+            likely = self._candidates(record, frozenset())[:1]
+        else:
+            likely = [piece.shard] if self.usable(record, piece.shard) else []
+        return bool(likely) and await self._fetch(record, likely[0], piece.offset, out)
 
     async def rebuild(
         self,
@@ -191,10 +159,15 @@ class Pool:
         """Fill `out` with shard `shard` from `offset` on, from any k others but those `without`."""
         for start in range(0, len(out), SCRATCH):
             part = out[start : start + SCRATCH]
-            candidates = self._candidates(record, without | {shard})
+            # A copy is as good as any other; a part of a shard is made from the others.
+            own = frozenset[int]() if record.k == 1 else frozenset({shard})
+            candidates = self._candidates(record, without | own)
             present = await self._collect(
                 record, offset + start, candidates, _taking(self._scratch, len(part))
             )
+            if record.k == 1:
+                part[:] = next(iter(present.values()))
+                continue
             scheme = Scheme(record.k, record.m)
             await trio.to_thread.run_sync(decode, scheme, present, {shard: part})
 
@@ -217,7 +190,13 @@ class Pool:
         await trio.to_thread.run_sync(decode, Scheme(record.k, record.m), present, wanted)
 
     def _candidates(self, record: PackRecord, without: frozenset[int]) -> list[int]:
-        return [i for i in range(record.n) if i not in without and self.usable(record, i)]
+        """Shards to ask, those that are known good first."""
+        there = [
+            i
+            for i in range(record.n)
+            if i not in without and self.members.is_up(record.backends[i])
+        ]
+        return sorted(there, key=lambda i: record.states[i] is not ShardState.GOOD)
 
     async def _collect(
         self,
@@ -247,7 +226,7 @@ class Pool:
     async def _fetch(self, record: PackRecord, index: int, offset: int, out: memoryview) -> bool:
         """Fill `out` from one shard; False, with the reason logged, when that fails."""
         member = self.members.get(record.backends[index])
-        if member is None:
+        if member is None or member.down:
             return False
         try:
             await member.backend.get_into(self.key(record, index), offset, out)

@@ -1,19 +1,23 @@
 """Reading files: from a byte range to verified bytes, ahead of a sequential reader.
 
 Concurrency: everything here runs in the event loop. Loading a chunk is single-flight: who comes
-second waits for the first one's load. A task that waits holds no lock; loads run in the reader's
-own nursery, so a reader that goes away cancels nobody else's load. Streams are recognised per file
-and offset, not per handle: several may run through one file at once.
+second waits for the first one's load, and shares its outcome; only the chunks of a load of several
+that failed are loaded once more, each alone. A task that waits holds no lock; loads run in the
+nursery the reader was given (the engine's), so a task that is cancelled while it waits cancels
+nobody's load. Streams are recognised per file and offset, not per handle: several may run through
+one file at once.
 """
 
+import copy
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
-from ..errors import first_failure, one_failure
+from ..errors import ChunkDamagedError, UsageError, first_failure
 from ..ids import ChunkId
 from .buffers import SizedBuffers
 from .cache import ChunkCache, Loaded
@@ -30,6 +34,10 @@ JOINED: Final = 1 << 20
 """The longest request that FUSE makes, and so the most that is joined again and again."""
 FIRST_WINDOW: Final = 4 << 20
 LARGEST_WINDOW: Final = 16 << 20
+SMALLEST_WINDOW: Final = 2 << 20
+"""However many streams there are, each has the next chunk loaded while it reads one."""
+ACTIVE: Final = 10.0
+"""Seconds for which a stream that does not read still counts when the cache is shared out."""
 CACHE: Final = 32 << 20
 """Bytes of verified chunks kept in memory by default.
 
@@ -42,13 +50,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Flight:
-    """One load under way; `data` is there when `landed` is set, empty if the load failed."""
+    """One load under way, of one chunk if `alone`.
 
+    When `landed` is set, `data` has the chunks; or it is empty and `failure` says why, None if the
+    load was cancelled.
+    """
+
+    alone: bool
     landed: trio.Event = field(default_factory=trio.Event)
     data: dict[ChunkId, Loaded] = field(default_factory=dict)
+    failure: Exception | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Stream:
     """A run of reads: where it stands, how far ahead is loaded, how long the window is (bytes)."""
 
@@ -69,14 +83,19 @@ class Reader:
         self._cache = ChunkCache(cache)
         self._flights: dict[ChunkId, _Flight] = {}
         self._joined = SizedBuffers(JOINED, count=8)
+        # When each stream last read, that which did so longest ago first.
+        self._active: OrderedDict[_Stream, float] = OrderedDict()
 
     def open(self, manifest: Manifest) -> "FileReader":
         """A reader of one file. Cheap: nothing is fetched."""
         return FileReader(self, self._objects.recipe(manifest), manifest.size)
 
-    def cached(self, span: ChunkSpan) -> Loaded | None:
+    def cached(self, span: ChunkSpan, *, sequential: bool) -> Loaded | None:
         """A chunk that is in memory."""
-        return self._cache.get(span.id)
+        # A stream does not come back. If what it has read stayed longest, what is loaded ahead of
+        # it, and of others, would have to go first.
+        chunk = self._cache.get(span.id, passing=sequential)
+        return None if chunk is None else _expected(span, chunk)
 
     def start(self, spans: Sequence[ChunkSpan], *, sequential: bool) -> None:
         """Begin to load what of `spans` is neither in memory nor on its way."""
@@ -94,7 +113,7 @@ class Reader:
 
     def _launch(self, ids: list[ChunkId], sequential: bool) -> None:
         if ids:
-            flight = _Flight()
+            flight = _Flight(alone=len(ids) == 1)
             self._flights.update(dict.fromkeys(ids, flight))
             self._nursery.start_soon(self._fly, flight, ids, sequential)
 
@@ -104,31 +123,55 @@ class Reader:
             for id_ in ids:
                 self._cache.put(id_, flight.data[id_])
         except Exception as error:
-            # Whoever waits loads its chunk alone and hears of it there. What is no error of ours
-            # is a mistake in the program: it may fail a read, but not the mount around it.
-            if first_failure(error) is None:
+            # Whoever waits hears of it. What is no error of ours is a mistake in the program: it
+            # may fail a read, but not the mount around it.
+            flight.failure = first_failure(error)
+            if flight.failure is None:
                 log.exception("a load ahead of a reader failed")
+                flight.failure = error
         finally:
             for id_ in ids:
                 del self._flights[id_]
             flight.landed.set()
 
     async def chunk(self, span: ChunkSpan, *, sequential: bool) -> Loaded:
-        """One chunk, verified; from memory, a load under way, or a load of its own."""
-        data = self._cache.get(span.id)
-        if data is not None:
-            return data
-        self.start([span], sequential=sequential)
-        flight = self._flights[span.id]
-        await flight.landed.wait()
-        if span.id in flight.data:
-            return flight.data[span.id]
-        return await self._alone(span)
+        """One chunk, verified; from memory, a load under way, or a new load.
 
-    async def _alone(self, span: ChunkSpan) -> Loaded:
-        """A chunk whose load failed: perhaps because of another chunk of the same load."""
-        with one_failure():
-            return (await self._loader.load([span.id]))[span.id]
+        When a load of several chunks failed, perhaps because of another one of them, this one is
+        loaded alone; for all who wait for it together. ChunkDamagedError, DataLostError or another
+        ModelFloatError where that fails too.
+        """
+        while True:
+            data = self.cached(span, sequential=sequential)
+            if data is not None:
+                return data
+            self.start([span], sequential=sequential)
+            flight = self._flights[span.id]
+            await flight.landed.wait()
+            if span.id in flight.data:
+                return _expected(span, flight.data[span.id])
+            if flight.alone:
+                # A copy each: a traceback belongs to one task.
+                raise copy.copy(flight.failure) or UsageError(
+                    "the store was closed while a file was being read"
+                )
+
+    def share(self, stream: _Stream) -> int:
+        """How long the window of `stream` may be, bytes, now that it reads on.
+
+        What one stream loads ahead must not push out what another has not read yet: until a chunk
+        is read, its stream loads up to one window and a half, in buffers that are not quite full.
+        """
+        now = trio.current_time()
+        self._active[stream] = now
+        self._active.move_to_end(stream)
+        while next(iter(self._active.values())) < now - ACTIVE:
+            self._active.popitem(last=False)
+        return max(self._cache.budget // (2 * len(self._active)), SMALLEST_WINDOW)
+
+    def forget(self, stream: _Stream) -> None:
+        """The stream reads no more."""
+        self._active.pop(stream, None)
 
     def join(self, chunks: Sequence[Loaded], skip: int, size: int) -> memoryview:
         """`size` bytes of chunks that follow each other, from `skip` bytes into the first on.
@@ -154,6 +197,16 @@ class Reader:
         return out
 
 
+def _expected(span: ChunkSpan, chunk: Loaded) -> Loaded:
+    """The chunk, if it is as long as the manifest says: else what follows it would be shifted."""
+    if chunk.size != span.raw:
+        raise ChunkDamagedError(
+            f"a manifest says that chunk {span.id.hex()[:16]} holds {span.raw} bytes, but it holds "
+            f"{chunk.size}; add the file again"
+        )
+    return chunk
+
+
 class FileReader:
     """One open file. `size` is its length in bytes. Used from one event loop."""
 
@@ -174,7 +227,7 @@ class FileReader:
             return b""
         spans = self._recipe.spans(offset, size)
         sequential = self._note(offset, size)
-        chunks = [self._reader.cached(span) for span in spans]
+        chunks = [self._reader.cached(span, sequential=sequential) for span in spans]
         if None in chunks:
             self._reader.start(spans, sequential=sequential)
         found = [
@@ -186,19 +239,23 @@ class FileReader:
     def _note(self, offset: int, size: int) -> bool:
         """Take note of a read, start loading ahead of it; whether it belongs to a stream."""
         end = offset + size
-        for stream in self._streams:
+        for place, stream in enumerate(self._streams):
             if -TOLERANCE <= offset - stream.position <= TOLERANCE:
                 stream.position = max(stream.position, end)
+                if place:
+                    self._streams.insert(0, self._streams.pop(place))
                 self._read_ahead(stream)
                 return True
         self._streams.insert(0, _Stream(end, end, FIRST_WINDOW))
-        del self._streams[STREAMS:]
+        if len(self._streams) > STREAMS:
+            self._reader.forget(self._streams.pop())
         return False
 
     def _read_ahead(self, stream: _Stream) -> None:
         # Half a window is loaded at a time, so that loads stay long and the reader rarely waits.
-        target = min(stream.position + stream.window, self.size)
-        if target - stream.ahead < stream.window // 2 and target < self.size:
+        window = min(stream.window, self._reader.share(stream))
+        target = min(stream.position + window, self.size)
+        if target - stream.ahead < window // 2 and target < self.size:
             return
         start = max(stream.ahead, stream.position)
         if start < target:
@@ -207,5 +264,7 @@ class FileReader:
             stream.window = min(2 * stream.window, LARGEST_WINDOW)
 
     def close(self) -> None:
-        """Nothing is held that would outlive the last reference; for the symmetry of `open`."""
+        """Its streams leave the cache to others. What was read stays valid."""
+        for stream in self._streams:
+            self._reader.forget(stream)
         self._streams.clear()

@@ -35,7 +35,7 @@ class Recipe:
         self.manifest = manifest
         self._load_page = load_page
         self._page_starts = [page.offset for page in manifest.pages]
-        self._page = -1
+        self._page: int | None = None
         self._packed = b""
         self._bounds = np.zeros(1, np.int64)
 
@@ -73,10 +73,12 @@ class Recipe:
         if page == self._page:
             return
         packed, start, end = self._entries(page)
+        if not start <= offset < end:
+            raise ChunkDamagedError("a manifest's pages are out of order; add the file again")
         raw = np.frombuffer(packed, _ENTRY)["raw"].astype(np.int64)
         bounds = np.concatenate(([0], np.cumsum(raw))) + start
         if bounds[-1] != end or raw.min(initial=1) < 1 or raw.max(initial=1) > MAX_CHUNK:
-            raise ChunkDamagedError("a manifest's chunks do not add up; run `modelfloat verify`")
+            raise ChunkDamagedError("a manifest's chunks do not add up; add the file again")
         self._packed, self._bounds, self._page = packed, bounds, page
 
     def _entries(self, page: int) -> tuple[bytes, int, int]:

@@ -10,7 +10,7 @@ from .formats.chunktable import Kind
 from .formats.journal import NOWHERE, PackStored
 
 NUMBER: Final = struct.Struct(">I")
-"""A pack number, as key and in `meta`."""
+"""A pack number: as key, in `packids` and as `next_pack` in `meta`."""
 HEAD: Final = struct.Struct("<32s32sq")
 """A head of a ref: change id, commit, time."""
 

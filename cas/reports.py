@@ -83,10 +83,13 @@ class VerifyReport:
 
     @property
     def exit_status(self) -> int:
-        """0 clean; 3 damage found (and repaired, if asked); 4 data lost."""
+        """0 clean; 3 damage found (and repaired, if asked); 4 data lost.
+
+        A backend that is down is no damage by itself: what it should hold is among `problems`.
+        """
         if self.lost:
             return 4
-        return 3 if self.problems or self.down or self.replaced else 0
+        return 3 if self.problems or self.replaced else 0
 
 
 @dataclass(frozen=True, slots=True)

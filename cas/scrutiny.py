@@ -5,11 +5,15 @@ not verify, the blocks it came from are checked one by one and those that differ
 """
 
 import logging
+from collections import Counter
 
 import trio
 from blake3 import blake3
 
-from ..errors import BackendError, DamageError, ShardDamagedError
+from ..erasure.codec import decode
+from ..erasure.scheme import Scheme
+from ..errors import BackendError, DamageError, FormatError, ShardDamagedError
+from ..ids import StoreId
 from .formats.shard import BLOCK, TRAILER_SIZE, Footer, decode_tail, footer_length
 from .pool import Pool, split_range
 from .records import PackRecord
@@ -18,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 async def read_footer(pool: Pool, pack: PackRecord, index: int) -> Footer:
-    """The footer of one shard; BackendError or ShardDamagedError when it cannot be had."""
+    """The footer of one shard; BackendError or ShardDamagedError when it cannot be had.
+
+    FormatError when a newer release wrote it.
+    """
     member = pool.holder(pack, index)
     key = pool.key(pack, index)
     if member is None or member.down:
@@ -32,8 +39,23 @@ async def read_footer(pool: Pool, pack: PackRecord, index: int) -> Footer:
     if size != pack.shard + length + TRAILER_SIZE:
         raise ShardDamagedError(f"{what} is {size} bytes long, which its trailer contradicts")
     tail = await member.backend.get(key, pack.shard, length + TRAILER_SIZE)
+    return footer_of(pool.members.store, pack, index, tail, what)
+
+
+def footer_of(store: StoreId, pack: PackRecord, index: int, tail: bytes, what: str) -> Footer:
+    """The footer in a shard's `tail`, if it is this shard's; ShardDamagedError names `what`.
+
+    It has to say of the pack what the index does, so that it can be used with no further check.
+    """
     footer = decode_tail(tail, what)
-    if (footer.pack, footer.index, footer.shard) != (pack.id, index, pack.shard):
+    said = (footer.store, footer.pack, footer.k, footer.m, footer.index)
+    sizes = (footer.kind, footer.length, footer.shard, footer.chunk_count)
+    if said != (store, pack.id, pack.k, pack.m, index) or sizes != (
+        pack.kind,
+        pack.length,
+        pack.shard,
+        pack.chunk_count,
+    ):
         raise ShardDamagedError(f"{what} belongs elsewhere: pack {footer.pack.hex()}")
     return footer
 
@@ -45,7 +67,7 @@ async def read_footers(pool: Pool, pack: PackRecord) -> dict[int, Footer]:
     async def read(index: int) -> None:
         try:
             found[index] = await read_footer(pool, pack, index)
-        except (BackendError, ShardDamagedError) as error:
+        except (BackendError, ShardDamagedError, FormatError) as error:
             log.info("%s", error)
 
     async with trio.open_nursery() as nursery:
@@ -55,12 +77,21 @@ async def read_footers(pool: Pool, pack: PackRecord) -> dict[int, Footer]:
 
 
 def agreed(footers: dict[int, Footer]) -> list[Footer]:
-    """One footer for each version of the truth, the most common first."""
-    versions: dict[tuple[bytes, ...], list[Footer]] = {}
+    """One footer for each version of the truth, the most common first; all are `footer_of` a pack.
+
+    Versions differ in block hashes or chunk tables. A footer without a table agrees with all those
+    that have its block hashes; one with a table stands for its version where there is one.
+    """
+    by_blocks: dict[tuple[bytes, ...], list[Footer]] = {}
     for footer in footers.values():
-        versions.setdefault(footer.blocks, []).append(footer)
-    ordered = sorted(versions.values(), key=len, reverse=True)
-    return [next((f for f in group if f.chunks is not None), group[0]) for group in ordered]
+        by_blocks.setdefault(footer.blocks, []).append(footer)
+    versions: list[Footer] = []
+    for group in sorted(by_blocks.values(), key=len, reverse=True):
+        tables = Counter(f.chunks for f in group if f.chunks is not None)
+        ranked = [table for table, _ in tables.most_common()]
+        with_table = [next(f for f in group if f.chunks == table) for table in ranked]
+        versions += with_table or group[:1]
+    return versions
 
 
 async def load_sound(pool: Pool, pack: PackRecord, offset: int, size: int) -> memoryview:
@@ -99,25 +130,43 @@ async def _sound_block(
 ) -> memoryview:
     """One block of one shard: as it is if its hash is right, else decoded from sound others."""
     start, size = block * BLOCK, min(BLOCK, pack.shard - block * BLOCK)
-    bad: set[int] = set()
-    for index in range(pack.n):
+    sound: dict[int, memoryview] = {}
+    answered: set[int] = set()
+
+    def is_sound(index: int, data: memoryview) -> bool:
+        return blake3(data).digest() == footer.blocks[index][32 * block : 32 * block + 32]
+
+    async def fetch(index: int) -> None:
         data = memoryview(bytearray(size))
         member = pool.holder(pack, index)
+        if member is None or member.down:
+            return
         try:
-            if member is None or member.down:
-                bad.add(index)
-                continue
             await member.backend.get_into(pool.key(pack, index), start, data)
-        except BackendError:
-            bad.add(index)
-            continue
-        sound = blake3(data).digest() == footer.blocks[index][32 * block : 32 * block + 32]
-        if sound and index == shard:
-            return data
-        if not sound:
-            bad.add(index)
-    out = memoryview(bytearray(size))
-    await pool.rebuild(pack, shard, start, out, without=frozenset(bad))
-    if blake3(out).digest() != footer.blocks[shard][32 * block : 32 * block + 32]:
-        raise ShardDamagedError(f"pack {pack.id.hex()}: block {block} of shard {shard} is lost")
-    return out
+        except BackendError as error:
+            log.info("shard %d of pack %s: %s", index, pack.id.hex(), error)
+            return
+        answered.add(index)
+        if is_sound(index, data):
+            sound[index] = data
+
+    await fetch(shard)
+    if shard not in sound:
+        async with trio.open_nursery() as nursery:
+            for index in range(pack.n):
+                if index != shard:
+                    nursery.start_soon(fetch, index)
+        if len(answered) < pack.k:
+            raise pool.lost(pack, len(answered))
+        if len(sound) < pack.k:
+            raise ShardDamagedError(
+                f"pack {pack.id.hex()}: {len(sound)} of {pack.n} shards are sound in block "
+                f"{block}, {pack.k} are needed"
+            )
+        out = memoryview(bytearray(size))
+        scheme = Scheme(pack.k, pack.m)
+        await trio.to_thread.run_sync(decode, scheme, sound, {shard: out})
+        if not is_sound(shard, out):
+            raise ShardDamagedError(f"pack {pack.id.hex()}: block {block} of shard {shard} is lost")
+        sound[shard] = out
+    return sound[shard]

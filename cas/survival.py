@@ -10,13 +10,13 @@ def describe(scheme: Scheme, candidates: Sequence[Candidate]) -> str:
     """One line on what may be lost without losing data, for packs of `scheme` placed now."""
     if not candidates:
         return "no backend is up: nothing can be read or stored"
+    if not scheme.m:
+        return "no parity: any lost or damaged shard is lost data"
     domains = {candidate.domain for candidate in candidates}
     lost_domains = survivable_domains(scheme.m, scheme.n, candidates)
     lost_backends = survivable_backends(scheme.m, scheme.n, len(candidates))
     if len(candidates) == 1:
-        if scheme.m:
-            return "one directory: bit rot is repaired, a lost disk is not"
-        return "one directory without parity: nothing is repaired"
+        return "one directory: bit rot is repaired, a lost disk is not"
     if len(domains) == 1:
         if not lost_backends:
             return (

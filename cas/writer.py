@@ -227,6 +227,8 @@ class Writer:
     async def _move(self, head: RefHead | None, commit: ObjectId | None) -> bool:
         """Move the branch from `head` to `commit` and set the tag; False if it moved meanwhile."""
         async with locked(self._w.refs_lock):
+            # What a crashed writer had made durable counts before we look.
+            await self._w.journal.catch_up_others()
             now = self._w.refs.head(self._repo, RefKind.BRANCH, self._branch)
             if now != head:
                 return False

@@ -1,23 +1,25 @@
 """Journal records: what happened to a store, per writer, in order. `docs/format.md`, Journal."""
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from blake3 import blake3
 
+from ...erasure.scheme import LARGEST_K, LARGEST_M
 from ...errors import FormatError, ShardDamagedError
 from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
-from .chunktable import Kind, PackedChunk, decode_table, encode_table
+from .chunktable import PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
 from .flags import VERSION, check_readable
+from .shard import shard_length
 
 MAGIC: Final = b"MFLTJRNL"
 NO_ID: Final = bytes(32)
+DIGEST_SIZE: Final = 32
+"""Bytes at a record's end: the BLAKE3 of those before."""
 NOWHERE: Final = BackendId(bytes(16))
 """In a pack's locations: this shard is not stored."""
-MAX_RECORD: Final = 64 << 20
 
 _HEAD: Final = struct.Struct("<8sHxxIII16s16sQ32sqII")
 _ENTRY: Final = struct.Struct("<BxxxI")
@@ -99,6 +101,19 @@ class Record:
     digest: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class RecordHead:
+    """What a record says of itself: `entries` counts them, `length` is their bytes."""
+
+    store: StoreId
+    writer: WriterId
+    seq: int
+    previous: bytes
+    time_ns: int
+    entries: int
+    length: int
+
+
 def encode_record(record: Record) -> bytes:
     """The record's bytes, its BLAKE3 last; `record.digest` is not looked at."""
     body = b"".join(_frame(entry) for entry in record.entries)
@@ -119,23 +134,34 @@ def encode_record(record: Record) -> bytes:
     return head + body + blake3(head + body).digest()
 
 
-def decode_record(data: bytes, what: str) -> Record:
-    """A record from its bytes; FormatError, naming `what`, when it is damaged or newer."""
+def is_sound(data: bytes) -> bool:
+    """Whether the bytes end in the BLAKE3 of those before."""
+    return blake3(memoryview(data)[:-32]).digest() == data[-32:]
+
+
+def decode_head(data: bytes, what: str) -> RecordHead:
+    """What a record says of itself, its entries unread; FormatError as from `decode_record`."""
     if len(data) < _HEAD.size + 32 or data[:8] != MAGIC:
         raise FormatError(f"{what} is no journal record")
-    head = _HEAD.unpack_from(data)
-    check_readable(what, head[1], head[4])
-    if blake3(memoryview(data)[:-32]).digest() != data[-32:] or _HEAD.size + head[11] + 32 != len(
-        data
-    ):
+    _, version, _, _, incompat, store, writer, *rest = _HEAD.unpack_from(data)
+    check_readable(what, version, incompat)
+    head = RecordHead(StoreId(store), WriterId(writer), *rest)
+    if _HEAD.size + head.length + 32 != len(data):
+        raise FormatError(f"{what} is damaged")
+    return head
+
+
+def decode_record(data: bytes, what: str) -> Record:
+    """A record from its bytes; FormatError, naming `what`, when it is damaged or newer."""
+    head = decode_head(data, what)
+    if not is_sound(data):
         raise FormatError(f"{what} is damaged")
     try:
-        entries = _decode_entries(data[_HEAD.size : -32], head[10])
+        entries = _decode_entries(data[_HEAD.size : -32], head.entries)
     except (struct.error, ValueError, ShardDamagedError) as error:
         raise FormatError(f"{what} contradicts itself") from error
-    store, writer, seq, previous, time_ns = head[5:10]
     return Record(
-        StoreId(store), WriterId(writer), seq, previous, time_ns, entries, digest=data[-32:]
+        head.store, head.writer, head.seq, head.previous, head.time_ns, entries, data[-32:]
     )
 
 
@@ -186,6 +212,10 @@ def _encode_pack(p: PackStored) -> bytes:
 
 def _decode_pack(data: bytes) -> PackStored:
     pack, k, m, kind, length, shard, count = _PACK.unpack_from(data)
+    if not (1 <= k <= LARGEST_K and m <= LARGEST_M and 1 <= count <= PACK_CHUNKS):
+        raise ValueError(f"a pack of {count} chunks as {k}+{m}")
+    if shard != shard_length(length, k):
+        raise ValueError(f"shards of {shard} bytes for a pack of {length}")
     at = _PACK.size + 16 * (k + m)
     locations = tuple(BackendId(data[i : i + 16]) for i in range(_PACK.size, at, 16))
     chunks = decode_table(data[at:], length)
@@ -206,6 +236,8 @@ def _decode_ref(data: bytes) -> RefChanged:
         (length,) = _LENGTH.unpack_from(data, at)
         texts.append(data[at + 2 : at + 2 + length].decode())
         at += 2 + length
+    if at != len(data):
+        raise ValueError("a ref change of another length")
     vendor, name, ref = texts
     return RefChanged(
         RefKind(kind), vendor, name, ref, previous, ObjectId(old), ObjectId(new), time_ns
@@ -215,8 +247,3 @@ def _decode_ref(data: bytes) -> RefChanged:
 def _text(text: str) -> bytes:
     data = text.encode()
     return _LENGTH.pack(len(data)) + data
-
-
-def changes_of(entries: Sequence[JournalEntry]) -> list[RefChanged]:
-    """The ref changes among `entries`, in order."""
-    return [entry for entry in entries if isinstance(entry, RefChanged)]

@@ -1,5 +1,6 @@
 """Backends that go away and come back, and stores that are open meanwhile."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -102,3 +103,23 @@ async def test_a_spoiled_configuration_ends_nothing(
             while "without the change" not in caplog.text:  # noqa: ASYNC110 - as above
                 await trio.sleep(0.01)
         assert await read(store, ADDRESS) == data
+
+
+async def test_what_was_added_with_a_backend_away_is_spread_by_repair(
+    stored: tuple[Path, bytes],
+) -> None:
+    path, _ = stored
+    move(path, "0")
+    data = weights(path.parent / "new.safetensors", label="new")
+    async with open_store(str(path)) as store:
+        await add(store, path.parent / "new.safetensors")
+    move(path, "0", back=True)
+    async with open_store(str(path)) as store:
+        assert (await store.verify()).exit_status == 3
+        assert all(p.repaired for p in (await store.verify(repair=True)).problems)
+        assert (await store.verify()).exit_status == 0
+    for pair in itertools.combinations("012345", 2):
+        move(path, "".join(pair))
+        async with open_store(str(path)) as store:
+            assert await read(store, "acme/model/new.safetensors") == data, pair
+        move(path, "".join(pair), back=True)

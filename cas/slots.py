@@ -1,0 +1,53 @@
+"""Writer slots: the lock files of open journals, and the writer id that each guards.
+
+A slot's file holds a writer id in hex while its journal is open, and behind it, once the journal
+was closed in good order, the number of its last record. So a file without that number tells of a
+crash or a failed write: a record may be on its way that nobody knows of, and its id is never used
+again (`docs/format.md`, Write order).
+
+A file cut short is no slot: it is written only while nothing of its writer is left to apply.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ..ids import WriterId, random_writer_id
+
+PREFIX: Final = "writer"
+"""What the names of the lock files begin with."""
+
+_TEXT: Final = re.compile(rb"([0-9a-f]{32})(?: ([0-9]{1,20}))?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A writer id; `closed` is its last record's number, None while it is open or after a crash."""
+
+    writer: WriterId
+    closed: int | None
+
+    @classmethod
+    def fresh(cls) -> "Slot":
+        """A new id without records."""
+        return cls(random_writer_id(), 0)
+
+
+def read_slot(path: str) -> Slot | None:
+    """What a slot's file holds; None for a new one. A bare id without a newline is an open slot."""
+    with open(path, "rb") as file:
+        match = _TEXT.fullmatch(file.read(100).rstrip(b"\n") + b"\n")
+    if match is None:
+        return None
+    closed = None if match[2] is None else int(match[2])
+    return Slot(WriterId(bytes.fromhex(match[1].decode())), closed)
+
+
+def write_slot(path: str, slot: Slot) -> None:
+    """Replace what a slot's file holds, durably; the caller holds its lock."""
+    closed = "" if slot.closed is None else f" {slot.closed}"
+    with open(path, "r+b", buffering=0) as file:
+        file.truncate()
+        file.write(f"{slot.writer.hex()}{closed}\n".encode())
+        os.fsync(file.fileno())

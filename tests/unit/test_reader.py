@@ -1,0 +1,272 @@
+"""The reader: what is loaded, how often, for whom; and what its cache pins."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from modelfloat.cas.buffers import SizedBuffers
+from modelfloat.cas.cache import ChunkCache, Loaded
+from modelfloat.cas.formats.manifest import ChunkRef, Manifest, PageRef, encode_entries
+from modelfloat.cas.loader import EXTENT, Loader
+from modelfloat.cas.objects import Objects
+from modelfloat.cas.reader import FIRST_WINDOW, STREAMS, TOLERANCE, FileReader, Reader
+from modelfloat.cas.recipe import Recipe
+from modelfloat.errors import ChunkDamagedError, DataLostError, ModelFloatError, UsageError
+from modelfloat.ids import ChunkId, ObjectId
+from modelfloat.tests.support.samples import id_of
+
+CHUNK = 64 << 10
+
+
+class PlainObjects:
+    """Recipes of manifests that stand alone."""
+
+    def recipe(self, manifest: Manifest) -> Recipe:
+        return Recipe(manifest, lambda _page: b"")
+
+
+class CountingLoader:
+    """Chunks of CHUNK bytes, each full of its number; counts, fails and waits as it is told."""
+
+    def __init__(self) -> None:
+        self.loads: list[tuple[ChunkId, ...]] = []
+        self.sequential: list[bool] = []
+        self.bad: set[ChunkId] = set()
+        self.failure: Callable[[], Exception] = lambda: DataLostError("gone")
+        self.gate = trio.Event()
+        self.gate.set()
+        self._buffers = SizedBuffers(EXTENT, 1 << 20, count=8)
+
+    async def load(
+        self, ids: Sequence[ChunkId], *, sequential: bool = False
+    ) -> dict[ChunkId, Loaded]:
+        self.loads.append(tuple(ids))
+        self.sequential.append(sequential)
+        await trio.lowlevel.checkpoint()
+        await self.gate.wait()
+        if self.bad.intersection(ids):
+            raise self.failure()
+        memory = self._buffers.take(len(ids) * CHUNK)
+        found = {}
+        for at, id_ in enumerate(ids):
+            found[id_] = Loaded(memory, at * CHUNK, CHUNK)
+            found[id_].data[:8] = id_[:8]
+        return found
+
+    def count(self) -> Counter[ChunkId]:
+        """How often each chunk was loaded."""
+        return Counter(id_ for ids in self.loads for id_ in ids)
+
+
+def chunk_id(file: int, number: int) -> ChunkId:
+    return ChunkId(file.to_bytes(4, "big") + number.to_bytes(4, "big") + bytes(24))
+
+
+def manifest(file: int, chunks: int, raw: int = CHUNK) -> Manifest:
+    entries = [ChunkRef(chunk_id(file, number), raw) for number in range(chunks)]
+    return Manifest(chunks * raw, b"", chunks, inline=encode_entries(entries))
+
+
+def make_reader(nursery: trio.Nursery, loader: CountingLoader, cache: int = 32 << 20) -> Reader:
+    return Reader(cast("Objects", PlainObjects()), cast("Loader", loader), nursery, cache=cache)
+
+
+async def test_one_stream_loads_everything_once(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    file = make_reader(nursery, loader).open(manifest(1, 1000))
+    for number in range(1000):
+        data = await file.read(number * CHUNK, CHUNK)
+        assert bytes(data[:8]) == chunk_id(1, number)[:8]
+    assert set(loader.count().values()) == {1}
+    assert len(loader.count()) == 1000
+
+
+@pytest.mark.parametrize("streams", [2, 4, 8])
+async def test_streams_do_not_push_out_what_others_have_ahead(
+    nursery: trio.Nursery, streams: int
+) -> None:
+    loader = CountingLoader()
+    reader = make_reader(nursery, loader)
+    files = [reader.open(manifest(number, 320)) for number in range(streams)]
+    for number in range(320):
+        for file in files:
+            await file.read(number * CHUNK, CHUNK)
+            await wait_all_tasks_blocked()
+    # Their first windows, from the third chunk on, were loaded when the reader did not know yet how
+    # many streams there would be.
+    first = FIRST_WINDOW // CHUNK + 2
+    later = [chunk_id(s, n) for s in range(streams) for n in range(first, 320)]
+    assert {loader.count()[id_] for id_ in later} == {1}
+
+
+async def test_a_closed_file_leaves_the_cache_to_others(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    reader = make_reader(nursery, loader)
+
+    async def longest_load(file: FileReader) -> int:
+        del loader.loads[:]
+        for number in range(600):
+            await file.read(number * CHUNK, CHUNK)
+        return max(map(len, loader.loads)) * CHUNK
+
+    others = [reader.open(manifest(number, 600)) for number in range(8)]
+    for other in others:
+        await other.read(0, CHUNK)
+        await other.read(CHUNK, CHUNK)
+    assert await longest_load(reader.open(manifest(100, 600))) < EXTENT
+    for other in others:
+        other.close()
+    assert await longest_load(reader.open(manifest(101, 600))) == EXTENT
+
+
+async def test_a_stream_in_use_is_not_forgotten(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    file = make_reader(nursery, loader).open(manifest(1, 5000))
+    await file.read(0, CHUNK)
+    far = range(4 * TOLERANCE, 5000 * CHUNK, 3 * TOLERANCE)
+    for number, offset in enumerate(far[: 3 * STREAMS], start=1):
+        await file.read(offset, CHUNK)
+        del loader.sequential[:]
+        await file.read(number * 40 * CHUNK, CHUNK)
+        await wait_all_tasks_blocked()
+        assert all(loader.sequential)
+
+
+async def test_a_reader_that_goes_away_harms_no_other(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    loader.gate = trio.Event()
+    file = make_reader(nursery, loader).open(manifest(1, 1))
+    gone = trio.CancelScope()
+    found: list[bytes] = []
+
+    async def leave() -> None:
+        with gone:
+            await file.read(0, CHUNK)
+
+    async def stay() -> None:
+        found.append(bytes(await file.read(0, 8)))
+
+    async with trio.open_nursery() as readers:
+        readers.start_soon(leave)
+        await wait_all_tasks_blocked()
+        readers.start_soon(stay)
+        await wait_all_tasks_blocked()
+        gone.cancel()
+        await wait_all_tasks_blocked()
+        loader.gate.set()
+    assert gone.cancelled_caught
+    assert found == [chunk_id(1, 0)[:8]]
+    assert loader.loads == [(chunk_id(1, 0),)]
+
+
+async def test_who_waits_together_hears_of_one_failure_together(nursery: trio.Nursery) -> None:
+    """Three chunks are loaded at once; one is lost. Each is loaded once more, for both readers."""
+    loader = CountingLoader()
+    loader.bad = {chunk_id(1, 1)}
+    file = make_reader(nursery, loader).open(manifest(1, 3))
+    errors: list[ModelFloatError] = []
+
+    async def fail() -> None:
+        with pytest.raises(DataLostError, match="gone") as caught:
+            await file.read(0, 3 * CHUNK)
+        errors.append(caught.value)
+
+    async with trio.open_nursery() as readers:
+        readers.start_soon(fail)
+        readers.start_soon(fail)
+    assert len({id(error) for error in errors}) == 2
+    assert loader.loads[0] == tuple(chunk_id(1, n) for n in range(3))
+    assert loader.count() == {chunk_id(1, 0): 2, chunk_id(1, 1): 2, chunk_id(1, 2): 1}
+    assert bytes((await file.read(2 * CHUNK, CHUNK))[:8]) == chunk_id(1, 2)[:8]
+
+
+async def test_a_mistake_fails_a_read_and_no_more(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    loader = CountingLoader()
+    loader.bad = {chunk_id(1, 0)}
+    loader.failure = lambda: ZeroDivisionError("a mistake")
+    file = make_reader(nursery, loader).open(manifest(1, 2))
+    with pytest.raises(ZeroDivisionError):
+        await file.read(0, 10)
+    assert "a load ahead of a reader failed" in caplog.text
+    assert len(await file.read(CHUNK, 10)) == 10
+
+
+async def test_a_store_that_is_closed_says_so() -> None:
+    loader = CountingLoader()
+    loader.gate = trio.Event()
+    engine = trio.CancelScope()
+    reader: list[Reader] = []
+
+    async def run_engine() -> None:
+        with engine:
+            async with trio.open_nursery() as loads:
+                reader.append(make_reader(loads, loader))
+                await trio.sleep_forever()
+
+    async def read() -> None:
+        with pytest.raises(UsageError, match="closed"):
+            await reader[0].open(manifest(1, 2)).read(0, CHUNK)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_engine)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        engine.cancel()
+
+
+@pytest.mark.parametrize("raw", [CHUNK - 1, CHUNK + 1])
+async def test_a_manifest_that_lies_about_a_length_is_an_error(
+    nursery: trio.Nursery, raw: int
+) -> None:
+    file = make_reader(nursery, CountingLoader()).open(manifest(1, 3, raw))
+    for _ in "loaded", "cached":
+        with pytest.raises(ChunkDamagedError, match="add the file again"):
+            await file.read(raw, raw)
+
+
+def test_pages_out_of_order_are_an_error() -> None:
+    pages = (PageRef(ObjectId(id_of("a")), 0, 1), PageRef(ObjectId(id_of("b")), CHUNK, 1))
+    packed = encode_entries([ChunkRef(chunk_id(1, 0), CHUNK)])
+    for starts in [(CHUNK, 0), (0, 3 * CHUNK), (CHUNK, 2 * CHUNK)]:
+        moved = tuple(PageRef(page.id, start, 1) for page, start in zip(pages, starts, strict=True))
+        recipe = Recipe(Manifest(2 * CHUNK, b"", 2, pages=moved), lambda _page: packed)
+        with pytest.raises(ChunkDamagedError, match="add the file again"):
+            recipe.spans(0, 2 * CHUNK)
+
+
+def test_the_cache_counts_the_memory_that_its_chunks_pin() -> None:
+    """One small chunk of each buffer is read again and again: the buffers fill the cache."""
+    cache = ChunkCache(8 * EXTENT)
+    buffers = SizedBuffers(EXTENT, count=9)
+    for file in range(40):
+        memory = buffers.take(EXTENT)
+        for number in range(EXTENT // CHUNK):
+            cache.put(chunk_id(file, number), Loaded(memory, number * CHUNK, CHUNK))
+        for hot in range(file + 1):
+            cache.get(chunk_id(hot, 0))
+        assert cache.size <= cache.budget
+        kept = [f for f in range(40) if any(chunk_id(f, n) in cache for n in range(64))]
+        assert cache.size == len(kept) * EXTENT
+    assert len(kept) == 8
+
+
+def test_the_cache_counts_a_slot_used_in_part_whole() -> None:
+    cache = ChunkCache(EXTENT)
+    cache.put(chunk_id(1, 0), Loaded(SizedBuffers(EXTENT, count=1).take(3 << 20), 0, CHUNK))
+    assert cache.size == EXTENT
+    cache.put(chunk_id(1, 1), Loaded(memoryview(bytearray(CHUNK)), 0, CHUNK))
+    assert chunk_id(1, 0) not in cache
+    assert cache.size == CHUNK
+
+
+def test_the_cache_keeps_the_last_chunk_however_large() -> None:
+    cache = ChunkCache(10)
+    cache.put(chunk_id(1, 0), Loaded(memoryview(bytearray(CHUNK)), 0, CHUNK))
+    assert cache.get(chunk_id(1, 0)) is not None
