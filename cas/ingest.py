@@ -1,8 +1,8 @@
 """From files to manifests: read, cut, hash, look up, encode what is new, hand it to the packer.
 
-A large file goes through in windows: while one is cut and encoded, the next is read and the last
-one goes into the file's own hash. Small files go through in batches, several batches at once.
-Everything but the bookkeeping runs in worker threads.
+A large file goes through in windows: while one is cut, hashed and encoded, the next is read. Small
+files go through in batches, several batches at once. Everything but the bookkeeping runs in worker
+threads.
 
 Memory: two windows a large file (one is added at a time) and BATCHES batches of small ones.
 """
@@ -129,36 +129,46 @@ class Ingest:
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read_next)
-                fresh = buffer[MAX_CHUNK : MAX_CHUNK + length]
-                nursery.start_soon(trio.to_thread.run_sync, hasher.update, fresh)
                 start = MAX_CHUNK - len(rest)
                 buffer[start:MAX_CHUNK] = rest
                 window = buffer[start : MAX_CHUNK + length]
                 # A short read is the end: what a file grew by meanwhile is for the next add.
-                used = await self._window(cutter, window, length < WINDOW, entries)
+                used = await self._window(cutter, hasher, window, length < WINDOW, entries)
             rest = window[used:]
             size += length
             self._progress.advance(length, name)
             buffer, length = following, ahead[0]
         if len(rest):
-            await self._window(cutter, rest, True, entries)
+            await self._window(cutter, hasher, rest, True, entries)
         check_unchanged(fd, item)
         return await self._manifest(size, hasher.digest(), b"".join(entries))
 
     async def _window(
-        self, cutter: Cutter, window: memoryview, final: bool, entries: list[bytes]
+        self,
+        cutter: Cutter,
+        hasher: blake3,
+        window: memoryview,
+        final: bool,
+        entries: list[bytes],
     ) -> int:
         """Store what is new in one window; the number of its bytes that were decided."""
-        cuts = await trio.to_thread.run_sync(self._cut, cutter, window, final, limiter=self._cpus)
+        cuts = await trio.to_thread.run_sync(
+            self._cut, cutter, window, final, hasher, limiter=self._cpus
+        )
         await self._store(cuts, LaneName.LARGE)
         entries.append(encode_entries([ChunkRef(cut.id, len(cut.data)) for cut in cuts]))
         return sum(len(cut.data) for cut in cuts)
 
-    def _cut(self, cutter: Cutter, window: memoryview, final: bool) -> list[Cut]:
+    def _cut(
+        self, cutter: Cutter, window: memoryview, final: bool, hasher: blake3 | None = None
+    ) -> list[Cut]:
         at, parts = 0, []
         for span in cutter.cut(window, final):
             data = window[at : at + span.size]
             parts.append((ChunkId(blake3(data).digest()), data, span.element))
+            if hasher is not None:
+                # At once, while the chunk is in the processor's cache: memory is the bottleneck.
+                hasher.update(data)
             at += span.size
         return self._look_up(parts)
 

@@ -3,5 +3,5 @@
 from hypothesis import settings
 
 settings.register_profile("steady", derandomize=True, deadline=None)
-settings.register_profile("slow", max_examples=3000, deadline=None, print_blob=True)
+settings.register_profile("slow", max_examples=500, deadline=None, print_blob=True)
 settings.load_profile("steady")
