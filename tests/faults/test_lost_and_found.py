@@ -90,6 +90,7 @@ async def test_an_open_store_learns_of_a_new_backend(
         with trio.fail_after(20):
             while len(store.members.up()) != 7:  # noqa: ASYNC110 - nothing announces it
                 await trio.sleep(0.01)
+        assert "extra" in {member.name for member in store.members.up()}
 
 
 async def test_a_spoiled_configuration_ends_nothing(
