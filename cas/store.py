@@ -6,10 +6,8 @@ will take alone.
 """
 
 import contextlib
-import logging
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import trio
@@ -17,13 +15,12 @@ import trio
 from ..backends.marker import KNOWN_RO_COMPAT, read_marker
 from ..erasure.scheme import Scheme
 from ..errors import BackendError, FormatError, NotFoundError, UsageError, one_failure
-from ..ids import ObjectId, PackId, StoreId
-from .check import Checker
-from .formats.chunktable import Kind
+from ..ids import ObjectId, StoreId
+from .checking import Checking, Recreate, no_recreation
 from .formats.journal import PackStored
 from .formats.tree import Entry, EntryType
 from .index import Index
-from .journal import Journal, check_copies, open_journal
+from .journal import Journal, open_journal
 from .loader import Loader
 from .locks import locked
 from .members import PROBE_AFTER, Member, Members
@@ -40,11 +37,6 @@ from .writer import AddRequest, Writer, Writing
 
 READER_SLOTS: Final = 24
 """Extents that the reader keeps for reuse, 4 MiB each; what is read and cached fits in them."""
-
-Recreate = Callable[[Member], Awaitable[Member | None]]
-"""Makes a lost backend anew where that is safe, and returns it; None where it is not."""
-
-log = logging.getLogger(__name__)
 
 
 class Store:
@@ -70,7 +62,9 @@ class Store:
             self.objects, Loader(index, self.pool, slots=READER_SLOTS), nursery, cache=CACHE
         )
         self._statistics = Statistics(index, self.objects, self.pool)
-        self._recreate = recreate
+        self._checking = Checking(
+            index, self.pool, self._statistics, scheme.m + 1, self._writing, recreate
+        )
 
     @property
     def id(self) -> StoreId:
@@ -169,61 +163,7 @@ class Store:
         self, *, repair: bool = False, progress: Progress | None = None
     ) -> VerifyReport:
         """Read every shard and check it; with `repair`, make again what is missing or damaged."""
-        report = VerifyReport()
-        started = time.monotonic()
-        progress = progress or Progress()
-        with one_failure():
-            if not repair:
-                await self._check(report, progress, None)
-            else:
-                async with self._writing() as journal:
-                    report.replaced = await self._replace_lost()
-                    await self._check(report, progress, journal)
-        report.down = {member.name: member.down for member in self.members.down()}
-        if report.lost:
-            lost = {PackId(bytes.fromhex(id_)) for id_ in report.lost}
-            report.lost_files = await trio.to_thread.run_sync(self._statistics.files_in, lost)
-        report.seconds = time.monotonic() - started
-        return report
-
-    async def _check(
-        self, report: VerifyReport, progress: Progress, journal: Journal | None
-    ) -> None:
-        packs = await trio.to_thread.run_sync(lambda: list(self.index.packs()))
-        progress.total += sum(pack.shard * pack.n for pack in packs)
-        record = None if journal is None else journal.append
-        checker = Checker(self.index, self.pool, report, progress, record)
-        # Objects first: without them no file can be named, so they are mended first.
-        for pack in sorted(packs, key=lambda pack: pack.kind is not Kind.OBJECT):
-            await checker.check(pack)
-        await check_copies(
-            self.index, self.members, self.scheme.m + 1, report, repair=journal is not None
-        )
-
-    async def _replace_lost(self) -> list[str]:
-        """Make lost backends anew, unless only their return can save what lies on them."""
-        lost = self.members.down()
-        if not lost:
-            return []
-        if not await trio.to_thread.run_sync(self._suffices):
-            names = ", ".join(member.name for member in lost)
-            log.warning("%s must come back: without them there is not enough to repair from", names)
-            return []
-        replaced = []
-        for member in lost:
-            new = await self._recreate(member)
-            if new is not None:
-                log.warning("%s; it is made anew", member.down)
-                self.members.replace(member.id, new)
-                replaced.append(member.name)
-        return replaced
-
-    def _suffices(self) -> bool:
-        """Whether every pack has k shards on backends that are up, as far as is known."""
-        return all(
-            sum(self.members.is_up(backend) for backend in pack.backends) >= pack.k
-            for pack in self.index.packs()
-        )
+        return await self._checking.run(repair=repair, progress=progress or Progress())
 
     # Telling
 
@@ -271,11 +211,6 @@ class Store:
         while True:
             await trio.sleep(PROBE_AFTER)
             await self.members.look(again=True)
-
-
-async def no_recreation(_member: Member) -> Member | None:
-    """For stores none of whose backends may be made anew."""
-    return None
 
 
 @contextlib.asynccontextmanager
