@@ -4,6 +4,9 @@
     id = "2f…"                  32 hex digits: the store id, as in every backend's marker
     erasure = "4+2"             the scheme of new packs
 
+    [settings]                  optional: what commands do unless told otherwise
+    wait = false                names and values as `modelfloat config` lists them
+
     [[backend]]                 one for each backend
     name = "d0"
     url = "/disk1/modelfloat"
@@ -22,7 +25,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .errors import FormatError, NotFoundError, UsageError
@@ -30,9 +33,13 @@ from .ids import UUID_SIZE, BackendId, StoreId
 
 CONFIG_NAME: Final = "config.toml"
 
+Scalar = str | bool | int | float
+"""What a setting may be."""
+
 _BACKEND_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * UUID_SIZE}}}")
-_TOP_KEYS: Final = frozenset({"store", "backend"})
+_TOP_KEYS: Final = frozenset({"store", "settings", "backend"})
 _STORE_KEYS: Final = frozenset({"id", "erasure"})
 _BACKEND_KEYS: Final = frozenset({"name", "url", "uuid", "domain", "weight"})
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -51,11 +58,15 @@ class BackendConfig:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """A store: its id, the scheme of new packs as text (`4+2`), and its backends in order."""
+    """A store: its id, the scheme of new packs as text (`4+2`), and its backends in order.
+
+    `settings` are kept as they are: only the command line knows what they mean.
+    """
 
     id: StoreId
     scheme: str
     backends: tuple[BackendConfig, ...]
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def config_path(store: str) -> str:
@@ -126,6 +137,9 @@ def write_config(store: str, config: StoreConfig) -> None:
 def encode_config(config: StoreConfig) -> bytes:
     """The file's bytes."""
     lines = ["[store]", f'id = "{config.id.hex()}"', f"erasure = {_quote(config.scheme)}"]
+    if config.settings:
+        settings = (f"{key} = {_scalar(value)}" for key, value in config.settings.items())
+        lines += ["", "[settings]", *settings]
     for backend in config.backends:
         lines += ["", "[[backend]]", f"name = {_quote(backend.name)}"]
         lines += [f"url = {_quote(backend.url)}", f'uuid = "{backend.id.hex()}"']
@@ -133,6 +147,13 @@ def encode_config(config: StoreConfig) -> bytes:
             lines.append(f"domain = {_quote(backend.domain)}")
         lines.append(f"weight = {float(backend.weight)!r}")
     return "\n".join([*lines, ""]).encode()
+
+
+def _scalar(value: Scalar) -> str:
+    """A setting's value in TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _quote(value) if isinstance(value, str) else repr(value)
 
 
 def _quote(text: str) -> str:
@@ -169,7 +190,19 @@ def _decode(document: Mapping[str, Any], path: str) -> StoreConfig:
     backends = tuple(_decode_backend(table, path) for table in tables)
     _check_backends(backends, path)
     id_ = StoreId(_uuid(store, "id", path, "[store]"))
-    return StoreConfig(id_, _text(store, "erasure", path, "[store]"), backends)
+    settings = _settings(document.get("settings", {}), path)
+    return StoreConfig(id_, _text(store, "erasure", path, "[store]"), backends, settings)
+
+
+def _settings(table: Any, path: str) -> dict[str, Scalar]:
+    if not isinstance(table, dict):
+        raise FormatError(f"{path}: settings stand in a table [settings], in single brackets")
+    for key, value in table.items():
+        if _SETTING.fullmatch(key) is None or not isinstance(value, Scalar):
+            raise FormatError(
+                f"{path}, [settings]: {key} must be a name with text, a number, true or false"
+            )
+    return table
 
 
 def _decode_backend(table: Mapping[str, Any], path: str) -> BackendConfig:

@@ -9,7 +9,7 @@ from .options import command
 from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
 from .progress import progress_of
 from .session import in_store
-from .settings import Settings, author
+from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.reports import AddReport
@@ -60,7 +60,7 @@ def add(
                 address,
                 message=message,
                 tag=tag,
-                author=author(),
+                author=settings.text("author"),
                 exclude=exclude or (),
                 progress=progress,
             )

@@ -13,7 +13,7 @@ from .failures import log_times
 from .options import command
 from .output import say, say_json
 from .session import in_store
-from .settings import Settings, mount_point
+from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.store import Store
@@ -43,7 +43,7 @@ def mount(
 
     DIR/vendor/name/file is the newest state of its branch main, DIR/vendor/name@REV/file any other.
     """
-    path = mount_point(directory)
+    path = settings.text("mount", directory)
     if not foreground:
         return _in_background(settings, path, allow_other=allow_other)
     if ready_fd is not None:

@@ -40,13 +40,21 @@ def global_options(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say more; show the traceback of a failure.")
     ] = False,
+    wait: Annotated[
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Wait for a lock that another process holds, or fail at once; --wait by default.",
+            show_default=False,
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     """Remember the global options that stand before a command or between it and its group."""
-    _remember(context, Flags(store, json, quiet, verbose))
+    _remember(context, Flags(store, json, quiet, verbose, wait))
 
 
 _GLOBAL: Final = inspect.signature(global_options).parameters
@@ -63,7 +71,7 @@ def command(
     @functools.wraps(function)
     def run(context: typer.Context, **given: Any) -> int:
         del given["version"]
-        flags = Flags(*(given.pop(name) for name in ("store", "json", "quiet", "verbose")))
+        flags = Flags(*(given.pop(name) for name in ("store", "json", "quiet", "verbose", "wait")))
         settings = resolve(_remember(context, flags))
         return guarded(settings, functools.partial(function, settings, **given))
 

@@ -17,6 +17,8 @@ def in_store(settings: Settings, work: Callable[["Store"], Awaitable[_T]]) -> _T
 
     from ..opening import open_store
 
+    settings.refuse_unknown()
+
     async def session() -> _T:
         async with open_store(settings.store) as store:
             return await work(store)

@@ -1,18 +1,19 @@
 """What a command runs with, and the only reader of the environment.
 
-A setting comes from its flag, then from `MODELFLOAT_…`, then from a default; what belongs to one
-store (its backends, its scheme) stands in that store's `config.toml`.
+A setting comes from its flag, then from `MODELFLOAT_…`, then from the table [settings] of the
+store's `config.toml`, then from its default; `settingtable.py` lists them all.
 """
 
 import os
-import pwd
-import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-SYSTEM_STORE: Final = "/var/lib/modelfloat"
-SYSTEM_MOUNT: Final = "/models"
+from ..errors import UsageError
+from .settingtable import BY_KEY, Value
+
+DEFAULT: Final = "default"
+"""The origin of a value that nothing was said about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Flags:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    wait: bool | None = None
 
     def merged(self, inner: "Flags") -> "Flags":
         """These, overridden by those that stood closer to the command's end."""
@@ -31,70 +33,108 @@ class Flags:
             self.json or inner.json,
             self.quiet or inner.quiet,
             self.verbose or inner.verbose,
+            inner.wait if inner.wait is not None else self.wait,
         )
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A setting's value and where it came from: a flag, a variable, a file or `default`."""
+
+    value: Value
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """`store` is the absolute path of the store; `json`, `quiet` and `verbose` shape the output."""
+    """`store` is the absolute path of the store; `json`, `quiet` and `verbose` shape the output.
+
+    Every other setting is looked up when it is asked for, so one that cannot be fails only the
+    commands that need it. `stored` is the table [settings] of the store's configuration.
+    """
 
     store: str
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    flags: Flags = field(default_factory=Flags)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    stored: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def wait(self) -> bool:
+        """Whether to wait for a lock that another process holds."""
+        return self.switch("wait", self.flags.wait)
+
+    def find(self, key: str, flag: Value | None = None) -> Found:
+        """A setting's value and origin; UsageError names what cannot be read, and where it is."""
+        setting = BY_KEY[key]
+        text = self.environment.get(setting.variable)
+        if flag not in (None, ""):
+            return Found(_read(key, flag, setting.flag), setting.flag)
+        if text:
+            return Found(_read(key, text, f"${setting.variable}"), f"${setting.variable}")
+        if setting.stored and key in self.stored:
+            file = os.path.join(self.store, "config.toml")
+            return Found(_read(key, self.stored[key], f"{key} in {file}"), file)
+        return Found(setting.default(self.environment), DEFAULT)
+
+    def switch(self, key: str, flag: bool | None = None) -> bool:
+        """The value of a setting that is on or off."""
+        return bool(self.find(key, flag).value)
+
+    def text(self, key: str, flag: str | None = None) -> str:
+        """The value of a setting that is text, or an absolute path."""
+        return str(self.find(key, flag).value)
+
+    def number(self, key: str, flag: str | float | None = None) -> float:
+        """The value of a setting that is a number: bytes of a size, seconds of a duration."""
+        return float(self.find(key, flag).value)
+
+    def unknown(self) -> list[str]:
+        """Keys in the store's [settings] that no setting has."""
+        return sorted(key for key in self.stored if key not in BY_KEY or not BY_KEY[key].stored)
+
+    def refuse_unknown(self) -> None:
+        """UsageError where the store's configuration has settings that this release lacks."""
+        if names := ", ".join(self.unknown()):
+            raise UsageError(
+                f"{self.store}/config.toml sets {names}, which is no setting; correct it or take "
+                "it out (`modelfloat config` lists what there is)"
+            )
 
 
 def resolve(flags: Flags, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that follow from the global options and the environment."""
-    store = flags.store or environment.get("MODELFLOAT_STORE") or _default_store(environment)
-    path = os.path.abspath(os.path.expanduser(store))
-    return Settings(path, flags.json, flags.quiet, flags.verbose)
+    """The settings that follow from the global options, the environment and the store."""
+    given = Settings("", flags.json, flags.quiet, flags.verbose, flags, environment)
+    store = given.text("store", flags.store)
+    return Settings(
+        store, flags.json, flags.quiet, flags.verbose, flags, environment, _stored(store)
+    )
 
 
-def _default_store(environment: Mapping[str, str]) -> str:
-    if os.geteuid() == 0:
-        return SYSTEM_STORE
-    data = environment.get("XDG_DATA_HOME", "")
-    # The XDG base directory specification has relative paths ignored.
-    base = data if os.path.isabs(data) else os.path.expanduser("~/.local/share")
-    return os.path.join(base, "modelfloat")
-
-
-def mount_point(flag: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """The absolute path of the folder to mount on."""
-    default = SYSTEM_MOUNT if os.geteuid() == 0 else "~/modelfloat"
-    path = flag or environment.get("MODELFLOAT_MOUNT") or default
-    return os.path.abspath(os.path.expanduser(path))
-
-
-def author(environment: Mapping[str, str] = os.environ) -> str:
-    """Who a commit is by: `$MODELFLOAT_AUTHOR`, what git would say, or the login name."""
-    given = environment.get("MODELFLOAT_AUTHOR")
-    if given:
-        return given
-    name, email = _git_config("user.name"), _git_config("user.email")
-    if name and email:
-        return f"{name} <{email}>"
-    return name or email or _login_name()
-
-
-def _git_config(key: str) -> str:
+def _stored(store: str) -> Mapping[str, Value]:
+    """What the store's configuration sets; nothing where it cannot be read, as opening it says."""
+    path = os.path.join(store, "config.toml")
     try:
-        answer = subprocess.run(  # noqa: S603  a fixed command, no shell
-            ["git", "config", "--get", key],  # noqa: S607  git is wherever PATH has it
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        with open(path, "rb") as file:
+            data = file.read()
     except OSError:
-        return ""
-    return answer.stdout.strip()
+        return {}
+    if b"[settings]" not in data:
+        return {}
+    import tomllib
 
-
-def _login_name() -> str:
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
+        table = tomllib.loads(data.decode()).get("settings")
+    except ValueError:
+        return {}
+    return table if isinstance(table, dict) else {}
+
+
+def _read(key: str, given: Value, where: str) -> Value:
+    text = ("no", "yes")[given] if isinstance(given, bool) else str(given)
+    try:
+        return BY_KEY[key].read(text)
+    except ValueError as error:
+        raise UsageError(f"{where}: {text!r} cannot be: {error}") from None

@@ -6,7 +6,7 @@ import typer
 
 from .options import command
 from .output import say, say_json
-from .settings import Settings, mount_point
+from .settings import Settings
 
 
 @command
@@ -24,7 +24,7 @@ def umount(
     """Unmount what `modelfloat mount` mounted."""
     from ..fuse.mounting import unmount
 
-    path = mount_point(directory)
+    path = settings.text("mount", directory)
     unmount(path)
     if settings.json:
         say_json({"unmounted": path})

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cli.settings import Flags, author, mount_point, resolve
+from modelfloat.cli.settings import DEFAULT, Flags, Found, Settings, resolve
+from modelfloat.cli.settingtable import BY_KEY, SETTINGS, duration, size
+from modelfloat.config import BackendConfig, StoreConfig, read_config, write_config
+from modelfloat.errors import FormatError, UsageError
+from modelfloat.ids import BackendId, StoreId
 
 ROOT, USER = 0, 1000
 
@@ -51,15 +55,16 @@ def test_default_store(environment: dict[str, str], store: str) -> None:
 )
 @pytest.mark.usefixtures("uid")
 def test_default_mount_point(directory: str) -> None:
-    assert mount_point(None, {}) == directory
-    assert mount_point(None, {"MODELFLOAT_MOUNT": "/m"}) == "/m"
-    assert mount_point("/flag", {"MODELFLOAT_MOUNT": "/m"}) == "/flag"
+    assert Settings("/s").text("mount") == directory
+    settings = Settings("/s", environment={"MODELFLOAT_MOUNT": "/m"})
+    assert settings.text("mount") == "/m"
+    assert settings.text("mount", "/flag") == "/flag"
 
 
 def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert resolve(Flags(store="here/../store"), {}).store == str(tmp_path / "store")
-    assert mount_point("m", {}) == str(tmp_path / "m")
+    assert Settings("/s").text("mount", "m") == str(tmp_path / "m")
 
 
 def test_inner_options_win_and_switches_add_up() -> None:
@@ -77,6 +82,10 @@ def git_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     return config
+
+
+def author(environment: dict[str, str]) -> str:
+    return Settings("/s", environment=environment).text("author")
 
 
 def _login() -> str:
@@ -105,3 +114,104 @@ def test_author_without_git_is_the_login_name(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("git_config")
 def test_author_that_git_does_not_know_is_the_login_name() -> None:
     assert author({}) == _login()
+
+
+STORE = StoreConfig(
+    StoreId(bytes(16)),
+    "1+1",
+    (BackendConfig("d0", "d0", BackendId(b"1" * 16)),),
+    {"wait": False, "mount": "/from/store", "author": 'Größe "x"'},
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    write_config(str(tmp_path), STORE)
+    return str(tmp_path)
+
+
+def test_the_stores_configuration_comes_after_the_environment(store: str) -> None:
+    settings = resolve(Flags(store=store), {"MODELFLOAT_MOUNT": "/from/environment"})
+    assert settings.find("mount", "/flag") == Found("/flag", "DIR")
+    assert settings.find("mount") == Found("/from/environment", "$MODELFLOAT_MOUNT")
+    assert settings.find("author") == Found('Größe "x"', f"{store}/config.toml")
+    assert settings.wait is False
+    assert resolve(Flags(store=store, wait=True), {}).wait is True
+    assert resolve(Flags(store=store), {"MODELFLOAT_WAIT": "yes"}).wait is True
+    assert resolve(Flags(store=store + "/none"), {}).find("wait") == Found(True, DEFAULT)
+
+
+def test_settings_survive_a_rewriting_of_the_configuration(store: str) -> None:
+    config = read_config(store)
+    assert config == STORE
+    write_config(store, config)
+    assert read_config(store).settings == STORE.settings
+
+
+@pytest.mark.parametrize("line", ["wait = []", "Wait = true", '"a b" = 1', "t = 2026-01-01"])
+def test_settings_that_are_no_values_are_refused(store: str, line: str) -> None:
+    file = Path(store, "config.toml")
+    file.write_text(file.read_text() + f"\n[settings2]\n{line}\n".replace("settings2", "x"))
+    with pytest.raises(UsageError, match="does not know"):
+        read_config(store)
+    file.write_text(f'[store]\nid = "{"0" * 32}"\nerasure = "1+1"\n[settings]\n{line}\n')
+    with pytest.raises(FormatError, match="settings"):
+        read_config(store)
+
+
+def test_a_value_that_cannot_be_is_told_with_its_place(store: str) -> None:
+    with pytest.raises(UsageError, match=r"\$MODELFLOAT_WAIT: 'maybe' cannot be: write yes or no"):
+        _ = resolve(Flags(store=store), {"MODELFLOAT_WAIT": "maybe"}).wait
+    settings = Settings("/s", stored={"wait": 7})
+    with pytest.raises(UsageError, match=r"wait in /s/config.toml: '7'"):
+        _ = settings.wait
+
+
+def test_unknown_settings_are_named() -> None:
+    settings = Settings("/s", stored={"wiat": True, "store": "/x", "wait": True})
+    assert settings.unknown() == ["store", "wiat"]
+    with pytest.raises(UsageError, match="sets store, wiat, which is no setting"):
+        settings.refuse_unknown()
+
+
+def test_no_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: USER)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(UsageError, match=r"no home folder .* --store"):
+        resolve(Flags(), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("1000", 1000),
+        ("4GB", 4 * 10**9),
+        ("256 MiB", 256 << 20),
+        ("1.5k", 1500),
+        ("2T", 2 * 10**12),
+    ],
+)
+def test_sizes(text: str, wanted: int) -> None:
+    assert size(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("30", 30), ("14d", 14 * 86400), ("2 h", 7200), ("0", 0), ("1.5min", 90)]
+)
+def test_durations(text: str, wanted: float) -> None:
+    assert duration(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "-1", "4 bytes", "GB", "1e9", "∞"])
+def test_what_is_no_size_and_no_duration(text: str) -> None:
+    for read in (size, duration):
+        with pytest.raises(ValueError, match="write a"):
+            read(text)
+
+
+def test_the_table_is_of_one_form() -> None:
+    assert len(BY_KEY) == len(SETTINGS)
+    for setting in SETTINGS:
+        assert setting.key == setting.key.lower().replace("-", "_")
+        assert setting.doc
+        assert not setting.doc.endswith(".")

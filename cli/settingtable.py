@@ -1,0 +1,151 @@
+"""The table of settings: what each is called, how its text is read, what it is by default.
+
+A setting `some_name` is `$MODELFLOAT_SOME_NAME` in the environment and `some_name` in the table
+[settings] of a store's config.toml. A new one is one entry in `SETTINGS`; a command asks for it
+with `settings.switch("some_name", flag)` (or `text`, `number`), `flag` being None where the option
+was not given.
+"""
+
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import UsageError
+
+Value = str | bool | int | float
+"""What a setting is; sizes are bytes, durations seconds."""
+
+SYSTEM_STORE: Final = "/var/lib/modelfloat"
+SYSTEM_MOUNT: Final = "/models"
+
+_YES: Final = frozenset({"1", "yes", "true", "on"})
+_NO: Final = frozenset({"0", "no", "false", "off"})
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kMGT]?)(i?)B?")
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d|w)?")
+_SECONDS: Final = {None: 1, "s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def switch(text: str) -> bool:
+    """`yes` or `no`; ValueError says so."""
+    word = text.strip().lower()
+    if word not in _YES | _NO:
+        raise ValueError("write yes or no")
+    return word in _YES
+
+
+def words(text: str) -> str:
+    """Any text that is not empty."""
+    if not text.strip():
+        raise ValueError("it must not be empty")
+    return text
+
+
+def path(text: str) -> str:
+    """An absolute path; `~` is a home folder."""
+    return os.path.abspath(os.path.expanduser(words(text)))
+
+
+def size(text: str) -> int:
+    """Bytes from `4GB`, `256 MiB` or `1000`; ValueError says how to write it."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("write a size, for example 400MB or 2GiB")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " kMGT".index(match[2] or " "))
+
+
+def duration(text: str) -> float:
+    """Seconds from `14d`, `2 h` or `30`; ValueError says how to write it."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("write a duration, for example 14d, 12h or 30s")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `flag` is the option that comes first, as it is typed; `stored` says whether
+    it may stand in a store's configuration. `default` is asked when nothing says anything."""
+
+    key: str
+    read: Callable[[str], Value]
+    doc: str
+    default: Callable[[Mapping[str, str]], Value]
+    flag: str = ""
+    stored: bool = True
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return f"MODELFLOAT_{self.key.upper()}"
+
+
+def _always(value: Value) -> Callable[[Mapping[str, str]], Value]:
+    return lambda _: value
+
+
+def _default_store(environment: Mapping[str, str]) -> str:
+    if os.geteuid() == 0:
+        return SYSTEM_STORE
+    data = environment.get("XDG_DATA_HOME", "")
+    # The XDG base directory specification has relative paths ignored.
+    base = data if os.path.isabs(data) else _in_home(".local/share", "the store with --store")
+    return os.path.join(base, "modelfloat")
+
+
+def _default_mount(_environment: Mapping[str, str]) -> str:
+    if os.geteuid() == 0:
+        return SYSTEM_MOUNT
+    return _in_home("modelfloat", "the folder to mount on")
+
+
+def _in_home(name: str, instead: str) -> str:
+    home = os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise UsageError(f"this user has no home folder ($HOME is not set); name {instead}")
+    return os.path.join(home, name)
+
+
+def _default_author(_environment: Mapping[str, str]) -> str:
+    """What git would say, or the login name."""
+    name, email = _git_config("user.name"), _git_config("user.email")
+    if name and email:
+        return f"{name} <{email}>"
+    return name or email or _login_name()
+
+
+def _git_config(key: str) -> str:
+    try:
+        answer = subprocess.run(  # noqa: S603  a fixed command, no shell
+            ["git", "config", "--get", key],  # noqa: S607  git is wherever PATH has it
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError:
+        return ""
+    return answer.stdout.strip()
+
+
+def _login_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+SETTINGS: Final = (
+    Setting("store", path, "the store's folder", _default_store, "--store", stored=False),
+    Setting("mount", path, "where `mount` and `umount` work", _default_mount, "DIR"),
+    Setting("author", words, "who commits are by", _default_author),
+    Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
+)
+"""All settings, in the order in which `config` shows them."""
+
+BY_KEY: Final = {setting.key: setting for setting in SETTINGS}
