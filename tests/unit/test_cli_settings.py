@@ -151,7 +151,7 @@ def test_settings_survive_a_rewriting_of_the_configuration(store: str) -> None:
 @pytest.mark.parametrize("line", ["wait = []", "Wait = true", '"a b" = 1', "t = 2026-01-01"])
 def test_settings_that_are_no_values_are_refused(store: str, line: str) -> None:
     file = Path(store, "config.toml")
-    file.write_text(file.read_text() + f"\n[settings2]\n{line}\n".replace("settings2", "x"))
+    file.write_text(file.read_text() + f"\n[x]\n{line}\n")
     with pytest.raises(UsageError, match="does not know"):
         read_config(store)
     file.write_text(f'[store]\nid = "{"0" * 32}"\nerasure = "1+1"\n[settings]\n{line}\n')
