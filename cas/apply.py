@@ -1,11 +1,16 @@
-"""Journal entries turned into the index's rows. Runs inside the caller's write transaction."""
+"""Journal entries turned into the index's rows. Runs inside the caller's write transaction.
+
+The result does not depend on the order in which the records of several writers come: a pack that
+was deleted stays deleted, and a change that another names is no head, whichever comes first.
+"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..errors import FormatError
 from ..ids import PackNumber
+from .environment import Databases
 from .formats.chunktable import PackedChunk
 from .formats.journal import (
     NO_ID,
@@ -14,23 +19,10 @@ from .formats.journal import (
     PackStored,
     RefChanged,
     ShardPlaced,
+    encode_ref,
 )
-from .records import HEAD, NUMBER, Location, PackRecord, ShardState
+from .records import HEAD, NUMBER, REFLOG, Location, PackRecord, ShardState
 from .refnames import RepoName, ref_key
-
-
-@dataclass(frozen=True, slots=True)
-class Databases:
-    """The index's sub-databases, as `docs/format.md` specifies them."""
-
-    meta: Any
-    chunks: Any
-    packs: Any
-    packids: Any
-    objects: Any
-    refs: Any
-    superseded: Any
-    writers: Any
 
 
 def apply_entry(dbs: Databases, txn: Any, entry: JournalEntry) -> None:
@@ -49,6 +41,8 @@ def apply_entry(dbs: Databases, txn: Any, entry: JournalEntry) -> None:
 def _apply_pack(dbs: Databases, txn: Any, stored: PackStored) -> None:
     if txn.get(stored.pack, db=dbs.packids) is not None:
         return
+    if txn.get(stored.pack, db=dbs.deleted) is not None:
+        return
     (number,) = NUMBER.unpack(txn.get(b"next_pack", db=dbs.meta))
     key = NUMBER.pack(number)
     txn.put(b"next_pack", NUMBER.pack(number + 1), db=dbs.meta)
@@ -61,6 +55,9 @@ def _apply_pack(dbs: Databases, txn: Any, stored: PackStored) -> None:
 
 def _apply_ref(dbs: Databases, txn: Any, change: RefChanged) -> None:
     key = ref_key(RepoName(change.vendor, change.name), change.kind, change.ref)
+    # A clock set to before 1970 must not keep a change from being noted.
+    told = REFLOG.pack(max(0, change.time_ns), change.id)
+    txn.put(told, encode_ref(change), db=dbs.reflog)
     if change.previous != NO_ID:
         txn.put(change.previous, b"", db=dbs.superseded)
         _drop_head(dbs, txn, key, change.previous)
@@ -94,14 +91,25 @@ def _apply_placed(dbs: Databases, txn: Any, placed: ShardPlaced) -> None:
 
 
 def _apply_deleted(dbs: Databases, txn: Any, deleted: PackDeleted) -> None:
+    txn.put(deleted.pack, b"", db=dbs.deleted)
     key = txn.pop(deleted.pack, db=dbs.packids)
-    if key is None:
-        return
-    txn.delete(key, db=dbs.packs)
-    with txn.cursor(db=dbs.chunks) as cursor:
-        more = cursor.first()
-        while more:
-            more = cursor.delete() if cursor.value()[:4] == key else cursor.next()
+    if key is not None:
+        txn.delete(key, db=dbs.packs)
+
+
+def doomed_packs(dbs: Databases, txn: Any, entries: Iterable[JournalEntry]) -> set[bytes]:
+    """The numbers, as keys, of known packs that `entries` delete: their rows in `chunks` go first.
+
+    They go in transactions of their own, so that a record which deletes many packs costs one pass
+    over all chunks, and nobody waits for the end of it.
+    """
+    found: set[bytes] = set()
+    for entry in entries:
+        if isinstance(entry, PackDeleted):
+            key = txn.get(entry.pack, db=dbs.packids)
+            if key is not None:
+                found.add(bytes(key))
+    return found
 
 
 def chunk_rows(number: int, chunks: Sequence[PackedChunk]) -> Iterable[tuple[bytes, bytes]]:

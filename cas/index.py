@@ -12,38 +12,33 @@ event loops in several threads too; so nothing of trio's is kept here.
 """
 
 import contextlib
-import errno
 import os
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import lmdb
 import trio
 
-from ..errors import FormatError, IndexDamagedError, ModelFloatError, NotFoundError
+from ..errors import IndexDamagedError, ModelFloatError, NotFoundError
 from ..ids import ChunkId, ObjectId, PackId, PackNumber, StoreId, WriterId
-from .apply import Databases, apply_entry, chunk_rows
+from .apply import apply_entry, chunk_rows, doomed_packs
+from .chunkrows import Row, rows_after, rows_of_packs
+from .environment import FORMAT, Environment, make_environment, open_environment
 from .formats.chunktable import PackedChunk
-from .formats.journal import (
-    NO_ID,
-    Record,
-    RefKind,
-)
-from .records import HEAD, NUMBER, Location, PackRecord, ShardState
+from .formats.journal import NO_ID, Record, RefChanged, RefKind, decode_ref
+from .records import HEAD, NUMBER, REFLOG, Location, PackRecord, ShardState
 from .refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
 
-FORMAT: Final = b"1"
-MAP_SIZE: Final = 1 << 40
-"""Address space for the environment: it is sparse, the file grows as it fills."""
-MAX_READERS: Final = 1024
+BATCH: Final = 20_000
+"""Rows that a pass over all chunks reads or deletes in one transaction."""
 
 _WRITER: Final = struct.Struct("<Q32s")
 _T = TypeVar("_T")
-
-_FORBIDDEN: Final = (os.strerror(errno.EACCES), os.strerror(errno.EROFS))
 
 _open: dict[str, "Index"] = {}
 _open_lock: Final = threading.Lock()
@@ -55,19 +50,21 @@ class Index:
     `read_only` says why nothing can be written here, "" where it can.
     """
 
-    def __init__(self, path: str, env: lmdb.Environment, read_only: str = "") -> None:
+    def __init__(self, path: str, environment: Environment) -> None:
         self.path = path
-        self.read_only = read_only
-        self._env = env
+        self.read_only = environment.read_only
+        self._env = environment.env
+        self._dbs = environment.dbs
         self._users = 1
         self._writing = threading.Lock()
-        self._dbs = _open_databases(env, create=not read_only)
 
     @classmethod
     def create(cls, path: str, store: StoreId) -> "Index":
         """Make the index of a new store in the directory `path`."""
         os.makedirs(path, exist_ok=True)
-        index = cls.open(path, create=True)
+        path = os.path.realpath(path)
+        with _open_lock:
+            index = _open[path] = cls(path, make_environment(path))
         with index._env.begin(write=True, db=index._dbs.meta) as txn:
             txn.put(b"store", bytes(store))
             txn.put(b"format", FORMAT)
@@ -75,19 +72,16 @@ class Index:
         return index
 
     @classmethod
-    def open(cls, path: str, *, create: bool = False) -> "Index":
+    def open(cls, path: str) -> "Index":
         """Open the index in `path`. NotFoundError, FormatError or IndexDamagedError."""
         path = os.path.realpath(path)
         with _open_lock:
             if path in _open:
                 _open[path]._users += 1
                 return _open[path]
-            if not create and not os.path.exists(os.path.join(path, "data.mdb")):
+            if not os.path.exists(os.path.join(path, "data.mdb")):
                 raise NotFoundError(f"there is no index at {path}: is this a store?")
-            index = _open_index(path)
-            if not create:
-                index._check_format()
-            _open[path] = index
+            index = _open[path] = cls(path, open_environment(path))
             return index
 
     def close(self) -> None:
@@ -97,13 +91,6 @@ class Index:
             if self._users == 0:
                 _open.pop(self.path, None)
                 self._env.close()
-
-    def _check_format(self) -> None:
-        with self._env.begin(db=self._dbs.meta) as txn:
-            found = txn.get(b"format")
-        if found != FORMAT:
-            self._env.close()
-            raise FormatError(f"the index at {self.path} has format {found!r}, we read {FORMAT!r}")
 
     @property
     def store(self) -> StoreId:
@@ -127,6 +114,25 @@ class Index:
                     places = [Location.decode(value) for value in cursor.iternext_dup()]
                 found.append(places)
         return found
+
+    def each_chunk(self, batch: int = BATCH) -> Iterator[tuple[ChunkId, list[Location]]]:
+        """Every chunk with all its places, in the order of ids; read in batches of rows.
+
+        No transaction stays open between batches: a chunk comes once, with the places that it had
+        when its batch was read.
+        """
+        for id_, rows in groupby(self._rows(batch), key=itemgetter(0)):
+            yield ChunkId(id_), [Location.decode(value) for _, value in rows]
+
+    def _rows(self, batch: int) -> Iterator[Row]:
+        rows = self._rows_after(None, batch)
+        while rows:
+            yield from rows
+            rows = self._rows_after(rows[-1], batch)
+
+    def _rows_after(self, last: Row | None, count: int) -> list[Row]:
+        with self._env.begin() as txn:
+            return rows_after(txn, self._dbs.chunks, last, count)
 
     def pack(self, number: PackNumber) -> PackRecord | None:
         """What is known of a pack, by its number."""
@@ -193,6 +199,23 @@ class Index:
         found = [HEAD.unpack(value) for value in values]
         return [RefHead(repo, kind, ref, ObjectId(c), change, t) for change, c, t in found]
 
+    def reflog(self, since_ns: int = 0, batch: int = 1000) -> Iterator[RefChanged]:
+        """Every ref change from a time on (ns since the epoch), by time; read in batches.
+
+        In an index that was made by a release without a reflog, changes since it was brought up to
+        date only; `rebuild-index` finds the others.
+        """
+        after = REFLOG.pack(max(0, since_ns), NO_ID)
+        while rows := self._changes_after(after, batch):
+            yield from (decode_ref(value) for _, value in rows)
+            after = rows[-1][0] + b"\0"
+
+    def _changes_after(self, key: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        if self._dbs.reflog is None:
+            return []
+        with self._env.begin(db=self._dbs.reflog) as txn, txn.cursor() as cursor:
+            return list(islice(cursor.iternext(), count)) if cursor.set_range(key) else []
+
     def writer(self, writer: WriterId) -> tuple[int, bytes]:
         """Sequence number and digest of the writer's last record that was applied here."""
         with self._env.begin(db=self._dbs.writers) as txn:
@@ -210,13 +233,31 @@ class Index:
     # Writing; only through `write`
 
     def apply(self, record: Record, objects: Mapping[ObjectId, bytes]) -> None:
-        """Take over one journal record and the objects it brings, in one durable transaction."""
+        """Take over one journal record and the objects it brings, in one durable transaction.
+
+        Rows of packs that it deletes go first, in transactions of their own.
+        """
+        self._drop_rows(record)
         with self._write_transaction() as txn:
             for id_, data in objects.items():
                 txn.put(id_, data, db=self._dbs.objects)
             for entry in record.entries:
                 apply_entry(self._dbs, txn, entry)
             txn.put(record.writer, _WRITER.pack(record.seq, record.digest), db=self._dbs.writers)
+
+    def _drop_rows(self, record: Record) -> None:
+        with self._env.begin() as txn:
+            packs = doomed_packs(self._dbs, txn, record.entries)
+        last: Row | None = None
+        while packs:
+            with self._env.begin() as txn:
+                doomed, last = rows_of_packs(txn, self._dbs.chunks, packs, last, BATCH)
+            if doomed:
+                with self._write_transaction() as txn:
+                    for id_, place in doomed:
+                        txn.delete(id_, place, db=self._dbs.chunks)
+            if last is None:
+                return
 
     def put_objects(self, objects: Mapping[ObjectId, bytes]) -> None:
         """Mirror objects that were read from their packs."""
@@ -251,49 +292,3 @@ class Index:
             raise IndexDamagedError(
                 f"the index at {self.path} cannot be written ({error}): is the disk full?"
             ) from error
-
-
-def _open_index(path: str) -> Index:
-    try:
-        return Index(path, _open_environment(path))
-    except lmdb.Error as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        # LMDB takes a lock file even to read. Where it cannot be written nobody is kept away:
-        # a writer elsewhere may make us read a page that it has used again.
-        forbidden = isinstance(error, lmdb.ReadonlyError) or reason.endswith(_FORBIDDEN)
-        if forbidden:
-            with contextlib.suppress(lmdb.Error):
-                return Index(path, _open_environment(path, read_only=True), reason)
-        raise IndexDamagedError(f"the index at {path} cannot be opened: {reason}") from error
-
-
-def _open_environment(path: str, *, read_only: bool = False) -> lmdb.Environment:
-    env = lmdb.open(
-        path,
-        map_size=MAP_SIZE,
-        max_dbs=16,
-        max_readers=MAX_READERS,
-        mode=0o600,
-        readonly=read_only,
-        lock=not read_only,
-    )
-    if not read_only:
-        env.reader_check()
-    return env
-
-
-def _open_databases(env: lmdb.Environment, *, create: bool) -> Databases:
-    def open_db(name: bytes, *, dupsort: bool = False, dupfixed: bool = False) -> Any:
-        return env.open_db(name, create=create, dupsort=dupsort, dupfixed=dupfixed)
-
-    # chunks and refs hold several values a key: several locations, several heads.
-    return Databases(
-        meta=open_db(b"meta"),
-        chunks=open_db(b"chunks", dupsort=True, dupfixed=True),
-        packs=open_db(b"packs"),
-        packids=open_db(b"packids"),
-        objects=open_db(b"objects"),
-        refs=open_db(b"refs", dupsort=True),
-        superseded=open_db(b"superseded"),
-        writers=open_db(b"writers"),
-    )

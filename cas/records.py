@@ -13,6 +13,8 @@ NUMBER: Final = struct.Struct(">I")
 """A pack number: as key, in `packids` and as `next_pack` in `meta`."""
 HEAD: Final = struct.Struct("<32s32sq")
 """A head of a ref: change id, commit, time."""
+REFLOG: Final = struct.Struct(">Q32s")
+"""A key in `reflog`: time, change id."""
 
 _LOCATION: Final = struct.Struct(">IHBBIII")
 _PACK: Final = struct.Struct("<16sBBBxQQQIxxxxq")

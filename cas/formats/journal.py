@@ -66,7 +66,7 @@ class RefChanged:
     @property
     def id(self) -> bytes:
         """The change's id, which the next change names as its previous one."""
-        return blake3(_encode_ref(self)).digest()
+        return blake3(encode_ref(self)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _frame(entry: JournalEntry) -> bytes:
         case PackStored():
             type_, body = 1, _encode_pack(entry)
         case RefChanged():
-            type_, body = 2, _encode_ref(entry)
+            type_, body = 2, encode_ref(entry)
         case ShardPlaced():
             type_, body = 3, _PLACED.pack(entry.pack, entry.index, entry.backend)
         case PackDeleted():
@@ -196,7 +196,7 @@ def _decode_entry(type_: int, payload: bytes) -> JournalEntry:
     if type_ == 1:
         return _decode_pack(payload)
     if type_ == 2:
-        return _decode_ref(payload)
+        return decode_ref(payload)
     if type_ == 3:
         pack, index, backend = _PLACED.unpack(payload)
         return ShardPlaced(PackId(pack), index, BackendId(backend))
@@ -224,12 +224,14 @@ def _decode_pack(data: bytes) -> PackStored:
     return PackStored(PackId(pack), k, m, Kind(kind), length, shard, locations, chunks)
 
 
-def _encode_ref(r: RefChanged) -> bytes:
+def encode_ref(r: RefChanged) -> bytes:
+    """A ref change as its entry and the index hold it."""
     head = _REF.pack(r.kind, r.previous, r.old, r.new, r.time_ns)
     return head + b"".join(_text(t) for t in (r.vendor, r.name, r.ref))
 
 
-def _decode_ref(data: bytes) -> RefChanged:
+def decode_ref(data: bytes) -> RefChanged:
+    """A ref change from its bytes; ValueError or struct.error where they are none."""
     kind, previous, old, new, time_ns = _REF.unpack_from(data)
     texts, at = [], _REF.size
     for _ in range(3):

@@ -219,8 +219,8 @@ async def test_a_backend_joins(tmp_path: Path) -> None:
 async def test_a_newer_index_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with fresh_store(tmp_path / "store"):
         pass
-    monkeypatch.setattr("modelfloat.cas.index.FORMAT", b"2")
-    with pytest.raises(FormatError, match="format b'1', we read b'2'"):
+    monkeypatch.setattr("modelfloat.cas.environment.FORMAT", b"1.5")
+    with pytest.raises(FormatError, match=r"reads up to '1\.5'; upgrade"):
         async with open_store(str(tmp_path / "store")):
             pass
 
