@@ -23,7 +23,7 @@ from .cas.members import Member
 from .cas.placement import Candidate
 from .cas.store import Store, open_engine
 from .cas.survival import describe
-from .config import BackendConfig, StoreConfig, config_path, read_config, write_config
+from .config import BackendConfig, Scalar, StoreConfig, config_path, read_config, write_config
 from .erasure.scheme import Scheme
 from .errors import ExistsError, ModelFloatError, UsageError
 from .ids import StoreId, random_backend_id, random_store_id
@@ -155,6 +155,22 @@ async def add_backend(
         await _extend(path, replace(config, backends=(*config.backends, new)), new)
     async with open_store(path) as store:
         return store.survives()
+
+
+async def change_setting(path: str, key: str, value: Scalar | None, wait: bool = True) -> None:
+    """Set `key` in the store's configuration, or with None take it out.
+
+    The caller knows which settings there are. LockedError when another process changes the
+    configuration and `wait` is False.
+    """
+    await trio.to_thread.run_sync(read_config, path)  # where there is no store no lock is made
+    async with locked(os.path.join(path, "locks", "config"), wait=wait):
+        config = await trio.to_thread.run_sync(read_config, path)
+        settings = {k: v for k, v in config.settings.items() if k != key}
+        if value is not None:
+            settings[key] = value
+        changed = replace(config, settings=settings)
+        await trio.to_thread.run_sync(write_config, path, changed)
 
 
 async def _recreate(path: str, lost: Member) -> Member | None:

@@ -13,9 +13,9 @@ from modelfloat.version import __version__
 
 COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log"),
-    *("mount", "umount", "verify", "stats"),
+    *("mount", "umount", "verify", "stats", "config"),
 }
-LATER = ("gc", "push", "pull", "tag", "branch", "warm", "rebuild-index", "doctor", "config", "key")
+LATER = ("gc", "push", "pull", "tag", "branch", "warm", "rebuild-index", "doctor", "key")
 LATER_OPTIONS = ("--encrypt", "--shared", "--sync", "--move", "--effort", "--sample", "--binding")
 ANYWHERE = ("--store", "--json", "--quiet", "--verbose", "--version")
 
