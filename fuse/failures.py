@@ -6,9 +6,17 @@ Programs see only a number; the line says what happened, to which file, and for 
 import errno
 import logging
 import os
+import time
+from collections import deque
 from typing import Final
 
 from ..errors import ModelFloatError, NotFoundError, UnsupportedError, UsageError
+from .mountstate import ReadError
+
+KEPT: Final = 100
+"""Failures that a mount remembers."""
+_LONGEST: Final = 1000
+"""Characters of a failure's cause that are remembered."""
 
 _TABLE: Final[tuple[tuple[type[ModelFloatError], int], ...]] = (
     (NotFoundError, errno.ENOENT),
@@ -21,6 +29,21 @@ _QUIET: Final = frozenset({errno.ENOENT, errno.EOPNOTSUPP})
 log = logging.getLogger(__name__)
 
 
+class RecentErrors:
+    """The last failures of a mount, oldest first."""
+
+    def __init__(self) -> None:
+        self._kept: deque[ReadError] = deque(maxlen=KEPT)
+
+    def add(self, file: str, pid: int, cause: str) -> None:
+        """One more: the oldest goes where there are too many."""
+        self._kept.append(ReadError(time.time_ns(), file, pid, cause[:_LONGEST]))
+
+    def all(self) -> tuple[ReadError, ...]:
+        """What is remembered."""
+        return tuple(self._kept)
+
+
 def refusal(number: int) -> OSError:
     """The error that answers a request with `number` and needs no explanation."""
     return OSError(number, os.strerror(number))
@@ -31,19 +54,24 @@ def errno_of(error: ModelFloatError) -> int:
     return next(number for kind, number in _TABLE if isinstance(error, kind))
 
 
-def engine_failure(error: Exception, request: str, label: str, pid: int) -> OSError:
-    """The answer to a `request` on `label` by process `pid` (0: unknown) that failed; logs it.
+def engine_failure(
+    error: Exception, request: str, label: str, pid: int, recent: RecentErrors
+) -> OSError:
+    """The answer to a `request` on `label` by process `pid` (0: unknown) that failed.
 
-    Groups are answered by their first ModelFloatError. Anything that is no error of ours is a
-    mistake in the program: it is logged with its traceback and answered by EIO.
+    What a user should hear of is logged and remembered in `recent`. Groups are answered by their
+    first ModelFloatError. Anything that is no error of ours is a mistake in the program: it is
+    logged with its traceback and answered by EIO.
     """
     cause = _cause(error)
     if cause is None:
         log.error("%s of %s (pid %d) failed unexpectedly", request, label, pid, exc_info=error)
+        recent.add(label, pid, f"unexpected {type(error).__name__}: {error}")
         return refusal(errno.EIO)
     number = errno_of(cause)
     if number not in _QUIET:
         log.error("%s of %s (pid %d): %s", request, label, pid, cause)
+        recent.add(label, pid, str(cause))
     return refusal(number)
 
 

@@ -7,7 +7,7 @@ Concurrency: used in the event loop only, and nothing here awaits.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Generic, NewType, TypeVar
@@ -32,6 +32,10 @@ class Handles(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[T]:
+        """What is open."""
+        return iter(self._open.values())
 
     def add(self, value: T) -> Handle:
         """A handle for what was opened."""

@@ -14,10 +14,13 @@ from typing import Final
 import trio
 
 from ..errors import UnsupportedError
+from ..version import __version__
 from .attributes import Look
 from .binding import Binding, Session
+from .control import answer_all, listening
 from .mountinfo import mount_at, mounts
 from .mountpoint import check_machine, prepare, unmount
+from .mountstate import MountState
 from .operations import Operations
 from .source import Source
 from .tuning import tune
@@ -70,12 +73,25 @@ async def serve(
         binding = load_binding()
     check_machine(allow_other=options.allow_other)
     path = prepare(mountpoint)
-    operations = Operations(store, Look.of_process(time.time_ns()))
+    started = time.time_ns()
+    operations = Operations(store, Look.of_process(started))
+
+    def state() -> MountState:
+        open_files, errors = operations.open_files(), operations.last_errors()
+        return MountState(os.getpid(), __version__, path, started, open_files, errors)
+
     # Signals are caught before the mount exists: none may leave it behind.
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with (
+        trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        listening(store.path) as server,
+    ):
         session = binding.mount(operations, path, options.of_mount())
         try:
-            await _serve(session, path, signals, ready)
+            async with trio.open_nursery() as nursery:
+                if server is not None:
+                    nursery.start_soon(answer_all, server, state)
+                await _serve(session, path, signals, ready)
+                nursery.cancel_scope.cancel()
         finally:
             session.close()
     log.info("%s is unmounted", path)

@@ -31,6 +31,11 @@ class Source(Protocol):
     """A store as the mount sees it: names, objects, and a reader of files."""
 
     @property
+    def path(self) -> str:
+        """The store's folder."""
+        ...
+
+    @property
     def objects(self) -> Objects:
         """Commits, directories and manifests by id."""
         ...

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 
 import pytest
 import trio
@@ -10,7 +11,10 @@ from blake3 import blake3
 from modelfloat.errors import ChunkDamagedError, UnavailableError
 from modelfloat.fuse.handles import Handle
 from modelfloat.fuse.inodes import ROOT, Inodes
-from modelfloat.fuse.operations import WINDOW, XATTR_BLAKE3, XATTR_COMMIT, Operations
+from modelfloat.fuse.operations import WINDOW, Operations
+from modelfloat.fuse.xattrs import BLAKE3 as XATTR_BLAKE3
+from modelfloat.fuse.xattrs import COMMIT as XATTR_COMMIT
+from modelfloat.ids import ObjectId
 from modelfloat.tests.support.shelf import KnownFile, Link, Shelf
 from modelfloat.tests.support.walking import LOOK, Kernel
 
@@ -241,3 +245,32 @@ async def test_a_file_whose_sizes_disagree_does_not_open(
         await kernel.content("acme/llama/text")
     assert refused(caught) == errno.EIO
     assert f"{len(TEXT)} bytes" in caplog.text
+
+
+async def test_what_is_open_and_what_failed_is_known(shelf: Shelf, kernel: Kernel) -> None:
+    shelf.commit("acme/llama", FILES | {"other": b"other"})
+    operations, text = kernel.operations, await kernel.inode("acme/llama/text")
+    assert operations.open_files() == ()
+    handles = [await operations.open(text, 0, pid) for pid in (1 << 30, 0, 1 << 29, 1 << 30)]
+    (state,) = operations.open_files()
+    assert (state.name, state.pids) == ("acme/llama/text", (1 << 29, 1 << 30))
+    assert shelf.objects.manifest(ObjectId(bytes.fromhex(state.manifest))).size == len(TEXT)
+    shelf.lose(TEXT)
+    with pytest.raises(OSError):
+        await operations.read(handles[0], 0, 10)
+    (error,) = operations.last_errors()
+    assert (error.file, error.pid) == ("acme/llama/text", 1 << 30)
+    assert "is gone" in error.cause
+    for handle in handles:
+        operations.release(handle)
+    assert operations.open_files() == ()
+
+
+async def test_a_thread_is_told_as_its_process(shelf: Shelf, kernel: Kernel) -> None:
+    shelf.commit("acme/llama", FILES)
+    inode = await kernel.inode("acme/llama/text")
+    thread = await trio.to_thread.run_sync(threading.get_native_id)
+    assert thread != os.getpid()
+    await kernel.operations.open(inode, 0, thread)
+    (state,) = kernel.operations.open_files()
+    assert state.pids == (os.getpid(),)

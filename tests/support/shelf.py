@@ -85,6 +85,7 @@ class Shelf:
     """A store-like object in `folder`, made when it is not there yet."""
 
     def __init__(self, folder: Path) -> None:
+        self.path = str(folder)
         path = str(folder / "index")
         if os.path.exists(path):
             self.index = Index.open(path)

@@ -1,0 +1,237 @@
+"""Asking the mounts of a store what they do, over a Unix socket each: `STORE/run/mount-PID.sock`.
+
+Whoever connects gets one JSON document and the end of the stream; nothing is ever asked for. The
+folder's owner alone may connect. An address in AF_UNIX has 108 bytes, a store's path any number:
+so sockets are named through the folder's descriptor.
+
+Concurrency: whoever makes or removes a socket holds the folder's flock, so no socket is taken for
+a dead daemon's in the moment between its bind and its listen. The lock is held across no wait.
+"""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Final
+
+import trio
+
+from ..errors import FormatError, ModelFloatError
+from .mountstate import (
+    MountState,
+    OpenFileState,
+    ReadError,
+    decode_state,
+    encode_state,
+)
+
+__all__ = ["MountState", "OpenFileState", "ReadError", "answer_all", "listening", "mount_states"]
+
+FOLDER: Final = "run"
+PATIENCE: Final = 3.0
+"""Seconds in which all daemons of a store have to answer."""
+_LONGEST: Final = 64 << 20
+"""Bytes of an answer that are read at most."""
+_NAME: Final = re.compile(r"mount-(\d+)(?:-\d+)?\.sock")
+_DEAD: Final = (errno.ECONNREFUSED, errno.ENOENT)
+
+log = logging.getLogger(__name__)
+
+
+# The daemon's side
+
+
+@contextlib.contextmanager
+def listening(store: str) -> Iterator[socket.socket | None]:
+    """The socket of this process's mount of the store in `store`; None where there can be none.
+
+    A store that cannot be written to is mounted without one, with a warning.
+    """
+    try:
+        folder = _make_folder(store)
+    except OSError as error:
+        log.warning("no other command will see this mount: %s: %s", error.filename, error.strerror)
+        yield None
+        return
+    try:
+        with _bound(folder) as server:
+            yield server
+    finally:
+        os.close(folder)
+
+
+async def answer_all(server: socket.socket, state: Callable[[], MountState]) -> None:
+    """Tell everybody who connects what `state` says at that moment. Runs until it is cancelled."""
+
+    async def answer(stream: trio.SocketStream) -> None:
+        # Who does not read is not waited for, and who went away is no error.
+        with trio.move_on_after(PATIENCE), contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(encode_state(state()))
+
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(server))
+    await trio.serve_listeners(answer, [listener])
+
+
+def _make_folder(store: str) -> int:
+    path = os.path.join(store, FOLDER)
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    return _open_folder(path)
+
+
+def _open_folder(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def _bound(folder: int) -> Iterator[socket.socket | None]:
+    with socket.socket(socket.AF_UNIX) as server:
+        try:
+            name = _bind(folder, server)
+        except OSError as error:
+            log.warning("no other command will see this mount: no socket: %s", error.strerror)
+            yield None
+            return
+        server.setblocking(False)
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+
+
+def _bind(folder: int, server: socket.socket) -> str:
+    """Listen under the first free name: in another PID namespace may be a mount of our number."""
+    os.fchmod(server.fileno(), 0o600)
+    with _alone(folder):
+        for number in count():
+            name = f"mount-{os.getpid()}{f'-{number}' if number else ''}.sock"
+            _remove_if_dead(folder, name)
+            try:
+                server.bind(_address(folder, name))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                server.listen()
+                return name
+    raise AssertionError  # count() has no end
+
+
+# What both sides need
+
+
+def _address(folder: int, name: str) -> str:
+    return f"/proc/self/fd/{folder}/{name}"
+
+
+@contextlib.contextmanager
+def _alone(folder: int) -> Iterator[None]:
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+
+
+def _connect(folder: int, name: str) -> socket.socket:
+    """A connection, made at once or not at all: OSError."""
+    client = socket.socket(socket.AF_UNIX)
+    try:
+        client.setblocking(False)
+        client.connect(_address(folder, name))
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _remove_if_dead(folder: int, name: str) -> None:
+    try:
+        _connect(folder, name).close()
+    except OSError as error:
+        if error.errno == errno.ECONNREFUSED:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+
+
+# The side of whoever asks
+
+
+def mount_states(store: str) -> list[MountState]:
+    """What the living mounts of the store in `store` say, by pid; sockets of dead ones are removed.
+
+    Takes some seconds at most: a mount that hangs, or speaks a newer language, is there with its
+    `problem`. ModelFloatError where this user may not ask.
+    """
+    path = os.path.join(store, FOLDER)
+    try:
+        folder = _open_folder(path)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ModelFloatError(
+            f"{path} cannot be read: {error.strerror}; ask as the user who mounts"
+        ) from error
+    try:
+        return _ask_all(folder)
+    finally:
+        os.close(folder)
+
+
+def _ask_all(folder: int) -> list[MountState]:
+    latest = time.monotonic() + PATIENCE
+    names = {name: int(match[1]) for name in os.listdir(folder) if (match := _NAME.fullmatch(name))}
+    with contextlib.ExitStack() as stack:
+        # All are connected before the first is waited for, so they prepare their answers at once.
+        asked = [(pid, _ask(folder, name)) for name, pid in names.items()]
+        for _, connection in asked:
+            if isinstance(connection, socket.socket):
+                stack.enter_context(connection)
+        heard = [_hear(pid, each, latest) for pid, each in asked if each is not None]
+    return sorted((state for state in heard if state is not None), key=lambda state: state.pid)
+
+
+def _ask(folder: int, name: str) -> socket.socket | OSError | None:
+    """A connection to one mount; None when it is dead."""
+    try:
+        return _connect(folder, name)
+    except OSError as error:
+        if error.errno not in _DEAD:
+            return error
+    with _alone(folder):
+        _remove_if_dead(folder, name)
+    return None
+
+
+def _hear(pid: int, connection: socket.socket | OSError, latest: float) -> MountState | None:
+    """What one mount says; None when it ended without a word."""
+    try:
+        if isinstance(connection, OSError):
+            raise connection
+        answer = _receive(connection, latest)
+        return decode_state(answer) if answer else None
+    except ConnectionError:
+        return None
+    except FormatError as error:
+        return MountState(pid, "", "", 0, problem=str(error))
+    except (TimeoutError, BlockingIOError):
+        return MountState(pid, "", "", 0, problem="it does not answer")
+    except OSError as error:
+        return MountState(pid, "", "", 0, problem=f"it cannot be asked: {error.strerror}")
+
+
+def _receive(connection: socket.socket, latest: float) -> bytes:
+    answer = bytearray()
+    while len(answer) <= _LONGEST:
+        connection.settimeout(max(0.01, latest - time.monotonic()))
+        part = connection.recv(1 << 16)
+        if not part:
+            return bytes(answer)
+        answer += part
+    raise FormatError("its answer has no end; unmount and mount it again")

@@ -1,0 +1,83 @@
+"""Open files: what a mount answers to open, read and release.
+
+Concurrency: everything runs in the event loop. `read`, the hot path, makes no hop of its own.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+
+from ..cas.formats.tree import EntryType
+from ..errors import DamageError
+from ..ids import Inode
+from .failures import refusal
+from .handles import Handle, Handles, OpenedFile, SharedReaders
+from .mountstate import OpenFileState
+from .nodes import FileNode
+from .processes import process_of
+from .requests import Requests
+
+
+class Files:
+    """The open files of a mount."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._open: Handles[OpenedFile] = Handles()
+        self._readers = SharedReaders()
+
+    async def open(self, inode: Inode, flags: int, pid: int = 0) -> Handle:
+        """Open a file for reading; EROFS for anything else."""
+        node = self._requests.node(inode)
+        if not isinstance(node, FileNode):
+            raise refusal(errno.EISDIR if node.kind is EntryType.DIRECTORY else errno.ELOOP)
+        if flags & os.O_ACCMODE != os.O_RDONLY or flags & (os.O_TRUNC | os.O_APPEND):
+            raise refusal(errno.EROFS)
+        reader = self._readers.reuse(inode)
+        if reader is None:
+            manifest = await self._requests.manifest(node, pid)
+            # Somebody else may have opened it during that await.
+            opener = self._requests.source.reader
+            reader = self._readers.share(inode, lambda: opener.open(manifest))
+        return self._open.add(OpenedFile(inode, node, reader, process_of(pid)))
+
+    async def read(self, handle: Handle, offset: int, size: int) -> memoryview | bytes:
+        """The bytes [offset, offset+size) of an open file, fewer only at its end."""
+        file = self._open.get(handle)
+        if file is None:
+            raise refusal(errno.EBADF)
+        wanted = max(0, min(size, file.node.size - offset))
+        try:
+            return _whole(await file.reader.read(offset, wanted), wanted, offset)
+        except Exception as error:
+            raise self._read_failure(file, error) from error
+
+    def release(self, handle: Handle) -> None:
+        """Close a file."""
+        file = self._open.remove(handle)
+        if file is None:
+            raise refusal(errno.EBADF)
+        self._readers.release(file.inode)
+
+    def states(self) -> Iterator[OpenFileState]:
+        """The open files, each with all processes that opened it."""
+        pids: dict[Inode, set[int]] = {}
+        nodes: dict[Inode, FileNode] = {}
+        for file in self._open:
+            pids.setdefault(file.inode, set()).update([file.pid] if file.pid else [])
+            nodes[file.inode] = file.node
+        for inode, node in nodes.items():
+            yield OpenFileState(node.manifest.hex(), node.label, tuple(sorted(pids[inode])))
+
+    def _read_failure(self, file: OpenedFile, error: Exception) -> OSError:
+        if file.told == str(error):
+            return refusal(errno.EIO)
+        file.told = str(error)
+        return self._requests.failure(error, "read", file.node, file.pid)
+
+
+def _whole(data: memoryview | bytes, wanted: int, offset: int) -> memoryview | bytes:
+    """`data` if nothing is missing: the kernel would fill the rest with zeros, and keep them."""
+    if len(data) != wanted:
+        raise DamageError(f"{len(data)} of {wanted} bytes came back at offset {offset}")
+    return data

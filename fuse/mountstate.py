@@ -1,0 +1,102 @@
+"""What a mount says of itself: the values, and the JSON document that carries them.
+
+A command and a daemon may be of different releases. Keys that are not known are ignored, and keys
+that are missing have defaults; only a document of a newer `FORMAT` is not read.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from ..errors import FormatError
+
+FORMAT: Final = 1
+"""The version of the document. It rises only when older readers would misunderstand it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFileState:
+    """An open file: its manifest's id in hex, its path in the mount, the processes that opened it.
+
+    A process that inherited the file, or whose number the kernel cannot tell, is not among `pids`.
+    """
+
+    manifest: str
+    name: str
+    pids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadError:
+    """A request that failed: when (ns since the epoch), in which file, for which process, why.
+
+    `pid` is 0 where the kernel cannot tell it.
+    """
+
+    time_ns: int
+    file: str
+    pid: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MountState:
+    """One mount: its daemon's pid and release, where, since when (ns since the epoch).
+
+    `errors` are the last ones, oldest first. `problem` says why nothing but `pid` is known, ""
+    where all is known: a daemon that hangs or is of a newer release may have files open.
+    """
+
+    pid: int
+    version: str
+    mountpoint: str
+    started_ns: int
+    open: tuple[OpenFileState, ...] = ()
+    errors: tuple[ReadError, ...] = ()
+    problem: str = ""
+
+
+def encode_state(state: MountState) -> bytes:
+    """The document."""
+    fields = asdict(state)
+    del fields["problem"]
+    return json.dumps({"format": FORMAT, **fields}).encode()
+
+
+def decode_state(data: bytes) -> MountState:
+    """What a document says; FormatError if it is of a newer format or makes no sense."""
+    try:
+        document = json.loads(data)
+        if document["format"] > FORMAT:
+            raise FormatError(
+                f"it runs release {document.get('version', '?')}, newer than this one; "
+                "upgrade this one"
+            )
+        return _state(document)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FormatError("its answer cannot be read; unmount and mount it again") from error
+
+
+def _state(document: dict[str, Any]) -> MountState:
+    return MountState(
+        int(document["pid"]),
+        str(document.get("version", "")),
+        str(document.get("mountpoint", "")),
+        int(document.get("started_ns", 0)),
+        tuple(_open_file(each) for each in document.get("open", ())),
+        tuple(_error(each) for each in document.get("errors", ())),
+    )
+
+
+def _open_file(item: dict[str, Any]) -> OpenFileState:
+    pids = tuple(int(pid) for pid in item.get("pids", ()))
+    return OpenFileState(str(item["manifest"]), str(item.get("name", "")), pids)
+
+
+def _error(item: dict[str, Any]) -> ReadError:
+    return ReadError(
+        int(item.get("time_ns", 0)),
+        str(item.get("file", "")),
+        int(item.get("pid", 0)),
+        str(item.get("cause", "")),
+    )

@@ -1,0 +1,215 @@
+"""The socket on which a mount tells what it does, and whoever asks: without any mount."""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import stat
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from modelfloat.errors import FormatError, ModelFloatError
+from modelfloat.fuse import control
+from modelfloat.fuse.control import answer_all, listening, mount_states
+from modelfloat.fuse.mountstate import (
+    MountState,
+    OpenFileState,
+    ReadError,
+    decode_state,
+    encode_state,
+)
+
+STATE = MountState(
+    os.getpid(),
+    "1.2",
+    "/mnt/mod\udcffels",
+    17,
+    (OpenFileState("ab" * 32, "acme/llama/v", (3, 4)),),
+    (ReadError(18, "acme/llama/w", 0, "chunk is gone"),),
+)
+
+
+@contextlib.asynccontextmanager
+async def told(store: Path, state: Callable[[], MountState] = lambda: STATE) -> AsyncIterator[None]:
+    """A daemon that answers."""
+    with listening(str(store)) as server:
+        assert server is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer_all, server, state)
+            yield
+            nursery.cancel_scope.cancel()
+
+
+async def ask(store: Path) -> list[MountState]:
+    return await trio.to_thread.run_sync(mount_states, str(store))
+
+
+def sockets(store: Path) -> list[str]:
+    return sorted(os.listdir(store / "run"))
+
+
+async def test_a_mount_tells_all_of_itself(tmp_path: Path) -> None:
+    assert await ask(tmp_path) == []
+    async with told(tmp_path):
+        assert await ask(tmp_path) == [STATE]
+        assert await ask(tmp_path) == [STATE]
+        folder = tmp_path / "run"
+        (name,) = sockets(tmp_path)
+        assert name == f"mount-{os.getpid()}.sock"
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+    assert sockets(tmp_path) == []
+    assert await ask(tmp_path) == []
+
+
+async def test_a_path_longer_than_an_address(tmp_path: Path) -> None:
+    store = tmp_path / ("long" * 40) / ("longer" * 40)
+    store.mkdir(parents=True)
+    async with told(store):
+        assert await ask(store) == [STATE]
+
+
+async def test_a_second_mount_of_one_number_takes_another_name(tmp_path: Path) -> None:
+    async with told(tmp_path), told(tmp_path):
+        assert sockets(tmp_path) == [f"mount-{os.getpid()}{tail}.sock" for tail in ("-1", "")]
+        assert await ask(tmp_path) == [STATE, STATE]
+
+
+def dead_socket(store: Path, pid: int) -> None:
+    (store / "run").mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(store / "run"):
+        server.bind(f"mount-{pid}.sock")
+
+
+async def test_sockets_of_dead_daemons_are_removed(tmp_path: Path) -> None:
+    dead_socket(tmp_path, 99)
+    dead_socket(tmp_path, os.getpid())
+    async with told(tmp_path):
+        assert await ask(tmp_path) == [STATE]
+        assert sockets(tmp_path) == [f"mount-{os.getpid()}.sock"]
+
+
+async def test_what_is_no_socket_of_ours_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mount-x.sock").touch()
+    (tmp_path / "run" / "other").touch()
+    assert await ask(tmp_path) == []
+    assert sockets(tmp_path) == ["mount-x.sock", "other"]
+
+
+def test_a_daemon_that_hangs_hangs_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "PATIENCE", 0.2)
+    with listening(str(tmp_path)):  # and nobody answers
+        (state,) = mount_states(str(tmp_path))
+    assert (state.pid, state.problem) == (os.getpid(), "it does not answer")
+    assert state.open == ()
+
+
+def test_a_daemon_whose_queue_is_full_hangs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "PATIENCE", 0.2)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
+        (tmp_path / "run").mkdir()
+        stack.enter_context(contextlib.chdir(tmp_path / "run"))
+        server.bind("mount-7.sock")
+        server.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(1000):
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect("mount-7.sock")
+        (state,) = mount_states(str(tmp_path))
+    assert (state.pid, state.problem) == (7, "it does not answer")
+
+
+def test_a_daemon_that_ends_while_it_is_asked(tmp_path: Path) -> None:
+    with listening(str(tmp_path)) as server:
+        assert server is not None
+        folder = os.open(tmp_path / "run", os.O_RDONLY)
+        connection = control._connect(folder, f"mount-{os.getpid()}.sock")
+        server.close()
+    os.close(folder)
+    with connection:
+        assert control._hear(7, connection, time.monotonic() + 60) is None
+
+
+async def test_who_asks_and_does_not_listen_ends_nothing(tmp_path: Path) -> None:
+    long = MountState(7, "", "/" + "x" * 10_000_000, 0)
+    async with told(tmp_path, lambda: long):
+        folder = os.open(tmp_path / "run", os.O_RDONLY)
+        for _ in range(3):
+            control._connect(folder, f"mount-{os.getpid()}.sock").close()
+        os.close(folder)
+        assert await ask(tmp_path) == [long]
+
+
+@pytest.mark.parametrize("broken", ["a file", "read-only"])
+async def test_a_store_that_cannot_be_written_is_mounted_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if broken == "a file":
+        (tmp_path / "run").touch()
+    else:
+
+        def refuse(path: str, **_kwargs: object) -> None:
+            raise OSError(30, "Read-only file system", path)
+
+        monkeypatch.setattr(os, "makedirs", refuse)
+    with caplog.at_level(logging.WARNING), listening(str(tmp_path)) as server:
+        assert server is None
+    (record,) = caplog.records
+    assert "no other command will see this mount" in record.getMessage()
+    assert str(tmp_path / "run") in record.getMessage()
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(ModelFloatError, match="ask as the user who mounts"):
+        mount_states(str(tmp_path))
+
+
+def test_what_a_newer_daemon_adds_is_ignored_and_what_an_older_lacks_is_empty() -> None:
+    document = json.loads(encode_state(STATE))
+    document["new"] = {"x": 1}
+    document["open"][0]["offset"] = 5
+    document["errors"][0]["chunk"] = "12ab"
+    assert decode_state(json.dumps(document).encode()) == STATE
+    assert decode_state(b'{"format": 1, "pid": 7}') == MountState(7, "", "", 0)
+    assert decode_state(b'{"format": 1, "pid": 7, "open": [{"manifest": "ab"}]}').open == (
+        OpenFileState("ab", "", ()),
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"format": 1}',
+        b'{"format": 1, "pid": 7, "open": 3}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_told(answer: bytes) -> None:
+    with pytest.raises(FormatError, match="cannot be read"):
+        decode_state(answer)
+
+
+def test_a_newer_format_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        control, "_receive", lambda *_: b'{"format": 2, "version": "9.1", "pids": {}}'
+    )
+    with listening(str(tmp_path)):
+        (state,) = mount_states(str(tmp_path))
+    assert state.pid == os.getpid()
+    assert state.problem == "it runs release 9.1, newer than this one; upgrade this one"
