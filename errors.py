@@ -9,6 +9,7 @@
     ├── FormatError                 1   a store or record this release cannot read or write
     ├── IndexDamagedError           1   the LMDB index cannot be opened or contradicts itself
     ├── SourceChangedError          1   a file changed while it was being added
+    ├── SourceDamagedError          1   a file is not what its checksum says
     ├── UnsupportedError            1   the machine lacks what this needs (FUSE, a library)
     ├── BackendError                1   what one backend answered
     │   ├── KeyNotFoundError        1   it has no such key
@@ -70,6 +71,10 @@ class IndexDamagedError(ModelFloatError):
 
 class SourceChangedError(ModelFloatError):
     """A file changed, shrank or vanished while it was being added."""
+
+
+class SourceDamagedError(ModelFloatError):
+    """A file to be added does not have the checksum that it should have."""
 
 
 class UnsupportedError(ModelFloatError):

@@ -16,21 +16,20 @@ import trio
 from blake3 import blake3
 
 from ..backends.base import Buffer
-from ..erasure.scheme import Scheme
 from ..ids import ChunkId, ObjectId
 from .buffers import BufferPool
 from .chunking.cutter import Cutter, open_cutter
 from .chunking.regions import MAX_CHUNK, ElementType
 from .codecs.registry import choose
+from .digests import Sha256
 from .formats.chunktable import Kind
 from .formats.manifest import ChunkRef, encode_entries, encode_manifest
 from .formats.objects import object_id
-from .index import Index
 from .packer import LaneName, Packer
 from .packs import NewChunk
-from .pool import Pool
 from .records import Location
 from .reports import AddReport, Progress
+from .request import AddRequest, Reading
 from .scan import Item
 from .sources import (
     BytesSource,
@@ -75,6 +74,7 @@ class _ReadFile:
     size: int
     digest: bytes
     cuts: list[Cut]
+    extensions: dict[int, bytes]
 
 
 class Ingest:
@@ -82,17 +82,17 @@ class Ingest:
 
     def __init__(
         self,
-        index: Index,
-        pool: Pool,
+        reading: Reading,
+        request: AddRequest,
         packer: Packer,
-        scheme: Scheme,
         report: AddReport,
         progress: Progress,
     ) -> None:
-        self._index = index
-        self._pool = pool
+        self._index = reading.index
+        self._pool = reading.pool
+        self._scheme = reading.scheme
+        self._request = request
         self._packer = packer
-        self._scheme = scheme
         self._report = report
         self._progress = progress
         self._windows = BufferPool(MAX_CHUNK + WINDOW, 3)
@@ -112,7 +112,7 @@ class Ingest:
         name = os.fsdecode(item.source)
         source = FileSource(fd, item.status.st_size, name)
         cutter = await trio.to_thread.run_sync(open_cutter, name, source, limiter=self._cpus)
-        hasher = blake3()
+        hasher, sha256 = blake3(), Sha256(self._request, item)
         entries: list[bytes] = []
         size = 0
         rest: memoryview = memoryview(b"")
@@ -129,6 +129,8 @@ class Ingest:
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read_next)
+                if sha256.wanted:
+                    nursery.start_soon(self._hash, sha256, buffer[MAX_CHUNK : MAX_CHUNK + length])
                 start = MAX_CHUNK - len(rest)
                 buffer[start:MAX_CHUNK] = rest
                 window = buffer[start : MAX_CHUNK + length]
@@ -141,7 +143,12 @@ class Ingest:
         if len(rest):
             await self._window(cutter, hasher, rest, True, entries)
         check_unchanged(fd, item)
-        return await self._manifest(size, hasher.digest(), b"".join(entries))
+        return await self._manifest(
+            size, hasher.digest(), b"".join(entries), sha256.extensions()
+        )
+
+    async def _hash(self, sha256: Sha256, window: memoryview) -> None:
+        await trio.to_thread.run_sync(sha256.update, window, limiter=self._cpus)
 
     async def _window(
         self,
@@ -214,7 +221,7 @@ class Ingest:
         manifests: list[bytes] = []
         for file, item in zip(files, items, strict=True):
             entries = encode_entries([ChunkRef(cut.id, len(cut.data)) for cut in file.cuts])
-            manifests += encode_manifest(file.size, file.digest, entries)
+            manifests += encode_manifest(file.size, file.digest, entries, file.extensions)
             self._progress.advance(file.size, os.fsdecode(item.source))
         await self.put_objects(manifests)
         return [
@@ -231,17 +238,29 @@ class Ingest:
             data = read_whole(item, fd)
         finally:
             os.close(fd)
+        self._warn_of_pointer(item, data)
+        sha256 = Sha256(self._request, item)
+        sha256.update(data)
         source = BytesSource(data)
         cutter = open_cutter(os.fsdecode(item.source), source)
         cuts = self._cut(cutter, memoryview(data), True)
         # A file of one chunk has that chunk's hash: the same bytes are not hashed twice.
         digest = bytes(cuts[0].id) if len(cuts) == 1 else blake3(data).digest()
-        return _ReadFile(len(data), digest, cuts)
+        return _ReadFile(len(data), digest, cuts, sha256.extensions())
+
+    def _warn_of_pointer(self, item: Item, data: bytes) -> None:
+        if is_pointer(data):
+            self._report.warnings.append(
+                f"{os.fsdecode(item.source)} is a Git LFS pointer, not the file it stands for; "
+                "run `git lfs pull` there and add it again"
+            )
 
     # Objects
 
-    async def _manifest(self, size: int, digest: bytes, entries: bytes) -> StoredFile:
-        objects = encode_manifest(size, digest, entries)
+    async def _manifest(
+        self, size: int, digest: bytes, entries: bytes, extensions: dict[int, bytes]
+    ) -> StoredFile:
+        objects = encode_manifest(size, digest, entries, extensions)
         await self.put_objects(objects)
         return StoredFile(object_id(objects[-1]), size)
 
@@ -263,6 +282,11 @@ class Ingest:
             for id_, found in zip(ids, places, strict=True)
             if self._index.object(id_) is None or not self._is_stored(found, Kind.OBJECT)
         ]
+
+
+def is_pointer(data: bytes) -> bool:
+    """Whether a file's bytes are a Git LFS pointer (git-lfs, docs/spec.md)."""
+    return len(data) < 1024 and data.startswith(b"version https://git-lfs.github.com/spec/")
 
 
 def batches(items: Sequence[Item]) -> Iterator[list[Item]]:

@@ -39,7 +39,8 @@ class AddReport:
 
     `logical` = `new` + `deduplicated`, raw bytes; `encoded` is what the new ones take in packs and
     `stored` what they take on backends with parity and footers. `commit` is None when nothing
-    changed. `skipped` names what was left out, and why.
+    changed. `skipped` names what was left out, and why; `warnings` tell what was added and may not be
+    what was meant.
     """
 
     repo: RepoName
@@ -53,6 +54,7 @@ class AddReport:
     stored: int = 0
     seconds: float = 0.0
     skipped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ from .refs import Refs
 from .reports import AddReport, BackendStatus, Progress, StoreStats, VerifyReport
 from .statistics import Statistics
 from .survival import describe
-from .writer import AddRequest, Writer, Writing
+from .request import AddRequest, Writing
+from .writer import Writer
 
 READER_SLOTS: Final = 24
 """Extents that the reader keeps for reuse, 4 MiB each; what is read and cached fits in them."""
@@ -107,6 +108,10 @@ class Store:
     ) -> AddReport:
         """Store files and directories at `address` and move its branch; see `AddRequest`."""
         request = AddRequest(sources, address, message, tag, author, exclude)
+        return await self.carry_out(request, progress)
+
+    async def carry_out(self, request: AddRequest, progress: Progress | None = None) -> AddReport:
+        """`add` with everything that may be asked of it."""
         with one_failure():
             return await self._add(request, progress or Progress())
 

@@ -1,0 +1,63 @@
+"""What an add is asked for, and what it needs of a store."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..erasure.scheme import Scheme
+from ..ids import StoreId
+from .index import Index
+from .journal import Journal
+from .objects import Objects
+from .pool import Pool
+from .refnames import Address
+from .refs import Refs
+
+ENOUGH_CORES: Final = 4
+"""With so many cores SHA-256 is computed while adding: the others have enough to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddRequest:
+    """What to add and where. `address` is vendor/name[@branch][/path]; a single source file takes
+    the path's last part as its name unless that is a directory already.
+
+    `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
+    source file, the SHA-256 that it must have, or None; another one is a SourceChangedError.
+    """
+
+    sources: Sequence[str]
+    address: Address
+    message: str = ""
+    tag: str | None = None
+    author: str = ""
+    exclude: Sequence[str] = ()
+    sha256: bool | None = None
+    expected_sha256: Callable[[bytes], bytes | None] | None = None
+
+    @property
+    def hashes_sha256(self) -> bool:
+        """Whether every file's SHA-256 is computed."""
+        return (os.cpu_count() or 1) >= ENOUGH_CORES if self.sha256 is None else self.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What of a store is enough to see what an add would do; `path` is its folder."""
+
+    path: str
+    store: StoreId
+    scheme: Scheme
+    index: Index
+    objects: Objects
+    refs: Refs
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Writing(Reading):
+    """What an add needs of a store besides; `refs_lock` is the refs' lock file."""
+
+    journal: Journal
+    refs_lock: str
