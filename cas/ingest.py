@@ -15,19 +15,17 @@ from typing import Final
 import trio
 from blake3 import blake3
 
-from ..backends.base import Buffer
 from ..ids import ChunkId, ObjectId
 from .buffers import BufferPool
 from .chunking.cutter import Cutter, open_cutter
 from .chunking.regions import MAX_CHUNK, ElementType
-from .codecs.registry import choose
 from .digests import Sha256
+from .encoding import Cut, encode_chunks, encode_objects
 from .formats.chunktable import Kind
 from .formats.manifest import ChunkRef, encode_entries, encode_manifest
 from .formats.objects import object_id
+from .known import Known
 from .packer import LaneName, Packer
-from .packs import NewChunk
-from .records import Location
 from .reports import AddReport, Progress
 from .request import AddRequest, Reading
 from .scan import Item
@@ -47,16 +45,6 @@ WINDOW: Final = 8 << 20
 BATCH_SIZE: Final = 8 << 20
 BATCH_FILES: Final = 256
 BATCHES: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """One chunk of a file as it was cut: its id, bytes, element type, and whether it is stored."""
-
-    id: ChunkId
-    data: memoryview
-    element: ElementType
-    known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +76,7 @@ class Ingest:
         report: AddReport,
         progress: Progress,
     ) -> None:
-        self._index = reading.index
-        self._pool = reading.pool
-        self._scheme = reading.scheme
+        self._known = Known(reading.index, reading.pool, reading.scheme)
         self._request = request
         self._packer = packer
         self._report = report
@@ -143,9 +129,7 @@ class Ingest:
         if len(rest):
             await self._window(cutter, hasher, rest, True, entries)
         check_unchanged(fd, item)
-        return await self._manifest(
-            size, hasher.digest(), b"".join(entries), sha256.extensions()
-        )
+        return await self._manifest(size, hasher.digest(), b"".join(entries), sha256.extensions())
 
     async def _hash(self, sha256: Sha256, window: memoryview) -> None:
         await trio.to_thread.run_sync(sha256.update, window, limiter=self._cpus)
@@ -180,21 +164,11 @@ class Ingest:
         return self._look_up(parts)
 
     def _look_up(self, parts: Sequence[tuple[ChunkId, memoryview, ElementType]]) -> list[Cut]:
-        places = self._index.locate([id_ for id_, _, _ in parts])
+        places = self._known.chunks([id_ for id_, _, _ in parts], Kind.DATA)
         return [
-            Cut(id_, data, element, self._is_stored(found, Kind.DATA))
-            for (id_, data, element), found in zip(parts, places, strict=True)
+            Cut(id_, data, element, place is not None)
+            for (id_, data, element), place in zip(parts, places, strict=True)
         ]
-
-    def _is_stored(self, places: list[Location], kind: Kind) -> bool:
-        """Whether one of the places is healthy and at least as protected as this add wants."""
-        return any(
-            place.kind is kind
-            and (pack := self._index.pack(place.pack)) is not None
-            and pack.m >= self._scheme.m
-            and self._pool.healthy(pack, place.offset, place.stored)
-            for place in places
-        )
 
     async def _store(self, cuts: Sequence[Cut], lane: LaneName) -> None:
         """Claim the new ones among `cuts`, encode them and hand them to the packer."""
@@ -209,7 +183,7 @@ class Ingest:
                 self._report.new += size
                 new.append(cut)
         if new:
-            chunks = await trio.to_thread.run_sync(_encode, new, limiter=self._cpus)
+            chunks = await trio.to_thread.run_sync(encode_chunks, new, limiter=self._cpus)
             await self._packer.put(lane, chunks)
 
     # Small files
@@ -267,21 +241,13 @@ class Ingest:
     async def put_objects(self, objects: Sequence[bytes]) -> None:
         """Store what of `objects` is not stored yet."""
         by_id = {object_id(data): data for data in objects}
-        missing = await trio.to_thread.run_sync(self._missing_objects, list(by_id))
+        missing = await trio.to_thread.run_sync(self._known.missing_objects, list(by_id))
         pending = self._packer.pending[Kind.OBJECT]
         new = [id_ for id_ in missing if ChunkId(id_) not in pending]
         pending.update(ChunkId(id_) for id_ in new)
         found = {id_: by_id[id_] for id_ in new}
-        chunks = await trio.to_thread.run_sync(_encode_objects, found, limiter=self._cpus)
+        chunks = await trio.to_thread.run_sync(encode_objects, found, limiter=self._cpus)
         await self._packer.put_objects(chunks, found)
-
-    def _missing_objects(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
-        places = self._index.locate([ChunkId(id_) for id_ in ids])
-        return [
-            id_
-            for id_, found in zip(ids, places, strict=True)
-            if self._index.object(id_) is None or not self._is_stored(found, Kind.OBJECT)
-        ]
 
 
 def is_pointer(data: bytes) -> bool:
@@ -301,20 +267,3 @@ def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
         size += item.status.st_size
     if batch:
         yield batch
-
-
-def _encode(cuts: Sequence[Cut]) -> list[NewChunk]:
-    chunks = []
-    for cut in cuts:
-        codec, encoded = choose(cut.data, cut.element)
-        chunks.append(NewChunk(cut.id, encoded, len(cut.data), codec, cut.element))
-    return chunks
-
-
-def _encode_objects(objects: dict[ObjectId, bytes]) -> list[NewChunk]:
-    chunks = []
-    for id_, data in objects.items():
-        encoded: Buffer
-        codec, encoded = choose(memoryview(data), ElementType.BYTES)
-        chunks.append(NewChunk(ChunkId(id_), encoded, len(data), codec, ElementType.BYTES))
-    return chunks

@@ -39,8 +39,8 @@ class AddReport:
 
     `logical` = `new` + `deduplicated`, raw bytes; `encoded` is what the new ones take in packs and
     `stored` what they take on backends with parity and footers. `commit` is None when nothing
-    changed. `skipped` names what was left out, and why; `warnings` tell what was added and may not be
-    what was meant.
+    changed. `skipped` names what was left out, and why; `warnings` tell what was added and may
+    not be what was meant.
     """
 
     repo: RepoName

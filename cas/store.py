@@ -31,9 +31,9 @@ from .reader import CACHE, FileReader, Reader
 from .refnames import Address
 from .refs import Refs
 from .reports import AddReport, BackendStatus, Progress, StoreStats, VerifyReport
+from .request import AddRequest, Writing
 from .statistics import Statistics
 from .survival import describe
-from .request import AddRequest, Writing
 from .writer import Writer
 
 READER_SLOTS: Final = 24

@@ -17,6 +17,7 @@ from .request import AddRequest, Writing
 from .scan import Item
 from .staging import Staging
 
+
 class Writer:
     """One add."""
 

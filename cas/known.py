@@ -1,0 +1,56 @@
+"""What is stored already, well enough for an add to rely on it.
+
+Synchronous; runs in worker threads.
+"""
+
+from collections.abc import Sequence
+
+from ..erasure.scheme import Scheme
+from ..ids import ChunkId, ObjectId, PackNumber
+from .formats.chunktable import Kind
+from .index import Index
+from .pool import Pool
+from .records import Location, PackRecord
+
+
+class Known:
+    """Chunks and objects that need not be stored again: in a pack that is healthy and at least as
+    protected as `scheme`."""
+
+    def __init__(self, index: Index, pool: Pool, scheme: Scheme) -> None:
+        self._index = index
+        self._pool = pool
+        self._scheme = scheme
+
+    def chunks(self, ids: Sequence[ChunkId], kind: Kind) -> list[Location | None]:
+        """For each chunk the place that may be relied on, None where there is none.
+
+        The packs are looked up once a call: many chunks at once lie in few packs.
+        """
+        packs: dict[PackNumber, PackRecord | None] = {}
+        return [self._place(places, kind, packs) for places in self._index.locate(ids)]
+
+    def _place(
+        self, places: list[Location], kind: Kind, packs: dict[PackNumber, PackRecord | None]
+    ) -> Location | None:
+        for place in places:
+            if place.pack not in packs:
+                packs[place.pack] = self._index.pack(place.pack)
+            pack = packs[place.pack]
+            if (
+                pack is not None
+                and place.kind is kind
+                and pack.m >= self._scheme.m
+                and self._pool.healthy(pack, place.offset, place.stored)
+            ):
+                return place
+        return None
+
+    def missing_objects(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
+        """Those of `ids` that are not in a pack, or not in the index's mirror."""
+        places = self.chunks([ChunkId(id_) for id_ in ids], Kind.OBJECT)
+        return [
+            id_
+            for id_, place in zip(ids, places, strict=True)
+            if place is None or self._index.object(id_) is None
+        ]
