@@ -25,9 +25,10 @@ import trio
 import trio.from_thread
 
 from .cas.formats.tree import EntryType
+from .cas.getting import get
 from .cas.reader import FileReader
 from .cas.refnames import parse_address
-from .cas.reports import AddReport, StoreStats, VerifyReport
+from .cas.reports import AddReport, GetReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
 from .errors import NotFoundError, UsageError, first_failure, one_failure
 from .opening import open_store
@@ -170,6 +171,23 @@ class Store:
             return engine.open_file(where)
 
         return File(self, address, self._call(open_))
+
+    def get(
+        self,
+        address: str | None,
+        dest: str | os.PathLike[str],
+        *,
+        verify: bool = False,
+        force: bool = False,
+    ) -> GetReport:
+        """Write what is at `vendor/name[@REV][/path]` to `dest`; all of the store where it is None.
+
+        See `modelfloat get --help`. What could not be had is in the report's `failures`.
+        """
+        where = None if address is None else parse_address(address)
+        return self._call(
+            lambda engine: get(engine, where, os.fspath(dest), verify=verify, force=force)
+        )
 
     def verify(self, *, repair: bool = False) -> VerifyReport:
         """Check every shard; with `repair`, make again what is missing or damaged."""

@@ -225,6 +225,23 @@ class FileReader:
         size = min(size, self.size - offset)
         if size <= 0:
             return b""
+        spans, chunks = await self._load(offset, size)
+        return self._reader.join(chunks, offset - spans[0].offset, size)
+
+    def spans(self, offset: int, size: int) -> list[ChunkSpan]:
+        """The chunks that hold the file's bytes [offset, offset+size), in order."""
+        return self._recipe.spans(offset, size)
+
+    async def parts(self, spans: Sequence[ChunkSpan]) -> list[memoryview]:
+        """The bytes of chunks that follow each other, as they lie in memory: nothing is copied.
+
+        They stay valid, and keep their memory, as long as they are referenced. Errors as of `read`.
+        """
+        first, last = spans[0], spans[-1]
+        _, chunks = await self._load(first.offset, last.offset + last.raw - first.offset)
+        return [chunk.data for chunk in chunks]
+
+    async def _load(self, offset: int, size: int) -> tuple[list[ChunkSpan], list[Loaded]]:
         spans = self._recipe.spans(offset, size)
         sequential = self._note(offset, size)
         chunks = [self._reader.cached(span, sequential=sequential) for span in spans]
@@ -234,7 +251,7 @@ class FileReader:
             chunk or await self._reader.chunk(span, sequential=sequential)
             for chunk, span in zip(chunks, spans, strict=True)
         ]
-        return self._reader.join(found, offset - spans[0].offset, size)
+        return spans, found
 
     def _note(self, offset: int, size: int) -> bool:
         """Take note of a read, start loading ahead of it; whether it belongs to a stream."""

@@ -35,8 +35,8 @@ def cat(
 async def _copy(store: "Store", text: str) -> None:
     import trio
 
+    from ..cas.landing import PIECE, write_all
     from ..cas.refnames import parse_address
-    from .extract import PIECE, write_all
 
     address = parse_address(text)
     with contextlib.closing(store.open_file(address)) as reader:

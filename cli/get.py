@@ -1,24 +1,22 @@
-"""`modelfloat get`: write a repository, or a part of one, into the file system."""
+"""`modelfloat get`: write a repository, a part of one, or all of them into the file system."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .completion import complete_address
 from .options import command
-from .output import human_size, plural, say, say_json, shown
+from .output import complain, human_size, plural, say, say_json, shown
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.formats.tree import Entry
+    from ..cas.refnames import Address
+    from ..cas.reports import GetReport
     from ..cas.store import Store
-    from ..ids import ObjectId
-    from .extract import Extracted, Extractor
 
 
 @command
@@ -28,85 +26,110 @@ def get(
         str,
         typer.Argument(
             metavar="VENDOR/NAME[@REV][/PATH]",
-            help="A repository, or a folder or file in one.",
+            help="A repository, or a folder or file in one. Left out with --all.",
             show_default=False,
             autocompletion=complete_address,
         ),
     ],
     dest: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="DEST",
             help="A folder for the contents of a repository or folder; for a file its new name, or "
             "a folder that is there.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Write every branch and tag of every repository: DEST/VENDOR/NAME has the default "
+            "branch, DEST/VENDOR/NAME@REF any other.",
+        ),
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Make every file durable, read it back and compare it with what was added; files "
+            "that were there already too.",
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that are there and differ.")
     ] = False,
-) -> None:
-    """Write a repository, or a folder or file of one, to DEST."""
-    done = in_store(settings, lambda store: _get(store, settings, address, dest, force=force))
-    if settings.json:
-        say_json(
-            {
-                "files": done.files,
-                "links": done.links,
-                "bytes": done.bytes,
-                "unchanged": done.unchanged,
-            }
+) -> int:
+    """Write a repository, a folder or file of one, or with --all everything, to DEST.
+
+    What is there already is not written again, so an interrupted get is simply repeated.
+    """
+    from ..cas.refnames import parse_address
+
+    what, place = _arguments(address, dest, all_=all_)
+    where = None if what is None else parse_address(what)
+    done = in_store(
+        settings, lambda store: _get(store, settings, where, place, verify=verify, force=force)
+    )
+    _tell(settings, place, done)
+    return done.exit_status
+
+
+def _arguments(first: str, second: str | None, *, all_: bool) -> tuple[str | None, str]:
+    """The address, None for all, and the destination."""
+    if all_ and second is not None:
+        raise UsageError("--all takes DEST alone: `modelfloat get --all DEST`")
+    if not all_ and second is None:
+        raise UsageError(
+            f"DEST is missing: where shall {first} go? See modelfloat get --help"
         )
-    elif not settings.quiet:
-        links = f" and {plural(done.links, 'link')}" if done.links else ""
-        same = f"; {done.unchanged:,} were there already" if done.unchanged else ""
-        written = f"{plural(done.files, 'file')}{links}, {human_size(done.bytes)}{same}"
-        say(f"{shown(os.fsencode(dest))}: {written}")
+    return (None, first) if second is None else (first, second)
 
 
 async def _get(
-    store: "Store", settings: Settings, text: str, dest: str, *, force: bool
-) -> "Extracted":
-    from ..cas.refnames import parse_address
-    from .extract import Extractor
-    from .trees import find, size_of
+    store: "Store",
+    settings: Settings,
+    address: "Address | None",
+    dest: str,
+    *,
+    verify: bool,
+    force: bool,
+) -> "GetReport":
+    from ..cas.getting import get as get_out
 
-    found = find(store, parse_address(text))
     with progress_of(settings, "get") as progress:
-        extractor = Extractor(store, progress, force=force)
-        if found.directory is not None:
-            progress.total = size_of(store.objects, found.directory)
-            await _get_directory(extractor, found.directory, dest)
-        elif found.entry is not None:
-            progress.total = found.entry.size
-            await _get_entry(extractor, found.entry, dest)
-    return extractor.done
+        return await get_out(store, address, dest, verify=verify, force=force, progress=progress)
 
 
-async def _get_directory(extractor: "Extractor", tree: "ObjectId", dest: str) -> None:
-    os.makedirs(dest, exist_ok=True)
-    with _folder(dest) as folder:
-        await extractor.directory(tree, folder, dest.rstrip("/"))
+def _tell(settings: Settings, dest: str, done: "GetReport") -> None:
+    for warning in done.warnings:
+        complain(warning)
+    for failure in done.failures:
+        complain(f"{failure.path}: {failure.message}")
+    if done.failed:
+        files = plural(done.failed, "file")
+        complain(f"{files} could not be had; everything else is in {dest}")
+    if settings.json:
+        say_json(_document(done))
+    elif not settings.quiet:
+        say(f"{shown(os.fsencode(dest))}: {_summary(done)}")
 
 
-async def _get_entry(extractor: "Extractor", entry: "Entry", dest: str) -> None:
-    parent, name = _place(dest, entry.name)
-    with _folder(parent) as folder:
-        await extractor.entry(entry, folder, name, parent.rstrip("/"))
+def _summary(done: "GetReport") -> str:
+    links = f" and {plural(done.links, 'link')}" if done.links else ""
+    same = f"; {done.unchanged:,} were there already" if done.unchanged else ""
+    checked = f"; {done.verified:,} read back and compared" if done.verified else ""
+    return f"{plural(done.files, 'file')}{links}, {human_size(done.bytes)}{same}{checked}"
 
 
-def _place(dest: str, name: bytes) -> tuple[str, bytes]:
-    """The folder and the name that one file gets."""
-    if dest.endswith("/") or os.path.isdir(dest):
-        return dest, name
-    parent, base = os.path.split(dest)
-    return parent or ".", os.fsencode(base)
-
-
-@contextlib.contextmanager
-def _folder(path: str) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+def _document(done: "GetReport") -> dict[str, object]:
+    return {
+        "files": done.files,
+        "links": done.links,
+        "bytes": done.bytes,
+        "unchanged": done.unchanged,
+        "verified": done.verified,
+        "failed": done.failed,
+        "failures": [{"path": f.path, "message": f.message} for f in done.failures],
+        "warnings": done.warnings,
+    }

@@ -35,6 +35,9 @@ def test_a_session(path: Path, tmp_path: Path) -> None:
         (file,) = store.ls("acme/model")
         assert (file.name, file.type, file.size) == ("model.safetensors", "file", len(data))
         assert store.ls("acme/model/model.safetensors") == [file]
+        assert store.get("acme/model", tmp_path / "out", verify=True).verified == 1
+        assert (tmp_path / "out" / "model.safetensors").read_bytes() == data
+        assert store.get(None, tmp_path / "all").files == 1
         assert store.verify().exit_status == 0
         assert store.stats().logical == len(data)
 
