@@ -80,9 +80,7 @@ def _arguments(first: str, second: str | None, *, all_: bool) -> tuple[str | Non
     if all_ and second is not None:
         raise UsageError("--all takes DEST alone: `modelfloat get --all DEST`")
     if not all_ and second is None:
-        raise UsageError(
-            f"DEST is missing: where shall {first} go? See modelfloat get --help"
-        )
+        raise UsageError(f"DEST is missing: where shall {first} go? See modelfloat get --help")
     return (None, first) if second is None else (first, second)
 
 
