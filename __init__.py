@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "open"]
 
 
-def open(path: str | os.PathLike[str]) -> "Store":  # noqa: A001 - modelfloat.open reads as it should
-    """Open the store in the folder `path`; NotFoundError if there is none."""
+def open(path: str | os.PathLike[str], *, wait: bool = True) -> "Store":  # noqa: A001 - modelfloat.open reads as it should
+    """Open the store in the folder `path`; NotFoundError if there is none.
+
+    Without `wait`, a call that meets a lock of another process raises LockedError.
+    """
     # Imported late: the command line starts through this module and must start at once.
     from .api import Store
 
-    return Store(path)
+    return Store(path, wait=wait)

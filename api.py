@@ -50,10 +50,14 @@ class Listed:
 
 
 class Store:
-    """An open store. Close it, or use it in a `with` statement."""
+    """An open store. Close it, or use it in a `with` statement.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    Without `wait`, a call that meets a lock of another process raises LockedError.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, wait: bool = True) -> None:
         self._path = os.fspath(path)
+        self._wait = wait
         self._ready = threading.Event()
         self._engine: Engine | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -77,7 +81,7 @@ class Store:
             self._ready.set()
 
     async def _serve(self) -> None:
-        async with open_store(self._path) as engine:
+        async with open_store(self._path, wait=self._wait) as engine:
             self._engine = engine
             self._token = trio.lowlevel.current_trio_token()
             self._stop = trio.Event()

@@ -105,8 +105,11 @@ async def create_store(
 
 
 @contextlib.asynccontextmanager
-async def open_store(path: str) -> AsyncIterator[Store]:
-    """Open the store in the folder `path`. Backends that are down are no error here."""
+async def open_store(path: str, *, wait: bool = True) -> AsyncIterator[Store]:
+    """Open the store in the folder `path`. Backends that are down are no error here.
+
+    Without `wait`, work that meets a lock of another process is LockedError.
+    """
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
     members = await trio.to_thread.run_sync(_members, path, config)
@@ -116,7 +119,7 @@ async def open_store(path: str) -> AsyncIterator[Store]:
 
     scheme = Scheme.parse(config.scheme)
     async with (
-        open_engine(path, scheme, members, config.id, recreate=recreate) as store,
+        open_engine(path, scheme, members, config.id, recreate=recreate, wait=wait) as store,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(_follow, path, config, store)
@@ -147,7 +150,7 @@ async def add_backend(
 ) -> str:
     """Make `url` a backend of the store in `path`; what the store survives now, in a line."""
     _refuse_fleeting(url)
-    async with locked(os.path.join(path, "locks", "config")):
+    async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend add"):
         config = await trio.to_thread.run_sync(read_config, path)
         if any(backend.name == name for backend in config.backends):
             raise UsageError(f"the store has a backend {name} already; choose another name")

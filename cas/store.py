@@ -1,30 +1,27 @@
 """The store: one index, its backends and its configuration, open for use.
 
 Concurrency: everything runs in one event loop, which `open` is entered in; a store must not be used
-after it was left. Readers are never locked out; adds and repairs share a lock that later sweeps
-will take alone.
+after it was left. Readers are never locked out; who may write when is `cas.access`.
 """
 
 import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import trio
 
-from ..backends.marker import KNOWN_RO_COMPAT, read_marker
 from ..erasure.scheme import Scheme
-from ..errors import BackendError, FormatError, NotFoundError, UsageError, one_failure
-from ..ids import ObjectId, StoreId
+from ..errors import BackendError, NotFoundError, UsageError, one_failure
+from ..ids import StoreId
+from .access import Access
 from .checking import Checking, Recreate, no_recreation
-from .formats.journal import PackStored
 from .formats.tree import Entry, EntryType
 from .index import Index
-from .journal import Journal, open_journal
+from .journal import Journal
 from .loader import Loader
-from .locks import locked
 from .members import PROBE_AFTER, Member, Members
-from .objectpacks import read_objects
 from .objects import Objects
 from .pool import Pool
 from .reader import CACHE, FileReader, Reader
@@ -51,6 +48,8 @@ class Store:
         members: Members,
         nursery: trio.Nursery,
         recreate: Recreate,
+        *,
+        wait: bool = True,
     ) -> None:
         self.path = path
         self.scheme = scheme
@@ -62,9 +61,10 @@ class Store:
         self.reader = Reader(
             self.objects, Loader(index, self.pool, slots=READER_SLOTS), nursery, cache=CACHE
         )
+        self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self._statistics = Statistics(index, self.objects, self.pool)
         self._checking = Checking(
-            index, self.pool, self._statistics, scheme.m + 1, self._writing, recreate
+            index, self.pool, self._statistics, scheme.m + 1, self._repairing, recreate
         )
 
     @property
@@ -116,7 +116,7 @@ class Store:
             return await self._add(request, progress or Progress())
 
     async def _add(self, request: AddRequest, progress: Progress) -> AddReport:
-        async with self._writing() as journal:
+        async with self.access.writing("modelfloat add") as journal:
             writing = Writing(
                 self.path,
                 self.id,
@@ -126,43 +126,14 @@ class Store:
                 self.refs,
                 self.pool,
                 journal,
-                self._lock("refs"),
+                self.access.lock("refs"),
             )
             return await Writer(writing, request, progress).run()
 
-    @contextlib.asynccontextmanager
-    async def _writing(self) -> AsyncIterator[Journal]:
-        await self._check_writable()
-        await trio.Path(self._lock("")).mkdir(exist_ok=True)
-        async with (
-            locked(self._lock("store"), shared=True),
-            open_journal(
-                os.path.join(self.path, "locks"),
-                self.id,
-                self.index,
-                self.members,
-                self.scheme.m + 1,
-                self._read_objects,
-            ) as journal,
-        ):
-            yield journal
-
-    async def _check_writable(self) -> None:
-        """FormatError where a newer release forbids this one to write."""
-        for member in self.members.up():
-            marker = await read_marker(member.backend)
-            if marker.ro_compat & ~KNOWN_RO_COMPAT:
-                raise FormatError(
-                    f"backend {member.name}: a newer release keeps this one from writing; upgrade"
-                )
-
-    def _lock(self, name: str) -> str:
-        return os.path.join(self.path, "locks", name)
-
-    async def _read_objects(self, stored: PackStored) -> dict[ObjectId, bytes]:
-        return await read_objects(self.pool, stored)
-
     # Checking
+
+    def _repairing(self) -> AbstractAsyncContextManager[Journal]:
+        return self.access.writing("modelfloat verify --repair")
 
     async def verify(
         self, *, repair: bool = False, progress: Progress | None = None
@@ -226,8 +197,12 @@ async def open_engine(
     store: StoreId,
     *,
     recreate: Recreate = no_recreation,
+    wait: bool = True,
 ) -> AsyncIterator[Store]:
-    """Open the store at `path` over backends that the caller opened; `store` is its id."""
+    """Open the store at `path` over backends that the caller opened; `store` is its id.
+
+    Without `wait` work that meets a lock of another process is LockedError.
+    """
     index = Index.open(os.path.join(path, "index"))
     try:
         if index.store != store:
@@ -235,7 +210,7 @@ async def open_engine(
         found = Members(store, list(members))
         await found.look()
         async with trio.open_nursery() as nursery:
-            engine = Store(path, scheme, index, found, nursery, recreate)
+            engine = Store(path, scheme, index, found, nursery, recreate, wait=wait)
             nursery.start_soon(engine.watch)
             yield engine
             nursery.cancel_scope.cancel()

@@ -20,7 +20,7 @@ def in_store(settings: Settings, work: Callable[["Store"], Awaitable[_T]]) -> _T
     settings.refuse_unknown()
 
     async def session() -> _T:
-        async with open_store(settings.store) as store:
+        async with open_store(settings.store, wait=settings.wait) as store:
             return await work(store)
 
     return trio.run(session)

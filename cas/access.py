@@ -1,0 +1,85 @@
+"""Who may write to a store, and when: the lock table.
+
+    locks/store      shared: add, verify --repair, rm      alone: gc's sweep, rebuild-index
+    locks/gc         alone: gc, from its first look at the refs to its last delete
+    locks/refs       alone: whoever moves a ref, for the moment in which it moves
+    locks/config     alone: whoever changes config.toml
+    locks/writer-N   alone: whoever has a journal open; its number is a slot (`cas.slots`)
+
+They are taken in this order: gc, store, writer-N, refs. Nobody who only reads takes any of them.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import trio
+
+from ..backends.marker import KNOWN_RO_COMPAT, read_marker
+from ..errors import FormatError
+from ..ids import ObjectId
+from .formats.journal import PackStored
+from .index import Index
+from .journal import Journal, open_journal
+from .locks import locked
+from .objectpacks import read_objects
+from .pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Takes the locks of the store in the folder `path`.
+
+    `copies` is m+1, the copies of a journal record. Without `wait` a lock that another process
+    holds is LockedError.
+    """
+
+    path: str
+    index: Index
+    pool: Pool
+    copies: int
+    wait: bool
+
+    def lock(self, name: str) -> str:
+        """The lock file of that name."""
+        return os.path.join(self.path, "locks", name)
+
+    @contextlib.asynccontextmanager
+    async def writing(self, what: str, *, alone: bool = False) -> AsyncIterator[Journal]:
+        """Write to the store, beside others or alone, with a journal of one's own.
+
+        `what` names the work for those who wait. FormatError where a newer release forbids this
+        one to write.
+        """
+        await self._check_writable()
+        await trio.Path(self.lock("")).mkdir(exist_ok=True)
+        held = locked(self.lock("store"), shared=not alone, wait=self.wait, what=what)
+        async with held, self._open_journal() as journal:
+            yield journal
+
+    def refs(self) -> AbstractAsyncContextManager[None]:
+        """Hold the refs while one moves; others do so for a moment only, so it always waits."""
+        return locked(self.lock("refs"), what="a ref moves")
+
+    def _open_journal(self) -> AbstractAsyncContextManager[Journal]:
+        return open_journal(
+            self.lock(""),
+            self.index.store,
+            self.index,
+            self.pool.members,
+            self.copies,
+            self._read_objects,
+        )
+
+    async def _check_writable(self) -> None:
+        for member in self.pool.members.up():
+            marker = await read_marker(member.backend)
+            if marker.ro_compat & ~KNOWN_RO_COMPAT:
+                raise FormatError(
+                    f"backend {member.name}: a newer release keeps this one from writing; upgrade"
+                )
+
+    async def _read_objects(self, stored: PackStored) -> dict[ObjectId, bytes]:
+        return await read_objects(self.pool, stored)
