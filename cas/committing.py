@@ -17,8 +17,10 @@ from .formats.objects import object_id
 from .locks import locked
 from .refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
 from .refs import Refs
+from .reports import AddReport
 from .request import AddRequest, Writing
-from .trees import Staged, merge
+from .staging import Staging
+from .trees import merge
 
 PutObjects = Callable[[Sequence[bytes]], Awaitable[None]]
 """Stores objects; they are durable after the flush that follows."""
@@ -45,13 +47,15 @@ def check_names(refs: Refs, request: AddRequest) -> None:
 
 
 class Committer:
-    """Makes the commit of one add. `message` is what it says where the request has none."""
+    """Makes the commit of one add; `report` gets what was removed for it."""
 
-    def __init__(self, writing: Writing, request: AddRequest, staged: Staged, message: str) -> None:
+    def __init__(
+        self, writing: Writing, request: AddRequest, staging: Staging, report: AddReport
+    ) -> None:
         self._w = writing
         self._request = request
-        self._staged = staged
-        self._message = request.message or message
+        self._staging = staging
+        self._report = report
         self._repo: RepoName = request.address.repo
         self._branch = branch_of(request)
 
@@ -72,7 +76,12 @@ class Committer:
         """Store trees and commit on top of `head`; None where nothing would change."""
         base = None if head is None else self._w.objects.commit(head.commit).tree
         now = time.time_ns()
-        merged = await trio.to_thread.run_sync(merge, self._w.objects, base, self._staged, now)
+        removals = self._staging.removals()
+        merged = await trio.to_thread.run_sync(
+            merge, self._w.objects, base, self._staging.staged, now, removals
+        )
+        if removals is not None:
+            self._report.removed, self._report.removed_files = removals.names(), removals.files
         if merged.tree == base:
             return None
         commit = encode_commit(
@@ -82,11 +91,16 @@ class Committer:
                 now,
                 time.localtime(now // 1_000_000_000).tm_gmtoff // 60,
                 self._request.author,
-                self._message,
+                self._request.message or self._default_message(),
             )
         )
         await put_objects([*merged.objects, commit])
         return object_id(commit)
+
+    def _default_message(self) -> str:
+        added = f"add {_files(self._report.files)}"
+        removed = self._report.removed_files
+        return f"{added}, remove {_files(removed)}" if removed else added
 
     async def _move(self, head: RefHead | None, commit: ObjectId | None) -> bool:
         """Move the branch from `head` to `commit` and set the tag; False if it moved meanwhile."""
@@ -119,3 +133,7 @@ class Committer:
             new,
             time.time_ns(),
         )
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"

@@ -23,6 +23,10 @@ class AddRequest:
     """What to add and where. `address` is vendor/name[@branch][/path]; a single source file takes
     the path's last part as its name unless that is a directory already.
 
+    With `sync` the branch's tree, or the address's path, becomes as the sources are, which must be
+    folders: what they do not have is removed, unless it is excluded or was skipped. `keep_out` has
+    the device numbers of this store's mounts: nothing is added from there.
+
     `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
     source file, the SHA-256 that it must have, or None; another one is a SourceChangedError.
     """
@@ -33,6 +37,8 @@ class AddRequest:
     tag: str | None = None
     author: str = ""
     exclude: Sequence[str] = ()
+    sync: bool = False
+    keep_out: frozenset[int] = frozenset()
     sha256: bool | None = None
     expected_sha256: Callable[[bytes], bytes | None] | None = None
 

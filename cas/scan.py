@@ -38,12 +38,15 @@ class Item:
 class Scan:
     """Walks sources. After `items` was used up, `skipped` says what was left out, and why.
 
-    `avoid` is the store's own folder, which is never added to itself.
+    `avoid` is the store's own folder, which is never added to itself, `devices` are its mounts.
+    `passed` has the paths, as in the repository, of what was skipped.
     """
 
     exclude: Sequence[str] = ()
     skipped: list[str] = field(default_factory=list)
     avoid: bytes = b""
+    devices: frozenset[int] = frozenset()
+    passed: set[tuple[bytes, ...]] = field(default_factory=set)
 
     def items(self, sources: Sequence[str], into: tuple[bytes, ...], name: bytes) -> Iterator[Item]:
         """Every item of `sources`, to lie below the directory `into`.
@@ -86,7 +89,7 @@ class Scan:
             raise ModelFloatError(f"{os.fsdecode(folder)}: {error.strerror}") from error
         for entry in entries:
             inside = os.path.join(below, entry.name)
-            if self._left_out(os.fsdecode(inside)):
+            if left_out(os.fsdecode(inside), self.exclude):
                 continue
             target = (*path, entry.name)
             if entry.is_symlink() and self._is_inner(entry.path, root):
@@ -96,17 +99,17 @@ class Scan:
             try:
                 status = entry.stat()
             except OSError as error:
-                self.skipped.append(f"{os.fsdecode(entry.path)}: {error.strerror}")
+                self._skip(entry.path, target, error.strerror)
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 yield from self._leaf(entry.path, target, status)
                 continue
             real = os.path.realpath(entry.path)
-            if real == self.avoid:
-                self.skipped.append(f"{os.fsdecode(entry.path)}: the store itself")
+            if real == self.avoid or status.st_dev in self.devices:
+                self._skip(entry.path, target, "the store itself, or a mount of it")
                 continue
             if real in ancestors:
-                self.skipped.append(f"{os.fsdecode(entry.path)}: a link to a folder it lies in")
+                self._skip(entry.path, target, "a link to a folder it lies in")
                 continue
             yield from self._walk(entry.path, root, target, inside, (*ancestors, real))
 
@@ -118,14 +121,11 @@ class Scan:
         if stat.S_ISREG(status.st_mode):
             yield Item(path, source, EntryType.FILE, status)
         else:
-            self.skipped.append(f"{os.fsdecode(source)}: neither file, folder nor link")
+            self._skip(source, path, "neither file, folder nor link")
 
-    def _left_out(self, below: str) -> bool:
-        if any(below == f or below.endswith("/" + f) for f in SKIPPED_FOLDERS):
-            return True
-        name = os.path.basename(below)
-        patterns = (*SKIPPED_FILES, *self.exclude)
-        return any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(below, p) for p in patterns)
+    def _skip(self, source: bytes, path: tuple[bytes, ...], why: str | None) -> None:
+        self.skipped.append(f"{os.fsdecode(source)}: {why}")
+        self.passed.add(path)
 
     @staticmethod
     def _is_inner(link: bytes, root: bytes) -> bool:
@@ -135,3 +135,12 @@ class Scan:
             return False
         target = os.path.realpath(link)
         return target.startswith(root + b"/")
+
+
+def left_out(below: str, exclude: Sequence[str]) -> bool:
+    """Whether what lies at the path `below` an added folder is not to be looked at."""
+    if any(below == f or below.endswith("/" + f) for f in SKIPPED_FOLDERS):
+        return True
+    name = os.path.basename(below)
+    patterns = (*SKIPPED_FILES, *exclude)
+    return any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(below, p) for p in patterns)

@@ -7,12 +7,14 @@ import os
 from typing import Final
 
 from ..ids import ObjectId
+from .demands import check_request
 from .formats.journal import NO_ID, RefKind
 from .formats.tree import Entry, EntryType
 from .ingest import StoredFile
 from .reports import AddReport, Progress
 from .request import AddRequest, Reading
-from .scan import Item, Scan
+from .scan import Item, Scan, left_out
+from .syncing import Path, Removals
 from .trees import DEFAULT_MODE, Staged, check_conflicts
 
 MASK: Final = 0o7777
@@ -26,6 +28,9 @@ class Staging:
         self._request = request
         self._branch = branch
         self.staged = Staged()
+        avoid = os.fsencode(os.path.realpath(reading.path))
+        self._scan = Scan(request.exclude, avoid=avoid, devices=request.keep_out)
+        self._into: Path = ()
 
     def scan(self, report: AddReport, progress: Progress) -> list[Item]:
         """Find everything and stage it; the files, whose manifests are still to come.
@@ -33,17 +38,28 @@ class Staging:
         Both are told what was found. UsageError where two things are for one place, or one for a
         place that something else has.
         """
-        scan = Scan(self._request.exclude, avoid=os.fsencode(self._reading.path))
-        into, name = self._destination()
-        items = list(scan.items(self._request.sources, into, name))
+        request, scan = self._request, self._scan
+        check_request(request, self._reading.path)
+        self._into, name = self._destination()
+        items = list(scan.items(request.sources, self._into, name))
         report.skipped = scan.skipped
         files = [item for item in items if item.type is EntryType.FILE]
         report.files = progress.files = len(files)
         progress.total += sum(item.status.st_size for item in files)
         for item in items:
             self._stage_item(item)
+        if request.sync:
+            self.staged.directory(self._into).whole = True
         check_conflicts(self._reading.objects, self._base(), self.staged)
         return files
+
+    def removals(self) -> Removals | None:
+        """Takes down what a merge removes; None where nothing may be."""
+        return Removals(self._into, self._stays) if self._request.sync else None
+
+    def _stays(self, below: Path) -> bool:
+        text = os.fsdecode(b"/".join(below))
+        return (*self._into, *below) in self._scan.passed or left_out(text, self._request.exclude)
 
     def _base(self) -> ObjectId | None:
         """The tree of the branch's head, as it is now."""

@@ -38,7 +38,7 @@ class Writer:
             packer = Packer(w.store, w.scheme, w.pool, w.journal, nursery)
             ingest = Ingest(w, self._request, packer, self._report, self._progress)
             await self._ingest(ingest, files)
-            committer = Committer(w, self._request, self._staging.staged, self._default_message())
+            committer = Committer(w, self._request, self._staging, self._report)
             self._report.commit = await committer.run(ingest.put_objects, packer.flush)
             packer.close()
         self._report.encoded, self._report.stored = packer.encoded, packer.stored
@@ -63,7 +63,3 @@ class Writer:
             nursery.start_soon(add_large)
             for _ in range(BATCHES):
                 nursery.start_soon(add_small)
-
-    def _default_message(self) -> str:
-        files = self._report.files
-        return f"add {files} file{'' if files == 1 else 's'}"

@@ -6,7 +6,7 @@ import typer
 
 from .completion import complete_address
 from .options import command
-from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
+from .output import complain, human_rate, human_seconds, human_size, one_line, plural, say, say_json
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ..cas.reports import AddReport
     from ..cas.store import Store
 
-SKIPPED_SHOWN = 10
-"""Lines about skipped files, unless --verbose."""
+SHOWN = 10
+"""Lines about skipped files, and warnings, unless --verbose."""
 
 
 @command
@@ -45,28 +45,53 @@ def add(
     tag: Annotated[str | None, typer.Option(help="Also name the commit by this tag.")] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="GLOB", help="Leave out what matches; may be given several times."),
+        typer.Option(
+            metavar="GLOB",
+            help="Leave out files, and folders with all that is in them, whose name or path below "
+            "SRC matches (`*` matches slashes too); may be given several times.",
+        ),
+    ] = None,
+    sync: Annotated[
+        bool,
+        typer.Option(
+            "--sync",
+            help="Make the branch, or PATH, as the folders SRC are: what they do not have is "
+            "removed and listed, but nothing that --exclude leaves out or that was skipped.",
+        ),
+    ] = False,
+    sha256: Annotated[
+        bool | None,
+        typer.Option(
+            "--sha256/--no-sha256",
+            help="Keep each file's SHA-256, which Hugging Face needs; by default where there are "
+            "four cores or more.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Add files and folders to a repository."""
     from ..cas.refnames import parse_address
+    from ..cas.request import AddRequest
 
-    address = parse_address(target)
+    request = AddRequest(
+        sources,
+        parse_address(target),
+        message,
+        tag,
+        settings.text("author"),
+        exclude or (),
+        sync=sync,
+        sha256=sha256,
+    )
 
     async def work(store: "Store") -> "AddReport":
         with progress_of(settings, "add") as progress:
-            return await store.add(
-                sources,
-                address,
-                message=message,
-                tag=tag,
-                author=settings.text("author"),
-                exclude=exclude or (),
-                progress=progress,
-            )
+            return await store.carry_out(request, progress)
 
     report = in_store(settings, work)
-    say_json(document(report)) if settings.json else _print(report, settings)
+    _tell("skipped ", report.skipped, settings)
+    _tell("warning: ", report.warnings, settings)
+    say_json(document(report)) if settings.json else _print(report)
 
 
 def document(report: "AddReport") -> dict[str, object]:
@@ -82,18 +107,28 @@ def document(report: "AddReport") -> dict[str, object]:
         "encoded": report.encoded,
         "stored": report.stored,
         "seconds": report.seconds,
+        "removed": report.removed,
+        "removed_files": report.removed_files,
         "skipped": report.skipped,
+        "warnings": report.warnings,
     }
 
 
-def _print(report: "AddReport", settings: Settings) -> None:
-    shown_skipped = report.skipped if settings.verbose else report.skipped[:SKIPPED_SHOWN]
-    if not settings.quiet:
-        for line in shown_skipped:
-            say(f"skipped {one_line(line)}")
-        if len(report.skipped) > len(shown_skipped):
-            say(f"skipped {len(report.skipped) - len(shown_skipped)} more; --verbose names them")
+def _print(report: "AddReport") -> None:
+    for path in report.removed:
+        say(f"removed {one_line(path)}")
     say(summary(report))
+
+
+def _tell(what: str, lines: list[str], settings: Settings) -> None:
+    """Lines on stderr: they are no result."""
+    if settings.quiet:
+        return
+    shown = lines if settings.verbose else lines[:SHOWN]
+    for line in shown:
+        complain(f"{what}{line}")
+    if len(lines) > len(shown):
+        complain(f"{what}{len(lines) - len(shown)} more; --verbose names them")
 
 
 def summary(report: "AddReport") -> str:
