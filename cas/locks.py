@@ -24,6 +24,8 @@ from .holders import UNKNOWN, erase, sign, signature, signed_in, who_shares
 
 POLL: Final = 0.1
 """Seconds between two tries."""
+PATIENCE: Final = 1.0
+"""Seconds of waiting that are worth no message: most locks are held for a moment."""
 SHOWN: Final = 3
 """Holders that a message names."""
 
@@ -64,13 +66,14 @@ async def locked(
 async def _take(fd: int, file: str, name: str, shared: bool, wait: bool) -> None:
     """Lock `fd`, which is `file`; messages speak of `name`."""
     told = False
+    began = trio.current_time()
     while not _try(fd, shared):
         holders = who_shares(file)
         shown = "; ".join(holders[:SHOWN]) or signature(fd) or UNKNOWN
         more = f" and {len(holders) - SHOWN} more" if len(holders) > SHOWN else ""
         if not wait:
             raise LockedError(f"{name} is held by {shown}{more}; try again later, or with --wait")
-        if not told:
+        if not told and trio.current_time() >= began + PATIENCE:
             log.warning("waiting for %s: held by %s%s", name, shown, more)
             told = True
         await trio.sleep(POLL)

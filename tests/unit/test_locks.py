@@ -88,7 +88,7 @@ async def test_nothing_is_stale_after_a_kill(tmp_path: Path, how: str) -> None:
 
 
 async def test_waiting_is_told_once_and_ends(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
     path = tmp_path / "store"
     with holder(path, "shared", "modelfloat add") as one:
