@@ -112,7 +112,7 @@ async def open_store(path: str, *, wait: bool = True) -> AsyncIterator[Store]:
     """
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
-    members = await trio.to_thread.run_sync(_members, path, config)
+    members = await trio.to_thread.run_sync(members_of, path, config)
 
     async def recreate(lost: Member) -> Member | None:
         return await _recreate(path, lost)
@@ -135,7 +135,7 @@ async def _follow(path: str, config: StoreConfig, store: Store) -> None:
             now = await trio.to_thread.run_sync(read_config, path)
             if now.backends == config.backends:
                 continue
-            members = await trio.to_thread.run_sync(_members, path, now)
+            members = await trio.to_thread.run_sync(members_of, path, now)
         except (ModelFloatError, OSError) as error:
             # A configuration being edited must not end what is open: it stays as it was.
             log.warning("%s; what is open goes on without the change", error)
@@ -264,7 +264,8 @@ def _open(path: str, backend: BackendConfig, *, create: bool = False) -> Backend
     return open_backend(backend.name, url, domain=backend.domain, create=create)
 
 
-def _members(path: str, config: StoreConfig) -> list[Member]:
+def members_of(path: str, config: StoreConfig) -> list[Member]:
+    """The backends of a store, opened and not yet looked at; the caller closes them."""
     return [_member(path, backend) for backend in config.backends]
 
 

@@ -98,6 +98,11 @@ class Index:
         with self._env.begin(db=self._dbs.meta) as txn:
             return StoreId(bytes(txn.get(b"store") or b""))
 
+    def used(self) -> tuple[int, int]:
+        """Bytes in use, and how many the environment has room for."""
+        pages: int = self._env.info()["last_pgno"] + 1
+        return pages * self._env.stat()["psize"], self._env.info()["map_size"]
+
     async def write(self, job: Callable[..., _T], *args: Any) -> _T:
         """Run `job`, one of the writing methods below, in a worker thread."""
         return await trio.to_thread.run_sync(lambda: job(*args))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import typer
 
-from . import add, backend, cat, config, get, init, log, ls, mount, stats, umount, verify
+from . import add, backend, cat, config, doctor, get, init, log, ls, mount, stats, umount, verify
 from .failures import BROKEN_PIPE, report
 from .options import global_options
 from .output import complain
@@ -39,6 +39,7 @@ app.command("umount")(umount.umount)
 app.command("verify")(verify.verify)
 app.command("stats")(stats.stats)
 app.command("config")(config.config)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import UsageError
-from .settingtable import BY_KEY, Value
+from .settingtable import BY_KEY, PREFIX, Value
 
 DEFAULT: Final = "default"
 """The origin of a value that nothing was said about."""
@@ -111,6 +111,12 @@ def resolve(flags: Flags, environment: Mapping[str, str] = os.environ) -> Settin
     return Settings(
         store, flags.json, flags.quiet, flags.verbose, flags, environment, _stored(store)
     )
+
+
+def foreign_variables(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: most likely misspelt."""
+    known = {setting.variable for setting in BY_KEY.values()}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
 
 
 def _stored(store: str) -> Mapping[str, Value]:

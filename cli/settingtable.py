@@ -19,6 +19,7 @@ from ..errors import UsageError
 Value = str | bool | int | float
 """What a setting is; sizes are bytes, durations seconds."""
 
+PREFIX: Final = "MODELFLOAT_"
 SYSTEM_STORE: Final = "/var/lib/modelfloat"
 SYSTEM_MOUNT: Final = "/models"
 
@@ -81,7 +82,7 @@ class Setting:
     @property
     def variable(self) -> str:
         """Its name in the environment."""
-        return f"MODELFLOAT_{self.key.upper()}"
+        return f"{PREFIX}{self.key.upper()}"
 
 
 def _always(value: Value) -> Callable[[Mapping[str, str]], Value]:

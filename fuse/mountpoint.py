@@ -10,7 +10,7 @@ from ..errors import ExistsError, ModelFloatError, UnsupportedError, UsageError
 from .mountinfo import TYPE, mount_at
 
 DEVICE: Final = "/dev/fuse"
-_FUSE_CONF: Final = "/etc/fuse.conf"
+FUSE_CONF: Final = "/etc/fuse.conf"
 
 
 def prepare(path: str) -> str:
@@ -41,19 +41,19 @@ def _clear(path: str) -> None:
     if mount is None:
         return
     if mount.type != TYPE:
-        if _is_dead(path):
+        if is_dead(path):
             raise UsageError(
                 f"{path} is a dead mount of type {mount.type}; unmount it, or name another folder"
             )
         return  # an ordinary filesystem: an empty one may be mounted over
-    if not _is_dead(path):
+    if not is_dead(path):
         raise ExistsError(
             f"a store is mounted on {path} already; run `modelfloat umount {path}` first"
         )
     detach(mount.path, lazy=True)
 
 
-def _is_dead(path: str) -> bool:
+def is_dead(path: str) -> bool:
     """Whether the process that served a mount is gone.
 
     The kernel answers a stat from memory long after; it asks each time for free space.
@@ -75,7 +75,7 @@ def unmount(path: str) -> None:
         raise UsageError(
             f"no store is mounted on {path}; `findmnt -t {TYPE}` shows where one is mounted"
         )
-    detach(mount.path, lazy=_is_dead(mount.path))
+    detach(mount.path, lazy=is_dead(mount.path))
 
 
 def detach(path: str, *, lazy: bool) -> None:
@@ -114,16 +114,17 @@ def check_machine(*, allow_other: bool) -> None:
         return
     if shutil.which("fusermount3") is None:
         raise UnsupportedError("mounting as an ordinary user needs fusermount3: install `fuse3`")
-    if allow_other and not _others_allowed():
+    if allow_other and not others_allowed(FUSE_CONF):
         raise UsageError(
-            f"--allow-other is for root unless {_FUSE_CONF} has a line `user_allow_other`; add it, "
+            f"--allow-other is for root unless {FUSE_CONF} has a line `user_allow_other`; add it, "
             "or leave the option out"
         )
 
 
-def _others_allowed() -> bool:
+def others_allowed(conf: str) -> bool:
+    """Whether fuse.conf lets ordinary users mount for others."""
     try:
-        with open(_FUSE_CONF, encoding="utf-8", errors="replace") as file:
+        with open(conf, encoding="utf-8", errors="replace") as file:
             return any(line.strip() == "user_allow_other" for line in file)
     except OSError:
         return False

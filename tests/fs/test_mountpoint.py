@@ -55,7 +55,7 @@ def test_allow_other_as_an_ordinary_user(
     (tmp_path / "fuse.conf").write_text(lines)
     (tmp_path / "device").touch()
     monkeypatch.setattr(mountpoint, "DEVICE", str(tmp_path / "device"))
-    monkeypatch.setattr(mountpoint, "_FUSE_CONF", str(tmp_path / "fuse.conf"))
+    monkeypatch.setattr(mountpoint, "FUSE_CONF", str(tmp_path / "fuse.conf"))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(mountpoint.shutil, "which", lambda name: f"/usr/bin/{name}")
     if allowed:

@@ -13,9 +13,9 @@ from modelfloat.version import __version__
 
 COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log"),
-    *("mount", "umount", "verify", "stats", "config"),
+    *("mount", "umount", "verify", "stats", "config", "doctor"),
 }
-LATER = ("gc", "push", "pull", "tag", "branch", "warm", "rebuild-index", "doctor", "key")
+LATER = ("gc", "push", "pull", "tag", "branch", "warm", "rebuild-index", "key")
 LATER_OPTIONS = ("--encrypt", "--shared", "--sync", "--move", "--effort", "--sample", "--binding")
 ANYWHERE = ("--store", "--json", "--quiet", "--verbose", "--version")
 

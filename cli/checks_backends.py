@@ -1,0 +1,115 @@
+"""What `doctor` asks of a store's backends: whether they answer, their room, what is survived."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from .checks import Finding, examine, ok, problem, warning
+from .checks_store import LITTLE
+from .output import human_size, plural, reason
+
+if TYPE_CHECKING:
+    from ..cas.members import Member
+    from ..config import StoreConfig
+
+LEFTOVER: Final = 3600.0
+"""Seconds after which a file of an upload belongs to nobody any more."""
+
+
+def examine_backends(store: str) -> list[Finding]:
+    """All findings about the backends; none where the configuration cannot be read."""
+    import trio
+
+    from ..config import read_config
+    from ..errors import ModelFloatError
+
+    try:
+        config = read_config(store)
+    except (ModelFloatError, OSError):
+        return []  # the store's own checks say so
+    return examine("backends", lambda: trio.run(_ask_all, store, config))
+
+
+async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
+    import trio
+
+    from ..cas.members import Members
+    from ..cas.survival import describe
+    from ..erasure.scheme import Scheme
+    from ..opening import members_of
+
+    members = Members(config.id, await trio.to_thread.run_sync(members_of, store, config))
+    try:
+        await members.look()
+        found: list[Finding] = []
+        for member in members:
+            found += await _ask(member)
+        scheme = Scheme.parse(config.scheme)
+        survives = describe(scheme, [member.candidate for member in members.up()])
+    finally:
+        for member in members:
+            await member.backend.aclose()
+    weak = not scheme.m or not members.up()
+    remedy = "" if scheme.m else "a store of another scheme: `modelfloat init --erasure K+M`"
+    found.append(warning("survives", survives, remedy) if weak else ok("survives", survives))
+    return found
+
+
+async def _ask(member: "Member") -> list[Finding]:
+    import trio
+
+    name = f"backend {member.name}"
+    if member.down:
+        what, _, remedy = reason(member.name, member.down).partition("; ")
+        return [problem(name, f"down: {what}", remedy or _back(member.name))]
+    usage = await member.backend.usage()
+    path = member.backend.properties.url
+    local = os.path.isabs(path)
+    found = list(room(name, usage.free, path, member.domain))
+    if local:
+        found += await trio.to_thread.run_sync(
+            lambda: [*writable(name, path), *uploads(name, path)]
+        )
+    return found
+
+
+def _back(name: str) -> str:
+    return f"bring {name} back, or `modelfloat backend add` another and `verify --repair`"
+
+
+def room(name: str, free: int | None, where: str, domain: str) -> Iterator[Finding]:
+    """How much more a backend takes."""
+    left = "unknown space" if free is None else human_size(free)
+    text = f"up, {left} free, {where}, domain {domain}"
+    if free is not None and free < LITTLE:
+        yield warning(name, text, "free some space there, or add a backend")
+    else:
+        yield ok(name, text)
+
+
+def writable(name: str, path: str) -> Iterator[Finding]:
+    """A directory that can be read but not written to; nothing is written to find out."""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        yield problem(name, f"{path} is on a read-only filesystem", "mount it writable")
+    elif not os.access(path, os.W_OK | os.X_OK):
+        yield problem(name, f"{path} may not be written by you", "check its owner and mode")
+
+
+def uploads(name: str, path: str) -> Iterator[Finding]:
+    """Parts of shards that interrupted uploads left."""
+    count = size = 0
+    newest = time.time() - LEFTOVER
+    folder = os.path.join(path, "tmp")
+    for entry in os.scandir(folder) if os.path.isdir(folder) else ():
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode) and status.st_mtime < newest:
+            count, size = count + 1, size + status.st_size
+    if count:
+        files = plural(count, "file")
+        yield warning(
+            name,
+            f"{files} ({human_size(size)}) of interrupted uploads in {folder}",
+            "the next add or repair there removes them",
+        )

@@ -1,0 +1,233 @@
+"""What `doctor` asks of a store's own folder: configuration, disk, index, packs, leftovers."""
+
+import contextlib
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from ..errors import NotFoundError
+from .checks import Finding, Level, examine, ok, problem, warning
+from .output import human_size, human_time, plural
+
+if TYPE_CHECKING:
+    from ..cas.index import Index
+    from ..fuse.mountinfo import Mount
+
+LITTLE: Final = 2_000_000_000
+"""Free bytes below which a folder is short of space."""
+MAP_WARNING: Final = 0.8
+"""The part of the index's address space that may be in use."""
+OLD: Final = 90 * 86_400
+"""Seconds after which a pack should be read again."""
+NETWORK: Final = re.compile(
+    r"9p|afs|beegfs|ceph|cifs|fuse\.(ceph|glusterfs|rclone|s3fs|sshfs)|glusterfs|gpfs|lustre|nfs4?|"
+    r"smb3|smbfs"
+)
+_TEMPORARY: Final = re.compile(r"config\.toml\.[0-9a-f]{8}")
+
+
+def examine_store(store: str) -> list[Finding]:
+    """All findings about the store's folder; one warning where there is no store."""
+    from ..fuse.mountinfo import all_mounts
+
+    if not is_store(store):
+        return [no_store(store)]
+    index = os.path.join(store, "index")
+    return [
+        *examine("config", lambda: configuration(store)),
+        *examine("disk space", lambda: space(store)),
+        *examine("reserve", lambda: reserve(store)),
+        *examine("filesystem", lambda: filesystem(index, all_mounts())),
+        *examine("index", lambda: index_opens(index, store)),
+        *examine("packs", lambda: packs(index)),
+        *examine("leftovers", lambda: leftovers(store)),
+    ]
+
+
+def is_store(store: str) -> bool:
+    """Whether there is a store in that folder, or what is left of one."""
+    return any(os.path.lexists(os.path.join(store, name)) for name in ("config.toml", "index"))
+
+
+def no_store(store: str) -> Finding:
+    """There is nothing to check but the machine."""
+    return warning(
+        "store",
+        f"there is none at {store}: only the machine was checked",
+        "make one with `modelfloat init`, or name another with --store",
+    )
+
+
+def configuration(store: str) -> Iterator[Finding]:
+    """config.toml can be read, by its owner only."""
+    from ..config import config_path, read_config
+
+    config = read_config(store)
+    path = config_path(store)
+    if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+        yield warning(
+            "config",
+            f"{path} can be read by others, and URLs may hold secrets",
+            f"chmod 600 {path}",
+        )
+    else:
+        count = plural(len(config.backends), "backend")
+        yield ok("config", f"{path}: {config.scheme}, {count}, store {config.id.hex()}")
+
+
+def space(store: str) -> Iterator[Finding]:
+    """There is room for the index, and the folder can be written to."""
+    found = os.statvfs(store)
+    free = found.f_bavail * found.f_frsize
+    if found.f_flag & os.ST_RDONLY:
+        yield problem("disk space", f"{store} is on a read-only filesystem", "mount it writable")
+    elif not os.access(store, os.W_OK | os.X_OK):
+        yield problem("disk space", f"{store} may not be written by you", "run as its owner")
+    elif free < LITTLE:
+        yield warning(
+            "disk space",
+            f"{human_size(free)} free at {store}: the index may not grow much more",
+            "free some space; `modelfloat gc` removes what nothing uses",
+        )
+    else:
+        yield ok("disk space", f"{human_size(free)} free at {store}")
+
+
+def reserve(store: str) -> Iterator[Finding]:
+    """The file that is given up when a disk is full, so that rm and gc still work."""
+    path = os.path.join(store, "reserve")
+    try:
+        size = os.stat(path).st_blocks * 512
+    except FileNotFoundError:
+        size = 0
+    if size:
+        yield ok("reserve", f"{human_size(size)} are kept for `rm` and `gc` on a full disk")
+    else:
+        yield warning(
+            "reserve",
+            f"{path} is not there: on a full disk `rm` and `gc` may have no room to work",
+            "free some space and run `modelfloat gc`",
+        )
+
+
+def filesystem(path: str, mounts: "list[Mount]") -> Iterator[Finding]:
+    """The index lies on a local filesystem: LMDB's locks and its map are wrong over a network."""
+    kind = filesystem_of(path, mounts)
+    if NETWORK.fullmatch(kind):
+        yield problem(
+            "filesystem",
+            f"the index at {path} is on {kind}, a network filesystem, where it will be damaged",
+            "move the store's folder to a local disk; backends may stay where they are",
+        )
+    else:
+        yield ok("filesystem", f"the index is on {kind or 'an unknown filesystem'}")
+
+
+def filesystem_of(path: str, mounts: "list[Mount]") -> str:
+    """The type of the filesystem that `path` lies on, by the mounts of this system."""
+    real = os.path.realpath(path)
+    covering = [m for m in mounts if real == m.path or real.startswith(f"{m.path.rstrip('/')}/")]
+    # Of those as deep, the last one was mounted over the others.
+    return (
+        max(enumerate(covering), key=lambda m: (len(m[1].path), m[0]))[1].type if covering else ""
+    )
+
+
+def index_opens(path: str, store: str) -> Iterator[Finding]:
+    """The index opens, is this store's, and has room."""
+    from ..config import read_config
+
+    with _opened(path) as index:
+        try:
+            foreign = index.store != read_config(store).id
+        except NotFoundError:
+            foreign = False
+        if foreign:
+            yield problem(
+                "index",
+                f"{path} is the index of store {index.store.hex()}",
+                "move it away and run `modelfloat rebuild-index`",
+            )
+        used, room = index.used()
+        text = f"{path}: {human_size(used)} of {human_size(room)} in use"
+        if used > MAP_WARNING * room:
+            yield warning("index", text, "`modelfloat gc`, then `modelfloat rebuild-index`")
+        elif index.read_only:
+            yield warning("index", f"{text}; it can only be read: {index.read_only}")
+        else:
+            yield ok("index", text)
+
+
+def packs(path: str) -> Iterator[Finding]:
+    """What verify and reads found of the shards, and how long ago."""
+    from ..cas.records import ShardState
+
+    total = degraded = lost = never = 0
+    oldest = time.time_ns()
+    with _opened(path) as index:
+        for pack in index.packs():
+            good = sum(state is ShardState.GOOD for state in pack.states)
+            total += 1
+            degraded += pack.k <= good < pack.n
+            lost += good < pack.k
+            never += not pack.checked_ns
+            oldest = min(oldest, pack.checked_ns or oldest)
+        first = min((head.time_ns for head in index.refs()), default=time.time_ns())
+    if lost:
+        yield Finding(
+            "packs",
+            Level.DAMAGE,
+            f"{lost:,} of {plural(total, 'pack')} lack more shards than parity replaces",
+            "bring backends back that are down, then `modelfloat verify --repair`",
+        )
+    if degraded:
+        yield Finding(
+            "packs",
+            Level.DAMAGE,
+            f"{degraded:,} of {plural(total, 'pack')} lack shards that parity replaces",
+            "`modelfloat verify --repair` writes them anew",
+        )
+    if not lost and not degraded:
+        yield ok("packs", f"{plural(total, 'pack')}, no damage known")
+    yield _last_check(total, never, oldest, first)
+
+
+def _last_check(total: int, never: int, oldest_ns: int, first_ns: int) -> Finding:
+    """When the pack that was read longest ago was read."""
+    since = (time.time_ns() - (first_ns if never else oldest_ns)) / 1e9
+    if not total:
+        return ok("verified", "there is nothing to verify yet")
+    if never:
+        text = f"{never:,} of {plural(total, 'pack')} were never read back"
+    else:
+        text = f"every pack was read back since {human_time(oldest_ns)}"
+    if since > OLD:
+        return warning("verified", text, "run `modelfloat verify` now and then")
+    return ok("verified", text)
+
+
+def leftovers(store: str) -> Iterator[Finding]:
+    """Files that an interrupted change of the configuration or of a backend left."""
+    left = [name for name in os.listdir(store) if _TEMPORARY.fullmatch(name)]
+    own = os.path.join(store, "backends")
+    if os.path.isdir(own):
+        left += [f"backends/{name}" for name in os.listdir(own) if name.endswith(".new")]
+    for name in sorted(left):
+        path = os.path.join(store, name)
+        yield warning("leftovers", f"{path} was left by an interrupted command", f"rm -r {path}")
+    if not left:
+        yield ok("leftovers", "none in the store's folder")
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> "Iterator[Index]":
+    from ..cas.index import Index
+
+    index = Index.open(path)
+    try:
+        yield index
+    finally:
+        index.close()

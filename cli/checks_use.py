@@ -1,0 +1,139 @@
+"""What `doctor` asks of who uses a store now: locks held, mounts living and dead, failed reads."""
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from ..version import __version__
+from .checks import Finding, examine, ok, problem, warning
+from .output import human_time, iso_time, one_line, plural
+
+if TYPE_CHECKING:
+    from ..fuse.control import MountState
+
+PATIENCE: Final = 3.0
+"""Seconds in which a mount has to answer."""
+_LOCKS: Final = "/proc/locks"
+
+
+def examine_use(store: str, states: "list[MountState]") -> list[Finding]:
+    """Locks and mounts of one store, and dead mounts of any; the living are put into `states`."""
+    return [
+        *examine("locks", lambda: locks(os.path.join(store, "locks"))),
+        *examine("mounts", dead_mounts),
+        *examine("mounts", lambda: sockets(store, states)),
+    ]
+
+
+def locks(folder: str) -> Iterator[Finding]:
+    """Who holds which lock of the store now; nothing is locked to find out."""
+    held = holders(folder, _LOCKS) if os.path.isdir(folder) else {}
+    for path, who in sorted(held.items()):
+        yield ok("locks", f"{path} is held by {who}")
+    if not held:
+        yield ok("locks", "nobody holds one")
+
+
+def holders(folder: str, table: str) -> dict[str, str]:
+    """The lock files of `folder` that somebody holds, and who; `table` is as proc_locks(5) says."""
+    files = {}
+    for entry in os.scandir(folder):
+        if "." in entry.name or entry.name.endswith("-gate"):
+            continue  # names of holders, and of who waits
+        status = entry.stat(follow_symlinks=False)
+        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+        files[f"{device}:{status.st_ino}"] = entry.path
+    found: dict[str, str] = {}
+    with open(table, encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            fields = line.split()
+            if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] in files:
+                path = files[fields[5]]
+                found[path] = _signature(path) or f"pid {fields[4]}"
+    return found
+
+
+def _signature(path: str) -> str:
+    """What the holders say of themselves: the only one in the lock file, several beside it."""
+    from ..cas.holders import who_shares
+
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            alone = file.read(300).strip()
+        return one_line(alone or ", ".join(who_shares(path)))
+    except OSError:
+        return ""
+
+
+def dead_mounts() -> Iterator[Finding]:
+    """Mounts of ours whose daemon is gone, or does not answer."""
+    from ..fuse.mountinfo import mounts
+    from ..fuse.mountpoint import is_dead
+
+    dead = 0
+    for mount in mounts():
+        answer = within(PATIENCE, functools.partial(is_dead, mount.path))
+        if answer is not False:
+            dead += 1
+            what = "is dead: its daemon is gone" if answer else "does not answer"
+            text = f"the mount on {one_line(mount.path)} {what}"
+            yield problem("mounts", text, f"`modelfloat umount {one_line(mount.path)}`")
+    if not dead:
+        yield ok("mounts", "none is dead")
+
+
+def within(seconds: float, ask: Callable[[], bool]) -> bool | None:
+    """The answer, or None when it takes longer: a mount that hangs never answers."""
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers[0] if answers else None
+
+
+def sockets(store: str, states: "list[MountState]") -> Iterator[Finding]:
+    """What the living mounts of the store say; sockets of dead ones are removed by asking."""
+    from ..fuse.control import mount_states
+
+    folder = os.path.join(store, "run")
+    before = _sockets(folder)
+    states += mount_states(store)
+    if gone := before - _sockets(folder):
+        stale = plural(len(gone), "socket")
+        yield warning("mounts", f"{stale} of dead mounts in {folder}, removed just now")
+    for state in states:
+        yield _living(state)
+
+
+def _sockets(folder: str) -> set[str]:
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
+
+
+def _living(state: "MountState") -> Finding:
+    if state.problem:
+        text = f"pid {state.pid}: {state.problem}"
+        return problem("mounts", one_line(text), f"`kill {state.pid}` ends it")
+    where = f"pid {state.pid} serves {state.mountpoint} since {human_time(state.started_ns)}"
+    opened = f"{where}, {plural(len(state.open), 'open file')}"
+    if state.version != __version__:
+        other = f"{one_line(opened)}; it runs release {state.version}, this is {__version__}"
+        return warning("mounts", other, "unmount it and mount it again")
+    return ok("mounts", one_line(opened))
+
+
+def read_errors(states: "Iterable[MountState]") -> list[dict[str, object]]:
+    """The last failed reads of living mounts, oldest first, as `--json` prints them."""
+    found: list[tuple[int, dict[str, object]]] = []
+    for state in states:
+        for error in state.errors:
+            document = {
+                "time": iso_time(error.time_ns),
+                "mount": state.mountpoint,
+                "file": error.file,
+                "pid": error.pid,
+                "cause": error.cause,
+            }
+            found.append((error.time_ns, document))
+    return [document for _, document in sorted(found, key=lambda each: each[0])]
