@@ -15,8 +15,8 @@ COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log"),
     *("mount", "umount", "verify", "stats", "config", "doctor"),
 }
-LATER = ("gc", "push", "pull", "tag", "branch", "warm", "rebuild-index", "key")
-LATER_OPTIONS = ("--encrypt", "--shared", "--sync", "--move", "--effort", "--sample", "--binding")
+LATER = ("push", "pull", "tag", "branch", "warm", "key")
+LATER_OPTIONS = ("--encrypt", "--shared", "--effort", "--binding")
 ANYWHERE = ("--store", "--json", "--quiet", "--verbose", "--version")
 
 
