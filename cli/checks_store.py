@@ -1,27 +1,20 @@
 """What `doctor` asks of a store's own folder: configuration, disk, index, packs, leftovers."""
 
-import contextlib
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from ..errors import NotFoundError
-from .checks import Finding, Level, examine, ok, problem, warning
-from .output import human_size, human_time, plural
+from .checks import Finding, examine, ok, problem, warning
+from .checks_index import examine_index
+from .output import human_size, plural
 
 if TYPE_CHECKING:
-    from ..cas.index import Index
     from ..fuse.mountinfo import Mount
 
 LITTLE: Final = 2_000_000_000
 """Free bytes below which a folder is short of space."""
-MAP_WARNING: Final = 0.8
-"""The part of the index's address space that may be in use."""
-OLD: Final = 90 * 86_400
-"""Seconds after which a pack should be read again."""
 NETWORK: Final = re.compile(
     r"9p|afs|beegfs|ceph|cifs|fuse\.(ceph|glusterfs|rclone|s3fs|sshfs)|glusterfs|gpfs|lustre|nfs4?|"
     r"smb3|smbfs"
@@ -41,8 +34,7 @@ def examine_store(store: str) -> list[Finding]:
         *examine("disk space", lambda: space(store)),
         *examine("reserve", lambda: reserve(store)),
         *examine("filesystem", lambda: filesystem(index, all_mounts())),
-        *examine("index", lambda: index_opens(index, store)),
-        *examine("packs", lambda: packs(index)),
+        *examine_index(index, store),
         *examine("leftovers", lambda: leftovers(store)),
     ]
 
@@ -136,79 +128,6 @@ def filesystem_of(path: str, mounts: "list[Mount]") -> str:
     )
 
 
-def index_opens(path: str, store: str) -> Iterator[Finding]:
-    """The index opens, is this store's, and has room."""
-    from ..config import read_config
-
-    with _opened(path) as index:
-        try:
-            foreign = index.store != read_config(store).id
-        except NotFoundError:
-            foreign = False
-        if foreign:
-            yield problem(
-                "index",
-                f"{path} is the index of store {index.store.hex()}",
-                "move it away and run `modelfloat rebuild-index`",
-            )
-        used, room = index.used()
-        text = f"{path}: {human_size(used)} of {human_size(room)} in use"
-        if used > MAP_WARNING * room:
-            yield warning("index", text, "`modelfloat gc`, then `modelfloat rebuild-index`")
-        elif index.read_only:
-            yield warning("index", f"{text}; it can only be read: {index.read_only}")
-        else:
-            yield ok("index", text)
-
-
-def packs(path: str) -> Iterator[Finding]:
-    """What verify and reads found of the shards, and how long ago."""
-    from ..cas.records import ShardState
-
-    total = degraded = lost = never = 0
-    oldest = time.time_ns()
-    with _opened(path) as index:
-        for pack in index.packs():
-            good = sum(state is ShardState.GOOD for state in pack.states)
-            total += 1
-            degraded += pack.k <= good < pack.n
-            lost += good < pack.k
-            never += not pack.checked_ns
-            oldest = min(oldest, pack.checked_ns or oldest)
-        first = min((head.time_ns for head in index.refs()), default=time.time_ns())
-    if lost:
-        yield Finding(
-            "packs",
-            Level.DAMAGE,
-            f"{lost:,} of {plural(total, 'pack')} lack more shards than parity replaces",
-            "bring backends back that are down, then `modelfloat verify --repair`",
-        )
-    if degraded:
-        yield Finding(
-            "packs",
-            Level.DAMAGE,
-            f"{degraded:,} of {plural(total, 'pack')} lack shards that parity replaces",
-            "`modelfloat verify --repair` writes them anew",
-        )
-    if not lost and not degraded:
-        yield ok("packs", f"{plural(total, 'pack')}, no damage known")
-    yield _last_check(total, never, oldest, first)
-
-
-def _last_check(total: int, never: int, oldest_ns: int, first_ns: int) -> Finding:
-    """When the pack that was read longest ago was read."""
-    since = (time.time_ns() - (first_ns if never else oldest_ns)) / 1e9
-    if not total:
-        return ok("verified", "there is nothing to verify yet")
-    if never:
-        text = f"{never:,} of {plural(total, 'pack')} were never read back"
-    else:
-        text = f"every pack was read back since {human_time(oldest_ns)}"
-    if since > OLD:
-        return warning("verified", text, "run `modelfloat verify` now and then")
-    return ok("verified", text)
-
-
 def leftovers(store: str) -> Iterator[Finding]:
     """Files that an interrupted change of the configuration or of a backend left."""
     left = [name for name in os.listdir(store) if _TEMPORARY.fullmatch(name)]
@@ -220,14 +139,3 @@ def leftovers(store: str) -> Iterator[Finding]:
         yield warning("leftovers", f"{path} was left by an interrupted command", f"rm -r {path}")
     if not left:
         yield ok("leftovers", "none in the store's folder")
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> "Iterator[Index]":
-    from ..cas.index import Index
-
-    index = Index.open(path)
-    try:
-        yield index
-    finally:
-        index.close()

@@ -15,7 +15,14 @@ import pytest
 
 from modelfloat.cas.index import Index
 from modelfloat.cas.records import ShardState
-from modelfloat.cli import checks_backends, checks_machine, checks_store, checks_use, doctor
+from modelfloat.cli import (
+    checks_backends,
+    checks_index,
+    checks_machine,
+    checks_store,
+    checks_use,
+    doctor,
+)
 from modelfloat.cli.checks import Finding, Level, examine, ok, problem
 from modelfloat.cli.main import run
 from modelfloat.cli.settings import Settings
@@ -218,6 +225,17 @@ def test_damaged_index(store: Path, capsys: Capture) -> None:
     assert found["backend d0"][0] == "ok"
 
 
+@pytest.mark.parametrize("size", [8192, 40_000])
+def test_an_index_cut_short_ends_no_check_but_its_own(
+    size: int, store: Path, capsys: Capture
+) -> None:
+    os.truncate(store / "index" / "data.mdb", size)
+    status, found = examined(store, capsys)
+    assert status == 1
+    assert found["index"][0] == "problem"
+    assert found["backend d0"][0] == "ok"
+
+
 def test_the_index_of_another_store(store: Path, tmp_path: Path, capsys: Capture) -> None:
     assert run(["--store", str(tmp_path / "other"), "init"]) == 0
     capsys.readouterr()
@@ -230,7 +248,7 @@ def test_the_index_of_another_store(store: Path, tmp_path: Path, capsys: Capture
 
 def test_an_index_that_is_almost_full(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Index, "used", lambda _: (900, 1000))
-    level, text = only(checks_store.index_opens(str(store / "index"), str(store)))
+    level, text = only(checks_index.opens(str(store / "index"), str(store)))
     assert level is Level.WARNING
     assert "900 B of 1.00 kB in use" in text
 
@@ -238,7 +256,7 @@ def test_an_index_that_is_almost_full(store: Path, monkeypatch: pytest.MonkeyPat
 def test_an_index_that_can_only_be_read(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = Index.open(str(store / "index"))
     monkeypatch.setattr(index, "read_only", "Permission denied")
-    assert only(checks_store.index_opens(str(store / "index"), str(store)))[0] is Level.WARNING
+    assert only(checks_index.opens(str(store / "index"), str(store)))[0] is Level.WARNING
     index.close()
 
 
