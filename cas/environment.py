@@ -8,12 +8,16 @@ be read stays as it is.
 import contextlib
 import errno
 import os
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import lmdb
 
-from ..errors import FormatError, IndexDamagedError
+from ..errors import FormatError, IndexDamagedError, LockedError, ModelFloatError
+from .lmdbfile import check_file
+from .networkfs import refuse_network
 
 FORMAT: Final = b"2"
 EARLIER: Final = (b"1",)
@@ -56,26 +60,32 @@ class Environment:
 
 
 def make_environment(path: str) -> Environment:
-    """Open the environment in `path`, which may be empty, with all its sub-databases."""
+    """Open the environment in `path`, which may be empty, with all its sub-databases.
+
+    UnsupportedError on a network filesystem.
+    """
+    refuse_network(path)
     try:
         env = _open(path)
         return Environment(env, _databases(env, create=True), "")
     except lmdb.Error as error:
-        raise _cannot_open(path, error) from error
+        raise translated(path, error) from error
 
 
 def open_environment(path: str) -> Environment:
-    """Open an index that is there; FormatError or IndexDamagedError."""
+    """Open an index that is there; FormatError, IndexDamagedError or UnsupportedError."""
+    refuse_network(path)
+    check_file(os.path.join(path, "data.mdb"))
     try:
         return _settle(path, _open(path), "")
     except lmdb.Error as error:
         # LMDB takes a lock file even to read. Where it cannot be written nobody is kept away:
         # a writer elsewhere may make us read a page that it has used again.
         reason = _reason(path, error)
-        if isinstance(error, lmdb.ReadonlyError) or reason.endswith(_FORBIDDEN):
+        if isinstance(error, lmdb.ReadonlyError | lmdb.DiskError) or reason.endswith(_FORBIDDEN):
             with contextlib.suppress(lmdb.Error):
                 return _settle(path, _open(path, read_only=True), reason)
-        raise _cannot_open(path, error) from error
+        raise translated(path, error) from error
 
 
 def _settle(path: str, env: Any, read_only: str) -> Environment:
@@ -152,5 +162,37 @@ def _reason(path: str, error: lmdb.Error) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def _cannot_open(path: str, error: lmdb.Error) -> IndexDamagedError:
-    return IndexDamagedError(f"the index at {path} cannot be opened: {_reason(path, error)}")
+def translated(path: str, error: lmdb.Error) -> ModelFloatError:
+    """What to tell of an error of LMDB."""
+    what, reason = f"the index at {path}", _reason(path, error)
+    match error:
+        case lmdb.MapFullError():
+            return IndexDamagedError(
+                f"{what} has filled the {MAP_SIZE >> 20:,} MiB it may have; remove what is not "
+                "needed (`modelfloat rm`, `modelfloat gc`)"
+            )
+        case lmdb.DiskError():
+            return IndexDamagedError(
+                f"{what} cannot be written ({reason}): nothing was changed; make room on its disk "
+                "and run the command again"
+            )
+        case lmdb.ReadersFullError():
+            return LockedError(f"{what} has {MAX_READERS} readers; end some of them")
+    return IndexDamagedError(f"{what} cannot be used: {reason}; run `modelfloat rebuild-index`")
+
+
+@contextlib.contextmanager
+def guarded(path: str, database: str) -> Iterator[None]:
+    """Turn errors of LMDB, and of values that are none, into ours; `database` names what is read.
+
+    IndexDamagedError, or LockedError where too many read at once.
+    """
+    try:
+        yield
+    except lmdb.Error as error:
+        raise translated(path, error) from error
+    except (struct.error, ValueError, IndexError, TypeError) as error:
+        raise IndexDamagedError(
+            f"the index at {path} contradicts itself in `{database}` ({error}); run "
+            "`modelfloat rebuild-index`"
+        ) from error

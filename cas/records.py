@@ -102,6 +102,8 @@ class PackRecord:
         """A record from its bytes."""
         id_, k, m, kind, length, shard, raw, count, checked = _PACK.unpack_from(data)
         shards = list(_SHARD.iter_unpack(data[_PACK.size :]))
+        if len(shards) != k + m:
+            raise ValueError(f"pack {number} has {len(shards)} shards, not {k}+{m}")
         return cls(
             PackNumber(number),
             PackId(id_),

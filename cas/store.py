@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from ..erasure.scheme import Scheme
-from ..errors import BackendError, NotFoundError, UsageError, one_failure
+from ..errors import BackendError, IndexDamagedError, NotFoundError, UsageError, one_failure
 from ..ids import StoreId
 from .access import Access
 from .checking import Checking, Recreate, no_recreation
@@ -206,7 +206,9 @@ async def open_engine(
     index = Index.open(os.path.join(path, "index"))
     try:
         if index.store != store:
-            raise UsageError(f"the index in {path} is another store's; move it away and rebuild it")
+            raise IndexDamagedError(
+                f"the index in {path} is another store's; run `modelfloat rebuild-index`"
+            )
         found = Members(store, list(members))
         await found.look()
         async with trio.open_nursery() as nursery:

@@ -18,7 +18,7 @@ from modelfloat.cas.formats.journal import (
 from modelfloat.cas.index import Index
 from modelfloat.cas.records import ShardState
 from modelfloat.cas.refnames import RepoName
-from modelfloat.errors import NotFoundError
+from modelfloat.errors import IndexDamagedError
 from modelfloat.ids import BackendId, ObjectId, PackId
 from modelfloat.tests.support import samples
 
@@ -141,5 +141,5 @@ def test_one_environment_per_process(index: Index, tmp_path: Path) -> None:
 
 
 def test_no_index_is_no_store(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="is this a store"):
+    with pytest.raises(IndexDamagedError, match="run `modelfloat rebuild-index`"):
         Index.open(str(tmp_path))

@@ -114,6 +114,6 @@ def test_what_cannot_be_written_is_read(
 def test_a_damaged_index_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Index.create(str(tmp_path / "index"), samples.STORE).close()
     refuse_writing(monkeypatch, "damaged")
-    with pytest.raises(IndexDamagedError, match="cannot be opened: MDB_INVALID") as raised:
+    with pytest.raises(IndexDamagedError, match="cannot be used: MDB_INVALID") as raised:
         Index.open(str(tmp_path / "index"))
     assert str(raised.value).count(str(tmp_path)) == 1
