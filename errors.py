@@ -10,6 +10,7 @@
     ├── IndexDamagedError           1   the LMDB index cannot be opened or contradicts itself
     ├── SourceChangedError          1   a file changed while it was being added
     ├── SourceDamagedError          1   a file is not what its checksum says
+    ├── SourceUnreadableError       1   a file that should be added cannot be read
     ├── UnsupportedError            1   the machine lacks what this needs (FUSE, a library)
     ├── BackendError                1   what one backend answered
     │   ├── KeyNotFoundError        1   it has no such key
@@ -75,6 +76,10 @@ class SourceChangedError(ModelFloatError):
 
 class SourceDamagedError(ModelFloatError):
     """A file to be added does not have the checksum that it should have."""
+
+
+class SourceUnreadableError(ModelFloatError):
+    """A file that should be added cannot be opened or read."""
 
 
 class UnsupportedError(ModelFloatError):

@@ -6,6 +6,7 @@ the trees are merged once more, over its new head.
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import trio
 
@@ -20,11 +21,14 @@ from .refs import Refs
 from .reports import AddReport
 from .request import AddRequest, Writing
 from .staging import Staging
-from .trees import merge
+from .syncing import Removals
+from .trees import Merged, merge
 
 PutObjects = Callable[[Sequence[bytes]], Awaitable[None]]
 """Stores objects; they are durable after the flush that follows."""
 Flush = Callable[[], Awaitable[None]]
+GROUP: Final = 4 << 20
+"""Bytes of trees that are stored at a time."""
 
 
 def branch_of(request: AddRequest) -> str:
@@ -77,9 +81,7 @@ class Committer:
         base = None if head is None else self._w.objects.commit(head.commit).tree
         now = time.time_ns()
         removals = self._staging.removals()
-        merged = await trio.to_thread.run_sync(
-            merge, self._w.objects, base, self._staging.staged, now, removals
-        )
+        merged = await self._merge(put_objects, base, now, removals)
         if removals is not None:
             self._report.removed, self._report.removed_files = removals.names(), removals.files
         if merged.tree == base:
@@ -94,8 +96,26 @@ class Committer:
                 self._request.message or self._default_message(),
             )
         )
-        await put_objects([*merged.objects, commit])
+        await put_objects([commit])
         return object_id(commit)
+
+    async def _merge(
+        self,
+        put_objects: PutObjects,
+        base: ObjectId | None,
+        now_ns: int,
+        removals: Removals | None,
+    ) -> Merged:
+        """The merged trees, stored group by group while the next ones are made."""
+
+        def work() -> Merged:
+            group = _Group(put_objects)
+            staged = self._staging.staged
+            merged = merge(self._w.objects, base, staged, now_ns, group.add, removals)
+            group.flush()
+            return merged
+
+        return await trio.to_thread.run_sync(work)
 
     def _default_message(self) -> str:
         added = f"add {_files(self._report.files)}"
@@ -137,3 +157,24 @@ class Committer:
 
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
+
+
+class _Group:
+    """Objects made in a worker thread, handed to the event loop some at a time."""
+
+    def __init__(self, put_objects: PutObjects) -> None:
+        self._put_objects = put_objects
+        self._objects: list[bytes] = []
+        self._size = 0
+
+    def add(self, data: bytes) -> None:
+        """Take one in."""
+        self._objects.append(data)
+        self._size += len(data)
+        if self._size >= GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have those stored that were taken in."""
+        trio.from_thread.run(self._put_objects, self._objects)
+        self._objects, self._size = [], 0

@@ -92,9 +92,10 @@ class Directory:
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """Entries from the given index on."""
-        for index in range(start, len(self)):
-            which = bisect_right(self._starts, index) - 1
-            yield self._load(which)[index - self._starts[which]]
+        for which in range(bisect_right(self._starts, start) - 1, len(self._starts) - 1):
+            tree, first = self._load(which), self._starts[which]
+            for index in range(max(start - first, 0), len(tree)):
+                yield tree[index]
 
     def _load(self, which: int) -> Tree:
         current = self._current

@@ -40,8 +40,10 @@ class AddReport:
     `logical` = `new` + `deduplicated`, raw bytes; `encoded` is what the new ones take in packs and
     `stored` what they take on backends with parity and footers. `commit` is None when nothing
     changed. `skipped` names what was left out, and why; `warnings` tell what was added and may
-    not be what was meant. `removed` lists what `sync` took away, folders with a slash behind them,
-    and `removed_files` counts the files and links.
+    not be what was meant. `failed` names files that could not be read as they are, because they
+    changed again and again, vanished, or may not be read: the commit has everything but them.
+    `removed` lists what `sync` took away, folders with a slash behind them, and `removed_files`
+    counts the files and links.
     """
 
     repo: RepoName
@@ -56,6 +58,7 @@ class AddReport:
     seconds: float = 0.0
     skipped: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     removed_files: int = 0
 

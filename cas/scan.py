@@ -1,6 +1,7 @@
 """What there is to add: sources walked into items, each with its path in the repository.
 
-Synchronous; runs in a worker thread. Nothing is read but directories and links.
+Synchronous; runs in a worker thread. Nothing is read but directories and links. Memory: the names
+in the folders that lie above the item at hand, and no more, however many files there are.
 """
 
 import fnmatch
@@ -18,20 +19,55 @@ SKIPPED_FOLDERS: Final = (".git", ".cache/huggingface")
 DEEPEST: Final = 400
 """Folders within folders that are followed: trees are walked and merged by recursion."""
 SKIPPED_FILES: Final = ("*.incomplete",)
+_KINDS: Final = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """One thing to add: `path` in the repository, `source` on disk (bytes, opened as they are).
 
-    `link` is a symbolic link's text; `status` is what stat said when it was found.
+    What stat said when it was found: `mode` with the type's bits, `size` in bytes, both times in
+    nanoseconds, device and inode. `link` is a symbolic link's text.
     """
 
     path: tuple[bytes, ...]
     source: bytes
     type: EntryType
-    status: os.stat_result
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    device: int
+    inode: int
     link: bytes = b""
+
+    @classmethod
+    def found(
+        cls,
+        path: tuple[bytes, ...],
+        source: bytes,
+        type_: EntryType,
+        status: os.stat_result,
+        link: bytes = b"",
+    ) -> "Item":
+        """The item for what stat tells of `source`."""
+        return cls(
+            path,
+            source,
+            type_,
+            status.st_mode,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_dev,
+            status.st_ino,
+            link,
+        )
 
 
 @dataclass(slots=True)
@@ -52,7 +88,7 @@ class Scan:
         """Every item of `sources`, to lie below the directory `into`.
 
         A directory's contents are laid into `into` itself. `name`, if not empty, is what a single
-        source file is to be called there.
+        source file is to be called there. Within a folder items come sorted by name.
         """
         for source in map(os.fsencode, sources):
             try:
@@ -81,37 +117,40 @@ class Scan:
         """`below` is the path from the added root; `ancestors` are real paths, against cycles."""
         if len(ancestors) > DEEPEST:
             raise UsageError(f"{os.fsdecode(folder[:200])}… nests deeper than {DEEPEST} folders")
-        yield Item(path, folder, EntryType.DIRECTORY, os.stat(folder))
         try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            yield Item.found(path, folder, EntryType.DIRECTORY, os.stat(folder))
+            names = os.listdir(folder)
         except OSError as error:
             raise ModelFloatError(f"{os.fsdecode(folder)}: {error.strerror}") from error
-        for entry in entries:
-            inside = os.path.join(below, entry.name)
+        names.sort(reverse=True)
+        while names:
+            # Taken from the end: a million names are let go of while their files are found.
+            name = names.pop()
+            inside = os.path.join(below, name)
             if left_out(os.fsdecode(inside), self.exclude):
                 continue
-            target = (*path, entry.name)
-            if entry.is_symlink() and self._is_inner(entry.path, root):
-                text = os.readlink(entry.path)
-                yield Item(target, entry.path, EntryType.SYMLINK, os.lstat(entry.path), link=text)
-                continue
+            source, target = os.path.join(folder, name), (*path, name)
             try:
-                status = entry.stat()
+                status = os.lstat(source)
+                if stat.S_ISLNK(status.st_mode):
+                    text = os.readlink(source)
+                    if _is_inner(inside, text, source, root):
+                        yield Item.found(target, source, EntryType.SYMLINK, status, text)
+                        continue
+                    status = os.stat(source)
             except OSError as error:
-                self._skip(entry.path, target, error.strerror)
+                self._skip(source, target, error.strerror)
                 continue
             if not stat.S_ISDIR(status.st_mode):
-                yield from self._leaf(entry.path, target, status)
+                yield from self._leaf(source, target, status)
                 continue
-            real = os.path.realpath(entry.path)
+            real = os.path.realpath(source)
             if real == self.avoid or status.st_dev in self.devices:
-                self._skip(entry.path, target, "the store itself, or a mount of it")
-                continue
-            if real in ancestors:
-                self._skip(entry.path, target, "a link to a folder it lies in")
-                continue
-            yield from self._walk(entry.path, root, target, inside, (*ancestors, real))
+                self._skip(source, target, "the store itself, or a mount of it")
+            elif real in ancestors:
+                self._skip(source, target, "a link to a folder it lies in")
+            else:
+                yield from self._walk(source, root, target, inside, (*ancestors, real))
 
     def _leaf(
         self, source: bytes, path: tuple[bytes, ...], status: os.stat_result
@@ -119,22 +158,14 @@ class Scan:
         if not is_entry_name(path[-1]):
             raise UsageError(f"{os.fsdecode(source)} has a name that cannot be stored")
         if stat.S_ISREG(status.st_mode):
-            yield Item(path, source, EntryType.FILE, status)
+            yield Item.found(path, source, EntryType.FILE, status)
         else:
-            self._skip(source, path, "neither file, folder nor link")
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "neither file, folder nor link")
+            self._skip(source, path, kind)
 
     def _skip(self, source: bytes, path: tuple[bytes, ...], why: str | None) -> None:
         self.skipped.append(f"{os.fsdecode(source)}: {why}")
         self.passed.add(path)
-
-    @staticmethod
-    def _is_inner(link: bytes, root: bytes) -> bool:
-        """Whether a link points, by a relative text, at something inside the added root."""
-        text = os.readlink(link)
-        if text.startswith(b"/"):
-            return False
-        target = os.path.realpath(link)
-        return target.startswith(root + b"/")
 
 
 def left_out(below: str, exclude: Sequence[str]) -> bool:
@@ -144,3 +175,19 @@ def left_out(below: str, exclude: Sequence[str]) -> bool:
     name = os.path.basename(below)
     patterns = (*SKIPPED_FILES, *exclude)
     return any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(below, p) for p in patterns)
+
+
+def _is_inner(below: bytes, text: bytes, link: bytes, root: bytes) -> bool:
+    """Whether the link at `below` the added root stays inside it, on its way and in the end.
+
+    Only such a link means the same thing wherever the tree is laid out.
+    """
+    if text.startswith(b"/"):
+        return False
+    depth = below.count(b"/")
+    for part in text.split(b"/"):
+        depth += -1 if part == b".." else part not in (b"", b".")
+        if depth < 0:
+            return False
+    target = os.path.realpath(link)
+    return target == root or target.startswith(root.rstrip(b"/") + b"/")

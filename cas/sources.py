@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from ..errors import ModelFloatError, SourceChangedError
+from ..errors import SourceChangedError, SourceUnreadableError
 from .chunking.regions import MAX_CHUNK
 from .scan import Item
 
@@ -51,18 +51,18 @@ def open_item(item: Item) -> int:
     """A descriptor for reading; SourceChangedError when the file is gone, or no file any more."""
     # Without waiting for a writer, should a pipe have taken the file's place.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    with _named(item):
+    with named(item):
         fd = os.open(item.source, flags)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise changed(item)
+            raise changed(item, "became something else than a file")
         return fd
 
 
 def read_window(item: Item, fd: int, offset: int, buffer: memoryview) -> int:
     """Fill the part of a window behind its headroom; the number of bytes read."""
     target, done = buffer[MAX_CHUNK:], 0
-    with _named(item):
+    with named(item):
         while done < len(target):
             read = os.preadv(fd, [target[done:]], offset + done)
             if not read:
@@ -73,34 +73,44 @@ def read_window(item: Item, fd: int, offset: int, buffer: memoryview) -> int:
 
 def read_whole(item: Item, fd: int) -> bytes:
     """A small file's bytes; SourceChangedError when they are not as many as was found."""
-    with _named(item):
-        data = os.pread(fd, item.status.st_size + 1, 0)
+    with named(item):
+        data = os.pread(fd, item.size + 1, 0)
     check_unchanged(fd, item)
-    if len(data) != item.status.st_size:
+    if len(data) != item.size:
         raise changed(item)
     return data
 
 
 def check_unchanged(fd: int, item: Item) -> None:
-    """SourceChangedError when size or mtime are not what they were when the file was found."""
-    now, then = os.fstat(fd), item.status
-    if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+    """SourceChangedError when size or times are not what they were when the file was found."""
+    now = os.fstat(fd)
+    then = (item.size, item.mtime_ns, item.ctime_ns)
+    if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != then:
         raise changed(item)
 
 
-def changed(item: Item) -> SourceChangedError:
+def found_again(item: Item) -> Item:
+    """The item as its file is now; SourceChangedError where it is gone, or no file any more."""
+    with named(item):
+        status = os.stat(item.source)
+    if not stat.S_ISREG(status.st_mode):
+        raise changed(item, "became something else than a file")
+    return Item.found(item.path, item.source, item.type, status)
+
+
+def changed(item: Item, how: str = "changed") -> SourceChangedError:
     """The error for a file that is not what it was when it was found."""
     return SourceChangedError(
-        f"{os.fsdecode(item.source)} changed while it was being added; add it again"
+        f"{os.fsdecode(item.source)} {how} while it was being added; add it again"
     )
 
 
 @contextlib.contextmanager
-def _named(item: Item) -> Iterator[None]:
-    """Errors of the system with the file's name."""
+def named(item: Item) -> Iterator[None]:
+    """Errors of the system as SourceChangedError or SourceUnreadableError, with the file's name."""
     try:
         yield
     except FileNotFoundError as error:
-        raise changed(item) from error
+        raise changed(item, "vanished") from error
     except OSError as error:
-        raise ModelFloatError(f"{os.fsdecode(item.source)}: {error.strerror}") from error
+        raise SourceUnreadableError(f"{os.fsdecode(item.source)}: {error.strerror}") from error

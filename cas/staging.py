@@ -4,20 +4,17 @@ Synchronous; runs in worker threads.
 """
 
 import os
-from typing import Final
 
 from ..ids import ObjectId
 from .demands import check_request
-from .formats.journal import NO_ID, RefKind
-from .formats.tree import Entry, EntryType
-from .ingest import StoredFile
+from .formats.journal import RefKind
+from .formats.tree import EntryType
 from .reports import AddReport, Progress
 from .request import AddRequest, Reading
-from .scan import Item, Scan, left_out
+from .scan import Scan, left_out
+from .staged import Leaf, Staged
 from .syncing import Path, Removals
-from .trees import DEFAULT_MODE, Staged, check_conflicts
-
-MASK: Final = 0o7777
+from .trees import check_conflicts
 
 
 class Staging:
@@ -32,26 +29,31 @@ class Staging:
         self._scan = Scan(request.exclude, avoid=avoid, devices=request.keep_out)
         self._into: Path = ()
 
-    def scan(self, report: AddReport, progress: Progress) -> list[Item]:
-        """Find everything and stage it; the files, whose manifests are still to come.
+    def scan(self, report: AddReport, progress: Progress) -> None:
+        """Find everything and stage it; the files' manifests are still to come.
 
-        Both are told what was found. UsageError where two things are for one place, or one for a
-        place that something else has.
+        `report` and `progress` are told what was found. UsageError where two things are for one
+        place, or one for a place that something else has.
         """
         request, scan = self._request, self._scan
         check_request(request, self._reading.path)
         self._into, name = self._destination()
-        items = list(scan.items(request.sources, self._into, name))
+        for item in scan.items(request.sources, self._into, name):
+            self.staged.put(item)
+            if item.type is EntryType.FILE:
+                progress.files += 1
+                progress.total += item.size
         report.skipped = scan.skipped
-        files = [item for item in items if item.type is EntryType.FILE]
-        report.files = progress.files = len(files)
-        progress.total += sum(item.status.st_size for item in files)
-        for item in items:
-            self._stage_item(item)
+        report.files = progress.files
         if request.sync:
             self.staged.directory(self._into).whole = True
+        self.staged.check()
         check_conflicts(self._reading.objects, self._base(), self.staged)
-        return files
+
+    def leave_out(self, leaf: Leaf) -> None:
+        """A file that was found is not to be stored: what the tree has there stays as it is."""
+        leaf.leave_out()
+        self._scan.passed.add(leaf.item.path)
 
     def removals(self) -> Removals | None:
         """Takes down what a merge removes; None where nothing may be."""
@@ -81,29 +83,3 @@ class Staging:
         ):
             return path[:-1], path[-1]
         return path, b""
-
-    def _stage_item(self, item: Item) -> None:
-        """Links and directories as they are found; files as places to be filled once stored, so
-        that two things for one place are noticed before anything is read."""
-        mode, mtime = item.status.st_mode & MASK, item.status.st_mtime_ns
-        if item.type is EntryType.SYMLINK:
-            link = Entry(item.path[-1], item.type, mode, mtime, len(item.link), item.link)
-            self.staged.put(item.path[:-1], link, new=True)
-        elif item.type is EntryType.DIRECTORY:
-            directory = self.staged.directory(item.path)
-            directory.mode, directory.mtime_ns = mode or DEFAULT_MODE, mtime
-        else:
-            self.file(item, StoredFile(ObjectId(NO_ID), item.status.st_size), new=True)
-
-    def file(self, item: Item, stored: StoredFile, *, new: bool = False) -> None:
-        """Stage a file: as what it became, or if it is `new` as what it will be."""
-        status = item.status
-        entry = Entry(
-            item.path[-1],
-            EntryType.FILE,
-            status.st_mode & MASK,
-            status.st_mtime_ns,
-            stored.size,
-            stored.manifest,
-        )
-        self.staged.put(item.path[:-1], entry, new=new)

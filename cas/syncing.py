@@ -34,7 +34,7 @@ class Removals:
 
     def names(self) -> list[str]:
         """What is removed, as people read it."""
-        return [b"/".join(path).decode("utf-8", "surrogateescape") for path in self.removed]
+        return [b"/".join(path).decode("utf-8", "surrogateescape") for path in sorted(self.removed)]
 
     def without(
         self, objects: Objects, entry: Entry, path: Path
@@ -62,7 +62,7 @@ class Removals:
             return None, []
         if len(self.removed) == before:
             return folder, []
-        trees = encode_tree(left)
+        trees = list(encode_tree(left))
         size = sum(e.size for e in left if e.type is not EntryType.SYMLINK)
         tree: ObjectId = object_id(trees[-1])
         changed = Entry(folder.name, EntryType.DIRECTORY, folder.mode, folder.mtime_ns, size, tree)

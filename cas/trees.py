@@ -1,58 +1,31 @@
 """A new tree from the branch's tree and what was added to it, as `cp` would merge them. Pure but
 for reading the old objects; runs in a worker thread.
+
+Both trees are read side by side in the order of their names, and the new one is handed on object by
+object, so a directory may be of any length.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from ..errors import UsageError
 from ..ids import ObjectId
 from .formats.objects import object_id
 from .formats.tree import Entry, EntryType, encode_tree
-from .objects import Objects
+from .objects import Directory, Objects
+from .staged import DEFAULT_MODE, Staged, shown
 from .syncing import Path, Removals
 
-DEFAULT_MODE = 0o755
-
-
-@dataclass(slots=True)
-class Staged:
-    """A directory of what is to be added: its own mode and mtime, and what goes into it.
-
-    Without an mtime it stands only for a part of a path: a directory that is there keeps its own
-    mode and mtime. If it is `whole`, what is there and not in it is removed.
-    """
-
-    mode: int = DEFAULT_MODE
-    mtime_ns: int | None = None
-    whole: bool = False
-    entries: "dict[bytes, Entry | Staged]" = field(default_factory=dict)
-
-    def directory(self, path: Iterable[bytes]) -> "Staged":
-        """The staged directory at `path` below this one, made where it is not there."""
-        here = self
-        for name in path:
-            there = here.entries.setdefault(name, Staged())
-            if not isinstance(there, Staged):
-                raise UsageError(f"{_text(name)} is added both as a file and as a directory")
-            here = there
-        return here
-
-    def put(self, folder: Iterable[bytes], entry: Entry, *, new: bool) -> None:
-        """Stage one file or link; if it should be `new`, the same path twice is a UsageError."""
-        entries = self.directory(folder).entries
-        if new and entry.name in entries:
-            raise UsageError(f"{_text(entry.name)} is added twice to the same place")
-        entries[entry.name] = entry
+Sink = Callable[[bytes], None]
+"""Takes one new object. Some may be there already: what did not change is encoded again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A directory after the merge: its tree's id, bytes of all files beneath, new objects."""
+    """A directory after the merge: its tree's id, and the bytes of all files beneath."""
 
     tree: ObjectId
     size: int
-    objects: list[bytes]
 
 
 def check_conflicts(objects: Objects, base: ObjectId | None, staged: Staged) -> None:
@@ -61,7 +34,7 @@ def check_conflicts(objects: Objects, base: ObjectId | None, staged: Staged) -> 
     if base is None or staged.whole:
         return
     directory = objects.directory(base)
-    for name, new in staged.entries.items():
+    for name, new in staged.entries():
         old = directory.lookup(name)
         if old is None:
             continue
@@ -69,7 +42,7 @@ def check_conflicts(objects: Objects, base: ObjectId | None, staged: Staged) -> 
         if was != is_ and not (isinstance(new, Staged) and new.whole):
             kinds = ("a folder", "a file") if was else ("a file", "a folder")
             raise UsageError(
-                f"{_text(name)} is {kinds[0]} there and would become {kinds[1]}; "
+                f"{shown(name)} is {kinds[0]} there and would become {kinds[1]}; "
                 "choose another path"
             )
         if was and isinstance(new, Staged):
@@ -81,52 +54,54 @@ def merge(
     base: ObjectId | None,
     staged: Staged,
     now_ns: int,
+    sink: Sink,
     removals: Removals | None = None,
 ) -> Merged:
     """Lay `staged` over the directory `base` (None: an empty one); new directories that have no
-    mtime of their own get `now_ns`.
+    mtime of their own get `now_ns`. `sink` gets every object of every directory that was merged,
+    those beneath first.
 
     `removals` is told what goes, where a staged directory is whole.
     """
-    return _Merge(objects, now_ns, removals).directory(base, staged, (), whole=False)
+    return _Merge(objects, now_ns, sink, removals).directory(base, staged, (), whole=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Merge:
     objects: Objects
     now_ns: int
+    sink: Sink
     removals: Removals | None
 
     def directory(
         self, base: ObjectId | None, staged: Staged, path: Path, *, whole: bool
     ) -> Merged:
         whole = whole or staged.whole
-        removals = self.removals if whole else None
-        merged: dict[bytes, Entry] = {}
-        made: list[bytes] = []
-        for old in () if base is None else self.objects.directory(base).entries():
-            left: Entry | None = old
-            if removals is not None:
-                there, at = staged.entries.get(old.name), (*path, old.name)
-                left, inner = _left(self.objects, removals, old, there, at)
-                made += inner
-            if left is not None:
-                merged[left.name] = left
-        for name, new in staged.entries.items():
-            was = merged.get(name)
-            if isinstance(new, Staged):
-                entry, inner = self._subdirectory(name, was, new, (*path, name), whole=whole)
-                made += inner
-            else:
-                entry = new
-            merged[name] = was if was is not None and _same(was, entry) else entry
-        trees = encode_tree(entry for _, entry in sorted(merged.items()))
-        size = sum(e.size for e in merged.values() if e.type is not EntryType.SYMLINK)
-        return Merged(object_id(trees[-1]), size, made + trees)
+        directory = None if base is None else self.objects.directory(base)
+        # Before this one is encoded: within its generators recursion would be six frames deep a
+        # level.
+        folders: dict[bytes, Entry] = {}
+        for name, new in staged.folders.items():
+            folders[name] = self._subdirectory(directory, name, new, (*path, name), whole=whole)
+        size, root = 0, b""
+
+        def counted() -> Iterator[Entry]:
+            nonlocal size
+            olds = iter(()) if directory is None else directory.entries()
+            pairs = _side_by_side(olds, _entries(staged, folders))
+            for entry in self._without_removed(pairs, path) if whole else map(_latest, pairs):
+                if entry is not None:
+                    size += entry.size if entry.type is not EntryType.SYMLINK else 0
+                    yield entry
+
+        for root in encode_tree(counted()):
+            self.sink(root)
+        return Merged(object_id(root), size)
 
     def _subdirectory(
-        self, name: bytes, old: Entry | None, new: Staged, path: Path, *, whole: bool
-    ) -> tuple[Entry, list[bytes]]:
+        self, parent: Directory | None, name: bytes, new: Staged, path: Path, *, whole: bool
+    ) -> Entry:
+        old = None if parent is None else parent.lookup(name)
         base = old if old is not None and old.type is EntryType.DIRECTORY else None
         if old is not None and new.whole and not whole and self.removals is not None:
             self.removals.replaced(self.objects, old, path, by_folder=True)
@@ -134,24 +109,54 @@ class _Merge:
         mode, mtime_ns = new.mode, new.mtime_ns
         if mtime_ns is None:
             mode, mtime_ns = (base.mode, base.mtime_ns) if base else (DEFAULT_MODE, self.now_ns)
-        entry = Entry(name, EntryType.DIRECTORY, mode, mtime_ns, inner.size, inner.tree)
-        return entry, inner.objects
+        return Entry(name, EntryType.DIRECTORY, mode, mtime_ns, inner.size, inner.tree)
+
+    def _without_removed(self, pairs: Iterator["_Pair"], path: Path) -> Iterator[Entry | None]:
+        """What a whole directory becomes: old entries that have no new one go."""
+        removals = self.removals
+        for old, new in pairs:
+            if old is None or removals is None:
+                yield _latest((old, new))
+            elif new is None:
+                left, made = removals.without(self.objects, old, (*path, old.name))
+                for data in made:
+                    self.sink(data)
+                yield left
+            else:
+                by_folder = new.type is EntryType.DIRECTORY
+                removals.replaced(self.objects, old, (*path, old.name), by_folder=by_folder)
+                yield _latest((old, new))
 
 
-def _left(
-    objects: Objects, removals: Removals, old: Entry, new: Entry | Staged | None, path: Path
-) -> tuple[Entry | None, list[bytes]]:
-    """What a whole directory leaves of an entry that was in it, before `new` takes its place."""
-    if new is None:
-        return removals.without(objects, old, path)
-    removals.replaced(objects, old, path, by_folder=isinstance(new, Staged))
-    return old, []
+_Pair = tuple[Entry | None, Entry | None]
+"""Old and new entry of one name; one of them may be missing."""
 
 
-def _same(old: Entry, new: Entry) -> bool:
-    """Whether an entry says the same; another mtime alone is no change."""
-    return replace(old, mtime_ns=new.mtime_ns) == new
+def _entries(staged: Staged, folders: dict[bytes, Entry]) -> Iterator[Entry]:
+    for name, new in staged.entries():
+        yield folders[name] if isinstance(new, Staged) else new
 
 
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
+def _side_by_side(olds: Iterator[Entry], news: Iterator[Entry]) -> Iterator[_Pair]:
+    """The entries of each name; both are sorted by name."""
+    old = next(olds, None)
+    for new in news:
+        while old is not None and old.name < new.name:
+            yield old, None
+            old = next(olds, None)
+        if old is not None and old.name == new.name:
+            yield old, new
+            old = next(olds, None)
+        else:
+            yield None, new
+    while old is not None:
+        yield old, None
+        old = next(olds, None)
+
+
+def _latest(pair: _Pair) -> Entry | None:
+    """The new entry if it says anything new; another mtime alone is no change."""
+    old, new = pair
+    if old is None or new is None:
+        return old or new
+    return old if replace(old, mtime_ns=new.mtime_ns) == new else new

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import chain, repeat
 from typing import Final, Protocol
 
-from .fastcdc import FastCdc
+from .fastcdc import FastCdc, zero_cuts
 from .parser import HEAD_SIZE, Parser, Source
 from .regions import MAX_CHUNK, ElementType, Region, covers
 from .safetensors import SafetensorsParser
@@ -31,6 +31,10 @@ class Cutter(Protocol):
         """
         ...
 
+    def cut_zeros(self, size: int, final: bool) -> list[Span]:
+        """What `cut` gives for a window of `size` zeros, without looking at any."""
+        ...
+
 
 class SpanCutter:
     """Cuts along regions.
@@ -45,8 +49,12 @@ class SpanCutter:
 
     def cut(self, window: memoryview, final: bool) -> list[Span]:
         """See `Cutter`."""
+        return self.cut_zeros(len(window), final)
+
+    def cut_zeros(self, size: int, final: bool) -> list[Span]:
+        """See `Cutter`. Any bytes are cut so: only their number counts."""
         decided: list[Span] = []
-        left = len(window)
+        left = size
         while left and (final or self._next.size <= left):
             span = self._next
             if span.size > left:
@@ -66,6 +74,10 @@ class CdcCutter:
     def cut(self, window: memoryview, final: bool) -> list[Span]:
         """See `Cutter`."""
         return [Span(size, ElementType.UNKNOWN) for size in self._cdc.cut(window, final)]
+
+    def cut_zeros(self, size: int, final: bool) -> list[Span]:
+        """See `Cutter`."""
+        return [Span(part, ElementType.UNKNOWN) for part in zero_cuts(size, final)]
 
 
 def open_cutter(file_name: str, source: Source) -> Cutter:

@@ -113,19 +113,18 @@ def is_entry_name(name: bytes) -> bool:
     return 0 < len(name) <= 0xFFFF and name not in (b".", b"..") and not {0, 0x2F} & set(name)
 
 
-def encode_tree(entries: Iterable[Entry]) -> list[bytes]:
-    """The objects of a directory, its root (a tree, or a tree index) last.
+def encode_tree(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """The objects of a directory, its root (a tree, or a tree index) last; one at a time.
 
-    Entries must be sorted by name, without doubles.
+    Entries must be sorted by name, without doubles; no more of them than make one tree are held.
     """
-    trees, refs = [], []
+    refs: list[TreeRef] = []
     for group in _split(entries):
         tree = _encode_one(group)
-        trees.append(tree)
         refs.append(TreeRef(object_id(tree), len(group), group[0].name if group else b""))
-    if len(trees) == 1:
-        return trees
-    return [*trees, _encode_index(refs)]
+        yield tree
+    if len(refs) > 1:
+        yield _encode_index(refs)
 
 
 def _split(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas import ingest
+from modelfloat.cas import smallfiles
 from modelfloat.cas.refnames import parse_address
 from modelfloat.errors import (
     ExistsError,
@@ -168,13 +168,13 @@ async def test_a_file_that_changes_is_refused(
 ) -> None:
     source = tmp_path / "a"
     source.write_bytes(bytes(10))
-    real = ingest.open_item
+    real = smallfiles.open_item
 
-    def touch_then_open(item: ingest.Item) -> int:
+    def touch_then_open(item: smallfiles.Item) -> int:
         source.write_bytes(bytes(20))
         return real(item)
 
-    monkeypatch.setattr(ingest, "open_item", touch_then_open)
+    monkeypatch.setattr(smallfiles, "open_item", touch_then_open)
     async with fresh_store(tmp_path / "store") as store:
         with pytest.raises(SourceChangedError, match="add it again"):
             await add(store, source)
@@ -306,14 +306,14 @@ async def test_a_file_that_becomes_a_pipe_is_refused(
 ) -> None:
     source = tmp_path / "a"
     source.write_bytes(bytes(10))
-    real = ingest.open_item
+    real = smallfiles.open_item
 
-    def swap_then_open(item: ingest.Item) -> int:
+    def swap_then_open(item: smallfiles.Item) -> int:
         source.unlink()
         os.mkfifo(source)
         return real(item)
 
-    monkeypatch.setattr(ingest, "open_item", swap_then_open)
+    monkeypatch.setattr(smallfiles, "open_item", swap_then_open)
     async with fresh_store(tmp_path / "store") as store:
         with pytest.raises(SourceChangedError, match="add it again"):
             await add(store, source)

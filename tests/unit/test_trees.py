@@ -1,5 +1,6 @@
 """Merging what is added into a branch's tree."""
 
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType
 from modelfloat.cas.index import Index
 from modelfloat.cas.objects import Objects
-from modelfloat.cas.trees import Merged, Staged, check_conflicts, merge
+from modelfloat.cas.scan import Item
+from modelfloat.cas.staged import Staged
+from modelfloat.cas.trees import Merged, check_conflicts, merge
 from modelfloat.errors import UsageError
 from modelfloat.ids import ObjectId
 from modelfloat.tests.support import samples
@@ -24,8 +27,9 @@ class Trees:
         self.objects = Objects(index)
 
     def merge(self, base: ObjectId | None, staged: Staged) -> Merged:
-        merged = merge(self.objects, base, staged, 42)
-        self.index.put_objects({object_id(data): data for data in merged.objects})
+        made: list[bytes] = []
+        merged = merge(self.objects, base, staged, 42, made.append)
+        self.index.put_objects({object_id(data): data for data in made})
         return merged
 
 
@@ -44,8 +48,19 @@ def file(name: str, size: int = 10, label: str = "") -> Entry:
 def staged(*paths: tuple[str, Entry]) -> Staged:
     root = Staged()
     for folder, entry in paths:
-        root.put([part.encode() for part in folder.split("/") if part], entry, new=True)
+        stage(root, folder, entry)
     return root
+
+
+def stage(root: Staged, folder: str, entry: Entry) -> None:
+    """Stage a file as it is found, then store it."""
+    path = tuple(part.encode() for part in folder.split("/") if part)
+    mode = stat.S_IFREG | entry.mode
+    source = b"/source/" + entry.name
+    item = Item((*path, entry.name), source, entry.type, mode, entry.size, entry.mtime_ns, 0, 1, 2)
+    root.put(item)
+    leaves = root.directory(path).leaves
+    leaves.store(len(leaves) - 1, item, entry.object, entry.size)
 
 
 def test_files_and_folders_are_laid_over(trees: Trees) -> None:
@@ -89,17 +104,17 @@ def test_an_empty_folder_stays(trees: Trees) -> None:
 
 
 def test_one_place_is_taken_once() -> None:
-    root = staged(("", file("a")))
-    with pytest.raises(UsageError, match="twice"):
-        root.put([], file("a"), new=True)
-    with pytest.raises(UsageError, match="both as a file and as a directory"):
-        root.directory([b"a"])
+    staged(("", file("a")), ("b", file("a"))).check()
+    with pytest.raises(UsageError, match="a is added twice"):
+        staged(("", file("a")), ("", file("b")), ("", file("a"))).check()
+    with pytest.raises(UsageError, match="a is added both as a file and as a directory"):
+        staged(("", file("b")), ("", file("a")), ("a", file("b"))).check()
 
 
 def test_ten_thousand_entries_are_found(trees: Trees) -> None:
     root = Staged()
     for number in range(10_000):
-        root.put([], file(f"f{number:05}"), new=True)
+        stage(root, "", file(f"f{number:05}"))
     merged = trees.merge(None, root)
     directory = trees.objects.directory(merged.tree)
     assert len(directory) == 10_000
