@@ -1,5 +1,6 @@
 """`modelfloat add`: put files and folders into a repository."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,7 +69,7 @@ def add(
             show_default=False,
         ),
     ] = None,
-) -> None:
+) -> int:
     """Add files and folders to a repository."""
     from ..cas.refnames import parse_address
     from ..cas.request import AddRequest
@@ -91,7 +92,10 @@ def add(
     report = in_store(settings, work)
     _tell("skipped ", report.skipped, settings)
     _tell("warning: ", report.warnings, settings)
+    # Files that no commit has are errors: they are told however quiet, and the status says so.
+    _tell("not added: ", report.failed, replace(settings, quiet=False))
     say_json(document(report)) if settings.json else _print(report)
+    return int(bool(report.failed))
 
 
 def document(report: "AddReport") -> dict[str, object]:
@@ -111,6 +115,7 @@ def document(report: "AddReport") -> dict[str, object]:
         "removed_files": report.removed_files,
         "skipped": report.skipped,
         "warnings": report.warnings,
+        "failed": report.failed,
     }
 
 
