@@ -41,7 +41,7 @@ def tree_index() -> bytes:
     """An index of two trees."""
     entry = samples.entries()[0]
     many = [type(entry)(b"%05d" % i, *_rest(entry)) for i in range(5000)]
-    return encode_tree(many)[-1]
+    return list(encode_tree(many))[-1]
 
 
 def _rest(entry: object) -> tuple[object, ...]:

@@ -159,7 +159,7 @@ class Shelf:
                 objects += made
                 entry = Entry(name, EntryType.DIRECTORY, 0o755, mtime_ns, 0, id_)
             entries.append(entry)
-        trees = encode_tree(entries)
+        trees = list(encode_tree(entries))
         return object_id(trees[-1]), [*objects, *trees]
 
     def _move(
