@@ -8,16 +8,17 @@ from ..ids import ChunkId, ObjectId
 from .chunking.regions import ElementType
 from .codecs.registry import choose
 from .packs import NewChunk
+from .records import Location
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One chunk of a file as it was cut: its id, bytes, element type, and whether it is stored."""
+    """One chunk of a file as it was cut; `place` is where it is stored, None if it is not."""
 
     id: ChunkId
     data: memoryview
     element: ElementType
-    known: bool
+    place: Location | None
 
 
 def encode_chunks(cuts: Sequence[Cut]) -> list[NewChunk]:

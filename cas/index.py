@@ -29,6 +29,7 @@ from .formats.chunktable import PackedChunk
 from .formats.journal import Record
 from .lookups import BATCH, WRITER, Lookups
 from .records import NUMBER, PackRecord, ShardState
+from .sourcerows import SourceRows
 
 _T = TypeVar("_T")
 
@@ -47,6 +48,9 @@ class Index(Lookups):
         self.read_only = environment.read_only
         self._users = 1
         self._writing = threading.Lock()
+        self.sources = SourceRows(
+            self._dbs.sources, lambda: self._reading("sources"), self._write_transaction
+        )
 
     @classmethod
     def create(cls, path: str, store: StoreId) -> "Index":

@@ -18,6 +18,7 @@ from .known import Known
 from .packer import LaneName, Packer
 from .reports import AddReport, Progress
 from .request import AddRequest, Reading
+from .unchanged import Unchanged
 
 Part = tuple[ChunkId, memoryview, ElementType]
 """A chunk as it was cut: its id, its bytes, what they consist of."""
@@ -31,21 +32,24 @@ class Ingest:
         reading: Reading,
         request: AddRequest,
         packer: Packer,
+        unchanged: Unchanged,
         report: AddReport,
         progress: Progress,
     ) -> None:
         self.request = request
+        self.unchanged = unchanged
         self.report = report
         self.progress = progress
         self.cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._known = Known(reading.index, reading.pool, reading.scheme)
+        self._first = reading.index.next_pack
         self._packer = packer
 
     def look_up(self, parts: Sequence[Part]) -> list[Cut]:
         """Which of the chunks are stored. In a worker thread."""
         places = self._known.chunks([id_ for id_, _, _ in parts], Kind.DATA)
         return [
-            Cut(id_, data, element, place is not None)
+            Cut(id_, data, element, place)
             for (id_, data, element), place in zip(parts, places, strict=True)
         ]
 
@@ -55,8 +59,10 @@ class Ingest:
         for cut in cuts:
             size = len(cut.data)
             self.report.logical += size
-            if cut.known or cut.id in pending:
+            if cut.place is not None or cut.id in pending:
                 self.report.deduplicated += size
+                if cut.place is not None and cut.place.pack < self._first:
+                    self.report.already += size
             else:
                 pending.add(cut.id)
                 self.report.new += size

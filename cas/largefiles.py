@@ -6,6 +6,7 @@ Memory: two windows a file, and one file is added at a time.
 """
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -32,11 +33,16 @@ WINDOW: Final = 8 << 20
 """Bytes of a large file read at a time."""
 
 
+NotePart = Callable[[Item, int], Awaitable[None]]
+"""Is told how many bytes of a file, from its start, are cut and on their way."""
+
+
 class LargeFiles:
     """Turns large files into manifests, one after the other."""
 
-    def __init__(self, ingest: Ingest) -> None:
+    def __init__(self, ingest: Ingest, note_part: NotePart) -> None:
         self._ingest = ingest
+        self._note_part = note_part
         self._windows = BufferPool(MAX_CHUNK + WINDOW, 3)
 
     async def add(self, leaf: Leaf) -> None:
@@ -58,13 +64,15 @@ class LargeFiles:
             source = FileSource(fd, item.size, name)
             cutter = await trio.to_thread.run_sync(open_cutter, name, source)
             file = _LargeFile(self._ingest, self._windows, item, cutter)
-            await file.run(Pieces(item, fd))
+            await file.run(Pieces(item, fd), self._note_part)
             check_unchanged(fd, item)
         finally:
             os.close(fd)
         objects = file.manifest()
         await self._ingest.put_objects(objects)
-        leaf.store(item, object_id(objects[-1]), file.size)
+        manifest = object_id(objects[-1])
+        leaf.store(item, manifest, file.size)
+        self._ingest.unchanged.note(item, manifest, file.size)
 
 
 class _LargeFile:
@@ -73,6 +81,7 @@ class _LargeFile:
     def __init__(self, ingest: Ingest, windows: BufferPool, item: Item, cutter: Cutter) -> None:
         self._ingest = ingest
         self._windows = windows
+        self._item = item
         self._name = os.fsdecode(item.source)
         self._cutter = cutter
         self._hasher = blake3()
@@ -87,7 +96,7 @@ class _LargeFile:
         entries, extensions = b"".join(self._entries), self._sha256.extensions()
         return encode_manifest(self.size, self._hasher.digest(), entries, extensions)
 
-    async def run(self, pieces: Pieces) -> None:
+    async def run(self, pieces: Pieces, note_part: NotePart) -> None:
         """Store everything."""
         piece = await self._next(pieces)
         while piece.size:
@@ -100,6 +109,7 @@ class _LargeFile:
                 await self._take(piece)
             self.size += piece.size
             self._ingest.progress.advance(piece.size, self._name)
+            await note_part(self._item, self.size)
             if not following:
                 break
             (piece,) = following

@@ -47,6 +47,12 @@ class Lookups:
         with self._reading("meta") as txn:
             return StoreId(bytes(txn.get(b"store") or b""))
 
+    @property
+    def next_pack(self) -> PackNumber:
+        """The number that the next pack will have: all that are known have lower ones."""
+        with self._reading("meta") as txn:
+            return PackNumber(NUMBER.unpack(txn.get(b"next_pack"))[0])
+
     def used(self) -> tuple[int, int]:
         """Bytes in use, and how many the environment has room for."""
         pages: int = self._env.info()["last_pgno"] + 1

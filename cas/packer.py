@@ -167,6 +167,10 @@ class Packer:
             self._idle = trio.Event()
             await self._idle.wait()
 
+    async def seal_objects(self) -> None:
+        """Close the open pack of objects: it is stored in the background, full or not."""
+        await self._send(LaneName.OBJECTS, _Batch((), {}, flush=True))
+
     def close(self) -> None:
         """No more chunks: the lanes' tasks end."""
         for lane in self._lanes.values():

@@ -38,12 +38,13 @@ class AddReport:
     """What `add` did. `new`, `deduplicated` and `encoded` are about chunks of file data.
 
     `logical` = `new` + `deduplicated`, raw bytes; `encoded` is what the new ones take in packs and
-    `stored` what they take on backends with parity and footers. `commit` is None when nothing
-    changed. `skipped` names what was left out, and why; `warnings` tell what was added and may
-    not be what was meant. `failed` names files that could not be read as they are, because they
-    changed again and again, vanished, or may not be read: the commit has everything but them.
-    `removed` lists what `sync` took away, folders with a slash behind them, and `removed_files`
-    counts the files and links.
+    `stored` what they take on backends with parity and footers. Of `deduplicated`, `already` bytes
+    were stored before this add began, of which `unchanged` bytes, in `unchanged_files`, were not
+    even read. `commit` is None when nothing changed. `skipped` names what was left out, and why;
+    `warnings` tell what was added and may not be what was meant. `failed` names files that could
+    not be read as they are, because they changed again and again, vanished, or may not be read:
+    the commit has everything but them. `removed` lists what `sync` took away, folders with a slash
+    behind them, and `removed_files` counts the files and links.
     """
 
     repo: RepoName
@@ -53,6 +54,9 @@ class AddReport:
     logical: int = 0
     new: int = 0
     deduplicated: int = 0
+    already: int = 0
+    unchanged: int = 0
+    unchanged_files: int = 0
     encoded: int = 0
     stored: int = 0
     seconds: float = 0.0

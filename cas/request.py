@@ -27,6 +27,8 @@ class AddRequest:
     folders: what they do not have is removed, unless it is excluded or was skipped. `keep_out` has
     the device numbers of this store's mounts: nothing is added from there.
 
+    Files that are as an earlier add has read them are not read again, unless `reread`.
+
     `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
     source file, the SHA-256 that it must have, or None; another one is a SourceChangedError.
     """
@@ -38,6 +40,7 @@ class AddRequest:
     author: str = ""
     exclude: Sequence[str] = ()
     sync: bool = False
+    reread: bool = False
     keep_out: frozenset[int] = frozenset()
     sha256: bool | None = None
     expected_sha256: Callable[[bytes], bytes | None] | None = None

@@ -39,12 +39,14 @@ Failure = SourceChangedError | SourceUnreadableError
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A small file that was read and cut: `item` as it was then, the objects of its manifest."""
+    """A small file that was read and cut: `item` as it was then, the objects of its manifest, and
+    whether it is a Git LFS pointer."""
 
     leaf: Leaf
     item: Item
     size: int
     objects: list[bytes]
+    pointer: bool
 
     @property
     def manifest(self) -> ObjectId:
@@ -73,6 +75,9 @@ class SmallFiles:
         await self._ingest.put_objects([data for file in done.read for data in file.objects])
         for file in done.read:
             file.leaf.store(file.item, file.manifest, file.size)
+            if not file.pointer:
+                # A pointer is told about each time.
+                self._ingest.unchanged.note(file.item, file.manifest, file.size)
         if done.read:
             name = os.fsdecode(done.read[-1].item.source)
             self._ingest.progress.advance(sum(file.size for file in done.read), name)
@@ -100,7 +105,9 @@ class SmallFiles:
             data = read_whole(item, fd)
         finally:
             os.close(fd)
-        self._warn_of_pointer(item, data)
+        pointer = is_pointer(data)
+        if pointer:
+            self._warn_of_pointer(item)
         sha256 = Sha256(self._ingest.request, item)
         sha256.update(data)
         extensions = sha256.extensions()
@@ -109,14 +116,14 @@ class SmallFiles:
         # A file of one chunk has that chunk's hash: the same bytes are not hashed twice.
         digest = bytes(cuts[0][0]) if len(cuts) == 1 else blake3(data).digest()
         entries = encode_entries([ChunkRef(id_, len(part)) for id_, part, _ in cuts])
-        return _Read(leaf, item, len(data), encode_manifest(len(data), digest, entries, extensions))
+        objects = encode_manifest(len(data), digest, entries, extensions)
+        return _Read(leaf, item, len(data), objects, pointer)
 
-    def _warn_of_pointer(self, item: Item, data: bytes) -> None:
-        if is_pointer(data):
-            self._ingest.report.warnings.append(
-                f"{os.fsdecode(item.source)} is a Git LFS pointer, not the file it stands for; "
-                "run `git lfs pull` there and add it again"
-            )
+    def _warn_of_pointer(self, item: Item) -> None:
+        self._ingest.report.warnings.append(
+            f"{os.fsdecode(item.source)} is a Git LFS pointer, not the file it stands for; "
+            "run `git lfs pull` there and add it again"
+        )
 
 
 def _cut(name: str, data: bytes) -> list[Part]:

@@ -60,6 +60,12 @@ def add(
             "removed and listed, but nothing that --exclude leaves out or that was skipped.",
         ),
     ] = False,
+    reread: Annotated[
+        bool,
+        typer.Option(
+            "--reread", help="Read every file, also those that are as an earlier add read them."
+        ),
+    ] = False,
     sha256: Annotated[
         bool | None,
         typer.Option(
@@ -82,6 +88,7 @@ def add(
         settings.text("author"),
         exclude or (),
         sync=sync,
+        reread=reread,
         sha256=sha256,
     )
 
@@ -108,6 +115,9 @@ def document(report: "AddReport") -> dict[str, object]:
         "logical": report.logical,
         "new": report.new,
         "deduplicated": report.deduplicated,
+        "already": report.already,
+        "unchanged": report.unchanged,
+        "unchanged_files": report.unchanged_files,
         "encoded": report.encoded,
         "stored": report.stored,
         "seconds": report.seconds,
@@ -141,6 +151,9 @@ def summary(report: "AddReport") -> str:
     name = f"{report.repo}@{report.branch}"
     commit = f"commit {report.commit.hex()[:12]}" if report.commit else "no commit: nothing changed"
     lines = [f"{name}: {plural(report.files, 'file')}, {human_size(report.logical)}, {commit}"]
+    if report.new and report.already:
+        whole = human_size(report.logical)
+        lines.append(f"{human_size(report.already)} of {whole} were already stored")
     if report.new:
         ratio = report.stored / report.logical if report.logical else 0.0
         lines.append(
