@@ -7,7 +7,6 @@ All calls to the system and all reads of trees are made in worker threads.
 """
 
 import contextlib
-import functools
 import os
 import stat
 from collections import deque
@@ -17,7 +16,6 @@ from itertools import islice
 from typing import Final
 
 import trio
-from blake3 import blake3
 
 from ..errors import (
     BackendError,
@@ -34,6 +32,7 @@ from .objects import Objects
 from .reader import FileReader, Reader
 from .recipe import ChunkSpan
 from .reports import GetFailure, GetReport, Progress
+from .zeros import zero_id
 
 WORKERS: Final = 8
 """Files written at once."""
@@ -290,9 +289,4 @@ def _runs(spans: list[ChunkSpan]) -> Iterator[list[ChunkSpan]]:
 
 def is_hole(span: ChunkSpan) -> bool:
     """Whether a chunk is zeros: they are not written but left out, as holes."""
-    return span.id == _id_of_zeros(span.raw)
-
-
-@functools.lru_cache(maxsize=64)
-def _id_of_zeros(size: int) -> bytes:
-    return blake3(bytes(size)).digest()
+    return span.id == zero_id(span.raw)

@@ -30,3 +30,8 @@ def _facts(path: bytes, *, times: bool) -> Facts:
         return "folder", mode, mtime, b""
     with open(path, "rb") as file:
         return "file", mode, mtime, blake3(file.read()).digest()
+
+
+def restored(folder: Path) -> dict[str, dict[bytes, Facts]]:
+    """What `get --all` wrote: the contents of every vendor/name, whose own times are nobody's."""
+    return {str(p.relative_to(folder)): contents(p) for p in sorted(folder.glob("*/*"))}

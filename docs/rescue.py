@@ -1,0 +1,499 @@
+"""Rescue: every file of a ModelFloat store, from its backends alone.
+
+    pip install blake3 reedsolo zstandard
+    python rescue.py --out DEST BACKEND_DIR...
+
+This file needs nothing of ModelFloat. It was written from docs/format.md, and is that document said
+a second time, in Python: when everything else is gone, read it, change it, use it.
+
+It writes DEST/vendor/name for the branch `main` and DEST/vendor/name@REF for every other branch and
+tag, with modes, times, links and holes. Every chunk and file is checked by its BLAKE3. Where
+the scheme is k+m, any k shards of each pack suffice; name all directories that are left.
+
+Exit status: 0 all is written; 3 so it is, but damage was met on the way; 4 something could not be
+had, and is named; 1 DEST cannot be written; 2 wrong usage. Memory: one pack (64 MiB), a block of
+each of its shards, and a table of all packs; that of all chunks is a temporary SQLite file.
+"""
+
+import argparse
+import contextlib
+import functools
+import itertools
+import json
+import os
+import re
+import sqlite3
+import struct
+import sys
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import reedsolo
+import zstandard
+from blake3 import blake3
+
+BLOCK = MAX_CHUNK = 1 << 20
+MAX_PACK = 64 << 20
+NO_ID = bytes(32)
+DIRECTORY, LINK = 2, 3
+PART = b".rescue-part"  # what a file is called until it is whole
+reedsolo.init_tables(0x11D)
+
+
+class LostError(Exception):
+    """Something that cannot be had: not enough of it is left."""
+
+
+# ---- Packs: the code -----------------------------------------------------------------------------
+@functools.cache
+def product_table(factor: int) -> bytes:
+    """The 256 products of `factor`: `bytes.translate` then multiplies a whole block with it."""
+    return bytes(reedsolo.gf_mul(factor, x) for x in range(256))
+
+
+@functools.cache
+def code_matrix(k: int, m: int) -> list[list[int]]:
+    """n rows of k: row i says how shard i is made of the data shards.
+
+    The code is linear: the parity of the k unit vectors is all of it. For k = 1 shards are copies.
+    """
+    if k == 1:
+        return [[1] for _ in range(1 + m)]
+    units = [[int(i == j) for j in range(k)] for i in range(k)]
+    if m == 0:
+        return units
+    codec = reedsolo.RSCodec(m, nsize=k + m)
+    parity = [codec.encode(bytes(unit))[k:] for unit in units]
+    return units + [[column[p] for column in parity] for p in range(m)]
+
+
+@functools.lru_cache(maxsize=256)
+def inverse(rows: tuple[int, ...], k: int, m: int) -> list[list[int]]:
+    """The k·k matrix that makes the data shards from the shards `rows` (Gauss–Jordan)."""
+    work = [code_matrix(k, m)[r] + [int(i == j) for j in range(k)] for i, r in enumerate(rows)]
+    for c in range(k):
+        pivot = next(r for r in range(c, k) if work[r][c])
+        work[c], work[pivot] = work[pivot], work[c]
+        work[c] = list(bytes(work[c]).translate(product_table(reedsolo.gf_inverse(work[c][c]))))
+        for r in set(range(k)) - {c}:
+            product = bytes(work[c]).translate(product_table(work[r][c]))
+            work[r] = [x ^ y for x, y in zip(work[r], product, strict=True)]
+    return [row[k:] for row in work]
+
+
+def decode_block(shards: dict[int, bytes], k: int, m: int) -> dict[int, bytes]:
+    """One block of all data shards from the same block of any k shards."""
+    rows = tuple(sorted(shards)[:k])
+    made = {i: shards[i] for i in rows if i < k}
+    for i in set(range(k)) - set(rows):
+        total = 0  # A sum in the field is an exclusive or, and long integers do that fast.
+        for factor, r in zip(inverse(rows, k, m)[i], rows, strict=True):
+            total ^= int.from_bytes(shards[r].translate(product_table(factor)), "big")
+        made[i] = total.to_bytes(len(shards[rows[0]]), "big")
+    return made
+
+
+# ---- Shard: footer and trailer -------------------------------------------------------------------
+class Shape(NamedTuple):
+    """k, m, pack length L and shard length S."""
+
+    k: int
+    m: int
+    length: int
+    shard: int
+
+    def is_sound(self) -> bool:
+        """Whether a pack can have it."""
+        in_range = 1 <= self.k <= 32 and self.m <= 16 and 0 < self.length <= MAX_PACK
+        return in_range and self.shard == 64 * -(-self.length // (64 * self.k))
+
+
+Footer = tuple[Shape, bytes]  # with the BLAKE3s of all blocks, shard by shard
+
+
+def check_version(data: bytes) -> None:
+    """ValueError where a newer release wrote a shard or journal record that we may not read."""
+    version, incompat = struct.unpack_from("<H10xI", data, 8)
+    if version != 1 or incompat:
+        raise ValueError(f"version {version}, flags {incompat:#x}: newer than this script")
+
+
+def read_footer(path: str, pack: bytes) -> tuple[Footer, bytes]:
+    """A shard's footer and the chunk table in it, b"" for none. ValueError where it is damaged."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 64))
+        trailer = file.read(64)
+        if len(trailer) < 64 or trailer[:8] != b"MFLTSHRD":
+            raise ValueError("it does not end in a trailer")
+        if zlib.crc32(trailer[:60]) != int.from_bytes(trailer[60:], "little"):
+            raise ValueError("its trailer")
+        check_version(trailer)
+        (length,) = struct.unpack_from("<I", trailer, 24)
+        file.seek(max(0, size - 64 - length))
+        footer = file.read(length)
+    if blake3(footer).digest() != trailer[28:60] or length < 96:
+        raise ValueError("its footer")
+    own, k, m, flags, *lengths, count, blocks = struct.unpack_from("<16x16sBBxxIQQII", footer)
+    shape, table = Shape(k, m, *lengths), 96 + 32 * (k + m) * blocks
+    sound = shape.is_sound() and blocks == -(-shape.shard // BLOCK)
+    if own != pack or not sound or length != table + (48 * count if flags & 1 else 0):
+        raise ValueError("its footer is another pack's, or contradicts itself")
+    return (shape, footer[96:table]), footer[table:]
+
+
+def read_range(path: str, offset: int, size: int) -> bytes:
+    """Bytes of a file; fewer than `size` where they cannot be read."""
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        return os.pread(file.fileno(), size, offset)
+    return b""
+
+
+# ---- The store: every shard and journal record of all directories --------------------------------
+class Store:
+    """What the directories hold. `damage` is what was met on the way, each told once."""
+
+    def __init__(self, folders: list[str]) -> None:
+        self.damage: set[str] = set()
+        self.shards: dict[bytes, dict[int, list[str]]] = {}  # paths, by pack and index
+        self.shapes: dict[bytes, Shape] = {}  # by pack
+        # By its id: vendor, name, 1 branch or 2 tag, ref, commit.
+        self.changes: dict[bytes, tuple[str, str, int, str, bytes]] = {}
+        self.superseded: set[bytes] = set()
+        self.chunks = sqlite3.connect("")
+        names = "id, pack, offset, stored, raw, codec, kind"
+        self.chunks.execute(f"CREATE TABLE chunk ({names}, PRIMARY KEY ({names})) WITHOUT ROWID")
+        ours = self._of_one_store(folders)
+        for folder in ours:
+            self._find_shards(folder)
+        self._read_journals(ours)
+        for pack in set(self.shards) - set(self.shapes):  # Those whose journal record is gone.
+            self._footers(pack)
+
+    def note(self, what: str) -> None:
+        """Tell of something damaged."""
+        if what not in self.damage:
+            self.damage.add(what)
+            print(f"damaged: {what}", file=sys.stderr)
+
+    def _of_one_store(self, folders: list[str]) -> list[str]:
+        """The directories of the store that most are of, and those that do not say."""
+        stores = dict.fromkeys(folders, "")
+        for folder in folders:
+            marker = read_range(os.path.join(folder, "modelfloat.json"), 0, 1 << 20)
+            try:
+                stores[folder] = str(json.loads(marker)["store"])
+            except (ValueError, KeyError, TypeError):
+                self.note(f"{folder}: it has no marker that can be read")
+        known = Counter(store for store in stores.values() if store).most_common(1)
+        self.id = known[0][0] if known else ""
+        ours = [folder for folder in folders if stores[folder] in ("", self.id)]
+        for folder in set(folders) - set(ours):
+            print(f"left out: {folder}: a backend of another store", file=sys.stderr)
+        return ours
+
+    # Keys: the shards that are there.
+    def _find_shards(self, folder: str) -> None:
+        for path in keys_below(folder, "packs"):
+            match = re.search(r"/[0-9a-f]{2}/([0-9a-f]{32})/(\d+)-\d+-\d+$", path)
+            if match:
+                shards = self.shards.setdefault(bytes.fromhex(match[1]), defaultdict(list))
+                shards[int(match[2])].append(path)
+
+    # Journal: packs and refs.
+    def _read_journals(self, folders: list[str]) -> None:
+        # Records of any writer, in any order: packs are facts, and a ref's head follows from which
+        # change names which as its previous one. An entry that is read twice changes nothing.
+        for path in itertools.chain.from_iterable(keys_below(f, "journal") for f in folders):
+            try:
+                self._read_record(path)
+            except (OSError, ValueError, struct.error) as error:
+                self.note(f"{path}: {error}")
+
+    def _read_record(self, path: str) -> None:
+        with open(path, "rb") as file:
+            data = file.read()
+        if data[:8] != b"MFLTJRNL" or blake3(data[:-32]).digest() != data[-32:]:
+            raise ValueError("it is no sound journal record")
+        check_version(data)
+        if self.id not in ("", data[24:40].hex()):
+            raise ValueError("it is another store's")
+        (count,), at = struct.unpack_from("<I", data, 104), 112
+        for _ in range(count):
+            type_, length = struct.unpack_from("<BxxxI", data, at)
+            entry = data[at + 8 : at + 8 + length]
+            at += 8 + length
+            # 3, shard placed: it is found where it is. 4, pack deleted: its rest does no harm.
+            if type_ == 1:
+                self._pack_stored(entry)
+            elif type_ == 2:
+                self._ref_changed(entry)
+
+    def _pack_stored(self, entry: bytes) -> None:
+        id_, k, m, length, shard, count = struct.unpack_from("<16sBBxxQQI", entry)
+        shape, table = Shape(k, m, length, shard), entry[44 + 16 * (k + m) :]
+        if id_ in self.shards and shape.is_sound() and len(table) == 48 * count:
+            self.shapes[id_] = shape
+            self._insert(id_, table)
+
+    def _ref_changed(self, entry: bytes) -> None:
+        kind, previous, commit = struct.unpack_from("<Bxxx32s32x32s", entry)
+        texts, at = [], 108
+        for _ in range(3):
+            (length,) = struct.unpack_from("<H", entry, at)
+            texts.append(entry[at + 2 : at + 2 + length].decode())
+            at += 2 + length
+        vendor, name, ref = texts
+        self.changes[blake3(entry).digest()] = (vendor, name, kind, ref, commit)
+        self.superseded.add(previous)
+
+    def heads(self) -> list[tuple[str, str, int, str, bytes]]:
+        """Every ref's head, or heads: the changes that no other names as its previous one."""
+        last = (self.changes[id_] for id_ in set(self.changes) - self.superseded)
+        return sorted(change for change in last if change[-1] != NO_ID)
+
+    # Chunk tables: where each chunk lies.
+    @functools.lru_cache(maxsize=1)  # noqa: B019  one store a run
+    def _footers(self, pack: bytes) -> list[Footer]:
+        """What a pack's footers say, what most say first; their chunk tables are taken over."""
+        found: Counter[Footer] = Counter()
+        for path in itertools.chain.from_iterable(self.shards[pack].values()):
+            try:
+                footer, table = read_footer(path, pack)
+            except (OSError, ValueError, struct.error) as error:
+                self.note(f"{path}: {error}")
+                continue
+            found[footer] += 1
+            self.shapes.setdefault(pack, footer[0])
+            self._insert(pack, table)
+        return [footer for footer, _ in found.most_common()]
+
+    def _insert(self, pack: bytes, table: bytes) -> None:
+        rows = (
+            (id_, pack, offset, stored, raw, codec, kind)
+            for id_, offset, stored, raw, codec, kind in struct.iter_unpack("<32sIIIBBxx", table)
+            if 0 < stored <= raw <= MAX_CHUNK
+        )
+        self.chunks.executemany("INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?,?)", rows)
+
+    # Chunks and codecs.
+    def chunk(self, id_: bytes) -> bytes:
+        """A chunk, from whichever of its places it can be had. LostError."""
+        query = "SELECT pack, offset, stored, raw, codec FROM chunk WHERE id = ?"
+        places = self.chunks.execute(query, (id_,)).fetchall()
+        for read in (self._straight, self._by_decoding):
+            for pack, offset, stored, raw, codec in places:
+                for encoded in read(pack, offset, stored):
+                    data = decode_chunk(codec, encoded, raw)
+                    if data is not None and blake3(data).digest() == id_:
+                        return data
+        packs = ", ".join(sorted({pack.hex()[:8] for pack, *_ in places})) or "none has it"
+        raise LostError(f"chunk {id_.hex()[:16]} cannot be had from its packs: {packs}")
+
+    def _straight(self, pack: bytes, offset: int, size: int) -> Iterator[bytes]:
+        """Bytes of a pack from its data shards, which are the pack itself, end to end."""
+        shard, data = self.shapes[pack].shard, b""
+        while len(data) < size:
+            index, at = divmod(offset + len(data), shard)
+            wanted = min(size - len(data), shard - at)
+            copies = (read_range(path, at, wanted) for path in self.shards[pack][index])
+            # What is missing is filled: a chunk of it will not verify, and is decoded.
+            data += next((copy for copy in copies if len(copy) == wanted), bytes(wanted))
+        yield data
+
+    def _by_decoding(self, pack: bytes, offset: int, size: int) -> Iterator[bytes]:
+        """Bytes of a pack from what matches its footers, and what the code makes of that."""
+        for footer in self._footers(pack):
+            yield self._decode(pack, footer)[offset : offset + size]
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019  one store a run
+    def _decode(self, pack: bytes, footer: Footer) -> bytes:
+        (k, m, _, shard), digests = footer
+        whole = bytearray(k * shard)
+        for block, at in enumerate(range(0, shard, BLOCK)):
+            sound: dict[int, bytes] = {}
+            for index in range(k + m):
+                number = index * -(-shard // BLOCK) + block
+                for path in self.shards[pack][index] if len(sound) < k else []:
+                    data = read_range(path, at, min(BLOCK, shard - at))
+                    if blake3(data).digest() == digests[32 * number : 32 * number + 32]:
+                        sound[index] = data
+                        break
+                    self.note(f"{path}: block {block}")
+            if len(sound) == k:
+                sound = decode_block(sound, k, m)
+            for index in set(sound) & set(range(k)):
+                start = index * shard + at
+                whole[start : start + len(sound[index])] = sound[index]
+        return bytes(whole)
+
+    # Objects.
+    def object(self, id_: bytes, *types: int) -> bytes:
+        """An object of one of these types. LostError."""
+        data = self.chunk(id_)
+        if len(data) < 8 or data[:4] != b"MFOB" or data[4] not in types or data[5] != 1:
+            raise LostError(f"object {id_.hex()[:16]} is not what it should be")
+        return data
+
+    def tips(self) -> list[bytes]:
+        """All commits that are no other's parent, whether a ref names them or not."""
+        parents: dict[bytes, list[bytes]] = {}
+        for (id_,) in self.chunks.execute("SELECT DISTINCT id FROM chunk WHERE kind").fetchall():
+            with contextlib.suppress(LostError):
+                data = self.object(id_, 5)
+                (count,) = struct.unpack_from("<H", data, 50)
+                parents[id_] = [data[64 + 32 * i : 96 + 32 * i] for i in range(count)]
+        return sorted(set(parents).difference(*parents.values()))
+
+
+def keys_below(folder: str, prefix: str) -> Iterator[str]:
+    """Paths of all files below folder/prefix."""
+    for directory, _, files in os.walk(os.path.join(folder, prefix)):
+        yield from (os.path.join(directory, name) for name in sorted(files))
+
+
+def decode_chunk(codec: int, encoded: bytes, raw: int) -> bytes | None:
+    """A chunk's raw bytes; None where they do not decode."""
+    if codec == 0:
+        return encoded
+    with contextlib.suppress(zstandard.ZstdError):
+        if codec == 1 and zstandard.frame_content_size(encoded) == raw:
+            return zstandard.ZstdDecompressor(max_window_size=8 << 20).decompress(encoded)
+    return None
+
+
+# ---- Objects: trees, manifests, commits ----------------------------------------------------------
+def entries(store: Store, id_: bytes) -> Iterator[tuple[bytes, int, int, int, bytes]]:
+    """Name, type, mode, mtime and target of the entries of a tree, or of a tree index."""
+    data = store.object(id_, 3, 4)
+    (count,) = struct.unpack_from("<I", data, 8)
+    if data[4] == 4:
+        at = 12
+        for _ in range(count):
+            tree, length = struct.unpack_from("<32s4xH", data, at)
+            at += 38 + length
+            yield from entries(store, tree)
+        return
+    for at in struct.unpack_from(f"<{count}I", data, 12):
+        type_, mode, mtime, length, target = struct.unpack_from("<BxHq8xHH", data, at)
+        name = data[at + 24 : at + 24 + length]
+        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+            raise LostError(f"tree {id_.hex()[:16]} has a name that cannot be")
+        yield name, type_, mode, mtime, data[at + 24 + length :][:target]
+
+
+def file_chunks(store: Store, manifest: bytes) -> Iterator[tuple[bytes, int]]:
+    """Id and raw length of every chunk of a file, in order."""
+    count, pages = struct.unpack_from("<QI", manifest, 48)
+    if not pages:
+        yield from struct.iter_unpack("<32sI", manifest[64 : 64 + 36 * count])
+    for (page,) in struct.iter_unpack("<32s16x", manifest[64 : 64 + 48 * pages]):
+        yield from struct.iter_unpack("<32sI", store.object(page, 2)[8:])
+
+
+class Rescue:
+    """Writes trees below a folder; `lost` counts what could not be had."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.files = self.bytes = self.lost = 0
+
+    @contextlib.contextmanager
+    def noting(self, path: bytes) -> Iterator[None]:
+        """Name what cannot be had, and go on."""
+        try:
+            yield
+        except LostError as error:
+            self.lost += 1
+            print(f"lost: {os.fsdecode(path)!r}: {error}", file=sys.stderr)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(os.path.dirname(path), PART))
+
+    def tree(self, id_: bytes, path: bytes) -> None:
+        """Write a directory's entries, each with its mode and time."""
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, os.stat(path).st_mode | 0o700)  # An earlier rescue may have closed it.
+        for name, type_, mode, mtime, target in entries(self.store, id_):
+            inner = os.path.join(path, name)
+            with self.noting(inner):
+                self.entry(type_, target, inner)
+                if type_ != LINK:
+                    os.chmod(inner, mode & 0o777)
+                os.utime(inner, ns=(mtime, mtime), follow_symlinks=False)
+
+    def entry(self, type_: int, target: bytes, path: bytes) -> None:
+        """Write a directory, link or file; a file has another name until it is found right."""
+        if type_ == DIRECTORY:
+            return self.tree(target, path)
+        part = os.path.join(os.path.dirname(path), PART)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+        if type_ == LINK:
+            os.symlink(target, part)
+        else:
+            with open(part, "wb", buffering=0) as file:
+                self.fill(self.store.object(target, 1), file.fileno())
+        return os.rename(part, path)
+
+    def fill(self, manifest: bytes, fd: int) -> None:
+        """Write the bytes that a manifest names, zeros as holes, and check them as a whole."""
+        size, digest = struct.unpack_from("<Q32s", manifest, 8)
+        whole, at = blake3(), 0
+        for id_, raw in file_chunks(self.store, manifest):
+            data = self.store.chunk(id_)
+            whole.update(data)
+            if data.count(0) < len(data):
+                os.pwrite(fd, data, at)
+            at += raw
+        os.ftruncate(fd, size)
+        if at != size or whole.digest() != digest:
+            raise LostError("its chunks do not add up to the file that was added")
+        self.files, self.bytes = self.files + 1, self.bytes + size
+
+
+# ---- Refs ----------------------------------------------------------------------------------------
+def targets(store: Store) -> Iterator[tuple[str, bytes]]:
+    """The path below DEST and the commit of each head."""
+    taken: dict[str, bytes] = {}
+    for vendor, name, kind, ref, commit in store.heads():
+        path = f"{vendor}/{name}"
+        if (kind, ref) != (1, "main"):
+            path += "@" + ref.replace("/", "%2F")
+        if not re.fullmatch(r"[^/.\0][^/\0]*/[^/.\0][^/\0]*", path):
+            print(f"left out: {path!r} cannot be a path", file=sys.stderr)
+            continue
+        if taken.setdefault(path, commit) != commit:
+            path = f"{vendor}/{name}@{commit.hex()[:12]}"  # Several heads: none is dropped.
+        yield path, commit
+
+
+def main() -> int:
+    """Read the arguments, then the store, then write everything."""
+    parser = argparse.ArgumentParser(description="Restore a ModelFloat store from its backends.")
+    parser.add_argument("--out", required=True, metavar="DEST", help="a folder to write to")
+    parser.add_argument("--commits", action="store_true", help="commits that no ref names, too")
+    parser.add_argument("backends", nargs="+", metavar="BACKEND_DIR")
+    arguments = parser.parse_args()
+    sys.setrecursionlimit(20_000)  # Folders may lie 400 deep.
+    try:
+        store = Store(arguments.backends)
+        wanted = list(targets(store))
+        if arguments.commits or not wanted:
+            named = {commit for _, commit in wanted}
+            wanted += [(f"commits/{c.hex()[:12]}", c) for c in store.tips() if c not in named]
+        rescue = Rescue(store)
+        for path, commit in wanted:
+            place = os.fsencode(os.path.join(arguments.out, path))
+            with rescue.noting(place):
+                rescue.tree(store.object(commit, 5)[8:40], place)
+    except OSError as error:
+        print(f"rescue: {error.filename or arguments.out!r}: {error.strerror}", file=sys.stderr)
+        return 1
+    print(f"{len(wanted)} refs: {rescue.files} files, {rescue.bytes:,} bytes; {rescue.lost} lost")
+    return 4 if rescue.lost or not wanted else 3 if store.damage else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
