@@ -95,7 +95,7 @@ def read_config(store: str) -> StoreConfig:
     """Read the configuration of the store in the folder `store`.
 
     NotFoundError when there is no store, FormatError when the file is not what `write_config`
-    writes, UsageError when it holds keys or values that cannot be.
+    writes.
     """
     path = config_path(store)
     try:
@@ -114,7 +114,8 @@ def read_config(store: str) -> StoreConfig:
 def write_config(store: str, config: StoreConfig) -> None:
     """Write the configuration of the store in the folder `store`, atomically and durably.
 
-    UsageError when it could not be read back: doubled names, text that is not Unicode.
+    FormatError or UsageError when it could not be read back: doubled names, text that is not
+    Unicode.
     """
     path = config_path(store)
     _check_backends(config.backends, path)
@@ -226,12 +227,15 @@ def _check_backends(backends: Sequence[BackendConfig], path: str) -> None:
     names: set[str] = set()
     ids: dict[BackendId, str] = {}
     for backend in backends:
-        check_backend_name(backend.name)
-        check_weight(backend.weight)
+        try:
+            check_backend_name(backend.name)
+            check_weight(backend.weight)
+        except UsageError as error:
+            raise FormatError(f"{path}: {error}") from None
         if backend.name in names:
-            raise UsageError(f"{path} has two backends named {backend.name}; rename one")
+            raise FormatError(f"{path} has two backends named {backend.name}; rename one")
         if backend.id in ids:
-            raise UsageError(
+            raise FormatError(
                 f"{path}: {ids[backend.id]} and {backend.name} are one backend (UUID "
                 f"{backend.id.hex()}); remove one of them"
             )
@@ -242,7 +246,7 @@ def _check_backends(backends: Sequence[BackendConfig], path: str) -> None:
 def _refuse_unknown(table: Mapping[str, Any], known: frozenset[str], path: str, where: str) -> None:
     unknown = sorted(where + key for key in set(table) - known)
     if unknown:
-        raise UsageError(
+        raise FormatError(
             f"{path} has {', '.join(unknown)}, which this release does not know; remove it, or use "
             "the release that wrote it"
         )

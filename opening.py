@@ -153,7 +153,7 @@ async def add_backend(
     async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend add"):
         config = await trio.to_thread.run_sync(read_config, path)
         if any(backend.name == name for backend in config.backends):
-            raise UsageError(f"the store has a backend {name} already; choose another name")
+            raise ExistsError(f"the store has a backend {name} already; choose another name")
         new = BackendConfig(name, url, random_backend_id(), domain, weight)
         await _extend(path, replace(config, backends=(*config.backends, new)), new)
     async with open_store(path) as store:

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from ..errors import ExistsError, UsageError
+from ..errors import ExistsError, NotFoundError, UsageError
 from ..ids import ObjectId
 from .formats.commit import Commit, encode_commit
 from .formats.journal import NO_ID, RefChanged, RefKind
@@ -136,7 +136,9 @@ class Committer:
             target = commit or (head.commit if head is not None else None)
             if self._request.tag is not None:
                 if target is None:
-                    raise UsageError("there is nothing to tag: nothing was added")
+                    raise NotFoundError(
+                        "there is nothing to tag: nothing was added; add something first"
+                    )
                 check_names(self._w.refs, self._request)
                 changes.append(self._change(RefKind.TAG, self._request.tag, None, target))
             await self._w.journal.append(changes)

@@ -2,7 +2,7 @@
 
 import os
 
-from ..errors import UsageError
+from ..errors import ExistsError, UsageError
 from .request import AddRequest
 
 
@@ -27,7 +27,7 @@ def _check_source(source: str, store: str, keep_out: frozenset[int]) -> None:
     if real == store or real.startswith(f"{store}/"):
         raise UsageError(f"{source} is the store itself, or lies in it; add something else")
     if os.path.lexists(source) and _device(real) in keep_out:
-        raise UsageError(f"{source} is what a mount of this store shows: it is stored already")
+        raise ExistsError(f"{source} is what a mount of this store shows: it is stored already")
 
 
 def _device(path: str) -> int | None:

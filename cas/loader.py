@@ -220,7 +220,7 @@ class Loader:
         what = f"chunk {id_.hex()[:16]} (in pack {packs})"
         advice = "run `modelfloat verify`, then add the file again"
         if damaged:
-            return ChunkDamagedError(f"{what} is damaged beyond what parity mends; {advice}")
+            return DataLostError(f"{what} is damaged beyond what parity mends; {advice}")
         if any(self._pool.members.down()):
             # The reason names them, and says what to do when they are back.
             return DataLostError(f"{what}: {reason}")

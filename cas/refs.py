@@ -80,7 +80,7 @@ class Refs:
         if len(found) == 1:
             return found.pop()
         if found:
-            raise UsageError(f"{repo}@{base} means {len(found)} commits: give more digits")
+            raise NotFoundError(f"{repo}@{base} means {len(found)} commits: give more digits")
         known = ", ".join(sorted({h.ref for h in heads})[:8])
         raise NotFoundError(f"{repo} has no branch, tag or commit {base!r}; it has {known}")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..errors import ModelFloatError, NotFoundError, UsageError
+from ..errors import ModelFloatError, NotFoundError
 from .formats.tree import EntryType, is_entry_name
 
 SKIPPED_FOLDERS: Final = (".git", ".cache/huggingface")
@@ -97,14 +97,18 @@ class Scan:
                 raise NotFoundError(f"{os.fsdecode(source)}: {error.strerror}") from error
             if stat.S_ISDIR(status.st_mode):
                 if name:
-                    raise UsageError(f"{os.fsdecode(source)} is a directory, a file was expected")
+                    raise ModelFloatError(
+                        f"{os.fsdecode(source)} is a directory, a file was expected; name a file"
+                    )
                 root = os.path.realpath(source)
                 yield from self._walk(source, root, into, b"", (root,))
             elif stat.S_ISREG(status.st_mode):
                 path = (*into, name or os.path.basename(os.path.abspath(source)))
                 yield from self._leaf(source, path, status)
             else:
-                raise UsageError(f"{os.fsdecode(source)} is neither a file nor a folder")
+                raise ModelFloatError(
+                    f"{os.fsdecode(source)} is neither a file nor a folder and cannot be added"
+                )
 
     def _walk(
         self,
@@ -116,7 +120,10 @@ class Scan:
     ) -> Iterator[Item]:
         """`below` is the path from the added root; `ancestors` are real paths, against cycles."""
         if len(ancestors) > DEEPEST:
-            raise UsageError(f"{os.fsdecode(folder[:200])}… nests deeper than {DEEPEST} folders")
+            raise ModelFloatError(
+                f"{os.fsdecode(folder[:200])}… nests deeper than {DEEPEST} folders; "
+                "add a folder below it"
+            )
         try:
             yield Item.found(path, folder, EntryType.DIRECTORY, os.stat(folder))
             names = os.listdir(folder)
@@ -156,7 +163,9 @@ class Scan:
         self, source: bytes, path: tuple[bytes, ...], status: os.stat_result
     ) -> Iterator[Item]:
         if not is_entry_name(path[-1]):
-            raise UsageError(f"{os.fsdecode(source)} has a name that cannot be stored")
+            raise ModelFloatError(
+                f"{os.fsdecode(source)} has a name that cannot be stored; rename it, or give PATH"
+            )
         if stat.S_ISREG(status.st_mode):
             yield Item.found(path, source, EntryType.FILE, status)
         else:

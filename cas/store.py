@@ -17,6 +17,7 @@ from ..errors import BackendError, IndexDamagedError, NotFoundError, UsageError,
 from ..ids import StoreId
 from .access import Access
 from .checking import Checking, Recreate, no_recreation
+from .following import follow
 from .formats.tree import Entry, EntryType
 from .index import Index
 from .journal import Journal
@@ -75,9 +76,10 @@ class Store:
     # Reading
 
     def find(self, address: Address) -> Entry:
-        """What an address with a path names; NotFoundError if nothing."""
+        """What an address with a path names, links followed; NotFoundError if nothing."""
         commit = self.refs.resolve(address.repo, address.rev)
-        entry = self.objects.find(self.objects.commit(commit).tree, address.path)
+        root = self.objects.commit(commit).tree
+        entry = follow(self.objects, root, address.path, str(address))
         if entry is None:
             raise NotFoundError(
                 f"there is no {address}; `modelfloat ls {address.repo}` shows what is"
@@ -85,12 +87,14 @@ class Store:
         return entry
 
     def open_file(self, address: Address) -> FileReader:
-        """A reader of the file at `address`; NotFoundError, or UsageError if it is no file."""
+        """A reader of the file at `address`; NotFoundError, or UsageError without a path."""
         if not address.path:
             raise UsageError(f"{address} is a repository: name a file in it")
         entry = self.find(address)
         if entry.type is not EntryType.FILE:
-            raise UsageError(f"{address} is a {entry.type.name.lower()}, not a file")
+            raise NotFoundError(
+                f"{address} is a directory, not a file; see `modelfloat ls {address}`"
+            )
         return self.reader.open(self.objects.manifest(entry.object))
 
     # Writing

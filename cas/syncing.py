@@ -7,7 +7,7 @@ there: it stays in the tree. A folder with something in it that stays, stays as 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..errors import UsageError
+from ..errors import ExistsError
 from ..ids import ObjectId
 from .formats.objects import object_id
 from .formats.tree import Entry, EntryType, encode_tree
@@ -71,14 +71,14 @@ class Removals:
     def replaced(self, objects: Objects, old: Entry, path: Path, *, by_folder: bool) -> None:
         """Note that something else takes the place of `old`, if it is of another kind.
 
-        UsageError where a file would take the place of a folder in which something must stay.
+        ExistsError where a file would take the place of a folder in which something must stay.
         """
         if (old.type is EntryType.DIRECTORY) is by_folder:
             return
         left, _ = self.without(objects, old, path)
         if left is not None and old.type is EntryType.DIRECTORY:
             name = b"/".join(path).decode("utf-8", "backslashreplace")
-            raise UsageError(
+            raise ExistsError(
                 f"{name} is a folder there, holds what is left out, and would become a file; "
                 "remove it there first, or do not leave that out"
             )

@@ -8,7 +8,7 @@ object, so a directory may be of any length.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ..errors import UsageError
+from ..errors import ExistsError, UsageError
 from ..ids import ObjectId
 from .formats.objects import object_id
 from .formats.tree import Entry, EntryType, encode_tree
@@ -41,7 +41,7 @@ def check_conflicts(objects: Objects, base: ObjectId | None, staged: Staged) -> 
         was, is_ = old.type is EntryType.DIRECTORY, isinstance(new, Staged)
         if was != is_ and not (isinstance(new, Staged) and new.whole):
             kinds = ("a folder", "a file") if was else ("a file", "a folder")
-            raise UsageError(
+            raise ExistsError(
                 f"{shown(name)} is {kinds[0]} there and would become {kinds[1]}; "
                 "choose another path"
             )

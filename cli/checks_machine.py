@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from ..errors import UsageError
+from ..errors import FormatError, UsageError
 from .checks import Finding, examine, ok, problem, warning
 from .settings import Settings, foreign_variables
 from .settingtable import SETTINGS
@@ -131,7 +131,7 @@ def environment(settings: Settings) -> Iterator[Finding]:
     for setting in SETTINGS:
         try:
             settings.find(setting.key)
-        except UsageError as error:
+        except (UsageError, FormatError) as error:
             wrong += 1
             yield problem("settings", str(error), "`modelfloat config` shows where each comes from")
     for name in settings.unknown():

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import NotFoundError, UsageError
+from ..errors import FormatError, NotFoundError, UsageError
 from .options import command
 from .output import columns, one_line, say, say_json
 from .settings import Found, Settings
@@ -59,7 +59,7 @@ def _look(settings: Settings, setting: Setting) -> dict[str, Value]:
     problem = ""
     try:
         found = settings.find(setting.key, _flag(settings, setting))
-    except UsageError as error:
+    except (UsageError, FormatError) as error:
         found, problem = Found("", ""), str(error)
     return {
         "setting": setting.key,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..errors import UsageError
+from ..errors import FormatError, UsageError
 from .settingtable import BY_KEY, PREFIX, Value
 
 DEFAULT: Final = "default"
@@ -67,7 +67,7 @@ class Settings:
         return self.switch("wait", self.flags.wait)
 
     def find(self, key: str, flag: Value | None = None) -> Found:
-        """A setting's value and origin; UsageError names what cannot be read, and where it is."""
+        """Value and origin of a setting; UsageError or FormatError names what cannot be read."""
         setting = BY_KEY[key]
         text = self.environment.get(setting.variable)
         if flag not in (None, ""):
@@ -76,7 +76,10 @@ class Settings:
             return Found(_read(key, text, f"${setting.variable}"), f"${setting.variable}")
         if setting.stored and key in self.stored:
             file = os.path.join(self.store, "config.toml")
-            return Found(_read(key, self.stored[key], f"{key} in {file}"), file)
+            try:
+                return Found(_read(key, self.stored[key], f"{key} in {file}"), file)
+            except UsageError as error:
+                raise FormatError(str(error)) from None
         return Found(setting.default(self.environment), DEFAULT)
 
     def switch(self, key: str, flag: bool | None = None) -> bool:
@@ -96,9 +99,9 @@ class Settings:
         return sorted(key for key in self.stored if key not in BY_KEY or not BY_KEY[key].stored)
 
     def refuse_unknown(self) -> None:
-        """UsageError where the store's configuration has settings that this release lacks."""
+        """FormatError where the store's configuration has settings that this release lacks."""
         if names := ", ".join(self.unknown()):
-            raise UsageError(
+            raise FormatError(
                 f"{self.store}/config.toml sets {names}, which is no setting; correct it or take "
                 "it out (`modelfloat config` lists what there is)"
             )

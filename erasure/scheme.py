@@ -25,8 +25,8 @@ class Scheme:
     def __post_init__(self) -> None:
         if not (1 <= self.k <= LARGEST_K and 0 <= self.m <= LARGEST_M):
             raise UsageError(
-                f"erasure scheme {self}: k+m needs 1 to {LARGEST_K} data shards "
-                f"and 0 to {LARGEST_M} parity shards"
+                f"erasure scheme {self} cannot be: K+M means K data shards, 1 to {LARGEST_K}, "
+                f"and M parity shards, 0 to {LARGEST_M}; for example 4+2"
             )
 
     @classmethod

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import Final
 
-from ..errors import ExistsError, ModelFloatError, UnsupportedError, UsageError
+from ..errors import ExistsError, ModelFloatError, NotFoundError, UnsupportedError
 from .mountinfo import TYPE, mount_at
 
 DEVICE: Final = "/dev/fuse"
@@ -16,8 +16,8 @@ FUSE_CONF: Final = "/etc/fuse.conf"
 def prepare(path: str) -> str:
     """The real path of an empty folder to mount on; a dead mount of ours there is cleared away.
 
-    ExistsError where we, or something else, are mounted already; UsageError for a folder that is
-    not empty or cannot be made.
+    ExistsError where we, or something else, are mounted already and where the folder is not empty;
+    ModelFloatError where it cannot be made.
     """
     path = os.path.abspath(path)
     _clear(path)
@@ -25,11 +25,11 @@ def prepare(path: str) -> str:
         os.makedirs(path, exist_ok=True)
         content = os.listdir(path)
     except OSError as error:
-        raise UsageError(
+        raise ModelFloatError(
             f"cannot mount on {path}: {error.strerror}; name a folder that is empty or can be made"
         ) from error
     if content:
-        raise UsageError(
+        raise ExistsError(
             f"cannot mount on {path}: it is not empty, and what is in it would be hidden; name an "
             "empty folder"
         )
@@ -42,7 +42,7 @@ def _clear(path: str) -> None:
         return
     if mount.type != TYPE:
         if is_dead(path):
-            raise UsageError(
+            raise ExistsError(
                 f"{path} is a dead mount of type {mount.type}; unmount it, or name another folder"
             )
         return  # an ordinary filesystem: an empty one may be mounted over
@@ -68,11 +68,11 @@ def is_dead(path: str) -> bool:
 def unmount(path: str) -> None:
     """End the mount of ours that covers `path`, living or dead.
 
-    UsageError when there is none; ModelFloatError when programs still use it.
+    NotFoundError when there is none; ModelFloatError when programs still use it.
     """
     mount = mount_at(path)
     if mount is None or mount.type != TYPE:
-        raise UsageError(
+        raise NotFoundError(
             f"no store is mounted on {path}; `findmnt -t {TYPE}` shows where one is mounted"
         )
     detach(mount.path, lazy=is_dead(mount.path))
@@ -115,7 +115,7 @@ def check_machine(*, allow_other: bool) -> None:
     if shutil.which("fusermount3") is None:
         raise UnsupportedError("mounting as an ordinary user needs fusermount3: install `fuse3`")
     if allow_other and not others_allowed(FUSE_CONF):
-        raise UsageError(
+        raise UnsupportedError(
             f"--allow-other is for root unless {FUSE_CONF} has a line `user_allow_other`; add it, "
             "or leave the option out"
         )

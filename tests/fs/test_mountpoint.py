@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.errors import ModelFloatError, UnsupportedError, UsageError
+from modelfloat.errors import (
+    ExistsError,
+    ModelFloatError,
+    NotFoundError,
+    UnsupportedError,
+)
 from modelfloat.fuse import mountpoint
 from modelfloat.fuse.mountpoint import check_machine, detach, prepare, unmount
 
@@ -19,17 +24,17 @@ def test_a_missing_folder_is_made(tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="not empty"):
+    with pytest.raises(ExistsError, match="not empty"):
         prepare(str(tmp_path))
-    with pytest.raises(UsageError, match="cannot mount on"):
+    with pytest.raises(ModelFloatError, match="cannot mount on"):
         prepare(str(tmp_path / "file"))
-    with pytest.raises(UsageError, match="cannot mount on"):
+    with pytest.raises(ModelFloatError, match="cannot mount on"):
         prepare(str(tmp_path / "file" / "below"))
 
 
 def test_what_is_not_mounted_cannot_be_unmounted(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none", Path("/proc")):
-        with pytest.raises(UsageError, match="no store is mounted"):
+        with pytest.raises(NotFoundError, match="no store is mounted"):
             unmount(str(path))
 
 
@@ -61,7 +66,7 @@ def test_allow_other_as_an_ordinary_user(
     if allowed:
         check_machine(allow_other=True)
     else:
-        with pytest.raises(UsageError, match="user_allow_other"):
+        with pytest.raises(UnsupportedError, match="user_allow_other"):
             check_machine(allow_other=True)
     check_machine(allow_other=False)
     monkeypatch.setattr(mountpoint.shutil, "which", lambda name: None)

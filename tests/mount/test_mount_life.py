@@ -98,7 +98,7 @@ def test_a_connection_that_is_cut_ends_the_daemon(shelf_folder: Path, mountpoint
 def test_refusals(shelf_folder: Path, mountpoint: Path) -> None:
     mountpoint.mkdir()
     (mountpoint / "mine").touch()
-    assert "UsageError" in (said := refusal(shelf_folder, mountpoint))
+    assert "ExistsError" in (said := refusal(shelf_folder, mountpoint))
     assert "not empty" in said
     (mountpoint / "mine").unlink()
     with mounted(shelf_folder, mountpoint):

@@ -13,7 +13,7 @@ from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.reports import AddReport
 from modelfloat.cas.request import AddRequest
 from modelfloat.cas.store import Store
-from modelfloat.errors import UsageError
+from modelfloat.errors import ExistsError, UsageError
 from modelfloat.ids import ObjectId
 from modelfloat.tests.support.stores import add, fresh_store, read
 
@@ -98,7 +98,7 @@ async def test_files_and_folders_may_change_places(tmp_path: Path) -> None:
     second: Shape = {"f": {"z": b"3"}, "d": b"file now"}
     async with fresh_store(tmp_path / "store") as store:
         await sync(store, make(tmp_path / "src", first))
-        with pytest.raises(UsageError, match="would become"):
+        with pytest.raises(ExistsError, match="would become"):
             await add(store, make(tmp_path / "src", second), "acme/m")
         report = await sync(store, tmp_path / "src")
         assert sorted(report.removed) == ["d/", "f"]
@@ -108,7 +108,7 @@ async def test_files_and_folders_may_change_places(tmp_path: Path) -> None:
 async def test_a_file_at_the_path_gives_way_to_a_folder_but_none_above_it(tmp_path: Path) -> None:
     async with fresh_store(tmp_path / "store") as store:
         await add(store, make(tmp_path / "src", {"f": b"1"}), "acme/m")
-        with pytest.raises(UsageError, match="would become"):
+        with pytest.raises(ExistsError, match="would become"):
             await sync(store, tmp_path / "src", "acme/m/f/deeper")
         report = await sync(store, tmp_path / "src", "acme/m/f")
         assert report.removed == ["f"]
@@ -130,7 +130,7 @@ async def test_what_is_left_out_or_skipped_stays(tmp_path: Path) -> None:
             "a": b"1", "log": {"x.log": b"2"}, "pipe": b"5", "cut.log": b"6",
         }  # fmt: skip
         (tmp_path / "src" / "log").write_bytes(b"a file")
-        with pytest.raises(UsageError, match="left out"):
+        with pytest.raises(ExistsError, match="left out"):
             await sync(store, tmp_path / "src", exclude=["*.log"])
 
 

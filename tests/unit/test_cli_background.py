@@ -30,7 +30,7 @@ def test_a_store_that_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(["--store", str(store), "mount", str(folder)]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("modelfloat: there is no index at ")
+    assert captured.err.startswith("modelfloat: no index at ")
     assert captured.err.count("\n") == 1
     assert captured.err in (store / "log" / Path(log_path("", str(folder))).name).read_text()
 

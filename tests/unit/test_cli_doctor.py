@@ -147,6 +147,8 @@ def test_a_check_that_fails_is_a_problem(error: Exception, text: str) -> None:
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for setting in SETTINGS:
         monkeypatch.delenv(setting.variable, raising=False)
+    # What this machine has mounted beside is none of a test's business.
+    monkeypatch.setattr("modelfloat.fuse.mountinfo.mounts", list)
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_settings_survive_a_rewriting_of_the_configuration(store: str) -> None:
 def test_settings_that_are_no_values_are_refused(store: str, line: str) -> None:
     file = Path(store, "config.toml")
     file.write_text(file.read_text() + f"\n[x]\n{line}\n")
-    with pytest.raises(UsageError, match="does not know"):
+    with pytest.raises(FormatError, match="does not know"):
         read_config(store)
     file.write_text(f'[store]\nid = "{"0" * 32}"\nerasure = "1+1"\n[settings]\n{line}\n')
     with pytest.raises(FormatError, match="settings"):
@@ -163,14 +163,14 @@ def test_a_value_that_cannot_be_is_told_with_its_place(store: str) -> None:
     with pytest.raises(UsageError, match=r"\$MODELFLOAT_WAIT: 'maybe' cannot be: write yes or no"):
         _ = resolve(Flags(store=store), {"MODELFLOAT_WAIT": "maybe"}).wait
     settings = Settings("/s", stored={"wait": 7})
-    with pytest.raises(UsageError, match=r"wait in /s/config.toml: '7'"):
+    with pytest.raises(FormatError, match=r"wait in /s/config.toml: '7'"):
         _ = settings.wait
 
 
 def test_unknown_settings_are_named() -> None:
     settings = Settings("/s", stored={"wiat": True, "store": "/x", "wait": True})
     assert settings.unknown() == ["store", "wiat"]
-    with pytest.raises(UsageError, match="sets store, wiat, which is no setting"):
+    with pytest.raises(FormatError, match="sets store, wiat, which is no setting"):
         settings.refuse_unknown()
 
 

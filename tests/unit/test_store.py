@@ -11,6 +11,7 @@ from modelfloat.errors import (
     ExistsError,
     FormatError,
     MarkerError,
+    ModelFloatError,
     NotFoundError,
     SourceChangedError,
     UsageError,
@@ -206,7 +207,7 @@ async def test_a_backend_joins(tmp_path: Path) -> None:
     async with fresh_store(tmp_path / "store", "2+1"):
         pass
     await add_backend(str(tmp_path / "store"), "extra", str(tmp_path / "extra"), "elsewhere")
-    with pytest.raises(UsageError, match="has a backend extra already"):
+    with pytest.raises(ExistsError, match="has a backend extra already"):
         await add_backend(str(tmp_path / "store"), "extra", str(tmp_path / "x"))
     async with open_store(str(tmp_path / "store")) as store:
         assert len(store.members.up()) == 4
@@ -245,7 +246,7 @@ async def test_what_is_named_must_be_storable(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     async with fresh_store(tmp_path / "store") as store:
         for source in (tmp_path / "pipe", Path("/dev/null")):
-            with pytest.raises(UsageError, match="neither a file nor a folder"):
+            with pytest.raises(ModelFloatError, match="neither a file nor a folder"):
                 await add(store, source)
 
 
@@ -297,7 +298,7 @@ async def test_deep_folders(tmp_path: Path) -> None:
         assert await read(store, "acme/model/" + "d/" * 390 + "file") == b"deep"
         assert (await store.stats()).files == 1
         (deep / "e").joinpath(*["e"] * 30).mkdir(parents=True)
-        with pytest.raises(UsageError, match="nests deeper"):
+        with pytest.raises(ModelFloatError, match="nests deeper"):
             await add(store, source)
 
 

@@ -14,7 +14,7 @@ from modelfloat.cas.objects import Objects
 from modelfloat.cas.scan import Item
 from modelfloat.cas.staged import Staged
 from modelfloat.cas.trees import Merged, check_conflicts, merge
-from modelfloat.errors import UsageError
+from modelfloat.errors import ExistsError, UsageError
 from modelfloat.ids import ObjectId
 from modelfloat.tests.support import samples
 
@@ -85,9 +85,9 @@ def test_another_mtime_alone_is_no_change(trees: Trees) -> None:
 
 def test_files_and_folders_do_not_replace_each_other(trees: Trees) -> None:
     first = trees.merge(None, staged(("", file("x")), ("sub", file("y"))))
-    with pytest.raises(UsageError, match="x is a file there and would become a folder"):
+    with pytest.raises(ExistsError, match="x is a file there and would become a folder"):
         check_conflicts(trees.objects, first.tree, staged(("x", file("y"))))
-    with pytest.raises(UsageError, match="sub is a folder there and would become a file"):
+    with pytest.raises(ExistsError, match="sub is a folder there and would become a file"):
         check_conflicts(trees.objects, first.tree, staged(("", file("sub"))))
     check_conflicts(trees.objects, first.tree, staged(("sub", file("y")), ("new", file("z"))))
 
