@@ -8,7 +8,7 @@ object, so a directory may be of any length.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ..errors import ExistsError, UsageError
+from ..errors import ExistsError
 from ..ids import ObjectId
 from .formats.objects import object_id
 from .formats.tree import Entry, EntryType, encode_tree
@@ -29,7 +29,7 @@ class Merged:
 
 
 def check_conflicts(objects: Objects, base: ObjectId | None, staged: Staged) -> None:
-    """UsageError where a file would take a directory's place or the other way round: `cp` refuses
+    """ExistsError where a file would take a directory's place or the other way round: `cp` refuses
     both. In a directory that becomes as the sources are, both may be."""
     if base is None or staged.whole:
         return
