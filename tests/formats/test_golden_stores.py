@@ -1,0 +1,80 @@
+"""Golden stores: what any release ever stored, this one opens, verifies, writes out and rescues."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from modelfloat.cas.getting import get
+from modelfloat.cas.refnames import parse_address
+from modelfloat.opening import open_store
+from modelfloat.tests.support.folders import restored
+from modelfloat.tests.support.golden_stores import GOLDEN, STORES, name_of, unpack
+from modelfloat.tests.support.rescuing import rescue
+from modelfloat.version import __version__
+
+every_store = pytest.mark.parametrize("archive", GOLDEN, ids=name_of)
+
+
+def test_this_release_has_its_stores() -> None:
+    """A release is not made without them: tests/formats/make_golden_store.py."""
+    names = {archive.name for archive in (STORES / __version__).glob("*.tar.xz")}
+    assert names == {"six-4+2.tar.xz", "three-2+1.tar.xz", "one-8+1.tar.xz"}
+
+
+@every_store
+def test_it_holds_what_it_is_for(archive: Path, tmp_path: Path) -> None:
+    golden = unpack(archive, tmp_path)
+    assert {"acme/model", "acme/model@dev", "acme/model@v1.0"} <= golden.expected.keys()
+    listing = golden.expected["acme/model"]
+    assert {facts[0] for facts in listing.values()} == {"file", "folder", "link"}
+    assert b"\xff\xfe" in listing
+    schemes = {shard.name[2:] for b in golden.backends for shard in b.glob("packs/*/*/*")}
+    k, m = golden.scheme
+    assert schemes == {f"{k}-{m}", f"1-{m}"}
+
+
+@every_store
+async def test_it_opens_and_is_clean(archive: Path, tmp_path: Path) -> None:
+    golden = unpack(archive, tmp_path)
+    async with open_store(str(golden.path)) as store:
+        report = await store.verify()
+        assert (report.exit_status, report.problems, report.down) == (0, [], {})
+        await get(store, None, str(tmp_path / "out"), verify=True)
+        assert restored(tmp_path / "out") == golden.expected
+        # And it can be added to.
+        (tmp_path / "new").write_bytes(b"new")
+        await store.add([str(tmp_path / "new")], parse_address("acme/model"))
+        assert (await store.verify()).exit_status == 0
+
+
+@every_store
+def test_it_is_rescued_with_any_m_backends_gone(archive: Path, tmp_path: Path) -> None:
+    golden = unpack(archive, tmp_path)
+    result = rescue(tmp_path / "all", golden.backends)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert restored(tmp_path / "all") == golden.expected
+    gone = golden.scheme[1] if len(golden.backends) > 1 else 0
+    for number, lost in enumerate(itertools.combinations(golden.backends, gone)):
+        out = tmp_path / f"without{number}"
+        result = rescue(out, [backend for backend in golden.backends if backend not in lost])
+        assert result.returncode == 0, result.stderr
+        assert restored(out) == golden.expected
+        shutil.rmtree(out)
+        if number == 5:
+            break
+
+
+@every_store
+def test_one_lost_shard_of_each_pack_is_made_up_for(archive: Path, tmp_path: Path) -> None:
+    golden = unpack(archive, tmp_path)
+    packs: dict[str, list[Path]] = {}
+    for backend in golden.backends:
+        for shard in backend.glob("packs/*/*/*"):
+            packs.setdefault(shard.parent.name, []).append(shard)
+    for shards in packs.values():
+        min(shards, key=lambda shard: shard.name).unlink()
+    result = rescue(tmp_path / "out", golden.backends)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert restored(tmp_path / "out") == golden.expected
