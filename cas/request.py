@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from ..erasure.scheme import Scheme
@@ -48,7 +49,7 @@ class AddRequest:
     @property
     def hashes_sha256(self) -> bool:
         """Whether every file's SHA-256 is computed."""
-        return (os.cpu_count() or 1) >= ENOUGH_CORES if self.sha256 is None else self.sha256
+        return _has_enough_cores() if self.sha256 is None else self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +71,9 @@ class Writing(Reading):
 
     journal: Journal
     refs_lock: str
+
+
+@cache
+def _has_enough_cores() -> bool:
+    # Asked for once: it is read from a file, and every file that is added wants to know.
+    return (os.cpu_count() or 1) >= ENOUGH_CORES

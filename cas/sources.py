@@ -1,9 +1,7 @@
 """Files being added: opened, read, and watched for changes. Synchronous; used in worker threads."""
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterator
 
 from ..errors import SourceChangedError, SourceUnreadableError
 from .chunking.regions import MAX_CHUNK
@@ -105,12 +103,20 @@ def changed(item: Item, how: str = "changed") -> SourceChangedError:
     )
 
 
-@contextlib.contextmanager
-def named(item: Item) -> Iterator[None]:
+class named:  # noqa: N801  a context manager that is used like a function
     """Errors of the system as SourceChangedError or SourceUnreadableError, with the file's name."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise changed(item, "vanished") from error
-    except OSError as error:
-        raise SourceUnreadableError(f"{os.fsdecode(item.source)}: {error.strerror}") from error
+
+    __slots__ = ("_item",)
+
+    def __init__(self, item: Item) -> None:
+        self._item = item
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise changed(self._item, "vanished") from error
+        if isinstance(error, OSError):
+            name = os.fsdecode(self._item.source)
+            raise SourceUnreadableError(f"{name}: {error.strerror}") from error

@@ -25,6 +25,8 @@ PERMISSIONS: Final = 0o7777
 LEFT_OUT: Final = 0
 """The type of a file that was found but is not to be stored after all."""
 
+ANY_SIZE: Final = range(1 << 63)
+
 _ROW: Final = struct.Struct("<IBxxxIqqQQQ32s")
 """End of the name, type, mode, mtime, ctime, size, device, inode, manifest."""
 
@@ -140,11 +142,10 @@ class Leaves:
                 size = len(target)
             yield Entry(name, EntryType(type_), mode & PERMISSIONS, mtime_ns, size, target)
 
-    def files(self, folder: tuple[bytes, ...]) -> Iterator[Leaf]:
-        """Every file of the directory, whose path in the repository is `folder`."""
-        for index in range(len(self)):
-            row = _ROW.unpack_from(self._rows, index * _ROW.size)
-            if row[1] == EntryType.FILE:
+    def files(self, folder: tuple[bytes, ...], sizes: range) -> Iterator[Leaf]:
+        """The files of the directory, whose path in the repository is `folder`, of these sizes."""
+        for index, row in enumerate(_ROW.iter_unpack(memoryview(self._rows))):
+            if row[1] == EntryType.FILE and row[5] in sizes:
                 yield Leaf(self._item(index, folder, row), self, index)
 
     def _item(self, index: int, folder: tuple[bytes, ...], row: tuple[int, ...]) -> Item:
@@ -231,11 +232,12 @@ class Staged:
         leaves = ((entry.name, entry) for entry in self.leaves.entries())
         return merge_sorted(leaves, sorted(self.folders.items(), key=_name), key=_name)
 
-    def files(self, folder: tuple[bytes, ...] = ()) -> Iterator[Leaf]:
-        """Every file at or below the directory, whose path in the repository is `folder`."""
-        yield from self.leaves.files(folder)
+    def files(self, folder: tuple[bytes, ...] = (), sizes: range = ANY_SIZE) -> Iterator[Leaf]:
+        """The files of these sizes at or below the directory, whose path in the repository is
+        `folder`."""
+        yield from self.leaves.files(folder, sizes)
         for name, inner in self.folders.items():
-            yield from inner.files((*folder, name))
+            yield from inner.files((*folder, name), sizes)
 
 
 def _name(pair: "tuple[bytes, Entry | Staged]") -> bytes:
