@@ -106,7 +106,7 @@ def read_config(store: str) -> StoreConfig:
             f"there is no store at {store}; make one with `modelfloat init`, or name another with "
             "--store"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not valid TOML: {error}; correct that line") from error
     return _decode(document, path)
 

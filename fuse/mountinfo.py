@@ -8,7 +8,7 @@ from typing import Final
 TYPE: Final = "fuse.modelfloat"
 """The type of our mounts, as `mount` and `findmnt -t` show it."""
 _MOUNTINFO: Final = "/proc/self/mountinfo"
-_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
+_ESCAPE: Final = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 @dataclass(frozen=True, slots=True)

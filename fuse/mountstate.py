@@ -73,7 +73,7 @@ def decode_state(data: bytes) -> MountState:
                 "upgrade this one"
             )
         return _state(document)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError("its answer cannot be read; unmount and mount it again") from error
 
 
