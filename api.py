@@ -24,6 +24,7 @@ from typing import Final, Self, TypeVar
 import trio
 import trio.from_thread
 
+from .cas.collected import GRACE, GcReport, RemoveReport
 from .cas.formats.tree import EntryType
 from .cas.getting import get
 from .cas.reader import FileReader
@@ -31,6 +32,7 @@ from .cas.refnames import parse_address
 from .cas.reports import AddReport, GetReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
 from .errors import NotFoundError, UsageError, first_failure, one_failure
+from .fuse.inuse import find_in_use
 from .opening import open_store
 
 PIECE: Final = 8 << 20
@@ -191,6 +193,25 @@ class Store:
         where = None if address is None else parse_address(address)
         return self._call(
             lambda engine: get(engine, where, os.fspath(dest), verify=verify, force=force)
+        )
+
+    def rm(self, address: str, *, grace: float = GRACE) -> RemoveReport:
+        """Remove `vendor/name[@branch|@tag]`; `frees` of what it returns is bytes, for a later gc.
+
+        `grace` is how many seconds that gc will keep it. NotFoundError if there is none.
+        """
+        where = parse_address(address)
+        return self._call(lambda engine: engine.remove(where, grace=grace))
+
+    def gc(self, *, grace: float = GRACE, dry_run: bool = False) -> GcReport:
+        """Delete what no ref reaches, nor reached in the last `grace` seconds; what that freed.
+
+        With `dry_run` nothing is changed. Files that are open on a mount are kept.
+        """
+        return self._call(
+            lambda engine: engine.gc(
+                grace=grace, dry_run=dry_run, find_in_use=lambda: find_in_use(engine.path)
+            )
         )
 
     def verify(self, *, repair: bool = False) -> VerifyReport:

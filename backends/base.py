@@ -91,6 +91,10 @@ class Backend(Protocol):
         """The size of `key` in bytes."""
         ...
 
+    async def age(self, key: Key) -> float:
+        """Seconds since `key` was last written, by the backend's own clock; never less than 0."""
+        ...
+
     async def delete(self, key: Key) -> None:
         """Remove `key`, durably; no error when it is not there."""
         ...

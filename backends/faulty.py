@@ -157,6 +157,11 @@ class FaultyBackend:
         await self._strike("head", key)
         return await self._inner.head(key)
 
+    async def age(self, key: Key) -> float:
+        """See `Backend.age`; what strikes `head` strikes it."""
+        await self._strike("head", key)
+        return await self._inner.age(key)
+
     async def delete(self, key: Key) -> None:
         """See `Backend.delete`."""
         await self._strike("delete", key)

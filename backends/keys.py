@@ -27,6 +27,7 @@ _NUMBER: Final = "(?:0|[1-9][0-9]{0,2})"
 _SHARD: Final = re.compile(
     rf"packs/({_HEX}{{2}})/({_HEX}{{32}})/({_NUMBER})-({_NUMBER})-({_NUMBER})"
 )
+_CONDEMNED: Final = re.compile(rf"condemned/({_HEX}{{32}})")
 _JOURNAL: Final = re.compile(rf"journal/({_HEX}{{32}})/({_HEX}{{16}})-({_NUMBER})")
 
 
@@ -64,6 +65,17 @@ def parse_shard_key(key: str) -> tuple[PackId, int, int, int] | None:
     if k < 1 or index >= k + m:
         return None
     return PackId(bytes.fromhex(match[2])), index, k, m
+
+
+def condemned_key(pack: PackId) -> Key:
+    """Where the record lies that a pack is to be deleted."""
+    return Key(f"condemned/{pack.hex()}")
+
+
+def parse_condemned_key(key: str) -> PackId | None:
+    """The pack that a record's key condemns; None when it is no such key."""
+    match = _CONDEMNED.fullmatch(key)
+    return None if match is None else PackId(bytes.fromhex(match[1]))
 
 
 def journal_key(writer: WriterId, seq: int, copy: int) -> Key:

@@ -77,6 +77,10 @@ class LimitBackend:
         """See `Backend.head`."""
         return await self._within("head", key, 0, lambda: self._inner.head(key))
 
+    async def age(self, key: Key) -> float:
+        """See `Backend.age`."""
+        return await self._within("age", key, 0, lambda: self._inner.age(key))
+
     async def delete(self, key: Key) -> None:
         """See `Backend.delete`."""
         await self._within("delete", key, 0, lambda: self._inner.delete(key))

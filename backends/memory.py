@@ -28,6 +28,7 @@ class MemoryBackend:
             latency=0.0,
         )
         self._values: dict[Key, bytes] = {}
+        self._times: dict[Key, float] = {}
 
     @classmethod
     def from_url(
@@ -50,6 +51,7 @@ class MemoryBackend:
                 f"backend {self.name}: {key} is there already", backend=self.name, key=key
             )
         self._values[key] = b"".join(parts)
+        self._times[key] = trio.current_time()
 
     async def get_into(self, key: Key, offset: int, buffer: memoryview) -> None:
         """See `Backend.get_into`."""
@@ -69,11 +71,17 @@ class MemoryBackend:
         """See `Backend.head`."""
         return len(await self._value(key))
 
+    async def age(self, key: Key) -> float:
+        """See `Backend.age`; the clock is that of the event loop."""
+        await self._value(key)
+        return trio.current_time() - self._times[key]
+
     async def delete(self, key: Key) -> None:
         """See `Backend.delete`."""
         check_key(key)
         await trio.lowlevel.checkpoint()
         self._values.pop(key, None)
+        self._times.pop(key, None)
 
     async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`."""

@@ -85,6 +85,10 @@ class RetryBackend:
         """See `Backend.head`."""
         return await self._repeat("head", key, lambda: self._inner.head(key))
 
+    async def age(self, key: Key) -> float:
+        """See `Backend.age`."""
+        return await self._repeat("age", key, lambda: self._inner.age(key))
+
     async def delete(self, key: Key) -> None:
         """See `Backend.delete`."""
         await self._repeat("delete", key, lambda: self._inner.delete(key))

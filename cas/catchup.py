@@ -50,7 +50,7 @@ class CatchUp:
         slot = read_slot(path)
         if slot is not None:
             if slot.closed != self.index.writer(slot.writer)[0]:
-                await self._apply_missed(slot.writer)
+                await self.apply_missed(slot.writer)
             last, _ = self.index.writer(slot.writer)
             if slot.closed == last:
                 return slot
@@ -61,7 +61,8 @@ class CatchUp:
         write_slot(path, slot)
         return slot
 
-    async def _apply_missed(self, writer: WriterId) -> None:
+    async def apply_missed(self, writer: WriterId) -> None:
+        """Apply the records of a writer, which is not at work, that follow the last known one."""
         while True:
             last, digest = self.index.writer(writer)
             seq = last + 1

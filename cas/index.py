@@ -128,6 +128,12 @@ class Index(Lookups):
             for id_, data in objects.items():
                 txn.put(id_, data, db=self._dbs.objects)
 
+    def drop_objects(self, ids: Sequence[ObjectId]) -> None:
+        """Take objects out of the mirror."""
+        with self._write_transaction() as txn:
+            for id_ in ids:
+                txn.delete(id_, db=self._dbs.objects)
+
     def note_check(self, number: PackNumber, states: Sequence[ShardState], checked_ns: int) -> None:
         """Remember what verify found of a pack's shards, and when (ns since the epoch)."""
         with self._write_transaction() as txn:

@@ -24,6 +24,7 @@ import trio
 from ..errors import KeyExistsError, UnavailableError
 from ..ids import ObjectId, StoreId
 from .catchup import CatchUp, ReadObjects
+from .completeness import require_complete
 from .copies import record_name, store_record
 from .copycheck import check_copies
 from .formats.journal import DIGEST_SIZE, JournalEntry, Record, encode_record
@@ -83,6 +84,10 @@ class Journal:
         To be called under the refs' lock, before the head is read that a ref change will name.
         """
         await self._catch_up.others()
+
+    async def require_complete(self) -> None:
+        """Apply every record that any backend has, or raise; for who is alone with the store."""
+        await require_complete(self._catch_up)
 
     async def run(self) -> None:
         """Write records until the journal is closed."""

@@ -15,7 +15,7 @@ from ..ids import ChunkId, ObjectId, PackId, PackNumber, StoreId, WriterId
 from .chunkrows import Row, rows_after
 from .environment import Environment, guarded
 from .formats.journal import NO_ID, RefChanged, RefKind, decode_ref
-from .records import HEAD, NUMBER, REFLOG, Location, PackRecord
+from .records import HEAD, LOCATION_SIZE, NUMBER, REFLOG, Location, PackRecord
 from .refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
 
 BATCH: Final = 20_000
@@ -69,6 +69,16 @@ class Lookups:
                 found.append(places)
         return found
 
+    def rows(self, ids: Sequence[bytes]) -> bytes:
+        """Every place of the chunks `ids`, which must be sorted: id and location, packed.
+
+        52 bytes a place, places of one chunk together; for work on many chunks at once.
+        """
+        with self._reading("chunks") as txn, txn.cursor() as cursor:
+            return bytes(
+                cursor.getmulti(ids, dupdata=True, dupfixed_bytes=LOCATION_SIZE, keyfixed=True)
+            )
+
     def each_chunk(self, batch: int = BATCH) -> Iterator[tuple[ChunkId, list[Location]]]:
         """Every chunk with all its places, in the order of ids; read in batches of rows.
 
@@ -103,9 +113,9 @@ class Lookups:
             data = None if number is None else txn.get(number)
             return None if data is None else PackRecord.decode(NUMBER.unpack(number)[0], data)
 
-    def packs(self, batch: int = 1000) -> Iterator[PackRecord]:
-        """All packs by number; read in batches, so no transaction stays open between them."""
-        after = 0
+    def packs(self, batch: int = 1000, after: int = 0) -> Iterator[PackRecord]:
+        """All packs by number, those behind number `after`; read in batches, so no transaction
+        stays open between them."""
         while True:
             records = self._packs_after(after, batch)
             yield from records
@@ -128,6 +138,19 @@ class Lookups:
         with self._reading("objects") as txn:
             data: bytes | None = txn.get(id_)
         return data
+
+    def object_ids(self, batch: int = BATCH) -> Iterator[list[ObjectId]]:
+        """Ids of all mirrored objects, in order; read in batches."""
+        after = b""
+        while ids := self._object_ids_after(after, batch):
+            yield ids
+            after = ids[-1] + b"\0"
+
+    def _object_ids_after(self, key: bytes, count: int) -> list[ObjectId]:
+        with self._reading("objects") as txn, txn.cursor() as cursor:
+            found = cursor.set_range(key)
+            keys = islice(cursor.iternext(keys=True, values=False), count) if found else ()
+            return [ObjectId(bytes(id_)) for id_ in keys]
 
     def refs(self, repo: RepoName | None = None) -> list[RefHead]:
         """All heads, or those of one repository, sorted by vendor, name, kind and ref."""

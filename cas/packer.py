@@ -112,7 +112,8 @@ class Packer:
     """Packs and stores new chunks, in tasks of `nursery`.
 
     `pending` holds, by kind, the ids that were claimed and are not in the index yet. `encoded` and
-    `stored` count bytes of data packs that are durable: in packs, and with parity.
+    `stored` count bytes of data packs that are durable: in packs, and with parity. `packs` and
+    `written` count all packs, and their bytes with parity.
     """
 
     def __init__(
@@ -140,6 +141,8 @@ class Packer:
         self.pending: dict[Kind, set[ChunkId]] = {kind: set() for kind in Kind}
         self.encoded = 0
         self.stored = 0
+        self.packs = 0
+        self.written = 0
         for lane in self._lanes.values():
             nursery.start_soon(lane.run)
 
@@ -202,6 +205,8 @@ class Packer:
             self._idle.set()
 
     def _count(self, sealed: SealedPack) -> None:
+        self.packs += 1
+        self.written += sealed.stored
         if sealed.info.kind is Kind.DATA:
             self.encoded += sealed.info.length
             self.stored += sealed.stored

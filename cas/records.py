@@ -17,6 +17,7 @@ REFLOG: Final = struct.Struct(">Q32s")
 """A key in `reflog`: time, change id."""
 
 _LOCATION: Final = struct.Struct(">IHBBIII")
+LOCATION_SIZE: Final = _LOCATION.size
 _PACK: Final = struct.Struct("<16sBBBxQQQIxxxxq")
 _SHARD: Final = struct.Struct("<16sB")
 

@@ -17,6 +17,8 @@ from ..errors import BackendError, IndexDamagedError, NotFoundError, UsageError,
 from ..ids import StoreId
 from .access import Access
 from .checking import Checking, Recreate, no_recreation
+from .collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
+from .collection import Collection
 from .following import follow
 from .formats.tree import Entry, EntryType
 from .index import Index
@@ -28,6 +30,7 @@ from .pool import Pool
 from .reader import CACHE, FileReader, Reader
 from .refnames import Address
 from .refs import Refs
+from .removal import Removal
 from .reports import AddReport, BackendStatus, Progress, StoreStats, VerifyReport
 from .request import AddRequest, Writing
 from .statistics import Statistics
@@ -63,6 +66,7 @@ class Store:
             self.objects, Loader(index, self.pool, slots=READER_SLOTS), nursery, cache=CACHE
         )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
+        self._removal = Removal(self.access, index, self.objects, self.pool)
         self._statistics = Statistics(index, self.objects, self.pool)
         self._checking = Checking(
             index, self.pool, self._statistics, scheme.m + 1, self._repairing, recreate
@@ -133,6 +137,29 @@ class Store:
                 self.access.lock("refs"),
             )
             return await Writer(writing, request, progress).run()
+
+    # Removing
+
+    async def remove(self, address: Address, *, grace: float = GRACE) -> RemoveReport:
+        """Remove a repository, or one branch or tag of it; what that frees at a later gc."""
+        return await self._removal.refs(address, grace)
+
+    async def gc(
+        self,
+        *,
+        grace: float = GRACE,
+        dry_run: bool = False,
+        find_in_use: FindInUse = nothing_in_use,
+    ) -> GcReport:
+        """Delete what no ref reaches, nor reached in the last `grace` seconds; see `Collection`."""
+        return await Collection(
+            self.access,
+            self.scheme,
+            self.objects,
+            grace=grace,
+            dry_run=dry_run,
+            find_in_use=find_in_use,
+        ).run()
 
     # Checking
 

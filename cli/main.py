@@ -10,7 +10,23 @@ from typing import Any, Final
 
 import typer
 
-from . import add, backend, cat, config, doctor, get, init, log, ls, mount, stats, umount, verify
+from . import (
+    add,
+    backend,
+    cat,
+    config,
+    doctor,
+    gc,
+    get,
+    init,
+    log,
+    ls,
+    mount,
+    rm,
+    stats,
+    umount,
+    verify,
+)
 from .failures import BROKEN_PIPE, report
 from .options import global_options
 from .output import complain
@@ -34,6 +50,8 @@ app.command("ls")(ls.ls)
 app.command("cat")(cat.cat)
 app.command("get")(get.get)
 app.command("log")(log.log)
+app.command("rm")(rm.rm)
+app.command("gc")(gc.gc)
 app.command("mount")(mount.mount)
 app.command("umount")(umount.umount)
 app.command("verify")(verify.verify)

@@ -20,6 +20,7 @@ Value = str | bool | int | float
 """What a setting is; sizes are bytes, durations seconds."""
 
 PREFIX: Final = "MODELFLOAT_"
+GRACE: Final = 14 * 86_400.0
 SYSTEM_STORE: Final = "/var/lib/modelfloat"
 SYSTEM_MOUNT: Final = "/models"
 
@@ -146,6 +147,7 @@ SETTINGS: Final = (
     Setting("mount", path, "where `mount` and `umount` work", _default_mount, "DIR"),
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
+    Setting("grace", duration, "how long gc keeps what was removed", _always(GRACE), "--grace"),
 )
 """All settings, in the order in which `config` shows them."""
 

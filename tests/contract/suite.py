@@ -184,6 +184,7 @@ class BackendContract:
         await backend.put(OTHER, [b"x"])
         for call in (
             lambda: backend.head(KEY),
+            lambda: backend.age(KEY),
             lambda: backend.get(KEY),
             lambda: backend.get(KEY, 0, 5),
             lambda: backend.get(KEY, 0, 0),
@@ -197,6 +198,16 @@ class BackendContract:
             with pytest.raises(KeyNotFoundError, match="d0") as caught:
                 await call()
             assert caught.value.backend == "d0"
+
+    async def test_ages_grow_and_begin_anew(self, backend: Backend) -> None:
+        await backend.put(KEY, [b"one"])
+        assert 0 <= await backend.age(KEY) < 600
+        await backend.put(OTHER, [b"two"])
+        younger = await backend.age(OTHER)
+        assert 0 <= younger <= await backend.age(KEY)
+        await backend.put(KEY, [b"three"])
+        younger = await backend.age(KEY)
+        assert 0 <= younger <= await backend.age(OTHER)
 
     async def test_deleting_a_folder_of_keys_removes_none(self, backend: Backend) -> None:
         await backend.put(OTHER, [b"x"])
@@ -236,6 +247,7 @@ class BackendContract:
             lambda: backend.get(key),
             lambda: backend.get_into(key, 0, memoryview(bytearray(1))),
             lambda: backend.head(key),
+            lambda: backend.age(key),
             lambda: backend.delete(key),
         ):
             with pytest.raises(ValueError, match="key"):

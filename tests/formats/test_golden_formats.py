@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.formats.commit import decode_commit, encode_commit
+from modelfloat.cas.formats.condemned import decode_condemned, encode_condemned
 from modelfloat.cas.formats.journal import decode_record, encode_record
 from modelfloat.cas.formats.manifest import (
     PAGE_CHUNKS,
@@ -62,6 +63,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "manifest-v1-paged.bin": lambda: paged_manifest()[-1],
     "tree-v1.bin": lambda: list(encode_tree(samples.entries()))[-1],
     "commit-v1.bin": lambda: encode_commit(samples.commit()),
+    "condemned-v1.bin": lambda: encode_condemned(samples.condemned()),
     "journal-v1.bin": lambda: encode_record(samples.record()),
 }
 
@@ -113,6 +115,11 @@ def test_commit_decodes() -> None:
 def test_journal_decodes() -> None:
     data = (GOLDEN / "journal-v1.bin").read_bytes()
     assert decode_record(data, "golden") == replace(samples.record(), digest=data[-32:])
+
+
+def test_condemned_decodes() -> None:
+    data = (GOLDEN / "condemned-v1.bin").read_bytes()
+    assert decode_condemned(data, "golden") == samples.condemned()
 
 
 def test_long_directory_is_split_by_content() -> None:

@@ -4,6 +4,7 @@ from blake3 import blake3
 
 from modelfloat.cas.formats.chunktable import Kind, PackedChunk
 from modelfloat.cas.formats.commit import Commit
+from modelfloat.cas.formats.condemned import Condemned
 from modelfloat.cas.formats.journal import (
     NO_ID,
     NOWHERE,
@@ -75,6 +76,12 @@ def commit() -> Commit:
     """A commit with two parents."""
     parents = (id_of("parent 0"), id_of("parent 1"))
     return Commit(id_of("tree"), parents, TIME, -330, "Ada <ada@example.org>", "Grüße\n\nzwei")
+
+
+def condemned() -> Condemned:
+    """A pack of 2+1 that is to be deleted, one shard of which was never stored."""
+    places = (BackendId(bytes([1]) * 16), NOWHERE, BackendId(bytes([3]) * 16))
+    return Condemned(STORE, PACK, 2, 1, places)
 
 
 def record() -> Record:
