@@ -12,6 +12,14 @@ from ..errors import FormatError
 
 FORMAT: Final = 1
 """The version of the document. It rises only when older readers would misunderstand it."""
+_NONSENSE: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def decode_state(data: bytes) -> MountState:
                 "upgrade this one"
             )
         return _state(document)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except _NONSENSE as error:
         raise FormatError("its answer cannot be read; unmount and mount it again") from error
 
 
