@@ -44,7 +44,8 @@ class AddReport:
     `warnings` tell what was added and may not be what was meant. `failed` names files that could
     not be read as they are, because they changed again and again, vanished, or may not be read:
     the commit has everything but them. `removed` lists what `sync` took away, folders with a slash
-    behind them, and `removed_files` counts the files and links.
+    behind them, and `removed_files` counts the files and links. `moved` files, of `moved_bytes`,
+    were unlinked; `kept` names those that `move` left where they are, and why.
     """
 
     repo: RepoName
@@ -65,6 +66,9 @@ class AddReport:
     failed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     removed_files: int = 0
+    moved: int = 0
+    moved_bytes: int = 0
+    kept: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ class AddRequest:
     folders: what they do not have is removed, unless it is excluded or was skipped. `keep_out` has
     the device numbers of this store's mounts: nothing is added from there.
 
+    With `move` each source is unlinked once it was read back from the backends and compared, and
+    the moved branch reaches it; see `cas.moving`.
+
     Files that are as an earlier add has read them are not read again, unless `reread`.
 
     `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
@@ -41,6 +44,7 @@ class AddRequest:
     author: str = ""
     exclude: Sequence[str] = ()
     sync: bool = False
+    move: bool = False
     reread: bool = False
     keep_out: frozenset[int] = frozenset()
     sha256: bool | None = None

@@ -74,13 +74,13 @@ class Item:
 class Scan:
     """Walks sources. After `items` was used up, `skipped` says what was left out, and why.
 
-    `avoid` is the store's own folder, which is never added to itself, `devices` are its mounts.
+    `avoid` are the store's own folders, which are never added to it, `devices` are its mounts.
     `passed` has the paths, as in the repository, of what was skipped.
     """
 
     exclude: Sequence[str] = ()
     skipped: list[str] = field(default_factory=list)
-    avoid: bytes = b""
+    avoid: frozenset[bytes] = frozenset()
     devices: frozenset[int] = frozenset()
     passed: set[tuple[bytes, ...]] = field(default_factory=set)
 
@@ -152,8 +152,8 @@ class Scan:
                 yield from self._leaf(source, target, status)
                 continue
             real = os.path.realpath(source)
-            if real == self.avoid or status.st_dev in self.devices:
-                self._skip(source, target, "the store itself, or a mount of it")
+            if real in self.avoid or status.st_dev in self.devices:
+                self._skip(source, target, "the store itself, or a part of it")
             elif real in ancestors:
                 self._skip(source, target, "a link to a folder it lies in")
             else:

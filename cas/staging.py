@@ -4,6 +4,7 @@ Synchronous; runs in worker threads.
 """
 
 import os
+from collections.abc import Iterator
 
 from ..ids import ObjectId
 from .demands import check_request
@@ -11,7 +12,7 @@ from .formats.journal import RefKind
 from .formats.tree import EntryType
 from .reports import AddReport, Progress
 from .request import AddRequest, Reading
-from .scan import Scan, left_out
+from .scan import Item, Scan, left_out
 from .staged import Leaf, Staged
 from .syncing import Path, Removals
 from .trees import check_conflicts
@@ -25,8 +26,7 @@ class Staging:
         self._request = request
         self._branch = branch
         self.staged = Staged()
-        avoid = os.fsencode(os.path.realpath(reading.path))
-        self._scan = Scan(request.exclude, avoid=avoid, devices=request.keep_out)
+        self._scan = self._new_scan()
         self._into: Path = ()
 
     def scan(self, report: AddReport, progress: Progress) -> None:
@@ -36,9 +36,10 @@ class Staging:
         place, or one for a place that something else has.
         """
         request, scan = self._request, self._scan
-        check_request(request, self._reading.path)
+        check_request(request, own_folders(self._reading))
         self._into, name = self._destination()
-        for item in scan.items(request.sources, self._into, name):
+        sources = self._still_there(name, report) if request.move else request.sources
+        for item in scan.items(sources, self._into, name):
             self.staged.put(item)
             if item.type is EntryType.FILE:
                 progress.files += 1
@@ -49,6 +50,27 @@ class Staging:
             self.staged.directory(self._into).whole = True
         self.staged.check()
         check_conflicts(self._reading.objects, self._base(), self.staged)
+
+    def folders_again(self) -> Iterator[Item]:
+        """What is in the folders among the sources now, with paths as when they were scanned."""
+        folders = [source for source in self._request.sources if os.path.isdir(source)]
+        return self._new_scan().items(folders, self._into, b"")
+
+    def _new_scan(self) -> Scan:
+        avoid = frozenset(os.fsencode(folder) for folder in own_folders(self._reading))
+        return Scan(self._request.exclude, avoid=avoid, devices=self._request.keep_out)
+
+    def _still_there(self, name: bytes, report: AddReport) -> list[str]:
+        """The sources without those that were moved by an add that ended before its last step."""
+        base, there = self._base(), []
+        for source in self._request.sources:
+            base_name = name or os.path.basename(os.path.abspath(os.fsencode(source)))
+            gone = base is not None and not os.path.lexists(source)
+            if gone and base and self._reading.objects.find(base, (*self._into, base_name)):
+                report.warnings.append(f"{source} was moved already")
+            else:
+                there.append(source)
+        return there
 
     def leave_out(self, leaf: Leaf) -> None:
         """A file that was found is not to be stored: what the tree has there stays as it is."""
@@ -83,3 +105,10 @@ class Staging:
         ):
             return path[:-1], path[-1]
         return path, b""
+
+
+def own_folders(reading: Reading) -> frozenset[str]:
+    """Real paths of what a store lies in: its folder, and backends that are directories."""
+    urls = [member.backend.properties.url for member in reading.pool.members]
+    folders = [reading.path, *(url for url in urls if url.startswith("/"))]
+    return frozenset(os.path.realpath(folder) for folder in folders)

@@ -113,12 +113,16 @@ class Unchanged:
 
     def note(self, item: Item, manifest: ObjectId, stored: int) -> None:
         """A file became this; or, with NO_ID, `stored` of its bytes are on their way."""
-        if self._now_ns - max(item.mtime_ns, item.ctime_ns) < RACY:
+        if self.is_racy(item):
             return
         seen = self._now_ns // 1_000_000_000
         self._noted[source_key(item.device, item.inode)] = SourceRow(
             item.size, item.mtime_ns, item.ctime_ns, stored, seen, manifest
         )
+
+    def is_racy(self, item: Item) -> bool:
+        """Whether a file was so young that another change might not show in its times."""
+        return self._now_ns - max(item.mtime_ns, item.ctime_ns) < RACY
 
     def __len__(self) -> int:
         """How many files were noted and not saved."""

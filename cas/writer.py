@@ -12,6 +12,7 @@ import trio
 from .committing import Committer, branch_of, check_names
 from .filepass import FilePass
 from .ingest import Ingest
+from .moving import Mover
 from .packer import Packer
 from .reports import AddReport, Progress
 from .request import AddRequest, Writing
@@ -34,16 +35,19 @@ class Writer:
         started = time.monotonic()
         await trio.to_thread.run_sync(check_names, self._w.refs, self._request)
         await trio.to_thread.run_sync(self._staging.scan, self._report, self._progress)
+        w, first = self._w, self._w.index.next_pack
+        unchanged = Unchanged(w, self._request)
         async with trio.open_nursery() as nursery:
-            w = self._w
             packer = Packer(w.store, w.scheme, w.pool, w.journal, nursery)
-            unchanged = Unchanged(w, self._request)
             ingest = Ingest(w, self._request, packer, unchanged, self._report, self._progress)
             await FilePass(ingest, packer, self._staging).run()
             await unchanged.save()
             committer = Committer(w, self._request, self._staging, self._report)
             self._report.commit = await committer.run(ingest.put_objects, packer.flush)
             packer.close()
+        if self._request.move:
+            mover = Mover(w, self._request, self._staging, unchanged, self._report, first)
+            await mover.run(self._progress)
         self._report.encoded, self._report.stored = packer.encoded, packer.stored
         self._report.seconds = time.monotonic() - started
         return self._report

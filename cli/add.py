@@ -60,6 +60,14 @@ def add(
             "removed and listed, but nothing that --exclude leaves out or that was skipped.",
         ),
     ] = False,
+    move: Annotated[
+        bool,
+        typer.Option(
+            "--move",
+            help="Unlink each file below SRC once it was read back from the backends and compared; "
+            "of links that leave SRC the link only. Folders that become empty go, SRC stays.",
+        ),
+    ] = False,
     reread: Annotated[
         bool,
         typer.Option(
@@ -88,6 +96,7 @@ def add(
         settings.text("author"),
         exclude or (),
         sync=sync,
+        move=move,
         reread=reread,
         sha256=sha256,
     )
@@ -101,8 +110,9 @@ def add(
     _tell("warning: ", report.warnings, settings)
     # Files that no commit has are errors: they are told however quiet, and the status says so.
     _tell("not added: ", report.failed, replace(settings, quiet=False))
+    _tell("not moved: ", report.kept, replace(settings, quiet=False))
     say_json(document(report)) if settings.json else _print(report)
-    return int(bool(report.failed))
+    return int(bool(report.failed or report.kept))
 
 
 def document(report: "AddReport") -> dict[str, object]:
@@ -123,6 +133,9 @@ def document(report: "AddReport") -> dict[str, object]:
         "seconds": report.seconds,
         "removed": report.removed,
         "removed_files": report.removed_files,
+        "moved": report.moved,
+        "moved_bytes": report.moved_bytes,
+        "kept": report.kept,
         "skipped": report.skipped,
         "warnings": report.warnings,
         "failed": report.failed,
@@ -162,5 +175,7 @@ def summary(report: "AddReport") -> str:
         )
     elif report.logical:
         lines.append(f"nothing new: all {report.logical:,} bytes were already stored")
+    if report.moved:
+        lines.append(f"moved {plural(report.moved, 'file')}, {human_size(report.moved_bytes)}")
     lines.append(f"{human_seconds(report.seconds)}, {human_rate(report.logical, report.seconds)}")
     return "\n".join(lines)

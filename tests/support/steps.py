@@ -1,7 +1,8 @@
 """Every step that changes something, numbered, in one process; and something done at one of them.
 
 A step is: a put begun, its bytes durable but not yet published, a put done; a delete begun or done;
-a write transaction of the index begun or committed; a slot of a writer cut short or written.
+a write transaction of the index begun or committed; a slot of a writer cut short or written; a
+source unlinked by `add --move`.
 `install` puts itself round whatever this process opens from then on, through any backend and index.
 
 Concurrency: steps are reached in the event loop and in worker threads; a lock counts them.
@@ -19,7 +20,7 @@ import lmdb
 from modelfloat import opening
 from modelfloat.backends import retry, upload
 from modelfloat.backends.base import Backend, Buffer
-from modelfloat.cas import slots
+from modelfloat.cas import moving, slots
 from modelfloat.errors import BackendError, DeniedError, QuotaError, UnavailableError
 from modelfloat.ids import Key
 
@@ -63,7 +64,7 @@ class Steps:
     def _fail(self, what: str, where: str, key: str) -> None:
         if what.startswith("index"):
             raise lmdb.DiskError(f"injected: {self._fault}")
-        if what.startswith("slot"):
+        if what.startswith(("slot", "unlink")):
             raise OSError(28, "No space left on device (injected)")
         message = f"backend {where}: {what} {key}: injected: {self._fault}"
         raise RAISES[self._fault](message, backend=where, key=key)
@@ -136,6 +137,7 @@ def install(steps: Steps) -> None:
     _wrap_backends(steps)
     _wrap_index(steps)
     _wrap_slots(steps)
+    _wrap_unlink(steps)
     # Waits between tries would be most of a test's time.
     retry.RetryBackend.__init__.__defaults__ = (retry.RetryPolicy(tries=3, first=0.001),)
 
@@ -177,6 +179,17 @@ def _wrap_slots(steps: Steps) -> None:
 
     for module in _holding("write_slot", real):
         module.write_slot = write_slot
+
+
+def _wrap_unlink(steps: Steps) -> None:
+    real = moving.unlink
+
+    def unlink(source: bytes) -> None:
+        steps.reach("unlink begin", os.fsdecode(source))
+        real(source)
+        steps.reach("unlink end", os.fsdecode(source))
+
+    moving.unlink = unlink
 
 
 def _holding(name: str, value: Callable[..., Any]) -> Iterator[Any]:
