@@ -5,6 +5,7 @@
     ├── NotFoundError               1   a store, repository, REV or path that is not there
     ├── ExistsError                 1   something that is there already and may not be
     ├── ConflictError               1   a ref moved while it was being updated
+    ├── BusyError                   1   programs still use what was to be taken away
     ├── LockedError                 1   another process holds the lock
     ├── FormatError                 1   a store or record this release cannot read or write
     ├── IndexDamagedError           1   the LMDB index cannot be opened or contradicts itself
@@ -56,6 +57,10 @@ class ExistsError(ModelFloatError):
 
 class ConflictError(ModelFloatError):
     """A ref moved while it was being updated; nothing was lost, the command can be repeated."""
+
+
+class BusyError(ModelFloatError):
+    """Programs still use what was to be taken away."""
 
 
 class LockedError(ModelFloatError):

@@ -19,7 +19,7 @@ _RELEASE: Final = re.compile(r"(\d+)\.(\d+)")
 
 def examine_machine(settings: Settings) -> list[Finding]:
     """All findings about this machine."""
-    from ..fuse.mountpoint import DEVICE, FUSE_CONF
+    from ..fuse.machine import DEVICE, FUSE_CONF
 
     system = os.uname()
     return [
@@ -83,7 +83,7 @@ def helper(user: int, found: str | None) -> Iterator[Finding]:
 
 def allow_other(user: int, conf: str) -> Iterator[Finding]:
     """Whether an ordinary user may let others read a mount."""
-    from ..fuse.mountpoint import others_allowed
+    from ..fuse.machine import others_allowed
 
     if others_allowed(conf):
         yield ok("allow_other", f"{conf} has user_allow_other")

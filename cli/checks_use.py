@@ -1,9 +1,7 @@
 """What `doctor` asks of who uses a store now: locks held, mounts living and dead, failed reads."""
 
-import functools
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from ..version import __version__
@@ -13,8 +11,6 @@ from .output import human_time, iso_time, one_line, plural
 if TYPE_CHECKING:
     from ..fuse.control import MountState
 
-PATIENCE: Final = 3.0
-"""Seconds in which a mount has to answer."""
 _LOCKS: Final = "/proc/locks"
 
 
@@ -69,28 +65,21 @@ def _signature(path: str) -> str:
 
 def dead_mounts() -> Iterator[Finding]:
     """Mounts of ours whose daemon is gone, or does not answer."""
+    from ..fuse.liveness import Life, life_of
     from ..fuse.mountinfo import mounts
-    from ..fuse.mountpoint import is_dead
 
     dead = 0
     for mount in mounts():
-        answer = within(PATIENCE, functools.partial(is_dead, mount.path))
-        if answer is not False:
+        life = life_of(mount.path)
+        if life is not Life.ALIVE:
             dead += 1
-            what = "is dead: its daemon is gone" if answer else "does not answer"
+            gone = life is Life.DEAD
+            what = "is dead: its daemon is gone" if gone else "does not answer"
             text = f"the mount on {one_line(mount.path)} {what}"
-            yield problem("mounts", text, f"`modelfloat umount {one_line(mount.path)}`")
+            end = f"`modelfloat umount {'' if gone else '--lazy '}{one_line(mount.path)}`"
+            yield problem("mounts", text, end)
     if not dead:
         yield ok("mounts", "none is dead")
-
-
-def within(seconds: float, ask: Callable[[], bool]) -> bool | None:
-    """The answer, or None when it takes longer: a mount that hangs never answers."""
-    answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return answers[0] if answers else None
 
 
 def sockets(store: str, states: "list[MountState]") -> Iterator[Finding]:

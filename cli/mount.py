@@ -3,13 +3,14 @@
 import os
 import re
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import background
 from .failures import log_times
+from .mountflags import group_id, permission_mask, user_id
+from .notify import notify
 from .options import command
 from .output import say, say_json
 from .session import in_store
@@ -17,6 +18,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.store import Store
+    from ..fuse.mountoptions import MountOptions
 
 
 @command
@@ -35,51 +37,88 @@ def mount(
         bool, typer.Option("--foreground", help="Stay until unmounted; log to the terminal.")
     ] = False,
     allow_other: Annotated[
-        bool, typer.Option("--allow-other", help="Let other users read it too.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--allow-other/--no-allow-other",
+            help="Let other users read it too; root does so unless told not to.",
+            show_default=False,
+        ),
+    ] = None,
+    uid: Annotated[
+        str | None, typer.Option(metavar="USER", help="Whose the files are shown to be.")
+    ] = None,
+    gid: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="Which group's they are shown to be.")
+    ] = None,
+    umask: Annotated[
+        str | None, typer.Option(metavar="MASK", help="Permissions held back, octal: 027.")
+    ] = None,
     ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
 ) -> int | None:
     """Show every repository as files.
 
     DIR/vendor/name/file is the newest state of its branch main, DIR/vendor/name@REV/file any other.
     """
+    from ..fuse.mountoptions import MountOptions
+
     path = settings.text("mount", directory)
+    options = MountOptions(
+        settings.switch("allow_other", allow_other),
+        None if uid is None else user_id(uid),
+        None if gid is None else group_id(gid),
+        None if umask is None else permission_mask(umask),
+    )
     if not foreground:
-        return _in_background(settings, path, allow_other=allow_other)
+        return _in_background(settings, path, options)
     if ready_fd is not None:
         log_times()
+    in_store(settings, lambda store: _serve(settings, store, path, options, ready_fd))
+    return None
+
+
+async def _serve(
+    settings: Settings, store: "Store", path: str, options: "MountOptions", ready_fd: int | None
+) -> None:
+    from ..fuse.mounting import serve
 
     def ready() -> None:
+        notify(settings.notify_socket, f"READY=1\nSTATUS=mounted on {path}")
         if ready_fd is not None:
             background.announce(ready_fd)
         elif not settings.quiet:
             sys.stderr.write(f"mounted on {path}; Ctrl-C unmounts\n")
 
-    in_store(settings, lambda store: _serve(store, path, ready, allow_other=allow_other))
-    return None
+    def stopping() -> None:
+        notify(settings.notify_socket, "STOPPING=1")
+
+    await serve(store, path, options, ready, stopping=stopping)
 
 
-async def _serve(
-    store: "Store", path: str, ready: Callable[[], None], *, allow_other: bool
-) -> None:
-    from ..fuse.mounting import MountOptions, serve
-
-    await serve(store, path, MountOptions(allow_other=allow_other), ready)
-
-
-def _in_background(settings: Settings, path: str, *, allow_other: bool) -> int:
+def _in_background(settings: Settings, path: str, options: "MountOptions") -> int:
     from ..config import read_config
 
     read_config(settings.store)  # a store that is not there should get no log folder
-    arguments = ["--store", settings.store, "mount", path, "--foreground"]
-    arguments += ["--verbose"] * settings.verbose + ["--allow-other"] * allow_other
     log = log_path(settings.store, path)
-    status = background.start(arguments, log)
+    status = background.start(_arguments(settings, path, options), log)
     if status == 0 and settings.json:
         say_json({"mounted": path, "log": log})
     elif status == 0 and not settings.quiet:
         say(f"mounted on {path}; log: {log}")
     return status
+
+
+def _arguments(settings: Settings, path: str, options: "MountOptions") -> list[str]:
+    """The command line of the daemon: what was found out here holds there."""
+    arguments = ["--store", settings.store, "mount", "--foreground"]
+    arguments += ["--verbose"] * settings.verbose
+    arguments.append("--allow-other" if options.allow_other else "--no-allow-other")
+    if options.uid is not None:
+        arguments.append(f"--uid={options.uid}")
+    if options.gid is not None:
+        arguments.append(f"--gid={options.gid}")
+    if options.umask is not None:
+        arguments.append(f"--umask={options.umask:o}")
+    return [*arguments, path]
 
 
 def log_path(store: str, path: str) -> str:

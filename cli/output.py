@@ -95,6 +95,11 @@ def say_json(document: Any) -> None:
     say(json.dumps(document, indent=2))
 
 
+def tell(text: str) -> None:
+    """Print a line that is no result."""
+    sys.stderr.write(text + "\n")
+
+
 def complain(text: str) -> None:
     """Print one line about a failure."""
     sys.stderr.write(f"modelfloat: {one_line(text)}\n")

@@ -66,6 +66,11 @@ class Settings:
         """Whether to wait for a lock that another process holds."""
         return self.switch("wait", self.flags.wait)
 
+    @property
+    def notify_socket(self) -> str:
+        """Where systemd listens for how a service is, "" when it started us for no such service."""
+        return self.environment.get("NOTIFY_SOCKET", "")
+
     def find(self, key: str, flag: Value | None = None) -> Found:
         """Value and origin of a setting; UsageError or FormatError names what cannot be read."""
         setting = BY_KEY[key]

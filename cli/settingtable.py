@@ -112,6 +112,10 @@ def _in_home(name: str, instead: str) -> str:
     return os.path.join(home, name)
 
 
+def _is_root(_environment: Mapping[str, str]) -> bool:
+    return os.geteuid() == 0
+
+
 def _default_author(_environment: Mapping[str, str]) -> str:
     """What git would say, or the login name."""
     name, email = _git_config("user.name"), _git_config("user.email")
@@ -145,6 +149,7 @@ def _login_name() -> str:
 SETTINGS: Final = (
     Setting("store", path, "the store's folder", _default_store, "--store", stored=False),
     Setting("mount", path, "where `mount` and `umount` work", _default_mount, "DIR"),
+    Setting("allow_other", switch, "let other users read mounts", _is_root, "--allow-other"),
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _always(GRACE), "--grace"),

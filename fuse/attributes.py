@@ -1,6 +1,5 @@
 """What `stat` shows of a node."""
 
-import os
 import stat
 from dataclasses import dataclass
 from typing import Final
@@ -44,13 +43,6 @@ class Look:
     gid: int
     umask: int
     since_ns: int
-
-    @classmethod
-    def of_process(cls, now_ns: int) -> "Look":
-        """Things belong to whoever mounts, under their umask."""
-        umask = os.umask(0o077)
-        os.umask(umask)
-        return cls(os.getuid(), os.getgid(), umask, now_ns)
 
     def attributes(self, inode: Inode, node: Node) -> Attributes:
         """The attributes of a node under that number.

@@ -13,11 +13,16 @@ _ESCAPE: Final = re.compile(rb"\\([0-3][0-7]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount: the folder it covers, its type, and its device as `major:minor`."""
+    """One mount: the folder it covers, its type, and its device as `major:minor`.
+
+    `id` is the mount's number in its namespace; `source` what was mounted: of ours, the store.
+    """
 
     path: str
     type: str
     device: str
+    id: int = 0
+    source: str = ""
 
     @property
     def minor(self) -> int:
@@ -30,17 +35,22 @@ def parse_mountinfo(data: bytes) -> list[Mount]:
     found = []
     for line in data.splitlines():
         head, separator, tail = line.partition(b" - ")
-        fields = head.split(b" ")
-        if separator and len(fields) > 4:
-            path = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
-            type_ = tail.split(b" ", 1)[0].decode(errors="replace")
-            found.append(Mount(os.fsdecode(path), type_, fields[2].decode(errors="replace")))
+        fields, rest = head.split(b" "), tail.split(b" ")
+        if separator and len(fields) > 4 and len(rest) > 1:
+            path, source = _unescaped(fields[4]), _unescaped(rest[1])
+            device = fields[2].decode(errors="replace")
+            type_ = rest[0].decode(errors="replace")
+            found.append(Mount(path, type_, device, int(fields[0]), source))
     return found
 
 
-def all_mounts() -> list[Mount]:
-    """Every mount that this process sees."""
-    with open(_MOUNTINFO, "rb") as file:
+def _unescaped(field: bytes) -> str:
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field))
+
+
+def all_mounts(path: str = "") -> list[Mount]:
+    """Every mount that this process sees; `path` is another process's mountinfo."""
+    with open(path or _MOUNTINFO, "rb") as file:
         return parse_mountinfo(file.read())
 
 
@@ -60,6 +70,12 @@ def mount_at(path: str) -> Mount | None:
     if found is None and os.path.islink(path):
         found = _topmost(os.path.realpath(path))
     return found
+
+
+def mount_above(path: str) -> Mount | None:
+    """The mount of ours inside which `path` lies; None if in none. No link is followed."""
+    parents = {path[:at] for at, letter in enumerate(path) if letter == "/"}
+    return next((mount for mount in mounts() if mount.path in parents), None)
 
 
 def _topmost(path: str) -> Mount | None:

@@ -8,51 +8,30 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import trio
 
 from ..errors import UnsupportedError
 from ..version import __version__
-from .attributes import Look
 from .binding import Binding, Session
 from .control import answer_all, listening
+from .machine import check_machine
 from .mountinfo import mount_at, mounts
-from .mountpoint import check_machine, prepare, unmount
+from .mountoptions import MountOptions
+from .mountpoint import prepare
 from .mountstate import MountState
 from .operations import Operations
 from .source import Source
 from .tuning import tune
+from .unmounting import unmount
 
 __all__ = ["MountOptions", "mounts", "serve", "unmount"]
 
 GRACE: Final = 5.0
 """Seconds that requests under way have to end when the mount is told to."""
-_OPTIONS: Final = frozenset(
-    {
-        "fsname=modelfloat",
-        "subtype=modelfloat",
-        "ro",
-        "nosuid",
-        "nodev",
-        "noatime",
-        "default_permissions",
-    }
-)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class MountOptions:
-    """`allow_other` lets other users than the one who mounts read the files."""
-
-    allow_other: bool = False
-
-    def of_mount(self) -> frozenset[str]:
-        """The options as mount(8) has them."""
-        return _OPTIONS | {"allow_other"} if self.allow_other else _OPTIONS
 
 
 async def serve(
@@ -61,20 +40,22 @@ async def serve(
     options: MountOptions,
     ready: Callable[[], None],
     *,
+    stopping: Callable[[], None] = lambda: None,
     binding: Binding | None = None,
 ) -> None:
     """Mount `store` on the folder `mountpoint` and serve it until it is unmounted.
 
     SIGTERM and SIGINT unmount it as well; when they come again, requests under way are dropped at
-    once. `ready` is called as soon as the mount answers. Runs in the main thread, which alone may
-    wait for signals. UsageError, ExistsError or UnsupportedError when it cannot be mounted.
+    once. `ready` is called as soon as the mount answers, `stopping` when it is told to end. Runs in
+    the main thread, which alone may wait for signals. UsageError, ExistsError or UnsupportedError
+    when it cannot be mounted.
     """
     if binding is None:
         binding = load_binding()
     check_machine(allow_other=options.allow_other)
-    path = prepare(mountpoint)
+    path = await trio.to_thread.run_sync(prepare, mountpoint, store.path)
     started = time.time_ns()
-    operations = Operations(store, Look.of_process(started))
+    operations = Operations(store, options.look(started))
 
     def state() -> MountState:
         open_files, errors = operations.open_files(), operations.last_errors()
@@ -85,12 +66,12 @@ async def serve(
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
         listening(store.path) as server,
     ):
-        session = binding.mount(operations, path, options.of_mount())
+        session = binding.mount(operations, path, options.of_mount(store.path))
         try:
             async with trio.open_nursery() as nursery:
                 if server is not None:
                     nursery.start_soon(answer_all, server, state)
-                await _serve(session, path, signals, ready)
+                await _serve(session, path, signals, ready, stopping)
                 nursery.cancel_scope.cancel()
         finally:
             session.close()
@@ -110,10 +91,17 @@ def load_binding() -> Binding:
 
 
 async def _serve(
-    session: Session, path: str, signals: AsyncIterator[int], ready: Callable[[], None]
+    session: Session,
+    path: str,
+    signals: AsyncIterator[int],
+    ready: Callable[[], None],
+    stopping: Callable[[], None],
 ) -> None:
+    async def stop() -> None:
+        await _stop_on_signal(session, path, signals, stopping, nursery.cancel_scope)
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_on_signal, session, path, signals, nursery.cancel_scope)
+        nursery.start_soon(stop)
         nursery.start_soon(_announce, path, ready)
         await session.run()
         nursery.cancel_scope.cancel()
@@ -130,9 +118,14 @@ async def _announce(path: str, ready: Callable[[], None]) -> None:
 
 
 async def _stop_on_signal(
-    session: Session, path: str, signals: AsyncIterator[int], scope: trio.CancelScope
+    session: Session,
+    path: str,
+    signals: AsyncIterator[int],
+    stopping: Callable[[], None],
+    scope: trio.CancelScope,
 ) -> None:
     first = await anext(signals)
+    stopping()
     log.info("%s: unmounting %s", signal.Signals(first).name, path)
     session.stop()
     with trio.move_on_after(GRACE):

@@ -10,12 +10,12 @@ from modelfloat.fuse.mountinfo import Mount, mount_at, mounts, parse_mountinfo
 from modelfloat.fuse.tuning import settings_of, tune
 
 SAMPLE = rb"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-30 22 0:27 / /srv/a\040folder ro,nosuid shared:5 master:2 - fuse.modelfloat modelfloat ro,user_id=0
+30 22 0:27 / /srv/a\040folder ro,nosuid shared:5 master:2 - fuse.modelfloat /srv/the\040store ro
 31 22 0:28 / /srv/other rw - fuse.sshfs host: rw
 40 31 0:29 / /srv/other ro - fuse.modelfloat modelfloat ro
 half a line
 """
-OURS = Mount("/srv/a folder", "fuse.modelfloat", "0:27")
+OURS = Mount("/srv/a folder", "fuse.modelfloat", "0:27", 30, "/srv/the store")
 
 
 def test_lines_become_mounts() -> None:

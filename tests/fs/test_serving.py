@@ -49,6 +49,12 @@ def able(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mounting, "check_machine", lambda *, allow_other: None)
 
 
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to mount on, outside of the store."""
+    return tmp_path_factory.mktemp("place")
+
+
 async def run(shelf: Shelf, path: Path, binding: Recorder, *, told: bool) -> None:
     """Serve, and as soon as the mount is ready end it: by SIGTERM, or by unmounting."""
 
@@ -62,49 +68,49 @@ async def run(shelf: Shelf, path: Path, binding: Recorder, *, told: bool) -> Non
     await serve(shelf, str(path), MountOptions(), ready, binding=binding)
 
 
-async def test_a_mount_that_is_unmounted(shelf: Shelf, tmp_path: Path) -> None:
+async def test_a_mount_that_is_unmounted(shelf: Shelf, place: Path) -> None:
     binding = Recorder()
-    await run(shelf, tmp_path / "mnt", binding, told=False)
+    await run(shelf, place, binding, told=False)
     assert binding.course == ["mount", "ready", "ran", "close"]
 
 
-async def test_a_mount_that_is_told_to_end(shelf: Shelf, tmp_path: Path) -> None:
+async def test_a_mount_that_is_told_to_end(shelf: Shelf, place: Path) -> None:
     binding = Recorder()
-    await run(shelf, tmp_path / "mnt", binding, told=True)
+    await run(shelf, place, binding, told=True)
     assert binding.course == ["mount", "ready", "stop", "ran", "close"]
 
 
 async def test_requests_that_hang_do_not_keep_it(
-    shelf: Shelf, tmp_path: Path, autojump_clock: MockClock
+    shelf: Shelf, place: Path, autojump_clock: MockClock
 ) -> None:
     binding = Recorder(hangs=True)
     started = trio.current_time()
-    await run(shelf, tmp_path / "mnt", binding, told=True)
+    await run(shelf, place, binding, told=True)
     assert binding.course == ["mount", "ready", "stop", "close"]
     assert trio.current_time() - started >= GRACE
 
 
-async def test_a_mount_is_closed_whatever_fails(shelf: Shelf, tmp_path: Path) -> None:
+async def test_a_mount_is_closed_whatever_fails(shelf: Shelf, place: Path) -> None:
     binding = Recorder(hangs=True)
 
     def fail() -> None:
         raise BrokenPipeError
 
     with pytest.raises(ExceptionGroup) as caught:
-        await serve(shelf, str(tmp_path / "mnt"), MountOptions(), fail, binding=binding)
+        await serve(shelf, str(place), MountOptions(), fail, binding=binding)
     assert caught.group_contains(BrokenPipeError)
     assert binding.course == ["mount", "close"]
 
 
 @pytest.mark.parametrize("others", [False, True])
-async def test_options(shelf: Shelf, tmp_path: Path, others: bool) -> None:
+async def test_options(shelf: Shelf, place: Path, others: bool) -> None:
     binding = Recorder()
     options = MountOptions(allow_other=others)
-    await serve(shelf, str(tmp_path / "mnt"), options, binding.ended.set, binding=binding)
+    await serve(shelf, str(place), options, binding.ended.set, binding=binding)
     assert {
         "ro",
         "default_permissions",
-        "fsname=modelfloat",
+        f"fsname={shelf.path}",
         "subtype=modelfloat",
     } < binding.options
     assert ("allow_other" in binding.options) == others

@@ -28,6 +28,7 @@ from modelfloat.cli.main import run
 from modelfloat.cli.settings import Settings
 from modelfloat.cli.settingtable import SETTINGS
 from modelfloat.fuse.control import MountState, ReadError
+from modelfloat.fuse.liveness import Life
 from modelfloat.fuse.mountinfo import Mount
 from modelfloat.tests.support.mounts import remount_read_only, small_tmpfs
 from modelfloat.tests.support.stores import shard_files, weights
@@ -450,25 +451,22 @@ def test_living_mounts(
     assert (found[0], word in found[1]) == (level, True)
 
 
-@pytest.mark.parametrize(("answer", "word"), [(True, "is dead"), (None, "does not answer")])
-def test_dead_mounts(answer: bool | None, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("life", "word", "end"),
+    [
+        (Life.DEAD, "is dead", "modelfloat umount /m"),
+        (Life.HANGS, "does not answer", "modelfloat umount --lazy /m"),
+    ],
+)
+def test_dead_mounts(life: Life, word: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "modelfloat.fuse.mountinfo.mounts", lambda: [Mount("/m", "fuse.modelfloat", "0:1")]
     )
-    monkeypatch.setattr(checks_use, "within", lambda *_: answer)
+    monkeypatch.setattr("modelfloat.fuse.liveness.life_of", lambda _: life)
     level, text = only(checks_use.dead_mounts())
     assert level is Level.PROBLEM
     assert word in text
-    assert "modelfloat umount /m" in text
-
-
-def test_a_question_that_is_never_answered() -> None:
-    import threading
-
-    never = threading.Event()
-    assert checks_use.within(0.01, never.wait) is None
-    never.set()
-    assert checks_use.within(60, lambda: True) is True
+    assert end in text
 
 
 # The report
