@@ -19,13 +19,15 @@ from .backends.marker import Marker, MarkerBackend, write_marker
 from .backends.registry import is_local_path, open_backend
 from .cas.index import Index
 from .cas.locks import locked
-from .cas.members import Member
+from .cas.members import Member, Members
 from .cas.placement import Candidate
+from .cas.rebuild import RebuildReport, rebuild_index
+from .cas.reports import Progress
 from .cas.store import Store, open_engine
 from .cas.survival import describe
 from .config import BackendConfig, Scalar, StoreConfig, config_path, read_config, write_config
 from .erasure.scheme import Scheme
-from .errors import ExistsError, ModelFloatError, UsageError
+from .errors import ExistsError, ModelFloatError, UsageError, one_failure
 from .ids import StoreId, random_backend_id, random_store_id
 
 FOLLOW: Final = 5.0
@@ -143,6 +145,34 @@ async def _follow(path: str, config: StoreConfig, store: Store) -> None:
         config = now
         store.members.adopt(members)
         await store.members.look()
+
+
+async def rebuild_store(
+    path: str, *, wait: bool = True, progress: Progress | None = None
+) -> RebuildReport:
+    """Make the index of the store in `path` anew, from what lies on its backends.
+
+    The old one may be missing, damaged or of an earlier state. Mounts go on with it until they end.
+    UnavailableError where more backends are down than that can be done without.
+    """
+    path = str(await trio.Path(path).resolve())
+    config = await trio.to_thread.run_sync(read_config, path)
+    members = await trio.to_thread.run_sync(members_of, path, config)
+    locks, what = os.path.join(path, "locks"), "modelfloat rebuild-index"
+    await trio.Path(locks).mkdir(exist_ok=True)
+    found = Members(config.id, members)
+    try:
+        with one_failure():
+            await found.look()
+            async with (
+                locked(os.path.join(locks, "gc"), wait=wait, what=what),
+                locked(os.path.join(locks, "store"), wait=wait, what=what),
+            ):
+                copies = Scheme.parse(config.scheme).m + 1
+                return await rebuild_index(path, config.id, found, copies, progress or Progress())
+    finally:
+        with trio.CancelScope(shield=True):
+            await _close([member.backend for member in members])
 
 
 async def add_backend(

@@ -59,14 +59,15 @@ class Environment:
     read_only: str
 
 
-def make_environment(path: str) -> Environment:
+def make_environment(path: str, *, private: bool = False) -> Environment:
     """Open the environment in `path`, which may be empty, with all its sub-databases.
 
-    UnsupportedError on a network filesystem.
+    A `private` one is used by nobody else yet: nothing is locked, and nothing is durable before
+    `sync`. UnsupportedError on a network filesystem.
     """
     refuse_network(path)
     try:
-        env = _open(path)
+        env = _open_private(path) if private else _open(path)
         return Environment(env, _databases(env, create=True), "")
     except lmdb.Error as error:
         raise translated(path, error) from error
@@ -131,6 +132,12 @@ def _open(path: str, *, read_only: bool = False) -> Any:
     if not read_only:
         env.reader_check()
     return env
+
+
+def _open_private(path: str) -> Any:
+    return lmdb.open(
+        path, map_size=MAP_SIZE, max_dbs=MAX_DATABASES, mode=0o600, lock=False, sync=False
+    )
 
 
 def _databases(env: Any, *, create: bool) -> Databases:

@@ -80,6 +80,12 @@ class Index(Lookups):
             index = _open[path] = cls(path, open_environment(path))
             return index
 
+    @staticmethod
+    def forget(path: str) -> None:
+        """Open another index at `path` from now on: the one that was there has another name."""
+        with _open_lock:
+            _open.pop(os.path.realpath(path), None)
+
     def close(self) -> None:
         """Let go of the environment."""
         with _open_lock:

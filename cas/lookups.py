@@ -205,3 +205,18 @@ class Lookups:
         """All writers whose records were applied here."""
         with self._reading("writers") as txn, txn.cursor() as cursor:
             return [WriterId(bytes(key)) for key in cursor.iternext(keys=True, values=False)]
+
+    def deleted(self, batch: int = 1000) -> Iterator[PackId]:
+        """The ids of all packs that were deleted; read in batches."""
+        after = b""
+        while keys := self._deleted_after(after, batch):
+            yield from map(PackId, keys)
+            after = keys[-1] + b"\0"
+
+    def _deleted_after(self, key: bytes, count: int) -> list[bytes]:
+        if self._dbs.deleted is None:
+            return []
+        with self._reading("deleted") as txn, txn.cursor() as cursor:
+            if not cursor.set_range(key):
+                return []
+            return list(islice(cursor.iternext(values=False), count))

@@ -51,3 +51,10 @@ def write_slot(path: str, slot: Slot) -> None:
         file.truncate()
         file.write(f"{slot.writer.hex()}{closed}\n".encode())
         os.fsync(file.fileno())
+
+
+def last_numbers(folder: str) -> dict[WriterId, int]:
+    """The last record's number of every writer that a slot in `folder` says it of."""
+    names = [name for name in os.listdir(folder) if name.startswith(f"{PREFIX}-")]
+    slots = [read_slot(os.path.join(folder, name)) for name in names]
+    return {slot.writer: slot.closed for slot in slots if slot is not None and slot.closed}

@@ -22,6 +22,7 @@ from . import (
     log,
     ls,
     mount,
+    rebuild_index,
     rm,
     stats,
     umount,
@@ -55,6 +56,7 @@ app.command("gc")(gc.gc)
 app.command("mount")(mount.mount)
 app.command("umount")(umount.umount)
 app.command("verify")(verify.verify)
+app.command("rebuild-index")(rebuild_index.rebuild_index)
 app.command("stats")(stats.stats)
 app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)

@@ -4,12 +4,27 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from ...errors import ShardDamagedError
 from ...ids import ChunkId
 
 ENTRY: Final = struct.Struct("<32sIIIBBBx")
+FIELDS: Final = np.dtype(
+    [
+        ("id", "V32"),
+        ("offset", "<u4"),
+        ("stored", "<u4"),
+        ("raw", "<u4"),
+        ("codec", "u1"),
+        ("kind", "u1"),
+        ("element", "u1"),
+        ("reserved", "u1"),
+    ]
+)
+"""`ENTRY` as numpy sees it, for tables that are looked at as a whole."""
 PACK_SIZE: Final = 64 << 20
 """Longest pack, bytes."""
 PACK_CHUNKS: Final = 16_384
@@ -43,6 +58,28 @@ def encode_table(chunks: Sequence[PackedChunk]) -> bytes:
     return b"".join(
         ENTRY.pack(c.id, c.offset, c.stored, c.raw, c.codec, c.kind, c.element) for c in chunks
     )
+
+
+def check_table(data: bytes | memoryview, pack_length: int) -> "np.ndarray[Any, Any]":
+    """A table as an array of `FIELDS`, checked as `decode_table` does, without a value a chunk."""
+    if len(data) % ENTRY.size:
+        raise ShardDamagedError(
+            f"a chunk table of {len(data)} bytes is no multiple of {ENTRY.size}"
+        )
+    table = np.frombuffer(data, FIELDS)
+    ends = np.cumsum(table["stored"], dtype=np.uint64)
+    sound = (
+        (table["offset"] == ends - table["stored"])
+        & (table["stored"] > 0)
+        & (table["stored"] <= table["raw"])
+        & (table["raw"] <= MAX_CHUNK)
+        & (table["kind"] <= Kind.OBJECT)
+    )
+    if not sound.all():
+        raise ShardDamagedError(f"a chunk table contradicts itself at chunk {sound.argmin()}")
+    if not len(table) or int(ends[-1]) != pack_length:
+        raise ShardDamagedError(f"a chunk table does not cover {pack_length} bytes")
+    return table
 
 
 def decode_table(data: bytes | memoryview, pack_length: int) -> tuple[PackedChunk, ...]:

@@ -1,6 +1,7 @@
 """Journal records: what happened to a store, per writer, in order. `docs/format.md`, Journal."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -10,7 +11,7 @@ from blake3 import blake3
 from ...erasure.scheme import LARGEST_K, LARGEST_M
 from ...errors import FormatError, ShardDamagedError
 from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
-from .chunktable import PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
+from .chunktable import ENTRY, PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
 from .flags import VERSION, check_readable
 from .shard import shard_length
 
@@ -85,6 +86,21 @@ class PackDeleted:
     pack: PackId
 
 
+@dataclass(frozen=True, slots=True)
+class PackListed:
+    """A `PackStored` whose chunk table was left as bytes: where every chunk as a value costs too
+    much. The table is not checked yet."""
+
+    pack: PackId
+    k: int
+    m: int
+    kind: Kind
+    length: int
+    shard: int
+    locations: tuple[BackendId, ...]
+    table: bytes
+
+
 JournalEntry = PackStored | RefChanged | ShardPlaced | PackDeleted
 
 
@@ -157,12 +173,24 @@ def decode_record(data: bytes, what: str) -> Record:
     if not is_sound(data):
         raise FormatError(f"{what} is damaged")
     try:
-        entries = _decode_entries(data[_HEAD.size : -32], head.entries)
+        entries = tuple(_decode_entry(type_, body) for type_, body in _split(data, head.entries))
     except (struct.error, ValueError, ShardDamagedError) as error:
         raise FormatError(f"{what} contradicts itself") from error
     return Record(
         head.store, head.writer, head.seq, head.previous, head.time_ns, entries, data[-32:]
     )
+
+
+def list_entries(data: bytes, what: str) -> list[PackListed | JournalEntry]:
+    """The entries of a sound record, chunk tables unread; FormatError, naming `what`."""
+    head = decode_head(data, what)
+    try:
+        return [
+            list_pack(body) if type_ == 1 else _decode_entry(type_, body)
+            for type_, body in _split(data, head.entries)
+        ]
+    except (struct.error, ValueError) as error:
+        raise FormatError(f"{what} contradicts itself") from error
 
 
 def _frame(entry: JournalEntry) -> bytes:
@@ -178,18 +206,16 @@ def _frame(entry: JournalEntry) -> bytes:
     return _ENTRY.pack(type_, len(body)) + body
 
 
-def _decode_entries(body: bytes, count: int) -> tuple[JournalEntry, ...]:
-    entries: list[JournalEntry] = []
-    at = 0
+def _split(data: bytes, count: int) -> Iterator[tuple[int, bytes]]:
+    """Type and bytes of each entry of a record; ValueError unless they fill it."""
+    at, end = _HEAD.size, len(data) - DIGEST_SIZE
     for _ in range(count):
-        type_, length = _ENTRY.unpack_from(body, at)
+        type_, length = _ENTRY.unpack_from(data, at)
         at += _ENTRY.size
-        payload = body[at : at + length]
+        yield type_, data[at : at + length]
         at += length
-        entries.append(_decode_entry(type_, payload))
-    if at != len(body):
+    if at != end:
         raise ValueError("entries do not fill the record")
-    return tuple(entries)
 
 
 def _decode_entry(type_: int, payload: bytes) -> JournalEntry:
@@ -211,17 +237,23 @@ def _encode_pack(p: PackStored) -> bytes:
 
 
 def _decode_pack(data: bytes) -> PackStored:
+    p = list_pack(data)
+    chunks = decode_table(p.table, p.length)
+    return PackStored(p.pack, p.k, p.m, p.kind, p.length, p.shard, p.locations, chunks)
+
+
+def list_pack(data: bytes) -> PackListed:
+    """A pack's entry, its chunk table unread; ValueError or struct.error where it is none."""
     pack, k, m, kind, length, shard, count = _PACK.unpack_from(data)
     if not (1 <= k <= LARGEST_K and m <= LARGEST_M and 1 <= count <= PACK_CHUNKS):
         raise ValueError(f"a pack of {count} chunks as {k}+{m}")
     if shard != shard_length(length, k):
         raise ValueError(f"shards of {shard} bytes for a pack of {length}")
     at = _PACK.size + 16 * (k + m)
-    locations = tuple(BackendId(data[i : i + 16]) for i in range(_PACK.size, at, 16))
-    chunks = decode_table(data[at:], length)
-    if len(chunks) != count:
+    if len(data) != at + ENTRY.size * count:
         raise ValueError("a chunk table of another length")
-    return PackStored(PackId(pack), k, m, Kind(kind), length, shard, locations, chunks)
+    locations = tuple(BackendId(data[i : i + 16]) for i in range(_PACK.size, at, 16))
+    return PackListed(PackId(pack), k, m, Kind(kind), length, shard, locations, data[at:])
 
 
 def encode_ref(r: RefChanged) -> bytes:
