@@ -13,7 +13,7 @@ from modelfloat.version import __version__
 
 COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log"),
-    *("mount", "umount", "verify", "stats", "config", "doctor", "rebuild-index"),
+    *("mount", "umount", "verify", "stats", "config", "doctor", "rebuild-index", "rm", "gc"),
 }
 LATER = ("push", "pull", "tag", "branch", "warm", "key")
 LATER_OPTIONS = ("--encrypt", "--shared", "--effort", "--binding")
