@@ -26,6 +26,7 @@ from ..errors import (
     ModelFloatError,
 )
 from ..ids import ObjectId
+from .formats.chunktable import MAX_CHUNK
 from .formats.tree import Entry, EntryType
 from .landing import Folder, Part, named
 from .objects import Objects
@@ -288,5 +289,9 @@ def _runs(spans: list[ChunkSpan]) -> Iterator[list[ChunkSpan]]:
 
 
 def is_hole(span: ChunkSpan) -> bool:
-    """Whether a chunk is zeros: they are not written but left out, as holes."""
-    return span.id == zero_id(span.raw)
+    """Whether a chunk is zeros: they are not written but left out, as holes.
+
+    Only whole chunks are asked about, which all holes but short ones consist of: the id of every
+    other length would have to be computed for it.
+    """
+    return span.raw == MAX_CHUNK and span.id == zero_id(MAX_CHUNK)

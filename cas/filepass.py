@@ -18,7 +18,7 @@ from .largefiles import LargeFiles
 from .packer import Packer
 from .scan import Item
 from .smallfiles import BATCHES, SMALL_FILE, Failure, SmallFiles, batches
-from .staged import Leaf
+from .staged import MOST, Leaf
 from .staging import Staging
 
 CHECKPOINT: Final = 4 << 30
@@ -47,8 +47,8 @@ class FilePass:
         SourceChangedError or SourceUnreadableError where that leaves none.
         """
         staged = self._staging.staged
-        large = _Turns(leaf for leaf in staged.files() if leaf.item.size > SMALL_FILE)
-        small = _Turns(batches(leaf for leaf in staged.files() if leaf.item.size <= SMALL_FILE))
+        large = _Turns(staged.files(sizes=range(SMALL_FILE + 1, MOST)))
+        small = _Turns(batches(staged.files(sizes=range(SMALL_FILE + 1))))
 
         async def add_large() -> None:
             while leaf := await large.next():

@@ -25,7 +25,8 @@ PERMISSIONS: Final = 0o7777
 LEFT_OUT: Final = 0
 """The type of a file that was found but is not to be stored after all."""
 
-ANY_SIZE: Final = range(1 << 63)
+MOST: Final = 1 << 63
+"""Beyond the size of any file."""
 
 _ROW: Final = struct.Struct("<IBxxxIqqQQQ32s")
 """End of the name, type, mode, mtime, ctime, size, device, inode, manifest."""
@@ -232,7 +233,7 @@ class Staged:
         leaves = ((entry.name, entry) for entry in self.leaves.entries())
         return merge_sorted(leaves, sorted(self.folders.items(), key=_name), key=_name)
 
-    def files(self, folder: tuple[bytes, ...] = (), sizes: range = ANY_SIZE) -> Iterator[Leaf]:
+    def files(self, folder: tuple[bytes, ...] = (), sizes: range = range(MOST)) -> Iterator[Leaf]:
         """The files of these sizes at or below the directory, whose path in the repository is
         `folder`."""
         yield from self.leaves.files(folder, sizes)
