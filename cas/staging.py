@@ -42,10 +42,10 @@ class Staging:
         for item in scan.items(sources, self._into, name):
             self.staged.put(item)
             if item.type is EntryType.FILE:
+                report.files += 1
                 progress.files += 1
                 progress.total += item.size
         report.skipped = scan.skipped
-        report.files = progress.files
         if request.sync:
             self.staged.directory(self._into).whole = True
         self.staged.check()

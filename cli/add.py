@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .completion import complete_address
 from .options import command
 from .output import complain, human_rate, human_seconds, human_size, one_line, plural, say, say_json
@@ -24,7 +25,7 @@ SHOWN = 10
 def add(
     settings: Settings,
     sources: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="SRC",
             help="Files and folders; of a folder the contents are added, as cp would.",
@@ -32,16 +33,16 @@ def add(
             # The shell cannot know which argument will be the last: offer both kinds for each.
             autocompletion=complete_address,
         ),
-    ],
+    ] = None,
     target: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="VENDOR/NAME[@BRANCH][/PATH]",
             help="Where they go.",
             show_default=False,
             autocompletion=complete_address,
         ),
-    ],
+    ] = None,
     message: Annotated[str, typer.Option("-m", "--message", help="What this adds.")] = "",
     tag: Annotated[str | None, typer.Option(help="Also name the commit by this tag.")] = None,
     exclude: Annotated[
@@ -83,8 +84,24 @@ def add(
             show_default=False,
         ),
     ] = None,
+    from_hf_cache: Annotated[
+        bool,
+        typer.Option(
+            "--from-hf-cache",
+            help="Import every model of the Hugging Face cache in the folder SRC, by default the "
+            "one that huggingface_hub uses, as ORG/NAME@COMMIT; there is no VENDOR/NAME then.",
+        ),
+    ] = False,
 ) -> int:
     """Add files and folders to a repository."""
+    given = [*(sources or ()), *([] if target is None else [target])]
+    if from_hf_cache:
+        from .hfcache import import_hf_cache
+
+        options = (message, tag, exclude, sync, move, reread, sha256 is not None)
+        return import_hf_cache(settings, given, plain=not any(options))
+    if len(given) < 2 or not sources or target is None:
+        raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
     from ..cas.refnames import parse_address
     from ..cas.request import AddRequest
 
@@ -106,11 +123,11 @@ def add(
             return await store.carry_out(request, progress)
 
     report = in_store(settings, work)
-    _tell("skipped ", report.skipped, settings)
-    _tell("warning: ", report.warnings, settings)
+    tell_lines("skipped ", report.skipped, settings)
+    tell_lines("warning: ", report.warnings, settings)
     # Files that no commit has are errors: they are told however quiet, and the status says so.
-    _tell("not added: ", report.failed, replace(settings, quiet=False))
-    _tell("not moved: ", report.kept, replace(settings, quiet=False))
+    tell_lines("not added: ", report.failed, replace(settings, quiet=False))
+    tell_lines("not moved: ", report.kept, replace(settings, quiet=False))
     say_json(document(report)) if settings.json else _print(report)
     return int(bool(report.failed or report.kept))
 
@@ -148,7 +165,7 @@ def _print(report: "AddReport") -> None:
     say(summary(report))
 
 
-def _tell(what: str, lines: list[str], settings: Settings) -> None:
+def tell_lines(what: str, lines: list[str], settings: Settings) -> None:
     """Lines on stderr: they are no result."""
     if settings.quiet:
         return

@@ -54,7 +54,9 @@ def plural(count: int, noun: str) -> str:
     """`1 file`, `2 files`, `2 repositories`."""
     if count == 1:
         return f"1 {noun}"
-    return f"{count:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{count:,} {noun}s"
+    if noun.endswith("ry"):
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'}"
 
 
 def shown(name: bytes) -> str:

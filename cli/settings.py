@@ -152,3 +152,17 @@ def _read(key: str, given: Value, where: str) -> Value:
         return BY_KEY[key].read(text)
     except ValueError as error:
         raise UsageError(f"{where}: {text!r} cannot be: {error}") from None
+
+
+def hf_cache(flag: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """The folder of the Hugging Face cache: as huggingface_hub finds it, unless one was given."""
+    home = environment.get("HF_HOME") or os.path.join(
+        environment.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
+    )
+    path = (
+        flag
+        or environment.get("HF_HUB_CACHE")
+        or environment.get("HUGGINGFACE_HUB_CACHE")
+        or os.path.join(home, "hub")
+    )
+    return os.path.abspath(os.path.expanduser(path))

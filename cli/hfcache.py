@@ -1,0 +1,69 @@
+"""`modelfloat add --from-hf-cache`: the models of a Hugging Face cache."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from .output import human_size, plural, say, say_json
+from .progress import progress_of
+from .session import in_store
+from .settings import Settings, hf_cache
+
+if TYPE_CHECKING:
+    from ..cas.store import Store
+    from ..hub.importing import ImportReport
+
+
+def import_hf_cache(settings: Settings, given: list[str], *, plain: bool) -> int:
+    """Import the cache in the folder that was given, if one was; the exit status.
+
+    `plain` says that no option was given that is about other adds.
+    """
+    if len(given) > 1 or not plain:
+        raise UsageError(
+            "--from-hf-cache takes the folder of one cache, or none, and no VENDOR/NAME or option "
+            "about what is added: it adds every model under its own name"
+        )
+    path = hf_cache(given[0] if given else None)
+
+    async def work(store: "Store") -> "ImportReport":
+        from ..hub.importing import import_cache
+
+        with progress_of(settings, "add") as progress:
+            return await import_cache(store, path, settings.text("author"), progress)
+
+    report = in_store(settings, work)
+    _tell(report, settings)
+    say_json(document(report, path)) if settings.json else _print(report, path)
+    return report.exit_status
+
+
+def document(report: "ImportReport", path: str) -> dict[str, object]:
+    """The report as `--json` prints it."""
+    from .add import document as of_one
+
+    return {
+        "cache": path,
+        "added": [of_one(each) for each in report.added],
+        "skipped": report.skipped,
+        "failed": report.failed,
+    }
+
+
+def _tell(report: "ImportReport", settings: Settings) -> None:
+    from .add import tell_lines
+
+    lines = [line for each in report.added for line in each.skipped]
+    tell_lines("skipped ", [*report.skipped, *lines], settings)
+    tell_lines("warning: ", [line for each in report.added for line in each.warnings], settings)
+    tell_lines("not imported: ", report.failed, replace(settings, quiet=False))
+
+
+def _print(report: "ImportReport", path: str) -> None:
+    for each in report.added:
+        if each.commit is not None:
+            files = f"{plural(each.files, 'file')}, {human_size(each.logical)}"
+            say(f"{each.repo}@{each.branch}: {files}, new {human_size(each.new)}")
+    changed = sum(each.commit is not None for each in report.added)
+    same = len(report.added) - changed
+    say(f"{path}: {plural(changed, 'branch')} imported, {same:,} were there already")

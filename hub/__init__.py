@@ -1,0 +1,1 @@
+"""Where models come from: sources that know more of them than files and folders do."""
