@@ -23,6 +23,7 @@ from .cas.members import Member, Members
 from .cas.placement import Candidate
 from .cas.rebuild import RebuildReport, rebuild_index
 from .cas.reports import Progress
+from .cas.reserve import SIZE, Reserve
 from .cas.store import Store, open_engine
 from .cas.survival import describe
 from .config import BackendConfig, Scalar, StoreConfig, config_path, read_config, write_config
@@ -72,12 +73,13 @@ def default_scheme(backends: int) -> Scheme:
 
 
 async def create_store(
-    path: str, scheme: Scheme | None, backends: Sequence[BackendSpec]
+    path: str, scheme: Scheme | None, backends: Sequence[BackendSpec], *, reserve: int = SIZE
 ) -> InitReport:
     """Make a store in the folder `path`; ExistsError if there is one.
 
     Without backends it gets directories of its own: one, or k+m of them when a scheme is given.
-    The configuration is written last, so an interrupted init left no store.
+    `reserve` is how many bytes are kept aside for rm and gc on a full disk, if there is room. The
+    configuration is written last, so an interrupted init left no store.
     """
     path = str(await trio.Path(path).resolve())
     if await trio.Path(config_path(path)).exists():
@@ -95,6 +97,7 @@ async def create_store(
     candidates = await _mark_all(path, config)
     index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
     index.close()
+    await trio.to_thread.run_sync(Reserve(path).make, reserve)
     write_config(path, config)
     return InitReport(
         path,

@@ -23,7 +23,7 @@ import trio
 import trio.from_thread
 
 from ..erasure.scheme import Scheme
-from ..errors import BackendError, one_failure
+from ..errors import BackendError, ModelFloatError, one_failure
 from ..ids import ObjectId
 from .access import Access
 from .collected import FindInUse, GcReport, InUse, Kept
@@ -38,6 +38,7 @@ from .objects import Objects
 from .orphans import Orphan, Orphans
 from .pool import Pool
 from .records import PackRecord
+from .reserve import is_full
 from .rewriting import Rewriter, Victim
 from .selection import Selection
 from .sweeping import Sweeper
@@ -50,16 +51,18 @@ log = logging.getLogger(__name__)
 
 
 class Collection:
-    """One collection. `grace` is seconds; `find_in_use` tells which files are open on mounts."""
+    """One collection. What it does is added to `report`, and with its `dry_run` nothing is done.
+
+    `grace` is seconds; `find_in_use` tells which files are open on mounts.
+    """
 
     def __init__(
         self,
         access: Access,
         scheme: Scheme,
         objects: Objects,
-        *,
+        report: GcReport,
         grace: float,
-        dry_run: bool,
         find_in_use: FindInUse,
     ) -> None:
         self._access = access
@@ -72,7 +75,7 @@ class Collection:
         self._since_ns = time.time_ns() - int(grace * 1e9)
         self._sweeper = Sweeper(self._index, self._pool.members, access.copies)
         self._orphans = Orphans(self._index, self._pool, grace)
-        self._report = GcReport(dry_run=dry_run)
+        self._report = report
 
     async def run(self) -> GcReport:
         """Collect, and say what was done."""
@@ -171,7 +174,7 @@ class Collection:
         """What earlier collections and crashed adds left, and objects that nothing reaches."""
         self._report.pending += await self._sweeper.finish()
         gone = await self._orphans.delete(journal, orphans)
-        self._report.orphans = len(gone)
+        self._report.orphans += len(gone)
         self._report.freed += sum(orphan.size for orphan in gone)
         batches = await trio.to_thread.run_sync(lambda: iter(self._index.object_ids()))
         while ids := await trio.to_thread.run_sync(next, batches, None):
@@ -193,7 +196,9 @@ class Collection:
             batch = rows[start : start + BATCH]
             try:
                 done = await self._copy(batch)
-            except BackendError as error:
+            except ModelFloatError as error:
+                if not isinstance(error, BackendError) and not is_full(error):
+                    raise
                 self._report.skipped += len(rows) - start
                 log.warning("%s: %d packs are not rewritten now", error, len(rows) - start)
                 return

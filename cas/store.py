@@ -33,6 +33,7 @@ from .refs import Refs
 from .removal import Removal
 from .reports import AddReport, BackendStatus, Progress, StoreStats, VerifyReport
 from .request import AddRequest, Writing
+from .reserve import Reserve
 from .statistics import Statistics
 from .survival import describe
 from .writer import Writer
@@ -66,6 +67,7 @@ class Store:
             self.objects, Loader(index, self.pool, slots=READER_SLOTS), nursery, cache=CACHE
         )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
+        self.reserve = Reserve(path)
         self._removal = Removal(self.access, index, self.objects, self.pool)
         self._statistics = Statistics(index, self.objects, self.pool)
         self._checking = Checking(
@@ -142,7 +144,7 @@ class Store:
 
     async def remove(self, address: Address, *, grace: float = GRACE) -> RemoveReport:
         """Remove a repository, or one branch or tag of it; what that frees at a later gc."""
-        return await self._removal.refs(address, grace)
+        return await self.reserve.retrying(lambda: self._removal.refs(address, grace))
 
     async def gc(
         self,
@@ -152,14 +154,15 @@ class Store:
         find_in_use: FindInUse = nothing_in_use,
     ) -> GcReport:
         """Delete what no ref reaches, nor reached in the last `grace` seconds; see `Collection`."""
-        return await Collection(
-            self.access,
-            self.scheme,
-            self.objects,
-            grace=grace,
-            dry_run=dry_run,
-            find_in_use=find_in_use,
-        ).run()
+        report = GcReport(dry_run=dry_run)
+
+        async def collect() -> GcReport:
+            collection = Collection(
+                self.access, self.scheme, self.objects, report, grace, find_in_use
+            )
+            return await collection.run()
+
+        return await (collect() if dry_run else self.reserve.retrying(collect))
 
     # Checking
 

@@ -92,10 +92,13 @@ def reserve(store: str) -> Iterator[Finding]:
     """The file that is given up when a disk is full, so that rm and gc still work."""
     path = os.path.join(store, "reserve")
     try:
-        size = os.stat(path).st_blocks * 512
+        found = os.stat(path)
+        size, wanted = found.st_blocks * 512, found.st_size > 0
     except FileNotFoundError:
-        size = 0
-    if size:
+        size, wanted = 0, True
+    if not wanted:
+        yield ok("reserve", "none, as it was asked for when the store was made")
+    elif size:
         yield ok("reserve", f"{human_size(size)} are kept for `rm` and `gc` on a full disk")
     else:
         yield warning(

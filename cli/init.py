@@ -35,6 +35,8 @@ def init(
     ] = None,
 ) -> None:
     """Make a store in the folder that --store names."""
+    import functools
+
     import trio
 
     from ..erasure.scheme import Scheme
@@ -42,7 +44,9 @@ def init(
 
     scheme = None if erasure is None else Scheme.parse(erasure)
     specs = [parse_backend(text) for text in backend or ()]
-    report = trio.run(create_store, settings.store, scheme, specs)
+    reserve = int(settings.number("reserve"))
+    make = functools.partial(create_store, settings.store, scheme, specs, reserve=reserve)
+    report = trio.run(make)
     if settings.json:
         say_json(document(report))
     elif not settings.quiet:

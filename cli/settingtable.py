@@ -21,6 +21,7 @@ Value = str | bool | int | float
 
 PREFIX: Final = "MODELFLOAT_"
 GRACE: Final = 14 * 86_400.0
+RESERVE: Final = 256 << 20
 SYSTEM_STORE: Final = "/var/lib/modelfloat"
 SYSTEM_MOUNT: Final = "/models"
 
@@ -153,6 +154,7 @@ SETTINGS: Final = (
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _always(GRACE), "--grace"),
+    Setting("reserve", size, "bytes that init sets aside for full disks", _always(RESERVE)),
 )
 """All settings, in the order in which `config` shows them."""
 

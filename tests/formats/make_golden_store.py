@@ -72,14 +72,14 @@ async def fill(store_path: Path, source: Path) -> None:
 
 async def six(folder: Path) -> None:
     """4+2 over six directories of the store's own."""
-    await create_store(str(folder / "store"), Scheme(4, 2), [])
+    await create_store(str(folder / "store"), Scheme(4, 2), [], reserve=0)
     await fill(folder / "store", folder / "source")
 
 
 async def three(folder: Path) -> None:
     """2+1 over three directories; one was away when a fourth was there, and its shards moved."""
     path = folder / "store"
-    await create_store(str(path), Scheme(2, 1), [])
+    await create_store(str(path), Scheme(2, 1), [], reserve=0)
     await fill(path, folder / "source")
     await add_backend(str(path), "d3", "backends/d3")
     marker = path / "backends" / "d0" / "modelfloat.json"
@@ -97,7 +97,7 @@ async def three(folder: Path) -> None:
 async def one(folder: Path) -> None:
     """8+1 in one directory."""
     place = BackendSpec("only", "backends/only")
-    await create_store(str(folder / "store"), None, [place])
+    await create_store(str(folder / "store"), None, [place], reserve=0)
     await fill(folder / "store", folder / "source")
 
 

@@ -19,7 +19,7 @@ async def fresh_store(
     path: Path, scheme: str | None = "4+2", backends: tuple[BackendSpec, ...] = ()
 ) -> AsyncIterator[Store]:
     """A new store at `path`, open."""
-    await create_store(str(path), Scheme.parse(scheme) if scheme else None, backends)
+    await create_store(str(path), Scheme.parse(scheme) if scheme else None, backends, reserve=0)
     async with open_store(str(path)) as store:
         yield store
 

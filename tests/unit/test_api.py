@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from modelfloat.tests.support.stores import weights
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    trio.run(create_store, str(tmp_path / "store"), None, [])
+    trio.run(partial(create_store, str(tmp_path / "store"), None, [], reserve=0))
     return tmp_path / "store"
 
 

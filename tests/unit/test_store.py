@@ -183,9 +183,9 @@ async def test_a_file_that_changes_is_refused(
 
 
 async def test_init_refuses_what_is_there(tmp_path: Path) -> None:
-    await create_store(str(tmp_path / "store"), None, [])
+    await create_store(str(tmp_path / "store"), None, [], reserve=0)
     with pytest.raises(ExistsError, match="is a store already"):
-        await create_store(str(tmp_path / "store"), None, [])
+        await create_store(str(tmp_path / "store"), None, [], reserve=0)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ async def test_init_refuses_what_is_there(tmp_path: Path) -> None:
 )
 async def test_the_scheme_follows_the_backends(tmp_path: Path, count: int, scheme: str) -> None:
     specs = [BackendSpec(f"b{i}", str(tmp_path / f"b{i}")) for i in range(count)]
-    report = await create_store(str(tmp_path / "store"), None, specs)
+    report = await create_store(str(tmp_path / "store"), None, specs, reserve=0)
     assert str(report.scheme) == scheme
     (tmp_path / "f").write_bytes(noise("f", 3_000_000))
     async with open_store(str(tmp_path / "store")) as store:
@@ -282,7 +282,7 @@ async def test_a_failed_init_leaves_no_marks(tmp_path: Path) -> None:
     twice = [BackendSpec("a", place), BackendSpec("b", place)]
     with pytest.raises(MarkerError):
         await create_store(str(tmp_path / "store"), None, twice)
-    await create_store(str(tmp_path / "store"), None, twice[:1])
+    await create_store(str(tmp_path / "store"), None, twice[:1], reserve=0)
     with pytest.raises(UsageError, match="keeps nothing"):
         await create_store(str(tmp_path / "other"), None, [BackendSpec("m", "memory://x")])
 

@@ -1,0 +1,112 @@
+"""The reserve: a file of real blocks in the store's folder, given up when the disk is full.
+
+Removing things takes a little room: journal records, pages of the index. On a full disk there is
+none, so rm and gc give the reserve up, do again what failed, and make it anew when there is room.
+
+A reserve of no bytes says that none is wanted; one that is not there was given up, or never made.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import lmdb
+import trio
+
+from ..errors import QuotaError
+
+NAME: Final = "reserve"
+SIZE: Final = 256 << 20
+"""Bytes of a reserve, where the disk has plenty."""
+SHARE: Final = 100
+"""A reserve takes at most this part of what is free."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
+
+
+class Reserve:
+    """The reserve of the store in the folder `path`."""
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.join(path, NAME)
+
+    def make(self, size: int = SIZE) -> None:
+        """Make it, or make it longer, as far as there is room; without room it stays as it is.
+
+        Bytes, of which a SHARE of the free space is the limit. Blocks.
+        """
+        there = self._length()
+        if there == 0:
+            return
+        if size == 0:
+            self._extend(0, 0)
+            return
+        found = os.statvfs(os.path.dirname(self._path))
+        room = found.f_bavail * found.f_frsize + (there or 0)
+        wanted = min(size, room // SHARE)
+        if wanted > (there or 0):
+            self._extend(there, wanted)
+
+    def give_up(self) -> bool:
+        """Remove it; whether that gave any room. Blocks."""
+        if not self._length():
+            return False
+        try:
+            os.unlink(self._path)
+        except OSError as error:
+            log.warning("%s: %s", self._path, error.strerror)
+            return False
+        return True
+
+    async def retrying(self, job: Callable[[], Awaitable[_T]]) -> _T:
+        """Do `job`; where a disk is full give the reserve up and do it once more."""
+        try:
+            done = await job()
+        except Exception as error:
+            if not is_full(error) or not await trio.to_thread.run_sync(self.give_up):
+                raise
+            log.warning("the disk is full (%s): giving up the reserve, %s", error, self._path)
+            done = await job()
+        await trio.to_thread.run_sync(self.make)
+        return done
+
+    def _length(self) -> int | None:
+        try:
+            return os.stat(self._path).st_size
+        except FileNotFoundError:
+            return None
+
+    def _extend(self, there: int | None, size: int) -> None:
+        """Real blocks up to `size`; without room for them it is as long as it was."""
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if size:
+                    os.posix_fallocate(fd, 0, size)
+            except OSError:
+                os.ftruncate(fd, there or 0)
+                if there is None:
+                    os.unlink(self._path)
+                raise
+            finally:
+                os.close(fd)
+        except OSError as error:
+            log.info("no reserve at %s: %s", self._path, error.strerror)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error, or behind one of a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_full(inner) for inner in error.exceptions)
+    while error is not None:
+        if isinstance(error, QuotaError | lmdb.DiskError):
+            return True
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__
+    return False
