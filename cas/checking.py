@@ -8,19 +8,21 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from ..errors import one_failure
 from ..ids import PackId
 from .check import Checker
+from .copies import record_name
 from .formats.chunktable import Kind
 from .index import Index
 from .journal import Journal, check_copies
 from .members import Member, Members
 from .pool import Pool
 from .reports import Progress, VerifyReport
+from .rerecord import LostRecord, write_anew
 from .statistics import Statistics
 
 Recreate = Callable[[Member], Awaitable[Member | None]]
@@ -79,9 +81,25 @@ class Checking:
         # Objects first: without them no file can be named, so they are mended first.
         for pack in sorted(packs, key=lambda pack: pack.kind is not Kind.OBJECT):
             await checker.check(pack)
-        await check_copies(
+        lost = await check_copies(
             self.index, self._members, self.copies, report, repair=journal is not None
         )
+        if lost and journal is not None:
+            await self._make_good(lost, report, journal)
+
+    async def _make_good(
+        self, lost: list[LostRecord], report: VerifyReport, journal: Journal
+    ) -> None:
+        """Write anew what records said of which no copy is left, unless one may come back."""
+        if self._members.down():
+            return
+        failed = await write_anew(self.index, self._members, lost, journal.append)
+        names = {record_name(writer, seq) for writer, seq in lost}
+        if not failed:
+            report.problems = [
+                replace(problem, repaired=True) if problem.pack in names else problem
+                for problem in report.problems
+            ]
 
     async def _replace_lost(self) -> list[str]:
         """Make lost backends anew, unless only their return can save what lies on them."""

@@ -14,27 +14,32 @@ import trio
 from ..backends.keys import journal_key, parse_journal_key
 from ..backends.retry import RetryBackend
 from ..errors import BackendError, FormatError
-from ..ids import BackendId, StoreId, WriterId
+from ..ids import BackendId, WriterId
 from .copies import head_of, load_copy, record_name
 from .formats.journal import DIGEST_SIZE
 from .index import Index
 from .members import Member, Members
 from .placement import Candidate, limits, misplaced, place
 from .reports import ShardProblem, VerifyReport
+from .rerecord import LostRecord
 
 log = logging.getLogger(__name__)
 
 
 async def check_copies(
     index: Index, members: Members, copies: int, report: VerifyReport, *, repair: bool
-) -> None:
+) -> list[LostRecord]:
     """Check that every record has its copies where they belong; `repair` puts them there.
 
-    Whatever is wrong is among the report's problems, under the record's name.
+    Whatever is wrong is among the report's problems, under the record's name. Records of which no
+    sound copy is left on a backend that is up are returned, unless that was made good already.
     """
-    store = index.store
+    lost: list[LostRecord] = []
     for writer in index.writers():
-        await _Check(store, writer, members, copies, report, repair).run(*index.writer(writer))
+        check = _Check(index, writer, members, copies, report, repair)
+        await check.run(*index.writer(writer))
+        lost += ((writer, seq) for seq in check.lost)
+    return lost
 
 
 @dataclass(slots=True)
@@ -54,7 +59,7 @@ class _Found:
 class _Check:
     """The check of one writer's records."""
 
-    store: StoreId
+    index: Index
     writer: WriterId
     members: Members
     copies: int
@@ -62,6 +67,7 @@ class _Check:
     repair: bool
     held: dict[int, list[tuple[int, Member]]] = field(default_factory=dict)
     reachable: dict[BackendId, Candidate] = field(default_factory=dict)
+    lost: list[int] = field(default_factory=list)
 
     async def run(self, last: int, digest: bytes) -> None:
         """Check records `last` to 1; `digest` is the last one's."""
@@ -88,11 +94,15 @@ class _Check:
         """Check one record; the digest of the one before, None where it cannot be told."""
         found = await self._load(seq)
         data = self._right_one(seq, found, expected)
+        if data is None:
+            if self.index.is_made_good(self.writer, seq):
+                return None
+            self.lost.append(seq)
         bad = await self._mend_bad(seq, found, data)
         where = self._chosen(found, data)
         await self._mend_missing(seq, where, data, bad)
         await self._mend_crowded(seq, where, data)
-        head = None if data is None else head_of(data, self.store, self.writer, seq)
+        head = None if data is None else head_of(data, self.index.store, self.writer, seq)
         return None if head is None else head.previous
 
     async def _load(self, seq: int) -> _Found:
@@ -117,7 +127,7 @@ class _Check:
 
     def _is_record(self, data: bytes, seq: int) -> bool:
         try:
-            return head_of(data, self.store, self.writer, seq) is not None
+            return head_of(data, self.index.store, self.writer, seq) is not None
         except FormatError as error:
             log.warning("%s", error)
             return False

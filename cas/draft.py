@@ -29,7 +29,7 @@ from .formats.journal import (
     ShardPlaced,
 )
 from .foundpacks import Found
-from .lookups import WRITER, Lookups
+from .lookups import RECORD, WRITER, Lookups
 from .records import NUMBER, PackRecord, ShardState
 from .rowsort import ROW, Rows, RowSorter
 from .scratch import Scratch
@@ -127,6 +127,12 @@ class Draft(Lookups):
         """A pack that was deleted, whoever says so."""
         with self._writing() as txn:
             txn.put(pack, b"", db=self._dbs.deleted)
+
+    def note_made_good(self, records: Iterable[tuple[WriterId, int]]) -> None:
+        """Lost records whose entries others have."""
+        with self._writing() as txn:
+            for writer, seq in records:
+                txn.put(RECORD.pack(writer, seq), b"", db=self._dbs.lost)
 
     @property
     def pack_count(self) -> int:

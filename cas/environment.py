@@ -34,7 +34,7 @@ _FORBIDDEN: Final = (os.strerror(errno.EACCES), os.strerror(errno.EROFS))
 class Databases:
     """The index's sub-databases, as `docs/format.md` specifies them.
 
-    The last three are None in an index of format 1 that can only be read.
+    The last four are None in an index that lacks them and can only be read.
     """
 
     meta: Any
@@ -48,6 +48,7 @@ class Databases:
     reflog: Any
     sources: Any
     deleted: Any
+    lost: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,9 @@ def _settle(path: str, env: Any, read_only: str) -> Environment:
     try:
         found = _format_of(env)
         _check_format(path, found)
-        if found == FORMAT or read_only:
-            return Environment(env, _databases(env, create=False), read_only)
+        dbs = _databases(env, create=False)
+        if read_only or (found == FORMAT and dbs.lost is not None):
+            return Environment(env, dbs, read_only)
         dbs = _databases(env, create=True)
         with env.begin(write=True, db=dbs.meta) as txn:
             txn.put(b"format", FORMAT)
@@ -162,6 +164,7 @@ def _databases(env: Any, *, create: bool) -> Databases:
         reflog=open_new(b"reflog"),
         sources=open_new(b"sources"),
         deleted=open_new(b"deleted"),
+        lost=open_new(b"lost"),
     )
 
 

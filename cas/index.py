@@ -21,13 +21,13 @@ from typing import Any, Final, TypeVar
 import trio
 
 from ..errors import IndexDamagedError, ModelFloatError
-from ..ids import ObjectId, PackNumber, StoreId
+from ..ids import ObjectId, PackNumber, StoreId, WriterId
 from .apply import apply_entry, chunk_rows, doomed_packs
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
 from .formats.chunktable import PackedChunk
 from .formats.journal import Record
-from .lookups import BATCH, WRITER, Lookups
+from .lookups import BATCH, RECORD, WRITER, Lookups
 from .records import NUMBER, PackRecord, ShardState
 from .sourcerows import SourceRows
 
@@ -148,6 +148,12 @@ class Index(Lookups):
                 record = PackRecord.decode(number, data)
                 record = replace(record, states=tuple(states), checked_ns=checked_ns)
                 txn.put(NUMBER.pack(number), record.encode(), db=self._dbs.packs)
+
+    def note_made_good(self, records: Sequence[tuple[WriterId, int]]) -> None:
+        """Records of which no copy is left, whose entries others have now."""
+        with self._write_transaction() as txn:
+            for writer, seq in records:
+                txn.put(RECORD.pack(writer, seq), b"", db=self._dbs.lost)
 
     def restore_places(self, number: PackNumber, chunks: Sequence[PackedChunk]) -> None:
         """Put back the places of a pack's chunks, as its chunk table has them."""

@@ -47,6 +47,13 @@ async def take_inventory(members: Members, scratch: Scratch) -> tuple[set[Backen
     return listed, sum(sizes)
 
 
+async def list_copies(members: Members, scratch: Scratch) -> None:
+    """Note the copies of journal records alone; what a backend said whose listing fails."""
+    writing = trio.Lock()
+    for member in members.up():
+        await _copies(member, scratch, writing)
+
+
 async def _copies(member: Member, scratch: Scratch, writing: trio.Lock) -> int:
     total = 0
     batch: list[Copy] = []

@@ -20,6 +20,8 @@ from .refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
 
 BATCH: Final = 20_000
 """Rows that a pass over all chunks reads or deletes in one transaction."""
+RECORD: Final = struct.Struct(">16sQ")
+"""A key in `lost`: writer id, sequence number."""
 WRITER: Final = struct.Struct("<Q32s")
 """A value in `writers`: sequence number, digest."""
 
@@ -220,3 +222,10 @@ class Lookups:
             if not cursor.set_range(key):
                 return []
             return list(islice(cursor.iternext(values=False), count))
+
+    def is_made_good(self, writer: WriterId, seq: int) -> bool:
+        """Whether that record is lost, and what it said was written anew."""
+        if self._dbs.lost is None:
+            return False
+        with self._reading("lost") as txn:
+            return txn.get(RECORD.pack(writer, seq)) is not None

@@ -141,6 +141,7 @@ class _Rebuild:
         self.progress.total = size // max(1, min(self.copies, len(self.members)))
         gaps = await self._read_journals()
         gaps += await trio.to_thread.run_sync(self._cut_short)
+        gaps = await trio.to_thread.run_sync(self._still_open, gaps)
         if gaps:
             await self._find_packs()
             await trio.to_thread.run_sync(self._ask_old)
@@ -209,6 +210,23 @@ class _Rebuild:
             self._old_fails(error)
         last = {writer: self.draft.writer(writer)[0] for writer in known}
         return [Gap(w, last[w] + 1, seq, None) for w, seq in known.items() if seq > last[w]]
+
+    def _still_open(self, gaps: list[Gap]) -> list[Gap]:
+        """The gaps that an old index does not know to be made good."""
+        if self.old is None:
+            return gaps
+        found = []
+        try:
+            for gap in gaps:
+                numbers = range(gap.first, gap.last + 1)
+                if all(self.old.is_made_good(gap.writer, seq) for seq in numbers):
+                    self.draft.note_made_good((gap.writer, seq) for seq in numbers)
+                else:
+                    found.append(gap)
+        except IndexDamagedError as error:
+            self._old_fails(error)
+            return gaps
+        return found
 
     def _old_fails(self, error: IndexDamagedError) -> None:
         log.warning("the old index is no help: %s", error)

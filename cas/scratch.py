@@ -5,6 +5,7 @@
 | `shards` | pack id, shard (u8), backend | k, m (u8 each): a listing showed this shard there |
 | `copies` | writer id, number (u64), copy (u8), backend | size (u64) of this copy, listed there |
 | `placed` | pack id, shard (u8) | time (i64), backend: the last ShardPlaced by its record's time |
+| `said` | `s` pack id, `d` pack id, `c` change id | of `s` the places: a record says it |
 | `tables` | pack number (u32) | the chunk table of an object pack |
 
 Big-endian throughout, so that keys sort as numbers do.
@@ -21,11 +22,14 @@ import lmdb
 
 from ..ids import BackendId, PackId, WriterId
 from .environment import MAP_SIZE, guarded
-from .formats.journal import ShardPlaced
+from .formats.journal import JournalEntry, PackDeleted, PackListed, RefChanged, ShardPlaced
 from .records import NUMBER
 
-NAMES: Final = (b"shards", b"copies", b"placed", b"tables")
+NAMES: Final = (b"shards", b"copies", b"placed", b"tables", b"said")
 
+_STORED: Final = b"s"
+_GONE: Final = b"d"
+_CHANGE: Final = b"c"
 _SHARD: Final = struct.Struct(">16sB16s")
 _PLACE: Final = struct.Struct(">16sB")
 _COPY: Final = struct.Struct(">16sQB16s")
@@ -52,7 +56,7 @@ class Scratch:
         os.makedirs(path)
         self._path = path
         self._env = lmdb.open(path, map_size=MAP_SIZE, max_dbs=len(NAMES), lock=False, sync=False)
-        self._shards, self._copies, self._placed, self._tables = (
+        self._shards, self._copies, self._placed, self._tables, self._said = (
             self._env.open_db(name) for name in NAMES
         )
 
@@ -84,6 +88,19 @@ class Scratch:
         """Chunk tables of object packs, by the packs' numbers."""
         self._put(self._tables, ((NUMBER.pack(number), table) for number, table in tables))
 
+    def note_said(self, entries: Iterable[PackListed | JournalEntry]) -> None:
+        """What a record says: packs with their places, tombstones, ref changes."""
+        rows: list[tuple[bytes, bytes]] = []
+        for entry in entries:
+            match entry:
+                case PackListed():
+                    rows.append((_STORED + entry.pack, b"".join(entry.locations)))
+                case PackDeleted():
+                    rows.append((_GONE + entry.pack, b""))
+                case RefChanged():
+                    rows.append((_CHANGE + entry.id, b""))
+        self._put(self._said, rows)
+
     def _put(self, db: Any, rows: Iterable[tuple[bytes, bytes]]) -> None:
         with (
             guarded(self._path, "scratch"),
@@ -111,6 +128,23 @@ class Scratch:
         """Where shards of a pack were placed after it was stored."""
         rows = self._rows(self._placed, bytes(pack), bytes(pack))
         return {key[16]: BackendId(_WHEN.unpack(value)[1]) for key, value in rows}
+
+    def stored(self, pack: PackId) -> bytes | None:
+        """The places of a pack by the record that stores it, 16 bytes each; None without one."""
+        return self._get(_STORED + pack)
+
+    def is_deleted(self, pack: PackId) -> bool:
+        """Whether a record deletes that pack."""
+        return self._get(_GONE + pack) is not None
+
+    def has_change(self, change: bytes) -> bool:
+        """Whether a record has the ref change of that id."""
+        return self._get(_CHANGE + change) is not None
+
+    def _get(self, key: bytes) -> bytes | None:
+        with guarded(self._path, "said"), self._env.begin(db=self._said) as txn:
+            found: bytes | None = txn.get(key)
+        return found
 
     def packs(self, after: PackId | None, count: int) -> list[PackId]:
         """Up to `count` packs of which a shard was found, by id, of those behind `after`."""
