@@ -43,10 +43,14 @@ class Properties:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Space of a backend in bytes; None where it cannot tell."""
+    """Space of a backend in bytes; None where it cannot tell.
+
+    Backends with the same `space`, if it is not empty, share what is free.
+    """
 
     free: int | None
     total: int | None
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,11 @@ def device_domain(path: str, *, sysfs: str = _SYSFS, mounts: str = _MOUNTS) -> s
     return block_domain(number, sysfs)
 
 
+def filesystem_of(path: str) -> str:
+    """A label of the filesystem under `path`: equal where free space is shared."""
+    return f"dev:{os.stat(path).st_dev:x}"
+
+
 def block_domain(number: int, sysfs: str = _SYSFS) -> str:
     """The label of the device with that number, as `device_domain` gives it."""
     block = os.path.realpath(os.path.join(sysfs, f"{os.major(number)}:{os.minor(number)}"))

@@ -23,7 +23,7 @@ import trio
 from ..errors import DeniedError, KeyExistsError, UnavailableError, UsageError
 from ..ids import Key
 from .base import Buffer, Listed, Properties, Usage
-from .device import device_domain
+from .device import device_domain, filesystem_of
 from .fetch import rest, short
 from .keys import MARKER_KEY, check_key, check_prefix
 from .oserrors import MISSING, translate
@@ -246,7 +246,11 @@ class LocalBackend:
     def _usage(self) -> Usage:
         self._check_root()
         found = os.statvfs(self._root)
-        return Usage(free=found.f_bavail * found.f_frsize, total=found.f_blocks * found.f_frsize)
+        return Usage(
+            free=found.f_bavail * found.f_frsize,
+            total=found.f_blocks * found.f_frsize,
+            space=filesystem_of(self._root),
+        )
 
 
 def _identity_of(path: str) -> tuple[int, int] | None:

@@ -71,6 +71,33 @@ class AddReport:
     kept: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class AddPlan:
+    """What an `add` would do. `logical` counts bytes of `files`, of which `unchanged` bytes, in
+    `unchanged_files`, need not be read.
+
+    `needed` is about what the rest takes on backends with parity and footers if nothing of it is
+    stored yet, `free` what those that are up have; `index_needed` and `index_free` are the index's.
+    `problem` says why it would not fit, "" if it does. The others are as in `AddReport`.
+    """
+
+    repo: RepoName
+    branch: str
+    files: int = 0
+    logical: int = 0
+    unchanged: int = 0
+    unchanged_files: int = 0
+    needed: int = 0
+    free: int | None = None
+    index_needed: int = 0
+    index_free: int = 0
+    problem: str = ""
+    skipped: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    removed_files: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class GetFailure:
     """One file, link or folder that could not be had, and why."""

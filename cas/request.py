@@ -33,6 +33,8 @@ class AddRequest:
 
     Files that are as an earlier add has read them are not read again, unless `reread`.
 
+    With `preflight` an add that is not going to fit ends before anything is stored.
+
     `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
     source file, the SHA-256 that it must have, or None; another one is a SourceChangedError.
     """
@@ -46,6 +48,7 @@ class AddRequest:
     sync: bool = False
     move: bool = False
     reread: bool = False
+    preflight: bool = True
     keep_out: frozenset[int] = frozenset()
     sha256: bool | None = None
     expected_sha256: Callable[[bytes], bytes | None] | None = None
@@ -67,6 +70,20 @@ class Reading:
     objects: Objects
     refs: Refs
     pool: Pool
+
+    def writing(self, journal: Journal, refs_lock: str) -> "Writing":
+        """The same with what writing takes besides."""
+        return Writing(
+            self.path,
+            self.store,
+            self.scheme,
+            self.index,
+            self.objects,
+            self.refs,
+            self.pool,
+            journal,
+            refs_lock,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,13 @@ from .loader import Loader
 from .members import PROBE_AFTER, Member, Members
 from .objects import Objects
 from .pool import Pool
+from .preflight import plan
 from .reader import CACHE, FileReader, Reader
 from .refnames import Address
 from .refs import Refs
 from .removal import Removal
-from .reports import AddReport, BackendStatus, Progress, StoreStats, VerifyReport
-from .request import AddRequest, Writing
+from .reports import AddPlan, AddReport, BackendStatus, Progress, StoreStats, VerifyReport
+from .request import AddRequest, Reading
 from .reserve import Reserve
 from .statistics import Statistics
 from .survival import describe
@@ -125,19 +126,19 @@ class Store:
         with one_failure():
             return await self._add(request, progress or Progress())
 
+    async def plan(self, request: AddRequest) -> AddPlan:
+        """What `add` would do; nothing is changed."""
+        with one_failure():
+            return await plan(self._readable(), request)
+
+    def _readable(self) -> Reading:
+        return Reading(
+            self.path, self.id, self.scheme, self.index, self.objects, self.refs, self.pool
+        )
+
     async def _add(self, request: AddRequest, progress: Progress) -> AddReport:
         async with self.access.writing("modelfloat add") as journal:
-            writing = Writing(
-                self.path,
-                self.id,
-                self.scheme,
-                self.index,
-                self.objects,
-                self.refs,
-                self.pool,
-                journal,
-                self.access.lock("refs"),
-            )
+            writing = self._readable().writing(journal, self.access.lock("refs"))
             return await Writer(writing, request, progress).run()
 
     # Removing

@@ -10,10 +10,12 @@ import time
 import trio
 
 from .committing import Committer, branch_of, check_names
+from .estimate import Load
 from .filepass import FilePass
 from .ingest import Ingest
 from .moving import Mover
 from .packer import Packer
+from .preflight import check_room
 from .reports import AddReport, Progress
 from .request import AddRequest, Writing
 from .staging import Staging
@@ -37,6 +39,9 @@ class Writer:
         await trio.to_thread.run_sync(self._staging.scan, self._report, self._progress)
         w, first = self._w, self._w.index.next_pack
         unchanged = Unchanged(w, self._request)
+        if self._request.preflight:
+            most = Load(self._progress.total, self._report.files)
+            await check_room(w, self._staging, unchanged, most)
         async with trio.open_nursery() as nursery:
             packer = Packer(w.store, w.scheme, w.pool, w.journal, nursery)
             ingest = Ingest(w, self._request, packer, unchanged, self._report, self._progress)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from .addplan import show_plan, tell_lines
 from .completion import complete_address
 from .options import command
-from .output import complain, human_rate, human_seconds, human_size, one_line, plural, say, say_json
+from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
@@ -16,9 +17,6 @@ from .settings import Settings
 if TYPE_CHECKING:
     from ..cas.reports import AddReport
     from ..cas.store import Store
-
-SHOWN = 10
-"""Lines about skipped files, and warnings, unless --verbose."""
 
 
 @command
@@ -69,6 +67,19 @@ def add(
             "of links that leave SRC the link only. Folders that become empty go, SRC stays.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what would be added and removed and whether it fits; do nothing."
+        ),
+    ] = False,
+    no_preflight: Annotated[
+        bool,
+        typer.Option(
+            "--no-preflight",
+            help="Begin even where there is not going to be room if everything is new.",
+        ),
+    ] = False,
     reread: Annotated[
         bool,
         typer.Option(
@@ -98,7 +109,7 @@ def add(
     if from_hf_cache:
         from .hfcache import import_hf_cache
 
-        options = (message, tag, exclude, sync, move, reread, sha256 is not None)
+        options = (message, tag, exclude, sync, move, dry_run, reread, sha256 is not None)
         return import_hf_cache(settings, given, plain=not any(options))
     if len(given) < 2 or not sources or target is None:
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
@@ -114,9 +125,13 @@ def add(
         exclude or (),
         sync=sync,
         move=move,
+        preflight=not no_preflight,
         reread=reread,
         sha256=sha256,
     )
+
+    if dry_run:
+        return show_plan(settings, request)
 
     async def work(store: "Store") -> "AddReport":
         with progress_of(settings, "add") as progress:
@@ -163,17 +178,6 @@ def _print(report: "AddReport") -> None:
     for path in report.removed:
         say(f"removed {one_line(path)}")
     say(summary(report))
-
-
-def tell_lines(what: str, lines: list[str], settings: Settings) -> None:
-    """Lines on stderr: they are no result."""
-    if settings.quiet:
-        return
-    shown = lines if settings.verbose else lines[:SHOWN]
-    for line in shown:
-        complain(f"{what}{line}")
-    if len(lines) > len(shown):
-        complain(f"{what}{len(lines) - len(shown)} more; --verbose names them")
 
 
 def summary(report: "AddReport") -> str:

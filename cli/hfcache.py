@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .addplan import tell_lines
 from .output import human_size, plural, say, say_json
 from .progress import progress_of
 from .session import in_store
@@ -51,8 +52,6 @@ def document(report: "ImportReport", path: str) -> dict[str, object]:
 
 
 def _tell(report: "ImportReport", settings: Settings) -> None:
-    from .add import tell_lines
-
     lines = [line for each in report.added for line in each.skipped]
     tell_lines("skipped ", [*report.skipped, *lines], settings)
     tell_lines("warning: ", [line for each in report.added for line in each.warnings], settings)
