@@ -98,4 +98,4 @@ def fits(size: int, scheme: Scheme, rooms: Sequence[Room], everyone: Sequence[Ca
         for where in places:
             if space[where] in left:
                 left[space[where]] -= shard
-    return all(bytes_ > -shard for bytes_ in left.values())
+    return all(bytes_ >= -shard for bytes_ in left.values())

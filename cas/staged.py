@@ -78,8 +78,8 @@ class Leaves:
     def append(self, item: Item) -> None:
         """Take one file or link in."""
         index, name = len(self), item.path[-1]
-        folder, _, base = item.source.rpartition(b"/")
-        where = item.source[: len(folder) + 1] if base == name else b"\0" + item.source
+        folder, slash, base = item.source.rpartition(b"/")
+        where = folder + slash if base == name else b"\0" + item.source
         if not self._folders or self._folders[-1] != where:
             self._starts.append(index)
             self._folders.append(where)

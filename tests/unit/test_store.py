@@ -318,3 +318,13 @@ async def test_a_file_that_becomes_a_pipe_is_refused(
     async with fresh_store(tmp_path / "store") as store:
         with pytest.raises(SourceChangedError, match="add it again"):
             await add(store, source)
+
+
+async def test_a_file_in_the_current_folder_is_named_without_a_slash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r").write_bytes(b"here")
+    monkeypatch.chdir(tmp_path)
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, Path("r"))
+        assert await read(store, "acme/model/r") == b"here"
