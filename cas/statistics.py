@@ -44,6 +44,10 @@ class Statistics:
                     counts[backend] = (shards + 1, used + shard_size(pack, index))
         return counts
 
+    def encoded(self) -> int:
+        """Bytes of all packs, without parity."""
+        return sum(pack.length for pack in self._index.packs())
+
     def collect(
         self, scheme: Scheme, survives: str, backends: tuple[BackendStatus, ...]
     ) -> StoreStats:

@@ -35,6 +35,7 @@ from .removal import Removal
 from .reports import AddPlan, AddReport, BackendStatus, Progress, StoreStats, VerifyReport
 from .request import AddRequest, Reading
 from .reserve import Reserve
+from .room import Room, room_of
 from .statistics import Statistics
 from .survival import describe
 from .writer import Writer
@@ -212,6 +213,13 @@ class Store:
                 )
             )
         return found
+
+    async def room(self) -> Room:
+        """The space for data in all, and what of it is free; what is stored where no one tells."""
+        found = await room_of(self.members, self.scheme)
+        if found is not None:
+            return found
+        return Room(await trio.to_thread.run_sync(self._statistics.encoded), 0)
 
     def survives(self) -> str:
         """One line: what may be lost without losing data."""

@@ -22,6 +22,7 @@ from .mountstate import OpenFileState, ReadError
 from .nodes import LinkNode
 from .requests import Requests
 from .source import Source
+from .space import Space
 from .xattrs import ExtendedAttributes
 
 __all__ = ["WINDOW", "Listed", "NamedAttributes", "Operations"]
@@ -42,6 +43,7 @@ class Operations:
         self.readdir = directories.readdir
         self.remember = directories.remember
         self.releasedir = directories.releasedir
+        self.statfs = Space(source.room).statfs
         self.listxattr = attributes.listxattr
         self.getxattr = attributes.getxattr
 

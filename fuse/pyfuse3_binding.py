@@ -124,11 +124,15 @@ class Adapter(pyfuse3.Operations):
             self._operations.releasedir(Handle(fh))
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        """No space is free, and none can be counted without asking the backends."""
-        answer = pyfuse3.StatvfsData()
-        answer.f_bsize = answer.f_frsize = _BLOCK_SIZE
-        answer.f_namemax = LONGEST_NAME
-        return answer
+        """See `Operations.statfs`. The space is told in blocks."""
+        with _answering:
+            room = await self._operations.statfs()
+            answer = pyfuse3.StatvfsData()
+            answer.f_bsize = answer.f_frsize = _BLOCK_SIZE
+            answer.f_blocks = -(-room.total // _BLOCK_SIZE)
+            answer.f_bfree = answer.f_bavail = room.free // _BLOCK_SIZE
+            answer.f_namemax = LONGEST_NAME
+            return answer
 
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         """See `Operations.getxattr`."""
@@ -138,7 +142,7 @@ class Adapter(pyfuse3.Operations):
     async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
         """See `Operations.listxattr`."""
         with _answering:
-            return self._operations.listxattr(Inode(inode))
+            return await self._operations.listxattr(Inode(inode), ctx.pid)
 
 
 def _attributes(shown: Attributes) -> pyfuse3.EntryAttributes:

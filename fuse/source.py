@@ -5,6 +5,7 @@ from typing import Protocol
 from ..cas.formats.manifest import Manifest
 from ..cas.objects import Objects
 from ..cas.refs import Refs
+from ..cas.room import Room
 
 
 class OpenFile(Protocol):
@@ -48,4 +49,8 @@ class Source(Protocol):
     @property
     def reader(self) -> Opener:
         """Files' bytes."""
+        ...
+
+    async def room(self) -> Room:
+        """The space for data; takes seconds at most, whatever hangs."""
         ...

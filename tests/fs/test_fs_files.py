@@ -6,14 +6,11 @@ import threading
 
 import pytest
 import trio
-from blake3 import blake3
 
 from modelfloat.errors import ChunkDamagedError, UnavailableError
 from modelfloat.fuse.handles import Handle
 from modelfloat.fuse.inodes import ROOT, Inodes
 from modelfloat.fuse.operations import WINDOW, Operations
-from modelfloat.fuse.xattrs import BLAKE3 as XATTR_BLAKE3
-from modelfloat.fuse.xattrs import COMMIT as XATTR_COMMIT
 from modelfloat.ids import ObjectId
 from modelfloat.tests.support.shelf import KnownFile, Link, Shelf
 from modelfloat.tests.support.walking import LOOK, Kernel
@@ -157,22 +154,6 @@ async def test_only_entries_that_were_handed_over_count(shelf: Shelf) -> None:
     assert len(inodes) == 11
     kernel.forget_all()
     assert len(inodes) == 0
-
-
-async def test_extended_attributes(shelf: Shelf, kernel: Kernel) -> None:
-    commit = shelf.commit("acme/llama", FILES)
-    text, deep = await kernel.inode("acme/llama/text"), await kernel.inode("acme/llama/deep")
-    operations = kernel.operations
-    digest = blake3(TEXT).hexdigest().encode()
-    assert operations.listxattr(text) == [XATTR_BLAKE3]
-    assert await operations.getxattr(text, XATTR_BLAKE3) == digest
-    assert operations.listxattr(deep) == [XATTR_COMMIT]
-    assert await operations.getxattr(deep, XATTR_COMMIT) == commit.hex().encode()
-    assert operations.listxattr(ROOT) == []
-    for inode, name in ((text, XATTR_COMMIT), (deep, XATTR_BLAKE3), (ROOT, b"user.x")):
-        with pytest.raises(OSError) as caught:
-            await operations.getxattr(inode, name)
-        assert refused(caught) == errno.ENODATA
 
 
 async def test_lost_bytes_are_an_error_that_is_told_once(

@@ -4,6 +4,7 @@ Only the reader is a stand-in: it serves what was put in, by the BLAKE3 that the
 Several processes may use one shelf, so a test can commit while a mount in another process serves.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from blake3 import blake3
 from modelfloat.cas.formats.commit import Commit, encode_commit
 from modelfloat.cas.formats.journal import NO_ID, Record, RefChanged, RefKind
 from modelfloat.cas.formats.manifest import (
+    TAG_SHA256,
     ChunkRef,
     Manifest,
     encode_entries,
@@ -26,10 +28,13 @@ from modelfloat.cas.index import Index
 from modelfloat.cas.objects import Objects
 from modelfloat.cas.refnames import RepoName
 from modelfloat.cas.refs import Refs
+from modelfloat.cas.room import Room
 from modelfloat.errors import DataLostError
 from modelfloat.ids import ChunkId, ObjectId, StoreId, WriterId
 
 CHUNK = 1 << 20
+ROOM = 40 << 20
+"""Bytes that a shelf claims to have room for, a quarter of them free."""
 TIME_NS = 1_700_000_000_000_000_000
 
 
@@ -95,6 +100,8 @@ class Shelf:
         self._content.mkdir(exist_ok=True)
         self.objects = Objects(self.index)
         self.refs = Refs(self.index, self.objects)
+        self.asked_for_room = 0
+        self.sha256 = False
         self.reader = KnownFiles(self._content)
 
     def close(self) -> None:
@@ -129,6 +136,12 @@ class Shelf:
         """Tag a commit."""
         self._move(RepoName(*name.split("/")), RefKind.TAG, tag, NO_ID, commit)
 
+    async def room(self) -> Room:
+        """So much and no more."""
+        await trio.lowlevel.checkpoint()
+        self.asked_for_room += 1
+        return Room(ROOM, ROOM // 4)
+
     def lose(self, content: bytes) -> None:
         """Take a file's bytes away."""
         (self._content / blake3(content).hexdigest()).unlink()
@@ -139,7 +152,8 @@ class Shelf:
         (self._content / digest.hexdigest()).write_bytes(content)
         pieces = [content[i : i + CHUNK] for i in range(0, len(content), CHUNK)]
         chunks = [ChunkRef(ChunkId(blake3(piece).digest()), len(piece)) for piece in pieces]
-        return encode_manifest(len(content), digest.digest(), encode_entries(chunks))
+        extensions = {TAG_SHA256: hashlib.sha256(content).digest()} if self.sha256 else {}
+        return encode_manifest(len(content), digest.digest(), encode_entries(chunks), extensions)
 
     def _tree(
         self, folder: "dict[bytes, Content | dict]", mtime_ns: int, mode: int

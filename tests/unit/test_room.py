@@ -1,0 +1,76 @@
+"""The space of a store: disks counted once, parity taken off, hanging backends left out."""
+
+from dataclasses import dataclass
+
+import trio
+from trio.testing import MockClock
+
+from modelfloat.backends.base import Properties, Usage
+from modelfloat.backends.memory import MemoryBackend
+from modelfloat.cas.members import Member, Members
+from modelfloat.cas.room import DEADLINE, Room, room_of
+from modelfloat.erasure.scheme import Scheme
+from modelfloat.errors import UnavailableError
+from modelfloat.ids import StoreId, random_backend_id
+
+
+@dataclass
+class Place:
+    """A backend of which only the space is asked."""
+
+    free: int | None
+    total: int | None
+    hangs: bool = False
+    fails: bool = False
+    name: str = "d"
+
+    async def usage(self) -> Usage:
+        await trio.lowlevel.checkpoint()
+        if self.hangs:
+            await trio.sleep_forever()
+        if self.fails:
+            raise UnavailableError("backend d is away", backend="d")
+        return Usage(self.free, self.total)
+
+    @property
+    def properties(self) -> Properties:
+        return MemoryBackend("d").properties
+
+
+def members(*places: tuple[str, Place]) -> Members:
+    found = [
+        Member(random_backend_id(), f"d{i}", place, domain, 1.0)  # type: ignore[arg-type]
+        for i, (domain, place) in enumerate(places)
+    ]
+    return Members(StoreId(bytes(16)), found)
+
+
+async def test_a_disk_counts_once_and_parity_is_taken_off() -> None:
+    six = members(*(("disk", Place(600, 6000)) for _ in range(6)))
+    assert await room_of(six, Scheme(4, 2)) == Room(4000, 400)
+    two = members(("a", Place(600, 6000)), ("b", Place(300, 6000)))
+    assert await room_of(two, Scheme(1, 1)) == Room(6000, 450)
+
+
+async def test_what_is_down_fails_hangs_or_does_not_know_is_left_out(
+    autojump_clock: MockClock,
+) -> None:
+    broken = Place(1, 10**6, fails=True)
+    found = members(
+        ("a", Place(600, 6000)),
+        ("b", Place(1, 10**6, hangs=True)),
+        ("c", broken),
+        ("d", Place(None, None)),
+        ("e", Place(1, 10**6)),
+    )
+    down = list(found)[4]
+    down.down = "it is away"
+    before = trio.current_time()
+    assert await room_of(found, Scheme(1, 0)) == Room(6000, 600)
+    assert trio.current_time() - before == DEADLINE
+    assert [member.name for member in found.down()] == ["d2", "d4"]
+
+
+async def test_nobody_tells() -> None:
+    assert await room_of(members(("d", Place(None, None))), Scheme(1, 0)) is None
+    assert await room_of(members(), Scheme(1, 0)) is None
