@@ -134,9 +134,11 @@ async def open_store(path: str, *, wait: bool = True) -> AsyncIterator[Store]:
 
 async def _follow(path: str, config: StoreConfig, store: Store) -> None:
     """Take over backends that other processes add, for as long as a store is open."""
+    index = await trio.to_thread.run_sync(_index_file, path)
     while True:
         await trio.sleep(FOLLOW)
         try:
+            index = await trio.to_thread.run_sync(_tell_replaced, path, index)
             now = await trio.to_thread.run_sync(read_config, path)
             if now.backends == config.backends:
                 continue
@@ -148,6 +150,29 @@ async def _follow(path: str, config: StoreConfig, store: Store) -> None:
         config = now
         store.members.adopt(members)
         await store.members.look()
+
+
+def _index_file(path: str) -> tuple[int, int] | None:
+    """Which file the index is, None while there is none."""
+    try:
+        found = os.stat(os.path.join(path, "index", "data.mdb"))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _tell_replaced(path: str, opened: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Warn once where another file took the place of the index; which one is there now."""
+    now = _index_file(path)
+    if now is None or now == opened:
+        return opened
+    if opened is not None:
+        log.warning(
+            "the index of %s was replaced, and this process serves from the old one: what is "
+            "there can be read, what is added from now on is not seen; mount again",
+            path,
+        )
+    return now
 
 
 async def rebuild_store(

@@ -4,6 +4,7 @@ The daemon is a fresh run of this program, not a fork: the index must not be car
 It says that it is ready through a pipe; when it ends before that, its last line in the log is told.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,6 +14,10 @@ from typing import Final
 from .output import complain
 
 READY: Final = b"ready\n"
+LONGEST: Final = 8 << 20
+"""Bytes from which on a log gives way to a new one when the next mount begins."""
+KEPT: Final = 2
+"""Earlier logs that are kept."""
 _LOG_TAIL: Final = 16 << 10
 _PREFIX: Final = "modelfloat: "
 
@@ -22,10 +27,8 @@ def start(arguments: Sequence[str], log_path: str) -> int:
 
     0 when it said that it is ready; it then lives on. Otherwise its own status, its message told.
     """
-    os.makedirs(os.path.dirname(log_path), mode=0o700, exist_ok=True)
+    log = _open_log(log_path)
     begin, end = os.pipe()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    log = os.open(log_path, flags, 0o600)
     try:
         offset = os.fstat(log).st_size
         child = subprocess.Popen(  # noqa: S603  our own program
@@ -46,6 +49,23 @@ def start(arguments: Sequence[str], log_path: str) -> int:
     status = child.wait()
     complain(_last_words(log_path, offset) or f"the mount ended at once; see {log_path}")
     return status if 0 < status < 128 else 1
+
+
+def _open_log(path: str) -> int:
+    """The log, begun anew where it has grown long; `KEPT` earlier ones stay beside it."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(path).st_size > LONGEST:
+            _make_way(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def _make_way(path: str) -> None:
+    """`log.1` becomes `log.2`, and `log` `log.1`; a daemon that still writes goes on in it."""
+    for number in range(KEPT, 0, -1):
+        earlier = f"{path}.{number - 1}" if number > 1 else path
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(earlier, f"{path}.{number}")
 
 
 def _wait_ready(pipe: int, child: "subprocess.Popen[bytes]") -> bool:

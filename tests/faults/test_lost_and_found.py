@@ -11,6 +11,7 @@ from modelfloat import opening
 from modelfloat.config import config_path
 from modelfloat.errors import DataLostError
 from modelfloat.opening import add_backend, open_store
+from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
 ADDRESS = "acme/model/model.safetensors"
@@ -104,6 +105,26 @@ async def test_a_spoiled_configuration_ends_nothing(
             while "without the change" not in caplog.text:  # noqa: ASYNC110 - as above
                 await trio.sleep(0.01)
         assert await read(store, ADDRESS) == data
+
+
+async def test_an_index_that_was_replaced_is_told_once_and_reading_goes_on(
+    stored: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(opening, "FOLLOW", 0.01)
+    path, data = stored
+    async with open_store(str(path)) as store:
+        done = await trio.to_thread.run_sync(modelfloat, "--store", path, "rebuild-index")
+        assert done.returncode == 0, done.stderr
+        with trio.fail_after(20):
+            while "was replaced" not in caplog.text:  # noqa: ASYNC110 - as above
+                await trio.sleep(0.01)
+            assert await read(store, ADDRESS) == data
+            # Something else to be told shows that it looked again, and more than once.
+            await trio.Path(config_path(str(path))).write_text("[store")
+            while caplog.text.count("without the change") < 2:  # noqa: ASYNC110 - as above
+                await trio.sleep(0.01)
+    assert caplog.text.count("was replaced") == 1
+    assert "mount again" in caplog.text
 
 
 async def test_what_was_added_with_a_backend_away_is_spread_by_repair(

@@ -1,10 +1,12 @@
 """A mount in the background: where its log lies, and that its failures are told. Needs no FUSE."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from modelfloat.cli import background
 from modelfloat.cli.main import run
 from modelfloat.cli.mount import log_path
 
@@ -39,3 +41,20 @@ def test_no_store_makes_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(["--store", str(tmp_path / "store"), "mount", str(tmp_path / "models")]) == 1
     assert "there is no store" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_log_gives_way_to_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "LONGEST", 10)
+    path = tmp_path / "log" / "mount-m.log"
+
+    def write(text: str) -> list[str]:
+        log = background._open_log(str(path))
+        os.write(log, text.encode())
+        os.close(log)
+        return [file.read_text() for file in sorted(path.parent.iterdir())]
+
+    assert write("first 1234") == ["first 1234"]
+    assert write("+") == ["first 1234+"]
+    assert write("second 1234") == ["second 1234", "first 1234+"]
+    assert write("third 12345") == ["third 12345", "second 1234", "first 1234+"]
+    assert write("fourth") == ["fourth", "third 12345", "second 1234"]
