@@ -28,8 +28,12 @@ from hypothesis.stateful import (
 from modelfloat.cas.reports import VerifyReport
 from modelfloat.cli.main import run as run_here
 from modelfloat.opening import open_store
+from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.crashing import Crasher, Ran
+from modelfloat.tests.support.folders import restored
 from modelfloat.tests.support.model import DAMAGES, Tree, all_trees, folder_tree
+from modelfloat.tests.support.mounted import needs_fuse, sweep
+from modelfloat.tests.support.rescuing import rescue
 from modelfloat.tests.support.samples import noise
 
 REPOS = st.sampled_from(["acme/one", "acme/two"])
@@ -158,6 +162,37 @@ class StoreMachine(RuleBasedStateMachine):
         self.hurt = None
         self.run("verify")
 
+    @rule()
+    def keep_a_copy_of_the_index(self) -> None:
+        """For a disk that is restored from a backup of an earlier day."""
+        shutil.rmtree(self.folder / "old-index", ignore_errors=True)
+        shutil.copytree(self.store / "index", self.folder / "old-index")
+
+    @rule(how=st.sampled_from(["gone", "damaged", "old", "sound"]))
+    def rebuild_index(self, how: str) -> None:
+        index = self.store / "index"
+        if how == "damaged":
+            (index / "data.mdb").write_bytes(noise("no index", 100_000))
+        elif how != "sound":
+            shutil.rmtree(index)
+        if how == "old" and (self.folder / "old-index").exists():
+            shutil.copytree(self.folder / "old-index", index)
+        self.run("rebuild-index", status=0 if self.hurt is None else (0, 3))
+
+    @precondition(lambda self: self.expected)
+    @rule()
+    def rescue(self) -> None:
+        """All files from the shards alone, by a script that knows nothing of this program."""
+        out = self.folder / "rescued"
+        result = rescue(out, sorted((self.store / "backends").iterdir()))
+        assert result.returncode in ((0,) if self.hurt is None else (0, 3)), result.stderr
+        found = {
+            name if "@" in name else f"{name}@main": folder_tree(out / name)
+            for name in restored(out)
+        }
+        assert found == self.expected
+        shutil.rmtree(out, ignore_errors=True)
+
     @rule(
         command=st.sampled_from(["add", "sync", "gc", "repair", "rm"]),
         at=st.integers(0, 70),
@@ -211,6 +246,46 @@ class StoreMachine(RuleBasedStateMachine):
             return await all_trees(store), await store.verify()
 
 
+class MountedMachine(StoreMachine):
+    """The same with a mount, which sees everything as it becomes, and is mounted again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mount = self.folder / "mount"
+        self.mounted = False
+
+    def teardown(self) -> None:
+        self.unmount()
+        sweep(self.folder)
+        super().teardown()
+
+    @rule()
+    def remount(self) -> None:
+        self.unmount()
+        result = modelfloat("--store", self.store, "mount", self.mount)
+        assert result.returncode == 0, result.stderr
+        self.mounted = True
+
+    @rule()
+    def unmount(self) -> None:
+        if self.mounted:
+            result = modelfloat("umount", self.mount)
+            assert result.returncode == 0, result.stderr
+            self.mounted = False
+
+    @rule(how=st.sampled_from(["gone", "damaged", "old", "sound"]))
+    def rebuild_index(self, how: str) -> None:
+        # A mount goes on with the index that it has open.
+        self.unmount()
+        super().rebuild_index(how)
+
+    @invariant()
+    def the_mount_shows_it_all(self) -> None:
+        if self.mounted:
+            for ref, tree in self.expected.items():
+                assert folder_tree(self.mount / ref) == tree, ref
+
+
 def _difference(found: dict[str, Tree], allowed: tuple[dict[str, Tree], ...]) -> str:
     return (
         "; ".join(
@@ -223,19 +298,31 @@ def _difference(found: dict[str, Tree], allowed: tuple[dict[str, Tree], ...]) ->
     )
 
 
-MANY = pytest.param(150, 30, marks=pytest.mark.slow, id="many")
-
-
-@pytest.mark.parametrize(("examples", "steps"), [pytest.param(4, 10, id="few"), MANY])
-def test_a_store_through_whatever_happens(examples: int, steps: int) -> None:
+def explore(machine: type[StoreMachine], examples: int, steps: int, *, shrink: bool) -> None:
+    """Run so many histories of so many steps. A step takes a third of a second, shrinking many."""
     run_state_machine_as_test(
-        StoreMachine,
+        machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
-            # A step takes a third of a second: only the slow matrix takes its time to shrink.
-            phases=set(Phase) if steps > 20 else {Phase.generate},
+            phases=set(Phase) if shrink else {Phase.generate},
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_a_store_through_whatever_happens() -> None:
+    explore(StoreMachine, 4, 10, shrink=False)
+
+
+@pytest.mark.slow
+def test_many_stores_through_whatever_happens() -> None:
+    explore(StoreMachine, 100, 30, shrink=True)
+
+
+@pytest.mark.slow
+@pytest.mark.mount
+@needs_fuse
+def test_mounted_stores_through_whatever_happens() -> None:
+    explore(MountedMachine, 25, 30, shrink=True)
