@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.formats.journal import (
+    PackDeleted,
+    PackStored,
+    RefChanged,
+    ShardPlaced,
+    decode_record,
+)
 from modelfloat.cas.getting import get
 from modelfloat.cas.refnames import parse_address
-from modelfloat.opening import open_store
+from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.folders import restored
 from modelfloat.tests.support.golden_stores import GOLDEN, STORES, name_of, unpack
 from modelfloat.tests.support.rescuing import rescue
@@ -47,6 +54,32 @@ async def test_it_opens_and_is_clean(archive: Path, tmp_path: Path) -> None:
         (tmp_path / "new").write_bytes(b"new")
         await store.add([str(tmp_path / "new")], parse_address("acme/model"))
         assert (await store.verify()).exit_status == 0
+
+
+@every_store
+async def test_its_index_is_made_anew(archive: Path, tmp_path: Path) -> None:
+    golden = unpack(archive, tmp_path)
+    shutil.rmtree(golden.path / "index")
+    report = await rebuild_store(str(golden.path))
+    assert report.exit_status == 0
+    async with open_store(str(golden.path)) as store:
+        assert (await store.verify()).exit_status == 0
+        await get(store, None, str(tmp_path / "out"), verify=True)
+    assert restored(tmp_path / "out") == golden.expected
+
+
+@every_store
+def test_it_has_records_of_every_type(archive: Path, tmp_path: Path) -> None:
+    golden = unpack(archive, tmp_path)
+    types = {
+        type(entry)
+        for backend in golden.backends
+        for record in backend.glob("journal/*/*")
+        for entry in decode_record(record.read_bytes(), record.name).entries
+    }
+    assert {PackStored, RefChanged, PackDeleted} <= types
+    if "three" in archive.name:
+        assert ShardPlaced in types
 
 
 @every_store
