@@ -51,13 +51,15 @@ class Access:
         """Write to the store, beside others or alone, with a journal of one's own.
 
         `what` names the work for those who wait. FormatError where a newer release forbids this
-        one to write.
+        one to write, ConflictError where the index was made anew since it was opened.
         """
         await self._check_writable()
         await trio.Path(self.lock("")).mkdir(exist_ok=True)
-        held = locked(self.lock("store"), shared=not alone, wait=self.wait, what=what)
-        async with held, self._open_journal() as journal:
-            yield journal
+        async with locked(self.lock("store"), shared=not alone, wait=self.wait, what=what):
+            # While we waited for the lock rebuild-index may have had it.
+            self.index.check_current()
+            async with self._open_journal() as journal:
+                yield journal
 
     def refs(self) -> AbstractAsyncContextManager[None]:
         """Hold the refs while one moves; others do so for a moment only, so it always waits."""

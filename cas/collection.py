@@ -155,8 +155,9 @@ class Collection:
 
     # Deleting
 
-    async def _delete(self, journal: Journal, rows: Sequence[int]) -> None:
-        """Delete the condemned packs in `rows` that nothing needs now; pardon the others."""
+    async def _delete(self, journal: Journal, rows: Sequence[int]) -> int:
+        """Delete the condemned packs in `rows` that nothing needs now, and pardon the others; the
+        number of packs of which a shard stays for now."""
         still = set(self._selection.dead())
         packs: list[tuple[int, PackRecord]] = []
         spared: list[tuple[int, PackRecord]] = []
@@ -166,13 +167,14 @@ class Collection:
                 (packs if row in still else spared).append((row, pack))
         for _, pack in spared:
             await pardon(self._pool.members, pack.id)
-        self._report.pending += await self._sweeper.delete(journal, [pack for _, pack in packs])
+        left = await self._sweeper.delete(journal, [pack for _, pack in packs])
         self._report.deleted += len(packs)
         self._report.freed += sum(self._stored(row) for row, _ in packs)
+        return left
 
     async def _clean(self, journal: Journal, orphans: Sequence[Orphan]) -> None:
         """What earlier collections and crashed adds left, and objects that nothing reaches."""
-        self._report.pending += await self._sweeper.finish()
+        self._report.pending = await self._sweeper.finish()
         gone = await self._orphans.delete(journal, orphans)
         self._report.orphans += len(gone)
         self._report.freed += sum(orphan.size for orphan in gone)
@@ -231,7 +233,7 @@ class Collection:
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
             deleted = self._report.deleted
-            await self._delete(journal, [victim.row for victim in victims])
+            self._report.pending += await self._delete(journal, [v.row for v in victims])
             self._report.deleted = deleted
 
     def _selected(self) -> tuple[list[int], list[int], list[int]]:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from ..errors import IndexDamagedError, ModelFloatError
+from ..errors import ConflictError, IndexDamagedError, ModelFloatError
 from ..ids import ObjectId, PackNumber, StoreId, WriterId
 from .apply import apply_entry, chunk_rows, doomed_packs
 from .chunkrows import Row, rows_of_packs
@@ -47,6 +47,7 @@ class Index(Lookups):
         super().__init__(path, environment)
         self.read_only = environment.read_only
         self._users = 1
+        self._file = _file_of(path)
         self._writing = threading.Lock()
         self.sources = SourceRows(
             self._dbs.sources, lambda: self._reading("sources"), self._write_transaction
@@ -77,7 +78,9 @@ class Index(Lookups):
                 raise IndexDamagedError(
                     f"no index at {path}: if this is a store run `modelfloat rebuild-index`"
                 )
+            file = _file_of(path)
             index = _open[path] = cls(path, open_environment(path))
+            index._file = file
             return index
 
     @staticmethod
@@ -94,6 +97,14 @@ class Index(Lookups):
                 if _open.get(self.path) is self:
                     del _open[self.path]
                 self._env.close()
+
+    def check_current(self) -> None:
+        """ConflictError where another process has put a new index in the place of this one."""
+        if _file_of(self.path) != self._file:
+            raise ConflictError(
+                f"the index at {self.path} was made anew meanwhile: nothing was changed; open the "
+                "store again, or run the command again"
+            )
 
     async def write(self, job: Callable[..., _T], *args: Any) -> _T:
         """Run `job`, one of the writing methods below, in a worker thread."""
@@ -169,3 +180,12 @@ class Index(Lookups):
             self._env.reader_check()
             with self._env.begin(write=True) as txn:
                 yield txn
+
+
+def _file_of(path: str) -> tuple[int, int] | None:
+    """Device and inode of the index in the folder `path`; None where there is none."""
+    try:
+        found = os.stat(os.path.join(path, "data.mdb"))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

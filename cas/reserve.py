@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import lmdb
 import trio
 
-from ..errors import QuotaError
+from ..errors import QuotaError, first_failure
 
 NAME: Final = "reserve"
 SIZE: Final = 256 << 20
@@ -70,7 +70,8 @@ class Reserve:
         except Exception as error:
             if not is_full(error) or not await trio.to_thread.run_sync(self.give_up):
                 raise
-            log.warning("the disk is full (%s): giving up the reserve, %s", error, self._path)
+            cause = first_failure(error) or error
+            log.warning("the disk is full (%s): giving up the reserve, %s", cause, self._path)
             done = await job()
         await trio.to_thread.run_sync(self.make)
         return done
