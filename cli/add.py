@@ -143,7 +143,7 @@ def add(
     # Files that no commit has are errors: they are told however quiet, and the status says so.
     tell_lines("not added: ", report.failed, replace(settings, quiet=False))
     tell_lines("not moved: ", report.kept, replace(settings, quiet=False))
-    say_json(document(report)) if settings.json else _print(report)
+    say_json(document(report)) if settings.json else _print(report, settings)
     return int(bool(report.failed or report.kept))
 
 
@@ -174,7 +174,12 @@ def document(report: "AddReport") -> dict[str, object]:
     }
 
 
-def _print(report: "AddReport") -> None:
+def _print(report: "AddReport", settings: Settings) -> None:
+    if settings.quiet:
+        # What scripts want of it; nothing where nothing changed.
+        if report.commit is not None:
+            say(report.commit.hex())
+        return
     for path in report.removed:
         say(f"removed {one_line(path)}")
     say(summary(report))

@@ -8,6 +8,7 @@ import typer
 
 from .completion import complete_address
 from .options import command
+from .output import to_stdout
 from .session import in_store
 from .settings import Settings
 
@@ -44,4 +45,5 @@ async def _copy(store: "Store", text: str) -> None:
         for offset in range(0, reader.size, PIECE):
             piece = await reader.read(offset, PIECE)
             # A reader that stopped reading would hold the thread: let Ctrl-C leave it behind.
-            await trio.to_thread.run_sync(write_all, stdout, piece, abandon_on_cancel=True)
+            with to_stdout():
+                await trio.to_thread.run_sync(write_all, stdout, piece, abandon_on_cancel=True)

@@ -8,12 +8,22 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..errors import ModelFloatError
-from .output import complain, one_line
+from .output import complain, flush, one_line
 from .settings import Settings
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 """What shells give a program that Ctrl-C ended: 128 + SIGINT."""
+_HINTS: Final = {
+    errno.ENOSPC: "; free some space",
+    errno.EDQUOT: "; free some space, or ask for more",
+    errno.EACCES: "; change its mode, or run this as its owner",
+    errno.EPERM: "; change its mode, or run this as its owner",
+    errno.EROFS: "; mount it writable, or use another place",
+    errno.EIO: "; check the disk",
+    errno.EMFILE: "; allow more open files (`ulimit -n`)",
+}
+"""What to do about an error of the system that nobody translated."""
 BROKEN_PIPE: Final = 141
 """What shells give a program whose reader went away: 128 + SIGPIPE."""
 
@@ -23,7 +33,7 @@ def guarded(settings: Settings, work: Callable[[], int | None]) -> int:
     _tell_warnings(settings)
     try:
         status = work() or 0
-        sys.stdout.flush()
+        flush()
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001  the last resort
         return report(error, verbose=settings.verbose)
     return status
@@ -76,10 +86,17 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _describe(error: OSError) -> str:
     what = os.strerror(error.errno) if error.errno is not None else str(error)
-    name = error.filename
-    if name is None:
-        return what + ("; free some space" if error.errno == errno.ENOSPC else "")
-    return f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {what}"
+    hint = _HINTS.get(error.errno or 0, "")
+    name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    return f"{name}{what}{hint}"
+
+
+def settle_stdout() -> None:
+    """Let go of what could not be printed: it was told, and the interpreter would tell it again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _abandon_stdout()
 
 
 def _abandon_stdout() -> None:

@@ -4,6 +4,7 @@ Everything that takes time to import is imported by the command that needs it, s
 completion answer at once.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -28,9 +29,9 @@ from . import (
     umount,
     verify,
 )
-from .failures import BROKEN_PIPE, report
+from .failures import BROKEN_PIPE, report, settle_stdout
 from .options import global_options
-from .output import complain
+from .output import complain, flush
 
 WRONG_USAGE: Final = 2
 _USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__bases__[0]
@@ -64,7 +65,25 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """The entry point `modelfloat`."""
-    sys.exit(run(sys.argv[1:]))
+    fill_streams()
+    status = run(sys.argv[1:])
+    settle_stdout()
+    sys.exit(status)
+
+
+def fill_streams() -> None:
+    """Put something in the place of standard streams that are closed.
+
+    Else the next file to be opened, the index say, would get the number that prints are sent to.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # the lowest free number: this one
+    # One that can only be read answers each write with an error, as a closed one would.
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -77,7 +96,8 @@ def run(arguments: Sequence[str]) -> int:
         status = program.main(
             list(arguments) or ["--help"], prog_name="modelfloat", standalone_mode=False
         )
-        sys.stdout.flush()
+        if not status:
+            flush()  # a command that failed has told why
     except SystemExit as end:
         # Typer ends so when the reader of its help went away.
         return BROKEN_PIPE if isinstance(end.__context__, BrokenPipeError) else _status(end.code)

@@ -3,11 +3,15 @@
 Results go to stdout, everything else to stderr.
 """
 
+import contextlib
+import errno
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
+
+from ..errors import ModelFloatError
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -89,7 +93,26 @@ def columns(rows: Sequence[Sequence[str]], align: str) -> str:
 
 def say(text: str) -> None:
     """Print one or more lines of a result."""
-    sys.stdout.write(text + "\n")
+    with to_stdout():
+        sys.stdout.write(text + "\n")
+
+
+@contextlib.contextmanager
+def to_stdout() -> Iterator[None]:
+    """Name standard output in what the system says of it; a reader that went away is no failure."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        hint = "free some space there" if error.errno == errno.ENOSPC else "write it elsewhere"
+        raise ModelFloatError(f"standard output: {error.strerror}; {hint}") from error
+
+
+def flush() -> None:
+    """Have everything printed so far written."""
+    with to_stdout():
+        sys.stdout.flush()
 
 
 def say_json(document: Any) -> None:

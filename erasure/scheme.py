@@ -9,7 +9,7 @@ from ..errors import UsageError
 LARGEST_K: Final = 32
 LARGEST_M: Final = 16
 
-_TEXT: Final = re.compile(r"([1-9][0-9]?)\+(0|[1-9][0-9]?)")
+_TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,5})\+(0|[1-9][0-9]{0,5})")
 
 
 @dataclass(frozen=True, slots=True)

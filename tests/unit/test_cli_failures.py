@@ -41,7 +41,11 @@ def _raise(error: BaseException) -> None:
         (DataLostError("lost"), 4, "lost"),
         (ModelFloatError("two\nlines"), 1, "two lines"),
         (FileNotFoundError(errno.ENOENT, "x", "/a/b"), 1, "/a/b: No such file or directory"),
-        (PermissionError(errno.EACCES, "x", b"/\xff"), 1, "/\\xff: Permission denied"),
+        (
+            PermissionError(errno.EACCES, "x", b"/\xff"),
+            1,
+            "/\\xff: Permission denied; change its mode, or run this as its owner",
+        ),
         (OSError(errno.ENOSPC, "x"), 1, "No space left on device; free some space"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (
