@@ -1,0 +1,705 @@
+"""How each message of `docs/errors.md` comes about: commands and calls that fail with it.
+
+`PROVOKED` has, for the beginning or another telling part of a row's message, what provokes it in a
+`Scene`. `ELSEWHERE` names the tests that provoke what needs more than a command: a machine without
+FUSE, a disk that lies, two processes at once.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import modelfloat
+from modelfloat.api import Store as Api
+from modelfloat.cli.main import run
+from modelfloat.errors import ModelFloatError
+from modelfloat.tests.support.command import modelfloat as modelfloat_program
+from modelfloat.tests.support.mounts import remount_read_only, small_tmpfs
+from modelfloat.tests.support.stores import data_shards, flip_bit, shard_files
+
+SECRET = "hunter2secret"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command or a call ended: the exit status, and what it said, without warnings."""
+
+    status: int
+    lines: list[str]
+
+
+class Scene:
+    """A folder with a store of three directories, 2+1, that holds acme/tiny."""
+
+    def __init__(
+        self,
+        root: Path,
+        template: Path,
+        capsys: "pytest.CaptureFixture[str]",
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        self.root = root
+        self.store = root / "store"
+        shutil.copytree(template, self.store, symlinks=True)
+        self.capsys = capsys
+        self.patch = monkeypatch
+        self.file = root / "file"
+        self.file.write_bytes(b"new content")
+
+    def __call__(self, *arguments: object, store: Path | None = None) -> Outcome:
+        """Run a command on the store."""
+        self.capsys.readouterr()
+        status = run(["--store", str(store or self.store), *map(str, arguments)])
+        said = self.capsys.readouterr().err.splitlines()
+        return Outcome(status, [s for s in said if not s.startswith("modelfloat: warning: ")])
+
+    def program(self, *arguments: object) -> Outcome:
+        """The same in a process of its own: `cat` writes to the descriptor, not to the stream."""
+        done = modelfloat_program("--store", self.store, *arguments)
+        said = done.stderr.splitlines()
+        lines = [line for line in said if not line.startswith("modelfloat: warning: ")]
+        return Outcome(done.returncode, lines)
+
+    def api(self, call: Callable[[Api], object]) -> Outcome:
+        """Make a call of the Python API on the open store."""
+        with modelfloat.open(self.store) as store:
+            return self.raised(lambda: call(store))
+
+    def raised(self, call: Callable[[], object]) -> Outcome:
+        """Make a call that fails with one of our errors."""
+        try:
+            call()
+        except ModelFloatError as error:
+            return Outcome(error.exit_status, [f"modelfloat: {error}"])
+        raise AssertionError("it did not fail")
+
+    def config(self, old: str, new: str) -> None:
+        """Change config.toml as an editor would."""
+        path = self.store / "config.toml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    def marker(self, **fields: object) -> None:
+        """Change the marker of every backend."""
+        for path in (self.store / "backends").glob("*/modelfloat.json"):
+            path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+    def folder(self, *names: str) -> Path:
+        """A new folder with files of these names."""
+        path = self.root / f"folder{len(os.listdir(self.root))}"
+        for name in names:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(name.encode())
+        path.mkdir(exist_ok=True)
+        return path
+
+    def without_backends(self) -> "Scene":
+        """The same with every backend gone."""
+        shutil.rmtree(self.store / "backends")
+        return self
+
+
+Provocation = Callable[[Scene], Outcome]
+
+
+def plain(*arguments: object) -> Provocation:
+    """A command that fails on any filled store; {file}, {root} and {store} are filled in."""
+
+    def provoke(scene: Scene) -> Outcome:
+        places = {"file": scene.file, "root": scene.root, "store": scene.store}
+        return scene(*(str(argument).format(**places) for argument in arguments))
+
+    return provoke
+
+
+def config_that_says(old: str, new: str) -> Provocation:
+    """`ls` after config.toml was edited."""
+
+    def provoke(scene: Scene) -> Outcome:
+        scene.config(old, new)
+        return scene("ls")
+
+    return provoke
+
+
+def _closed(scene: Scene) -> Outcome:
+    store = modelfloat.open(scene.store)
+    store.close()
+    return scene.raised(store.stats)
+
+
+def _sync_file_over_left_out(scene: Scene) -> Outcome:
+    scene("add", scene.folder("sub/x.log", "other"), "acme/sync")
+    return scene("add", "--sync", "--exclude", "*.log", scene.folder("sub"), "acme/sync")
+
+
+def _ambiguous(scene: Scene) -> Outcome:
+    """Two commits that begin alike are too rare to be made: two are said to."""
+    from modelfloat.ids import ObjectId
+
+    alike = {ObjectId(bytes([1]) * 32), ObjectId(bytes([2]) * 32)}
+    scene.patch.setattr("modelfloat.cas.refs.Refs._by_prefix", lambda *_: alike)
+    return scene("log", "acme/tiny@abcd")
+
+
+def _tag_like_a_commit(scene: Scene) -> Outcome:
+    scene("--json", "log", "acme/tiny")
+    with modelfloat.open(scene.store) as store:
+        commit = store.add(scene.file, "acme/commits").commit
+    assert commit is not None
+    return scene("add", scene.file, "acme/commits/other", "--tag", commit.hex()[:8])
+
+
+def _get_over(scene: Scene, what: str, address: str) -> Outcome:
+    dest = scene.root / "dest"
+    if what.endswith("/"):
+        (dest / what).mkdir(parents=True)
+    elif what == "pipe":
+        dest.mkdir()
+        os.mkfifo(dest / "file")
+    else:
+        dest.mkdir()
+        (dest / what).write_bytes(b"something else")
+    return scene("get", *["--force"] * (what != "file"), address, dest)
+
+
+def _locked(scene: Scene) -> Outcome:
+    with open(scene.store / "locks" / "store", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return scene("--no-wait", "add", scene.file, "acme/tiny")
+
+
+def _cannot_lock(scene: Scene) -> Outcome:
+    shutil.rmtree(scene.store / "locks")
+    (scene.store / "locks").mkdir()
+    (scene.store / "locks" / "store").mkdir()
+    return scene("add", scene.file, "acme/tiny")
+
+
+def _link(target: str) -> Provocation:
+    def provoke(scene: Scene) -> Outcome:
+        folder = scene.folder("file")
+        os.symlink(target, folder / "link")
+        scene("add", folder, "acme/links")
+        return scene("cat", "acme/links/link")
+
+    return provoke
+
+
+def _link_out(scene: Scene) -> Outcome:
+    """`add` follows links that leave a folder, so one is laid into the tree from below."""
+    folder = scene.folder("deep/file")
+    os.symlink("../../x", folder / "deep" / "link")
+    (folder.parent / "x").write_bytes(b"x")
+    scene.patch.setattr("modelfloat.cas.scan._is_inner", lambda *_: True)
+    scene("add", folder, "acme/links")
+    return scene("cat", "acme/links/deep/link")
+
+
+def _index(change: Callable[[Path], object]) -> Provocation:
+    def provoke(scene: Scene) -> Outcome:
+        change(scene.store / "index")
+        return scene("ls")
+
+    return provoke
+
+
+def _foreign_index(scene: Scene) -> Outcome:
+    other = scene.root / "other"
+    scene("init", store=other)
+    shutil.copy(other / "index/data.mdb", scene.store / "index/data.mdb")
+    return scene("ls")
+
+
+def _newer_index(scene: Scene) -> Outcome:
+    import lmdb
+
+    with lmdb.open(str(scene.store / "index"), max_dbs=32) as env:
+        meta = env.open_db(b"meta")
+        with env.begin(write=True, db=meta) as txn:
+            txn.put(b"format", b"99")
+    return scene("ls")
+
+
+def _object_gone(scene: Scene) -> Outcome:
+    import lmdb
+
+    with lmdb.open(str(scene.store / "index"), max_dbs=32) as env:
+        objects = env.open_db(b"objects")
+        with env.begin(write=True) as txn:
+            txn.drop(objects, delete=False)
+    return scene("ls")
+
+
+def _chunk_gone(scene: Scene) -> Outcome:
+    import lmdb
+
+    with lmdb.open(str(scene.store / "index"), max_dbs=32) as env:
+        chunks = env.open_db(b"chunks", dupsort=True, dupfixed=True)
+        with env.begin(write=True) as txn:
+            txn.drop(chunks, delete=False)
+    return scene.program("cat", "acme/tiny/file")
+
+
+def _newer(command: str, **fields: object) -> Provocation:
+    def provoke(scene: Scene) -> Outcome:
+        scene.marker(**fields)
+        places = {"file": scene.file, "root": scene.root}
+        return scene(*(part.format(**places) for part in command.split()))
+
+    return provoke
+
+
+def _fewer(scene: Scene) -> Outcome:
+    for name in ("d1", "d2"):
+        shutil.rmtree(scene.store / "backends" / name)
+    return scene("add", scene.file, "acme/tiny")
+
+
+def _lost(scene: Scene) -> Outcome:
+    for path in data_shards(scene.store)[1:]:
+        path.unlink()
+    for path in shard_files(scene.store, "d0") + shard_files(scene.store, "d1"):
+        path.unlink(missing_ok=True)
+    return scene.program("cat", "acme/tiny/file")
+
+
+def _lost_while_down(scene: Scene) -> Outcome:
+    for name in ("d0", "d1"):
+        (scene.store / "backends" / name).rename(scene.root / name)
+    return scene.program("cat", "acme/tiny/file")
+
+
+def _damaged(scene: Scene) -> Outcome:
+    for path in data_shards(scene.store):
+        flip_bit(path, 100)
+    return scene.program("cat", "acme/tiny/file")
+
+
+def _backend_full(scene: Scene) -> Outcome:
+    with small_tmpfs(scene.root / "small", "200k") as small:
+        tiny = scene.root / "tiny"
+        scene("init", "--backend", f"s={small}/b", store=tiny)
+        scene.file.write_bytes(os.urandom(1_000_000))
+        scene.patch.setattr("modelfloat.cas.writer.preflight", lambda *_: None, raising=False)
+        return scene("add", scene.file, "acme/big", store=tiny)
+
+
+def _backend_read_only(scene: Scene) -> Outcome:
+    with small_tmpfs(scene.root / "small", "4m") as small:
+        tiny = scene.root / "tiny"
+        scene("init", "--backend", f"s={small}/b", store=tiny)
+        remount_read_only(small)
+        return scene("add", scene.file, "acme/big", store=tiny)
+
+
+def _in_the_way(scene: Scene) -> Outcome:
+    for backend in (scene.store / "backends").iterdir():
+        shutil.rmtree(backend / "journal", ignore_errors=True)
+        (backend / "journal").write_bytes(b"in the way")
+    return scene("add", scene.file, "acme/tiny")
+
+
+def _no_home(scene: Scene) -> Outcome:
+    from modelfloat.cli.settings import Flags, resolve
+
+    scene.patch.setattr(os, "geteuid", lambda: 1000)
+    scene.patch.setattr(os.path, "expanduser", lambda path: path)
+    return scene.raised(lambda: resolve(Flags(), {}))
+
+
+def _deep(scene: Scene) -> Outcome:
+    path = deepest = scene.root / "deep"
+    path.mkdir()
+    fd = os.open(path, os.O_RDONLY)
+    for _ in range(400):
+        os.mkdir("d", dir_fd=fd)
+        inner = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+    return scene("add", deepest, "acme/deep")
+
+
+def _pipe(scene: Scene) -> Outcome:
+    os.mkfifo(scene.root / "pipe")
+    return scene("add", scene.root / "pipe", "acme/pipe")
+
+
+def _full_output(scene: Scene) -> Outcome:
+    from modelfloat.cli.output import to_stdout
+
+    def full() -> None:
+        with to_stdout(), open("/dev/full", "wb", buffering=0) as file:
+            file.write(b"x")
+
+    return scene.raised(full)
+
+
+def _mount_below_a_file(scene: Scene) -> Outcome:
+    from modelfloat.fuse.mountpoint import prepare
+
+    return scene.raised(lambda: prepare(str(scene.file / "sub")))
+
+
+def _mount_on_files(scene: Scene) -> Outcome:
+    from modelfloat.fuse.mountpoint import prepare
+
+    return scene.raised(lambda: prepare(str(scene.folder("mine"))))
+
+
+def _unmount_something(scene: Scene) -> Outcome:
+    from modelfloat.fuse.mountpoint import detach
+
+    return scene.raised(lambda: detach(str(scene.root), lazy=False))
+
+
+def _no_umount(scene: Scene) -> Outcome:
+    from modelfloat.fuse.mountpoint import detach
+
+    scene.patch.setenv("PATH", "")
+    return scene.raised(lambda: detach(str(scene.root), lazy=False))
+
+
+def _machine(
+    attribute: str, value: object, *, user: int = 1000, other: bool = False
+) -> Provocation:
+    def provoke(scene: Scene) -> Outcome:
+        from modelfloat.fuse import mountpoint
+
+        scene.patch.setattr(os, "geteuid", lambda: user)
+        scene.patch.setattr(mountpoint, "DEVICE", "/dev/null")
+        scene.patch.setattr(f"modelfloat.fuse.mountpoint.{attribute}", value)
+        return scene.raised(lambda: mountpoint.check_machine(allow_other=other))
+
+    return provoke
+
+
+def _no_isal(scene: Scene) -> Outcome:
+    from modelfloat.erasure import isal
+
+    scene.patch.setattr(isal, "SONAME", "libisal-of-nobody.so.2")
+    return scene.raised(isal.load)
+
+
+def _no_pyfuse3(scene: Scene) -> Outcome:
+    import sys
+
+    from modelfloat.fuse import mounting
+
+    scene.patch.setitem(sys.modules, "modelfloat.fuse.pyfuse3_binding", None)
+    return scene.raised(mounting.load_binding)
+
+
+def _damaged_marker(scene: Scene) -> Outcome:
+    from modelfloat.backends.marker import decode
+
+    return scene.raised(lambda: decode(b"{", "d0"))
+
+
+def _one_place(scene: Scene) -> Outcome:
+    from modelfloat.backends.marker import check_distinct, decode
+
+    data = (scene.store / "backends/d0/modelfloat.json").read_bytes()
+    marker = decode(data, "d0")
+    return scene.raised(lambda: check_distinct({"d0": marker, "d1": marker}))
+
+
+def _too_few_shards(scene: Scene) -> Outcome:
+    from modelfloat.erasure.codec import decode
+    from modelfloat.erasure.scheme import Scheme
+
+    return scene.raised(lambda: decode(Scheme(2, 1), {0: b"x"}, {1: bytearray(1)}))
+
+
+def _translated(number: int) -> Provocation:
+    def provoke(scene: Scene) -> Outcome:
+        from modelfloat.backends.oserrors import translate
+
+        def fail() -> None:
+            raise translate(OSError(number, "x"), "d0", "packs/ab/cd/0-2-1")
+
+        return scene.raised(fail)
+
+    return provoke
+
+
+def _text_that_is_not_utf8(scene: Scene) -> Outcome:
+    from dataclasses import replace
+
+    from modelfloat.config import read_config, write_config
+
+    config = read_config(str(scene.store))
+    odd = replace(config.backends[0], url="/disk\udcff")
+    return scene.raised(lambda: write_config(str(scene.store), replace(config, backends=(odd,))))
+
+
+def _marker_that_cannot_be(count: int, name: str) -> Provocation:
+    def provoke(scene: Scene) -> Outcome:
+        from dataclasses import replace
+
+        from modelfloat.backends.marker import decode, encode
+
+        marker = decode((scene.store / "backends/d0/modelfloat.json").read_bytes(), "d0")
+        entry = replace(marker.backends[0], name=name)
+        return scene.raised(lambda: encode(replace(marker, backends=(entry,) * count)))
+
+    return provoke
+
+
+def _unreadable_run_folder(scene: Scene) -> Outcome:
+    from modelfloat.fuse.control import mount_states
+
+    (scene.store / "run").write_bytes(b"no folder")
+    return scene.raised(lambda: mount_states(str(scene.store)))
+
+
+NAME = "a" * 300
+_HEAD = f'[store]\nid = "{"0" * 32}"\nerasure = "2+1"\n'
+
+
+def _config_is(scene: Scene, text: str) -> Outcome:
+    (scene.store / "config.toml").write_text(text)
+    return scene("ls")
+
+
+def _with_settings(scene: Scene, line: str) -> Outcome:
+    path = scene.store / "config.toml"
+    path.write_text(f"{path.read_text()}\n[settings]\n{line}\n")
+    return scene("ls")
+
+
+def _one_uuid(scene: Scene) -> Outcome:
+    config = (scene.store / "config.toml").read_text().split('uuid = "')
+    second = config[1][:32] + config[2][32:]
+    return _config_is(scene, 'uuid = "'.join([*config[:2], second, *config[3:]]))
+
+
+def _machine_denied(scene: Scene) -> Outcome:
+    from modelfloat.fuse import mountpoint
+
+    scene.patch.setattr(os, "access", lambda *_: False)
+    scene.patch.setattr(mountpoint, "DEVICE", "/dev/null")
+    return scene.raised(lambda: mountpoint.check_machine(allow_other=False))
+
+
+def _gone(scene: Scene) -> Outcome:
+    import trio
+
+    from modelfloat.backends.local import LocalBackend
+
+    backend = LocalBackend("d0", str(scene.root / "none"))
+    return scene.raised(lambda: trio.run(backend.head, "modelfloat.json"))
+
+
+def _marker_of(scene: Scene, other: str | None) -> Outcome:
+    """What the look at a backend says when its marker is away, or another's lies there."""
+    import trio
+
+    from modelfloat.backends.local import LocalBackend
+    from modelfloat.backends.marker import check_marker
+    from modelfloat.config import read_config
+
+    config, path = read_config(str(scene.store)), scene.store / "backends/d0/modelfloat.json"
+    path.unlink()
+    if other is not None:
+        shutil.copy(scene.store / "backends" / other / "modelfloat.json", path)
+    backend = LocalBackend("d0", str(path.parent))
+    return scene.raised(lambda: trio.run(check_marker, backend, config.id, config.backends[0].id))
+
+
+def _marker_forbids(scene: Scene) -> Outcome:
+    import trio
+
+    from modelfloat.backends.local import LocalBackend
+    from modelfloat.backends.marker import decode, write_marker
+
+    scene.marker(ro_compat=1 << 31)
+    path = scene.store / "backends/d0/modelfloat.json"
+    marker, backend = decode(path.read_bytes(), "d0"), LocalBackend("d0", str(path.parent))
+
+    async def write() -> None:
+        await write_marker(backend, marker, new=False)
+
+    return scene.raised(lambda: trio.run(write))
+
+
+PROVOKED: dict[str, Provocation] = {
+    # Wrong usage
+    "two names with a slash": plain("cat", "acme"),
+    "names are 1 to 128 bytes": plain("ls", f"acme/{NAME}"),
+    "has '.' or '..' in its path": plain("cat", "acme/tiny/../x"),
+    "cannot name a ‹branch or tag›": plain("add", "{file}", "acme/tiny", "--tag", "a b"),
+    "is the branch that this adds to": plain("add", "{file}", "acme/tiny", "--tag", "main"),
+    "is no revision": plain("ls", "acme/tiny@main~x"),
+    "is a repository: name a file": plain("cat", "acme/tiny"),
+    "log takes VENDOR": plain("log", "acme/tiny/file"),
+    "there is nothing to add": lambda s: s.api(lambda store: store.add([], "acme/tiny")),
+    "a source is empty": plain("add", "", "acme/tiny"),
+    "standard input cannot be added": plain("add", "-", "acme/tiny"),
+    "is the store itself": plain("add", "{store}", "acme/tiny"),
+    "--sync makes a tree": plain("add", "--sync", "{file}", "acme/tiny"),
+    "is added both as": lambda s: s("add", s.folder("x"), s.folder("x/y"), "acme/both"),
+    "is added twice": lambda s: s("add", s.folder("x"), s.folder("x"), "acme/twice"),
+    "--all takes DEST alone": plain("get", "--all", "acme/tiny", "{root}/out"),
+    "DEST is missing": plain("get", "acme/tiny"),
+    "cannot be the name of a file": plain("get", "acme/tiny/file", "{root}/none/.."),
+    "write it as k+m": plain("--store", "{root}/new", "init", "--erasure", "many"),
+    "K+M means K data shards": plain("--store", "{root}/new", "init", "--erasure", "0+0"),
+    "write it as NAME=URL": plain("--store", "{root}/new", "init", "--backend", "/disk"),
+    "is unknown or doubled": plain("--store", "{root}/new", "init", "--backend", "a=/d,size=1"),
+    "the URL is missing": plain("--store", "{root}/new", "init", "--backend", "a="),
+    "the domain is empty": plain("backend", "add", "a", "{root}/a", "--domain", ""),
+    "is no number": plain("backend", "add", "a", "{root}/a", "--weight", "heavy"),
+    "must be a positive number": plain("backend", "add", "a", "{root}/a", "--weight", "0"),
+    "nothing here opens": plain("backend", "add", "a", "gopher://x/y"),
+    "is not on this host": plain("backend", "add", "a", "file://elsewhere/x"),
+    "names no directory": plain("backend", "add", "a", "file://"),
+    "‹name› cannot name a backend": plain("backend", "add", "a b", "{root}/a"),
+    "is not valid UTF-8 and cannot stand": _text_that_is_not_utf8,
+    "keeps nothing when": plain("backend", "add", "a", "memory://x"),
+    "URL or domain is not valid UTF-8": _marker_that_cannot_be(1, "\udcff"),
+    "backends are too many": _marker_that_cannot_be(20_000, "d0"),
+    "there is no setting": plain("config", "wiat"),
+    "write `config KEY VALUE`": plain("config", "--unset"),
+    "says where the store is": plain("config", "store", "/x"),
+    "‹place›: ‹value› cannot be": plain("config", "wait", "maybe"),
+    "has no home folder": _no_home,
+    "the store ‹path› is closed": _closed,
+    # Not there
+    "there is no store at": plain("--store", "{root}/none", "ls", "--store", "{root}/none"),
+    "there is no repository": plain("log", "acme/none"),
+    "there is no vendor": plain("ls", "nobody"),
+    "has no branch, tag or commit": plain("ls", "acme/tiny@v9"),
+    "give more digits": _ambiguous,
+    "history is shorter": plain("ls", "acme/tiny@main~9"),
+    "there is no ‹address›; `modelfloat ls": plain("cat", "acme/tiny/none"),
+    "‹address› is not there; `modelfloat ls": plain("get", "acme/tiny/none", "{root}/out"),
+    "=there is no ‹address›": lambda s: s.api(lambda store: store.ls("acme/tiny/none")),
+    "is a directory, not a file": plain("cat", "acme/tiny/folder"),
+    "goes round in circles": _link("link"),
+    "leaves its repository": _link_out,
+    "‹source›: ‹reason›": plain("add", "{root}/none", "acme/tiny"),
+    "there is nothing to tag": lambda s: s("add", s.folder(), "acme/empty/", "--tag", "v1"),
+    "there is no folder": plain("get", "acme/tiny/file", "{root}/none/file"),
+    "no store is mounted": plain("umount", "{root}"),
+    "does not set": plain("config", "--unset", "wait"),
+    # In the way
+    "is a store already": plain("init"),
+    "has a backend ‹name› already": plain("backend", "add", "d0", "{root}/d0"),
+    "has a tag ‹name› already": plain("add", "{file}", "acme/tiny", "--tag", "v1"),
+    "has a ‹branch or tag› ‹name›": plain("add", "{file}", "acme/tiny@v1"),
+    "is a commit; choose a name": _tag_like_a_commit,
+    "there and would become": lambda s: s("add", s.folder("file/inner"), "acme/tiny"),
+    "holds what is left out": _sync_file_over_left_out,
+    "is there and differs": lambda s: _get_over(s, "file", "acme/tiny"),
+    "is there and is a directory": lambda s: _get_over(s, "file/", "acme/tiny"),
+    "is there and is no directory": lambda s: _get_over(s, "folder", "acme/tiny"),
+    "is there and is no file": lambda s: _get_over(s, "pipe", "acme/tiny"),
+    "it is not empty": _mount_on_files,
+    # Locks
+    "is held by ‹holders›": _locked,
+    # Formats
+    "is not valid TOML": config_that_says("[store]", "[store"),
+    "has no table [store]": lambda s: _config_is(s, "[settings]\n"),
+    "tables [[backend]]": lambda s: _config_is(s, f"backend = 1\n{_HEAD}"),
+    "a table [settings], in": lambda s: _config_is(s, f"settings = 1\n{_HEAD}"),
+    "[settings]: ‹key›": lambda s: _config_is(s, f"{_HEAD}[settings]\nmount = []\n"),
+    "`weight` must be a number": config_that_says("weight = 1.0", 'weight = "1"'),
+    "must be there and be text": config_that_says('url = "', "url = 1 #"),
+    "lower-case hex digits": config_that_says('uuid = "', 'uuid = "X'),
+    "has two backends named": config_that_says('name = "d1"', 'name = "d0"'),
+    "are one backend": _one_uuid,
+    "which this release does not know": config_that_says("[store]", "[store]\nshade = 1"),
+    "which is no setting": lambda s: _with_settings(s, "wiat = 1"),
+    "‹file or place›: ‹reason›": config_that_says("weight = 1.0", "weight = 0"),
+    "has format ‹number›, this release": _newer_index,
+    "wrote its marker": _newer("ls", format=9),
+    "from writing; upgrade": _newer("add {file} acme/tiny", ro_compat=1 << 31),
+    "from writing (features": _marker_forbids,
+    # The index
+    "no index at": _index(shutil.rmtree),
+    "is another store's": _foreign_index,
+    "the index file": _index(lambda p: os.truncate(p / "data.mdb", 8192)),
+    "object ‹id› is not in the index": _object_gone,
+    # The machine
+    "there is no ‹device›": _machine("DEVICE", "/dev/nothing"),
+    "may not be opened by you": _machine_denied,
+    "an ordinary user needs fusermount3": _machine("shutil.which", lambda _: None),
+    "--allow-other is for root": _machine("FUSE_CONF", "/dev/null", other=True),
+    "mounting needs pyfuse3": _no_pyfuse3,
+    "unmounting needs": _no_umount,
+    "install the package libisal2": _no_isal,
+    # Backends
+    "nothing can be stored": lambda s: s.without_backends()("add", s.file, "acme/tiny"),
+    "do not fit on the others": _fewer,
+    "‹path› is gone; is the disk": _gone,
+    "‹name and key›: ‹reason›; check the disk": _translated(5),
+    "no ‹marker› at its root": lambda s: _marker_of(s, None),
+    "it ‹belongs elsewhere›": lambda s: _marker_of(s, "d1"),
+    "its ‹marker› ‹problem›": _damaged_marker,
+    "are one place": _one_place,
+    "free some space there": _backend_full,
+    "check the directory's owner": _backend_read_only,
+    "is in the way of a folder": _in_the_way,
+    # Lost
+    "=‹chunk›: ‹reason›; ‹advice›": _lost,
+    "=‹chunk›: ‹reason›": _lost_while_down,
+    "is damaged beyond what parity": _damaged,
+    "in no pack that the index knows": _chunk_gone,
+    "shards are there, ‹needed›": _too_few_shards,
+    # What has no class of its own
+    "standard output": _full_output,
+    "cannot be locked": _cannot_lock,
+    "is a directory, a file was": lambda s: s("add", s.folder("x"), "acme/tiny/file"),
+    "is neither a file nor": _pipe,
+    "nests deeper": _deep,
+    "cannot mount on ‹path›: ‹reason›": _mount_below_a_file,
+    "unmounting ‹path› failed": _unmount_something,
+    "‹path› cannot be read: ‹reason›": _unreadable_run_folder,
+}
+
+ELSEWHERE: dict[str, str] = {
+    "before this process was forked": "unit/test_api.py::test_a_forked_process_is_told",
+    "closed while a file was": "unit/test_reader.py::test_a_store_that_is_closed_says_so",
+    "what a mount of this store shows": "mount/test_mount_life.py::test_refusals",
+    "a store is mounted on ‹path› already": "mount/test_mount_life.py::test_refusals",
+    "is a dead mount of type": "fs/test_mountpoint.py::test_a_folder_in_use_is_refused",
+    "has several heads": "unit/test_index.py::test_concurrent_changes_are_two_heads",
+    "written by another get": "unit/test_get.py::test_two_at_once_do_not_write_one_file",
+    "‹count› readers": "faults/test_index_damage.py::test_too_many_readers",
+    "contradicts itself in": "faults/test_index_damage.py::test_damaged_pages",
+    "‹index› cannot be used": "faults/test_index_damage.py::test_x",
+    "‹index› cannot be written": "faults/test_index_damage.py::test_x",
+    "‹index› has filled": "faults/test_index_damage.py::test_x",
+    "‹changed› while": "unit/test_changing_files.py::test_x",
+    "shrank while": "unit/test_changing_files.py::test_x",
+    "has the SHA-256": "unit/test_x.py::test_x",
+    "SourceUnreadableError": "unit/test_changing_files.py::test_x",
+    "was refused (‹reason›)": "fs/test_pyfuse3_adapter.py::test_x",
+    "network filesystem": "faults/test_index_damage.py::test_x",
+    "another code; install reedsolo": (
+        "unit/test_erasure_generator.py::test_a_reedsolo_that_computes_another_code_is_refused"
+    ),
+    "nothing can be recorded": "faults/test_writers.py::test_x",
+    "is not the one it was": "unit/test_backend_local.py::test_x",
+    "took longer than": "unit/test_backend_limit.py::test_a_call_that_hangs_is_unavailable",
+    "the journal was closed": "faults/test_writers.py::test_x",
+    "are gone, ‹needed› are needed; run": "faults/test_lost_backends.py::test_x",
+    "reads back otherwise": "unit/test_get.py::test_a_disk_that_garbles_is_noticed",
+    "is read-only: ‹reason›": "unit/test_index_access.py::test_what_cannot_be_written_is_read",
+    "bytes are to be written": "unit/test_get.py::test_no_room_is_told_before_anything_is_written",
+    "has a name that cannot be stored": "unit/test_x.py::test_x",
+    "is in use; close what is open": (
+        "mount/test_mount_life.py::test_unmounting_what_is_in_use_is_refused"
+    ),
+    "=‹file›: ‹reason›": "unit/test_get.py::test_a_full_disk_names_the_file",
+}
+"""Rows that need a mount, a second process or a failing disk, and the tests that do it."""
