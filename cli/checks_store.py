@@ -4,28 +4,19 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .checks import Finding, examine, ok, problem, warning
 from .checks_index import examine_index
 from .output import human_size, plural
 
-if TYPE_CHECKING:
-    from ..fuse.mountinfo import Mount
-
 LITTLE: Final = 2_000_000_000
 """Free bytes below which a folder is short of space."""
-NETWORK: Final = re.compile(
-    r"9p|afs|beegfs|ceph|cifs|fuse\.(ceph|glusterfs|rclone|s3fs|sshfs)|glusterfs|gpfs|lustre|nfs4?|"
-    r"smb3|smbfs"
-)
 _TEMPORARY: Final = re.compile(r"config\.toml\.[0-9a-f]{8}")
 
 
 def examine_store(store: str) -> list[Finding]:
     """All findings about the store's folder; one warning where there is no store."""
-    from ..fuse.mountinfo import all_mounts
-
     if not is_store(store):
         return [no_store(store)]
     index = os.path.join(store, "index")
@@ -33,7 +24,7 @@ def examine_store(store: str) -> list[Finding]:
         *examine("config", lambda: configuration(store)),
         *examine("disk space", lambda: space(store)),
         *examine("reserve", lambda: reserve(store)),
-        *examine("filesystem", lambda: filesystem(index, all_mounts())),
+        *examine("filesystem", lambda: filesystem(index)),
         *examine_index(index, store),
         *examine("leftovers", lambda: leftovers(store)),
     ]
@@ -108,27 +99,12 @@ def reserve(store: str) -> Iterator[Finding]:
         )
 
 
-def filesystem(path: str, mounts: "list[Mount]") -> Iterator[Finding]:
+def filesystem(path: str) -> Iterator[Finding]:
     """The index lies on a local filesystem: LMDB's locks and its map are wrong over a network."""
-    kind = filesystem_of(path, mounts)
-    if NETWORK.fullmatch(kind):
-        yield problem(
-            "filesystem",
-            f"the index at {path} is on {kind}, a network filesystem, where it will be damaged",
-            "move the store's folder to a local disk; backends may stay where they are",
-        )
-    else:
-        yield ok("filesystem", f"the index is on {kind or 'an unknown filesystem'}")
+    from ..cas.networkfs import filesystem_type, refuse_network
 
-
-def filesystem_of(path: str, mounts: "list[Mount]") -> str:
-    """The type of the filesystem that `path` lies on, by the mounts of this system."""
-    real = os.path.realpath(path)
-    covering = [m for m in mounts if real == m.path or real.startswith(f"{m.path.rstrip('/')}/")]
-    # Of those as deep, the last one was mounted over the others.
-    return (
-        max(enumerate(covering), key=lambda m: (len(m[1].path), m[0]))[1].type if covering else ""
-    )
+    refuse_network(path)
+    yield ok("filesystem", f"the index is on {filesystem_type(path) or 'an unknown filesystem'}")
 
 
 def leftovers(store: str) -> Iterator[Finding]:

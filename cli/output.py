@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr.
 import contextlib
 import errno
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,8 @@ from typing import Any, Final
 
 from ..errors import ModelFloatError
 
+_USER: Final = re.compile(r"//[^/\s@]*@")
+"""User information, password included, of any URL in a text."""
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -70,8 +73,9 @@ def shown(name: bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` on one line, printable."""
-    return shown(" ".join(text.splitlines()).encode("utf-8", "surrogateescape"))
+    """`text` on one line, printable, and without what stands before the @ of a URL."""
+    safe = _USER.sub("//", " ".join(text.splitlines()))
+    return shown(safe.encode("utf-8", "surrogateescape"))
 
 
 def reason(backend: str, why: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from modelfloat.cli.main import run
 from modelfloat.tests.support.checkout import ROOT
 from modelfloat.tests.support.errorrows import Row, rows
-from modelfloat.tests.support.provoke import ELSEWHERE, PROVOKED, SECRET, Scene
+from modelfloat.tests.support.provoke import ELSEWHERE, PROVOKED, SECRET, UNPROVOKED, Scene
 from modelfloat.tests.support.raises import CLASSES, HOLE, sites
 from modelfloat.tests.support.stores import weights
 
@@ -61,8 +61,41 @@ def test_a_message_is_as_its_row_says(
     assert SECRET not in line
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("ls", "stats", "verify", "doctor", "config", "backend ls", "add {file} acme/tiny"),
+        "backend add new gopher://user:{secret}@host/x",
+        "backend add new file://user:{secret}@host/x",
+        "backend add new memory://user:{secret}@host/x",
+        "init --store {file}x --backend a=gopher://user:{secret}@host/x,size=1",
+        "init --store {file}x --backend gopher://user:{secret}@host/x",
+    ],
+)
+@pytest.mark.parametrize("option", ["", "--json", "--verbose"])
+def test_no_secret_is_told(
+    command: str,
+    option: str,
+    template: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Credentials in a URL of the configuration, or of a command line, are printed nowhere."""
+    scene = Scene(tmp_path, template, capsys, monkeypatch)
+    if "{secret}" not in command:
+        scene.config('url = "', f'url = "gopher://user:{SECRET}@host/x" #')
+    filled = [word.format(file=scene.file, secret=SECRET) for word in command.split()]
+    run(["--store", str(scene.store), *filled, *option.split()])
+    captured = capsys.readouterr()
+    said = captured.out + captured.err
+    assert said
+    if option != "--verbose":  # a traceback is asked for, and is for the one who asks
+        assert SECRET not in said
+
+
 def test_every_row_is_provoked_by_one_test() -> None:
-    provoked = [row_of(key) for key in (*PROVOKED, *ELSEWHERE)]
+    provoked = [row_of(key) for key in (*PROVOKED, *ELSEWHERE, *UNPROVOKED)]
     assert [row.message for row in TABLES if provoked.count(row) != 1] == []
 
 
