@@ -79,7 +79,9 @@ async def look(reading: Reading, load: Load) -> Outlook:
     needed, everyone = stored_size(load, reading.scheme), list(reading.pool.members)
     free = _total(rooms)
     problem = ""
-    if not fits(needed, reading.scheme, rooms, [member.candidate for member in everyone]):
+    # Where backends are missing rather than bytes, storing says so, and which.
+    short = any(room.free is not None and room.free < needed for room in rooms)
+    if short and not fits(needed, reading.scheme, rooms, [m.candidate for m in everyone]):
         problem = _too_much(needed, rooms, free)
     elif load.index > index_free:
         problem = (
