@@ -718,7 +718,9 @@ ELSEWHERE: dict[str, str] = {
     "‹index› cannot be written": "faults/test_index_damage.py::test_no_room_for_the_file_to_grow",
     "‹index› has filled": "faults/test_index_damage.py::test_a_full_map",
     "‹changed› while": f"{_CHANGING}::test_one_that_does_not_stay_is_left_out",
-    "=‹file›: ‹reason›@SourceUnreadableError": f"{_CHANGING}::test_one_that_may_not_be_read_is_named",
+    "=‹file›: ‹reason›@SourceUnreadableError": (
+        f"{_CHANGING}::test_one_that_may_not_be_read_is_named"
+    ),
     "links to a blob": f"{_HF}::test_a_damaged_snapshot_is_refused_and_the_rest_goes_on",
     "has the SHA-256": f"{_HF}::test_a_damaged_snapshot_is_refused_and_the_rest_goes_on",
     "network filesystem": "faults/test_index_damage.py::test_network_filesystems_are_refused",
