@@ -29,10 +29,12 @@ from .cas.formats.tree import EntryType
 from .cas.getting import get
 from .cas.reader import FileReader
 from .cas.refnames import parse_address
-from .cas.reports import AddReport, GetReport, StoreStats, VerifyReport
+from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
+from .cas.request import AddRequest
 from .cas.store import Store as Engine
 from .errors import NotFoundError, UsageError, first_failure, one_failure
 from .fuse.inuse import find_in_use
+from .fuse.owndevices import mounted_devices
 from .opening import open_store
 
 PIECE: Final = 8 << 20
@@ -148,18 +150,60 @@ class Store:
         message: str = "",
         tag: str | None = None,
         author: str = "",
+        exclude: Sequence[str] = (),
+        sync: bool = False,
+        move: bool = False,
+        reread: bool = False,
+        preflight: bool = True,
+        sha256: bool | None = None,
     ) -> AddReport:
         """Store files and directories at `vendor/name[@branch][/path]`; what it did.
 
+        `exclude` are globs of names or paths that are left out. With `sync` the branch, or path,
+        becomes as the sources are; with `move` each source is unlinked once it was read back and
+        compared. `reread` reads files that are as an earlier add has read them. Without
+        `preflight` it begins even where it is not going to fit. `sha256` None means where there
+        are four cores or more. All of it is explained in `modelfloat.cas.request.AddRequest`.
+
         Raises what `modelfloat.errors` describes: SourceChangedError, UsageError, BackendError, …
+        What `failed` and `kept` of the report name is no error here.
         """
+        request = AddRequest(
+            self._paths(sources),
+            parse_address(address),
+            message,
+            tag,
+            author,
+            exclude,
+            sync=sync,
+            move=move,
+            reread=reread,
+            preflight=preflight,
+            keep_out=mounted_devices(self._path),
+            sha256=sha256,
+        )
+        return self._call(lambda engine: engine.carry_out(request))
+
+    def plan(
+        self,
+        sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        address: str,
+        *,
+        exclude: Sequence[str] = (),
+        sync: bool = False,
+    ) -> AddPlan:
+        """What `add` of the same would do, and whether it fits; nothing is changed."""
+        where = parse_address(address)
+        request = AddRequest(self._paths(sources), where, exclude=exclude, sync=sync)
+        return self._call(lambda engine: engine.plan(request))
+
+    @staticmethod
+    def _paths(
+        sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    ) -> list[str]:
         if isinstance(sources, str | os.PathLike):
             sources = [sources]
-        paths = [os.fspath(source) for source in sources]
-        where = parse_address(address)
-        return self._call(
-            lambda engine: engine.add(paths, where, message=message, tag=tag, author=author)
-        )
+        return [os.fspath(source) for source in sources]
 
     def ls(self, address: str = "") -> list[Listed]:
         """What is in the store, or at `vendor/name[@REV][/path]`; a file lists itself."""

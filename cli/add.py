@@ -86,6 +86,14 @@ def add(
             "--reread", help="Read every file, also those that are as an earlier add read them."
         ),
     ] = False,
+    low_priority: Annotated[
+        bool | None,
+        typer.Option(
+            "--low-priority/--normal-priority",
+            help="Leave processor and disks to whoever else wants them (nice 19, I/O class idle).",
+            show_default=False,
+        ),
+    ] = None,
     sha256: Annotated[
         bool | None,
         typer.Option(
@@ -105,6 +113,10 @@ def add(
     ] = False,
 ) -> int:
     """Add files and folders to a repository."""
+    if settings.switch("low_priority", low_priority):
+        from .priority import lower_priority
+
+        lower_priority()
     given = [*(sources or ()), *([] if target is None else [target])]
     if from_hf_cache:
         from .hfcache import import_hf_cache
@@ -115,6 +127,7 @@ def add(
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
     from ..cas.refnames import parse_address
     from ..cas.request import AddRequest
+    from ..fuse.owndevices import mounted_devices
 
     request = AddRequest(
         sources,
@@ -127,6 +140,7 @@ def add(
         move=move,
         preflight=not no_preflight,
         reread=reread,
+        keep_out=mounted_devices(settings.store),
         sha256=sha256,
     )
 

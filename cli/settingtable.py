@@ -155,6 +155,13 @@ SETTINGS: Final = (
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _always(GRACE), "--grace"),
     Setting("reserve", size, "bytes that init sets aside for full disks", _always(RESERVE)),
+    Setting(
+        "low_priority",
+        switch,
+        "`add` leaves processor and disks to others",
+        _always(False),
+        "--low-priority",
+    ),
 )
 """All settings, in the order in which `config` shows them."""
 
