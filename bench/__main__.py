@@ -4,10 +4,11 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from modelfloat.bench import add, erasure, read
+from modelfloat.bench import add, erasure, index, read, rebuild
 from modelfloat.bench.harness import BenchError, say
 from modelfloat.bench.report import Report, write
 from modelfloat.bench.session import Session
@@ -26,6 +27,8 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "erasure": _erasure,
     "add": add.measure,
     "read": read.measure,
+    "index": index.measure,
+    "rebuild": rebuild.measure,
 }
 
 
@@ -36,7 +39,14 @@ def main() -> int:
         signal.signal(number, _leave)
     try:
         with workspace(int(SPACE * arguments.size)) as work:
-            session = Session(work, arguments.rounds, arguments.size, arguments.peers_only)
+            session = Session(
+                work,
+                arguments.rounds,
+                arguments.size,
+                arguments.peers_only,
+                arguments.chunks,
+                arguments.folder,
+            )
             for subject in arguments.subjects or SUBJECTS:
                 report = SUBJECTS[subject](session)
                 print(report)
@@ -56,10 +66,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
     parser.add_argument("--rounds", type=int, default=5, help="rounds a median is taken of (5)")
     parser.add_argument("--size", type=float, default=1.4e9, help="bytes of the file (1.4e9)")
+    parser.add_argument("--chunks", type=float, default=5e6, help="chunks of an index (5e6)")
+    parser.add_argument("--folder", type=Path, help="a disk for an index (/var/tmp)")
     parser.add_argument("--peers-only", action="store_true", help="leave ModelFloat out")
     parser.add_argument("--no-write", action="store_true", help="print the tables only")
     arguments = parser.parse_args()
-    arguments.size = int(arguments.size)
+    arguments.size, arguments.chunks = int(arguments.size), int(arguments.chunks)
     if unknown := set(arguments.subjects) - set(SUBJECTS):
         parser.error(f"no such subject: {', '.join(sorted(unknown))}")
     if arguments.rounds < 1 or arguments.size < 1:

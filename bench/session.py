@@ -10,12 +10,17 @@ from modelfloat.bench.harness import say
 
 @dataclass(frozen=True)
 class Session:
-    """`work` is a folder on tmpfs; with `peers_only` a subject leaves ModelFloat out."""
+    """`work` is a folder on tmpfs; with `peers_only` a subject leaves ModelFloat out.
+
+    `chunks` is for subjects that measure an index, and `folder` where they put it, on a disk.
+    """
 
     work: Path
     rounds: int
     size: int
     peers_only: bool
+    chunks: int = 5_000_000
+    folder: Path | None = None
 
     @cached_property
     def source(self) -> data.Source:

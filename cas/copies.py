@@ -70,15 +70,23 @@ async def _put_once(member: Member, writer: WriterId, seq: int, copy: int, data:
 
 
 async def load_record(
-    members: Members, store: StoreId, writer: WriterId, seq: int, previous: bytes, copies: int
+    members: Members,
+    store: StoreId,
+    writer: WriterId,
+    seq: int,
+    previous: bytes,
+    copies: int,
+    *,
+    thorough: bool = True,
 ) -> bytes | None:
     """A sound copy of the record after the one with the digest `previous`, from any backend that
-    is up; None where none has one. FormatError when a newer release wrote it."""
+    is up, or from where it belongs unless `thorough`; None where none has one. FormatError when a
+    newer release wrote it."""
     up = {member.id: member for member in members.up()}
     places = place(writer, [m.candidate for m in up.values()], copies)
     likely = list(enumerate(places))
     others = [(c, id_) for id_ in up for c in range(copies) if (c, id_) not in likely]
-    order = [*likely, *others]
+    order = [*likely, *others] if thorough else likely
     found: dict[int, bytes] = {}
 
     async def load(copy: int, where: BackendId) -> None:

@@ -26,7 +26,7 @@ from .apply import apply_entry, chunk_rows, doomed_packs
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
 from .formats.chunktable import PackedChunk
-from .formats.journal import Record
+from .formats.journal import Record, ShardPlaced
 from .lookups import BATCH, RECORD, WRITER, Lookups
 from .records import NUMBER, PackRecord, ShardState
 from .sourcerows import SourceRows
@@ -124,6 +124,12 @@ class Index(Lookups):
             for entry in record.entries:
                 apply_entry(self._dbs, txn, entry)
             txn.put(record.writer, WRITER.pack(record.seq, record.digest), db=self._dbs.writers)
+
+    def place(self, placed: Sequence[ShardPlaced]) -> None:
+        """Note places of shards that came before their packs."""
+        with self._write_transaction() as txn:
+            for entry in placed:
+                apply_entry(self._dbs, txn, entry)
 
     def _drop_rows(self, record: Record) -> None:
         with self._reading("packids") as txn:

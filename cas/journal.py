@@ -170,7 +170,7 @@ async def open_journal(
     catch_up = CatchUp(folder, store, index, members, copies, read_objects)
     with first_free(folder, PREFIX) as path:
         await catch_up.others()
-        journal = Journal(catch_up, path, await catch_up.settle(path))
+        journal = Journal(catch_up, path, await catch_up.settle(path, own=True))
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(journal.run)

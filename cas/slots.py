@@ -18,6 +18,10 @@ from ..ids import WriterId, random_writer_id
 PREFIX: Final = "writer"
 """What the names of the lock files begin with."""
 
+GIVEN_UP: Final = "given-up"
+"""The file of writers without a slot: an index of an earlier state may lack their records."""
+
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _TEXT: Final = re.compile(rb"([0-9a-f]{32})(?: ([0-9]{1,20}))?\n")
 
 
@@ -58,3 +62,27 @@ def last_numbers(folder: str) -> dict[WriterId, int]:
     names = [name for name in os.listdir(folder) if name.startswith(f"{PREFIX}-")]
     slots = [read_slot(os.path.join(folder, name)) for name in names]
     return {slot.writer: slot.closed for slot in slots if slot is not None and slot.closed}
+
+
+def note_given_up(folder: str, writer: WriterId, last: int) -> None:
+    """Remember, durably, the last record of a writer whose slot another one gets."""
+    fd = os.open(os.path.join(folder, GIVEN_UP), _APPEND, 0o600)
+    try:
+        os.write(fd, f"{writer.hex()} {last}\n".encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def given_up(folder: str) -> dict[WriterId, int]:
+    """The last known record of every writer that was given up; a line cut short counts for none."""
+    try:
+        with open(os.path.join(folder, GIVEN_UP), "rb") as file:
+            found = [_TEXT.fullmatch(line) for line in file]
+    except FileNotFoundError:
+        return {}
+    return {
+        WriterId(bytes.fromhex(match[1].decode())): int(match[2])
+        for match in found
+        if match is not None and match[2] is not None
+    }

@@ -243,10 +243,13 @@ async def test_all_copies_lost_is_a_problem_and_no_lost_pack(tmp_path: Path) -> 
         (writer,) = store.index.writers()
         for path in records(tmp_path / "s")[writer, 1].values():
             path.unlink()
-        report = await store.verify(repair=True)
+        report = await store.verify()
         assert report.lost == []
         assert report.exit_status == 3
         assert [p.repaired for p in report.problems] == [False] * 3
+        report = await store.verify(repair=True)
+        assert [p.repaired for p in report.problems] == [True] * 3
+        assert (await store.verify()).exit_status == 0
         assert await read(store, "acme/model/a") == data
 
 

@@ -1,0 +1,86 @@
+"""How fast `rebuild-index` is: chunks a second, from journals full of packs of tiny chunks.
+
+The store is real but for its shards, which are empty files: a rebuild lists them and reads none
+but those of object packs, and there are none. Every record is there m+1 times, on directories of
+one disk; the pages of the files are in the kernel's cache.
+"""
+
+import os
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from modelfloat.backends.keys import journal_key, shard_key
+from modelfloat.bench.harness import BenchError
+from modelfloat.bench.index import PACK, RECORD, packs, stored
+from modelfloat.bench.report import Report
+from modelfloat.bench.sampler import AnonSampler
+from modelfloat.bench.session import Session
+from modelfloat.cas.formats.journal import Record, encode_record
+from modelfloat.config import read_config
+from modelfloat.erasure.scheme import Scheme
+from modelfloat.ids import WriterId
+from modelfloat.opening import create_store, rebuild_store
+
+TARGET: Final = 150_000
+"""Chunks a second."""
+WRITER: Final = WriterId(b"w" * 16)
+HEADER: Final = (
+    "| chunks | packs | records | journal MB | seconds | chunks/s | target | | peak RssAnon MB |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def measure(session: Session) -> Report:
+    """Rebuild the index of a store of `session.chunks` chunks."""
+    with tempfile.TemporaryDirectory(
+        prefix="modelfloat-bench-", dir=session.folder or "/var/tmp"
+    ) as name:
+        store = Path(name) / "store"
+        count = max(1, session.chunks // PACK)
+        trio.run(create_store, str(store), Scheme(4, 2), ())
+        records, size = _fill(store, count)
+        sampler = AnonSampler(os.getpid())
+        began = time.perf_counter()
+        report = trio.run(rebuild_store, str(store))
+        seconds = time.perf_counter() - began
+        sampler.stop()
+    if (report.packs, report.chunks, report.missing) != (count, count * PACK, []):
+        raise BenchError(f"the rebuilt index is not what was written: {report}")
+    rate = report.chunks / seconds
+    row = (
+        f"| {report.chunks:,} | {count:,} | {records:,} | {size / 1e6:,.0f} | {seconds:.1f} "
+        f"| {rate:,.0f} | ≥ {TARGET:,} | {'met' if rate >= TARGET else 'missed'} "
+        f"| {(sampler.peak or 0) / 1e6:,.0f} |"
+    )
+    return Report("rebuild", [[HEADER, row]], [f"one run; {RECORD} packs of {PACK:,} a record"])
+
+
+def _fill(store: Path, count: int) -> tuple[int, int]:
+    """Write the journal of so many packs; how many records, and the bytes of one copy of all."""
+    config = read_config(str(store))
+    places = tuple(backend.id for backend in config.backends)
+    previous, size, seq = bytes(32), 0, 0
+    for first in range(0, count, RECORD):
+        seq += 1
+        some = [replace(p, locations=places) for p in packs(first, min(RECORD, count - first))]
+        entries = tuple(stored(pack) for pack in some)
+        record = Record(config.id, WRITER, seq, previous, time.time_ns(), entries)
+        data = encode_record(record)
+        previous, size = data[-32:], size + len(data)
+        for copy in range(3):
+            _put(store, copy, journal_key(WRITER, seq, copy), data)
+        for pack in some:
+            for index in range(6):
+                _put(store, index, shard_key(pack.pack, index, 4, 2), b"")
+    return seq, size
+
+
+def _put(store: Path, backend: int, key: str, data: bytes) -> None:
+    path = store / "backends" / f"d{backend}" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
