@@ -9,7 +9,17 @@ import typer
 
 from .completion import complete_address
 from .options import command
-from .output import columns, human_size, human_time, iso_time, say, say_json, shown
+from .output import (
+    columns,
+    human_size,
+    human_time,
+    iso_time,
+    say,
+    say_columns,
+    say_json,
+    say_json_list,
+    shown,
+)
 from .session import in_store
 from .settings import Settings
 
@@ -104,11 +114,9 @@ async def _entries(store: "Store", settings: Settings, text: str, *, long: bool)
     else:
         entries = store.objects.directory(found.directory or found.root).entries()
     if settings.json:
-        say_json([entry_document(entry) for entry in entries])
+        say_json_list(map(entry_document, entries))
     elif long:
-        rows = [_long(entry) for entry in entries]
-        if rows:
-            say(columns(rows, "<><<"))
+        say_columns(map(_long, entries), "<><<")
     else:
         for entry in entries:
             say(_marked(entry))

@@ -9,10 +9,14 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from ..errors import ModelFloatError
+
+PAGE: Final = 1000
+"""Rows that are aligned with each other where there may be any number of them."""
 
 _USER: Final = re.compile(r"//[^/\s@]*@")
 """User information, password included, of any URL in a text."""
@@ -122,6 +126,24 @@ def flush() -> None:
 def say_json(document: Any) -> None:
     """Print the command's one JSON document; bytes that are no UTF-8 come as lone surrogates."""
     say(json.dumps(document, indent=2))
+
+
+def say_json_list(documents: Iterable[Any]) -> None:
+    """Print one JSON document, a list, item by item as they come: it may be of any length."""
+    separator = "[\n"
+    for document in documents:
+        text = json.dumps(document, indent=2).replace("\n", "\n  ")
+        with to_stdout():
+            sys.stdout.write(f"{separator}  {text}")
+        separator = ",\n"
+    say("[]" if separator.startswith("[") else "\n]")
+
+
+def say_columns(rows: Iterable[Sequence[str]], align: str) -> None:
+    """Print rows of any number in aligned columns; each page of them is aligned by itself."""
+    rest = iter(rows)
+    while page := list(islice(rest, PAGE)):
+        say(columns(page, align))
 
 
 def tell(text: str) -> None:

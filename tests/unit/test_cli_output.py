@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelfloat.cli import output
 from modelfloat.cli.output import (
     columns,
     human_rate,
@@ -112,3 +113,20 @@ def test_json_holds_names_that_are_no_text(capsys: pytest.CaptureFixture[str]) -
     name = b"\xff".decode("utf-8", "surrogateescape")
     say_json({"name": name})
     assert json.loads(capsys.readouterr().out) == {"name": name}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_a_list_is_printed_as_it_comes(capsys: pytest.CaptureFixture[str], count: int) -> None:
+    documents = [{"number": n, "nested": {"text": "a\nb"}, "list": [n]} for n in range(count)]
+    output.say_json_list(iter(documents))
+    said = capsys.readouterr().out
+    assert said == json.dumps(documents, indent=2) + "\n"
+
+
+def test_rows_of_any_number(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [[str(n), "x"] for n in range(output.PAGE + 1)]
+    output.say_columns(iter(rows), "><")
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[-2], lines[-1]) == ("  0  x", "999  x", "1000  x")
+    output.say_columns(iter([]), "><")
+    assert capsys.readouterr().out == ""
