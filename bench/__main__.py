@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from modelfloat.bench import add, erasure, index, read, rebuild
+from modelfloat.bench import add, erasure, files, index, memory, read, rebuild
 from modelfloat.bench.harness import BenchError, say
 from modelfloat.bench.report import Report, write
 from modelfloat.bench.session import Session
@@ -29,6 +29,8 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "read": read.measure,
     "index": index.measure,
     "rebuild": rebuild.measure,
+    "files": files.measure,
+    "memory": memory.measure,
 }
 
 
@@ -46,6 +48,7 @@ def main() -> int:
                 arguments.peers_only,
                 arguments.chunks,
                 arguments.folder,
+                arguments.files,
             )
             for subject in arguments.subjects or SUBJECTS:
                 report = SUBJECTS[subject](session)
@@ -67,7 +70,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="rounds a median is taken of (5)")
     parser.add_argument("--size", type=float, default=1.4e9, help="bytes of the file (1.4e9)")
     parser.add_argument("--chunks", type=float, default=5e6, help="chunks of an index (5e6)")
-    parser.add_argument("--folder", type=Path, help="a disk for an index (/var/tmp)")
+    parser.add_argument("--files", type=int, default=200_000, help="files of a folder (200000)")
+    parser.add_argument("--folder", type=Path, help="a disk for what is large (/var/tmp)")
     parser.add_argument("--peers-only", action="store_true", help="leave ModelFloat out")
     parser.add_argument("--no-write", action="store_true", help="print the tables only")
     arguments = parser.parse_args()

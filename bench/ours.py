@@ -20,16 +20,23 @@ LOST: Final = ("d0", "d1")
 
 
 class Store:
-    """A fresh store at `path` with six directories as backends; `remove` drops it."""
+    """A fresh store at `path`, by default with six directories as backends; `remove` drops it.
 
-    def __init__(self, path: Path) -> None:
+    With `scheme` None it is made as `init` makes it: one directory.
+    """
+
+    def __init__(self, path: Path, scheme: str | None = SCHEME) -> None:
         self.path = path
         self._command = _command()
-        self._call("init", "--erasure", SCHEME)
+        self._call("init", *([] if scheme is None else ["--erasure", scheme]))
 
     def add(self, source: Source) -> Run:
         """`modelfloat add` of one file; its fsyncs are on, as they always are."""
         return run_command(self._argv("add", str(source.path), REPOSITORY), _environment())
+
+    def run(self, *arguments: str) -> Run:
+        """Any command, timed and its memory sampled."""
+        return run_command(self._argv(*arguments), _environment())
 
     def check(self, source: Source) -> None:
         """`BenchError` unless `modelfloat cat` gives the source's bytes back."""
@@ -43,12 +50,12 @@ class Store:
             raise BenchError("modelfloat cat did not return what modelfloat add was given")
 
     @contextmanager
-    def mounted(self, point: Path, source: Source) -> Iterator[Path]:
-        """A mount by a fresh daemon; yields the path of the source's file in it."""
+    def mounted(self, point: Path, file: Path) -> Iterator[Path]:
+        """A mount by a fresh daemon; yields the path of a file of the repository in it."""
         point.mkdir(exist_ok=True)
         self._call("mount", str(point))
         try:
-            yield point / REPOSITORY / source.path.name
+            yield point / REPOSITORY / file.name
         finally:
             self._call("umount", str(point))
 

@@ -54,7 +54,7 @@ def measure(session: Session) -> Report:
 
 def _ours(store: Store, session: Session) -> dict[str, Callable[[], Run]]:
     def healthy() -> Run:
-        with store.mounted(session.work / "mount", session.source) as path:
+        with store.mounted(session.work / "mount", session.source.path) as path:
             return read_cold(path, session.source)
 
     def degraded() -> Run:

@@ -12,7 +12,8 @@ from modelfloat.bench.harness import say
 class Session:
     """`work` is a folder on tmpfs; with `peers_only` a subject leaves ModelFloat out.
 
-    `chunks` is for subjects that measure an index, and `folder` where they put it, on a disk.
+    `chunks` is for subjects that measure an index, and `folder`, on a disk, where they put it and
+    whatever else is large; `files` is how many a folder of small files has.
     """
 
     work: Path
@@ -21,6 +22,7 @@ class Session:
     peers_only: bool
     chunks: int = 5_000_000
     folder: Path | None = None
+    files: int = 200_000
 
     @cached_property
     def source(self) -> data.Source:

@@ -40,6 +40,10 @@ class Repository:
         argv = [self._command, "backup", "--quiet", "--host", "bench", str(source.path)]
         return run_command(argv, self._env)
 
+    def run(self, command: str, *arguments: str) -> Run:
+        """Any command, timed and its memory sampled."""
+        return run_command([self._command, command, "--quiet", *arguments], self._env)
+
     def check(self, source: Source) -> None:
         """`BenchError` unless `restic dump` gives the source's bytes back."""
         argv = [self._command, "dump", "latest", str(source.path)]
