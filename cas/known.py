@@ -49,8 +49,7 @@ class Known:
     def missing_objects(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
         """Those of `ids` that are not in a pack, or not in the index's mirror."""
         places = self.chunks([ChunkId(id_) for id_ in ids], Kind.OBJECT)
-        return [
-            id_
-            for id_, place in zip(ids, places, strict=True)
-            if place is None or self._index.object(id_) is None
-        ]
+        packed = [id_ for id_, place in zip(ids, places, strict=True) if place is not None]
+        mirrored = zip(packed, self._index.objects(packed), strict=True)
+        there = {id_ for id_, data in mirrored if data is not None}
+        return [id_ for id_ in ids if id_ not in there]

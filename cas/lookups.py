@@ -154,6 +154,11 @@ class Lookups:
             keys = islice(cursor.iternext(keys=True, values=False), count) if found else ()
             return [ObjectId(bytes(id_)) for id_ in keys]
 
+    def objects(self, ids: Sequence[ObjectId]) -> list[bytes | None]:
+        """The bytes of several objects from the local mirror, in one transaction."""
+        with self._reading("objects") as txn:
+            return [txn.get(id_) for id_ in ids]
+
     def refs(self, repo: RepoName | None = None) -> list[RefHead]:
         """All heads, or those of one repository, sorted by vendor, name, kind and ref."""
         prefix = b"" if repo is None else repo_prefix(repo)

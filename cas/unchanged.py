@@ -8,30 +8,26 @@ A file that was changed in the moment before it was read may change again withou
 """
 
 import logging
-import os
 import time
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from ..errors import ModelFloatError
 from ..ids import ObjectId
-from .formats.chunktable import Kind
 from .formats.journal import NO_ID
-from .formats.manifest import Manifest, decode_entries, decode_page
+from .formats.manifest import Manifest
 from .known import Known
 from .request import AddRequest, Reading
 from .scan import Item
 from .sourcerows import BATCH, SourceRow, SourceRows, source_key
+from .wholefiles import WholeFiles
 
 RACY: Final = 2_000_000_000
 """Nanoseconds: the coarsest tick of a filesystem's clock (FAT's; inode(7) for others)."""
 MOST: Final = 2_000_000
 """Rows kept; beyond that those go that no add has met for longest."""
-LOOKED_UP: Final = 8192
-"""Chunks that are looked up at once."""
 
 DAY: Final = 86_400
 """Seconds after which it is noted that a file was met again."""
@@ -43,10 +39,10 @@ class Unchanged:
     """What is known of one add's sources, and what later ones will know."""
 
     def __init__(self, reading: Reading, request: AddRequest) -> None:
-        self._objects = reading.objects
         self._rows = reading.index.sources
         self._index = reading.index
-        self._known = Known(reading.index, reading.pool, reading.scheme)
+        known = Known(reading.index, reading.pool, reading.scheme)
+        self._whole = WholeFiles(reading.index, known)
         self._request = request
         self._now_ns = time.time_ns()
         self._noted: dict[bytes, SourceRow] = {}
@@ -57,7 +53,10 @@ class Unchanged:
         """For each file the manifest that it has, None where it must be read (again)."""
         if self._request.reread:
             return [None] * len(items)
-        return [self._manifest(item, row) for item, row in self._matching(items)]
+        matching = self._matching(items)
+        rows = (row for _, row in matching if row is not None)
+        whole = self._whole.find(row.manifest for row in rows if row.manifest != NO_ID)
+        return [self._manifest(item, row, whole) for item, row in matching]
 
     def stored_bytes(self, items: Sequence[Item]) -> int:
         """About how many bytes of these files are stored, without looking at their chunks."""
@@ -71,16 +70,13 @@ class Unchanged:
             for item, row in zip(items, rows, strict=True)
         ]
 
-    def _manifest(self, item: Item, row: SourceRow | None) -> ObjectId | None:
-        if row is None or row.manifest == NO_ID:
+    def _manifest(
+        self, item: Item, row: SourceRow | None, whole: Mapping[ObjectId, Manifest]
+    ) -> ObjectId | None:
+        manifest = None if row is None else whole.get(row.manifest)
+        if row is None or manifest is None:
             return None
-        try:
-            manifest = self._objects.manifest(row.manifest)
-            usable = manifest.size == item.size and self._has_sha256(item, manifest)
-            if not usable or not self._is_whole(row.manifest, manifest):
-                return None
-        except ModelFloatError as error:
-            log.info("%s is read again: %s", os.fsdecode(item.source), error)
+        if manifest.size != item.size or not self._has_sha256(item, manifest):
             return None
         if row.seen + DAY < self._now_ns // 1_000_000_000:
             self.note(item, row.manifest, item.size)
@@ -93,21 +89,6 @@ class Unchanged:
             # Another one is told when the file is read again.
             return manifest.sha256 == expected
         return manifest.sha256 is not None or not self._request.hashes_sha256
-
-    def _is_whole(self, id_: ObjectId, manifest: Manifest) -> bool:
-        """Whether every object and chunk of a file is stored so that an add may rely on it."""
-        pages = [page.id for page in manifest.pages]
-        if self._known.missing_objects([id_, *pages]):
-            return False
-        packed = (decode_page(self._objects.raw(page)) for page in pages)
-        return all(self._are_stored(entries) for entries in (manifest.inline, *packed))
-
-    def _are_stored(self, entries: bytes) -> bool:
-        ids = iter({ref.id for ref in decode_entries(entries)})
-        while batch := list(islice(ids, LOOKED_UP)):
-            if None in self._known.chunks(batch, Kind.DATA):
-                return False
-        return True
 
     # Remembering
 
