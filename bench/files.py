@@ -134,7 +134,7 @@ def _tar(target: Path, source: Path) -> Steps:
 
 def _notes(count: int, total: int, rounds: int) -> list[str]:
     return [
-        f"{count:,} files, {total / 1e9:.2f} GB, in {FOLDERS} folders, {rounds} rounds, alternating",
+        f"{count:,} files, {total / 1e9:.2f} GB, {FOLDERS} folders, {rounds} rounds, alternating",
         "source, store, repository and archive on tmpfs; whole-process wall time",
         "tar syncs nothing and finds nothing again: about what the file system alone takes",
         "a store of 4+2 on six directories: 1.5 bytes written for each, restic and tar one",
