@@ -4,6 +4,7 @@ Synchronous; runs in worker threads.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..erasure.scheme import Scheme
 from ..ids import ChunkId, ObjectId, PackNumber
@@ -27,24 +28,27 @@ class Known:
 
         The packs are looked up once a call: many chunks at once lie in few packs.
         """
-        packs: dict[PackNumber, PackRecord | None] = {}
+        packs: dict[PackNumber, _Pack] = {}
         return [self._place(places, kind, packs) for places in self._index.locate(ids)]
 
     def _place(
-        self, places: list[Location], kind: Kind, packs: dict[PackNumber, PackRecord | None]
+        self, places: list[Location], kind: Kind, packs: dict[PackNumber, "_Pack"]
     ) -> Location | None:
         for place in places:
-            if place.pack not in packs:
-                packs[place.pack] = self._index.pack(place.pack)
-            pack = packs[place.pack]
-            if (
-                pack is not None
-                and place.kind is kind
-                and pack.m >= self._scheme.m
-                and self._pool.healthy(pack, place.offset, place.stored)
-            ):
+            pack = packs.get(place.pack)
+            if pack is None:
+                pack = packs[place.pack] = self._pack(place.pack)
+            if place.kind is not kind or pack.record is None:
+                continue
+            if pack.intact or self._pool.healthy(pack.record, place.offset, place.stored):
                 return place
         return None
+
+    def _pack(self, number: PackNumber) -> "_Pack":
+        record = self._index.pack(number)
+        if record is None or record.m < self._scheme.m:
+            return _Pack(None, intact=False)
+        return _Pack(record, all(self._pool.usable(record, i) for i in range(record.n)))
 
     def missing_objects(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
         """Those of `ids` that are not in a pack, or not in the index's mirror."""
@@ -53,3 +57,11 @@ class Known:
         mirrored = zip(packed, self._index.objects(packed), strict=True)
         there = {id_ for id_, data in mirrored if data is not None}
         return [id_ for id_ in ids if id_ not in there]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pack:
+    """A pack that may be relied on as far as its shards are; of an `intact` one all are."""
+
+    record: PackRecord | None
+    intact: bool

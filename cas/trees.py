@@ -6,7 +6,7 @@ object, so a directory may be of any length.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..errors import ExistsError
 from ..ids import ObjectId
@@ -159,4 +159,5 @@ def _latest(pair: _Pair) -> Entry | None:
     old, new = pair
     if old is None or new is None:
         return old or new
-    return old if replace(old, mtime_ns=new.mtime_ns) == new else new
+    same = (old.type, old.mode, old.size, old.target) == (new.type, new.mode, new.size, new.target)
+    return old if same else new
