@@ -36,7 +36,8 @@ class AddRequest:
     With `preflight` an add that is not going to fit ends before anything is stored.
 
     `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
-    source file, the SHA-256 that it must have, or None; another one is a SourceChangedError.
+    source file, the SHA-256 that it must have, or None; another one is a
+    SourceDamagedError.
     """
 
     sources: Sequence[str]
