@@ -68,7 +68,8 @@ class Row:
     def __str__(self) -> str:
         return (
             f"| {self.what} | {self.chunks:,} | {self.size / self.chunks:.0f} "
-            f"| {self.used / self.chunks:.0f} | {self.inserts:,.0f} | {self.lookups:,.0f} | {self.anon / 1e6:,.0f} |"
+            f"| {self.used / self.chunks:.0f} | {self.inserts:,.0f} | {self.lookups:,.0f} "
+            f"| {self.anon / 1e6:,.0f} |"
         )
 
 
