@@ -45,6 +45,10 @@ class Removal:
             heads, frees = removed, await trio.to_thread.run_sync(self._frees, removed)
         return RemoveReport(address.repo, tuple(heads), frees=frees, grace=grace, removed_ns=now)
 
+    async def frees(self, repo: RepoName) -> int:
+        """Bytes, with parity, that a gc would free had the whole repository been removed."""
+        return await trio.to_thread.run_sync(lambda: self._frees(self.index.refs(repo)))
+
     def _meant(self, address: Address) -> list[RefHead]:
         repo, rev = address.repo, address.rev
         heads = self.index.refs(repo)

@@ -1,5 +1,6 @@
 """Figures about a store, read from its index. Synchronous: for worker threads."""
 
+from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -94,6 +95,27 @@ class Statistics:
             elif entry.type is EntryType.FILE:
                 yield below, entry
 
+    def health(self) -> dict[str, str]:
+        """What is known of the repositories that damage touches: `degraded`, `unreadable: 3 files`.
+
+        Chunks are looked at only where some pack lacks shards, so a sound store answers at once.
+        """
+        usable = {
+            pack.id: sum(self._pool.usable(pack, i) for i in range(pack.n)) - pack.k
+            for pack in self._index.packs()
+            if self._is_degraded(pack)
+        }
+        if not usable:
+            return {}
+        found = dict.fromkeys(map(_repository, self.files_in(usable.keys())), "degraded")
+        lost = Counter(
+            map(_repository, self.files_in({p for p, left in usable.items() if left < 0}))
+        )
+        return {
+            **found,
+            **{name: f"unreadable: {n:,} file{'s' * (n > 1)}" for name, n in lost.items()},
+        }
+
     def files_in(self, packs: AbstractSet[PackId]) -> list[str]:
         """Files that need a chunk of which every place is in one of `packs`."""
         numbers = {pack.number for pack in self._index.packs() if pack.id in packs}
@@ -103,3 +125,8 @@ class Statistics:
         recipe = self._objects.recipe(self._objects.manifest(entry.object))
         places = self._index.locate([span.id for span in recipe.all()])
         return any(all(place.pack in numbers for place in found) for found in places)
+
+
+def _repository(path: str) -> str:
+    """`vendor/name` of `vendor/name@ref/path`."""
+    return path.partition("@")[0]

@@ -29,7 +29,7 @@ from .objects import Objects
 from .pool import Pool
 from .preflight import plan
 from .reader import CACHE, FileReader, Reader
-from .refnames import Address
+from .refnames import Address, RepoName
 from .refs import Refs
 from .removal import Removal
 from .reports import AddPlan, AddReport, BackendStatus, Progress, StoreStats, VerifyReport
@@ -185,6 +185,14 @@ class Store:
         return await trio.to_thread.run_sync(
             self._statistics.collect, self.scheme, self.survives(), backends
         )
+
+    async def health(self) -> dict[str, str]:
+        """What is known of the repositories that damage touches; see `Statistics.health`."""
+        return await trio.to_thread.run_sync(self._statistics.health)
+
+    async def frees(self, repo: RepoName) -> int:
+        """Bytes that removing a repository would free; reads all of the index that refs reach."""
+        return await self._removal.frees(repo)
 
     async def backends(self) -> list[BackendStatus]:
         """Every backend with its use and state."""

@@ -41,12 +41,18 @@ def ls(
             autocompletion=complete_address,
         ),
     ] = None,
-    long: Annotated[bool, typer.Option("-l", help="Show mode, size and time too.")] = False,
+    long: Annotated[
+        bool,
+        typer.Option(
+            "-l",
+            help="Of files show mode, size and time too; of repositories what removing each frees.",
+        ),
+    ] = False,
 ) -> None:
     """List repositories, or the files of one."""
     if address is None or "/" not in address.rstrip("/"):
         vendor = address.rstrip("/") if address else None
-        in_store(settings, lambda store: _repositories(store, settings, vendor))
+        in_store(settings, lambda store: _repositories(store, settings, vendor, long=long))
     else:
         text = address
         in_store(settings, lambda store: _entries(store, settings, text, long=long))
@@ -61,26 +67,38 @@ class Summary:
     files: int
     updated_ns: int
     refs: list[str]
+    health: str
+    frees: int | None
 
 
-async def _repositories(store: "Store", settings: Settings, vendor: str | None) -> None:
+async def _repositories(
+    store: "Store", settings: Settings, vendor: str | None, *, long: bool
+) -> None:
     repositories = store.refs.repositories(vendor)
     if vendor and not repositories:
         from ..errors import NotFoundError
 
         raise NotFoundError(f"there is no vendor {vendor}; `modelfloat ls` shows what is")
-    found = [summarize(store, repo) for repo in repositories]
+    health = await store.health()
+    found = []
+    for repo in repositories:
+        # What each frees takes a walk through all that the others reach.
+        frees = await store.frees(repo) if long else None
+        found.append(summarize(store, repo, health.get(str(repo), "ok"), frees))
     if settings.json:
         say_json([{**asdict(each), "updated": iso_time(each.updated_ns)} for each in found])
     elif found:
-        rows = [["name", "size", "files", "updated"]]
-        for each in found:
-            size, updated = human_size(each.size), human_time(each.updated_ns)
-            rows.append([shown(each.name.encode()), size, f"{each.files:,}", updated])
-        say(columns(rows, "<>><"))
+        head = ["name", "size", *["frees"] * long, "files", "updated", "health"]
+        say(columns([head, *map(_row, found)], f"<>{'>' * long}><<"))
 
 
-def summarize(store: "Store", repo: "RepoName") -> Summary:
+def _row(each: Summary) -> list[str]:
+    frees = [] if each.frees is None else [human_size(each.frees)]
+    name, updated = shown(each.name.encode()), human_time(each.updated_ns)
+    return [name, human_size(each.size), *frees, f"{each.files:,}", updated, each.health]
+
+
+def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) -> Summary:
     """What there is to say of a repository."""
     from .trees import count_files, size_of
 
@@ -92,6 +110,8 @@ def summarize(store: "Store", repo: "RepoName") -> Summary:
         count_files(store.objects, tree),
         max(head.time_ns for head in heads),
         sorted({head.ref for head in heads}),
+        health,
+        frees,
     )
 
 
@@ -114,12 +134,22 @@ async def _entries(store: "Store", settings: Settings, text: str, *, long: bool)
     else:
         entries = store.objects.directory(found.directory or found.root).entries()
     if settings.json:
-        say_json_list(map(entry_document, entries))
+        say_json_list(_document(store, entry, long=long) for entry in entries)
     elif long:
         say_columns(map(_long, entries), "<><<")
     else:
         for entry in entries:
             say(_marked(entry))
+
+
+def _document(store: "Store", entry: "Entry", *, long: bool) -> dict[str, object]:
+    """An entry, with `long` a file's BLAKE3 too, which takes a look at its manifest."""
+    from ..cas.formats.tree import EntryType
+
+    if not long or entry.type is not EntryType.FILE:
+        return entry_document(entry)
+    digest = store.objects.manifest(entry.object).blake3
+    return {**entry_document(entry), "blake3": digest.hex()}
 
 
 def entry_document(entry: "Entry") -> dict[str, object]:

@@ -190,7 +190,7 @@ def test_add_refuses_what_is_not_there(shell: Shell) -> None:
 def test_ls_of_repositories(filled: Shell, source: Path) -> None:
     filled("add", source / "run.sh", "acme/second")
     lines = filled("ls").splitlines()
-    assert lines[0].split() == ["name", "size", "files", "updated"]
+    assert lines[0].split() == ["name", "size", "files", "updated", "health"]
     assert [line.split()[0] for line in lines[1:]] == ["acme/second", "acme/tiny"]
     tiny = filled.json("ls")[1]
     assert (tiny["files"], tiny["size"]) == (6, 1_500_000 + 10 + 5 + 3 + 20)

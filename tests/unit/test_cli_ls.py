@@ -1,0 +1,73 @@
+"""`ls`: what repositories hold, what removing them frees, and how they are."""
+
+import json
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from modelfloat.cli.main import run
+from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.stores import data_shards
+
+Capture = pytest.CaptureFixture[str]
+SIZE = 2_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path, capsys: Capture) -> Path:
+    """A store 2+1 in which acme/one and acme/two share one file of two, and a small vendor."""
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.write_bytes(noise("shared", SIZE))
+    own.write_bytes(noise("own", SIZE))
+    options = ["--store", str(tmp_path / "store"), "--quiet"]
+    assert run([*options, "init", "--erasure", "2+1"]) == 0
+    assert run([*options, "add", str(shared), str(own), "acme/one"]) == 0
+    assert run([*options, "add", str(shared), "acme/two"]) == 0
+    capsys.readouterr()
+    return tmp_path / "store"
+
+
+def listed(store: Path, capsys: Capture, *arguments: str) -> list[dict[str, object]]:
+    assert run(["--store", str(store), "ls", "--json", *arguments]) == 0
+    rows: list[dict[str, object]] = json.loads(capsys.readouterr().out)
+    return rows
+
+
+def test_what_removing_frees(store: Path, capsys: Capture) -> None:
+    one, two = listed(store, capsys, "-l")
+    assert (one["size"], two["size"]) == (2 * SIZE, SIZE)
+    assert SIZE <= int(str(one["frees"])) < 2 * SIZE, "what is shared stays, parity goes too"
+    assert two["frees"] == 0
+    assert [row["frees"] for row in listed(store, capsys)] == [None, None]
+
+
+def test_columns(store: Path, capsys: Capture) -> None:
+    assert run(["--store", str(store), "ls", "acme", "-l"]) == 0
+    head, one, _ = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "size", "frees", "files", "updated", "health"]
+    assert one.split()[:3] == ["acme/one", "4.00", "MB"]
+    assert one.split()[-1] == "ok"
+
+
+def test_health(store: Path, capsys: Capture) -> None:
+    shards = data_shards(store)
+    packs = sorted({path.parent for path in shards})
+    assert packs
+    shards[0].unlink()
+    run(["--store", str(store), "verify"])
+    capsys.readouterr()
+    assert {row["health"] for row in listed(store, capsys)} == {"degraded"}
+    for path in shards:
+        path.unlink(missing_ok=True)
+    run(["--store", str(store), "verify"])
+    capsys.readouterr()
+    one, two = listed(store, capsys)
+    assert (one["health"], two["health"]) == ("unreadable: 2 files", "unreadable: 1 file")
+
+
+def test_hashes_of_files(store: Path, capsys: Capture) -> None:
+    own, shared = listed(store, capsys, "acme/one", "-l")
+    assert own["blake3"] == blake3(noise("own", SIZE)).hexdigest()
+    assert shared["name"] == "shared"
+    assert "blake3" not in listed(store, capsys, "acme/one")[0]
