@@ -1,0 +1,135 @@
+"""The terminal sessions of the README, made by running them: `python docs/screens.py`.
+
+Each session runs in a folder of its own. What differs from run to run (ids, times, rates, free
+space, the folder, where chance puts shards) is replaced or left out, so the result is the same
+everywhere, and a test can compare it. It writes `docs/screens/NAME.svg`, and the text between the README's marks of that name.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDTH = 92
+MODEL = (
+    "import json, random; n = 3_000_000; "
+    "h = json.dumps({'w': {'dtype': 'U8', 'shape': [n], 'data_offsets': [0, n]}}).encode(); "
+    "h += b' ' * (-len(h) % 8); "
+    "open('model.safetensors', 'wb').write("
+    "len(h).to_bytes(8, 'little') + h + random.Random(7).randbytes(n))"
+)
+SESSIONS = {
+    "first": [
+        "modelfloat init --erasure 4+2",
+        "modelfloat add model.safetensors acme/tiny -m 'first weights'",
+        "cp model.safetensors copy.safetensors",
+        "modelfloat add copy.safetensors acme/copy",
+        "modelfloat ls",
+        "modelfloat log acme/tiny",
+    ],
+    "damage": [
+        "rm -rf ~/store/backends/d1 ~/store/backends/d4",
+        "modelfloat --quiet cat acme/tiny/model.safetensors | cmp - model.safetensors && echo same",
+        "modelfloat --quiet verify --repair; echo status $?",
+        "modelfloat --quiet verify; echo status $?",
+    ],
+    "removal": [
+        "modelfloat add --dry-run model.safetensors acme/third",
+        "modelfloat rm acme/copy",
+        "modelfloat ls -l",
+        "modelfloat config wait",
+    ],
+}
+_CHANGING = (
+    (re.compile(r"\b[0-9a-f]{12}(?:[0-9a-f]{20})?\b"), "3f2a9c01d2e4"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?"), "2026-01-31 12:00"),
+    (re.compile(r"\b[0-9.,]+ [kMGT]?B/s"), "850 MB/s"),
+    (re.compile(r"\b\d+(?:\.\d+)? s\b"), "0.04 s"),
+    (re.compile(r"\b[0-9.]+ [GT]B(?= (?:that )?(?:are )?free)"), "500 GB"),
+    # Small packs lie where chance puts them.
+    (re.compile(r"^d\d: \d+ .*\n", re.MULTILINE), ""),
+    (re.compile(r"\d+ shards, [0-9.]+ MB read"), "16 shards, 4.50 MB read"),
+)
+
+
+def play(folder: Path) -> dict[str, str]:
+    """Run all sessions, one after the other, in a new store below `folder`; their texts."""
+    environment = {
+        "PATH": f"{_program(folder)}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "MODELFLOAT_STORE": str(folder / "store"),
+        "MODELFLOAT_AUTHOR": "Ada",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+    }
+    subprocess.run([sys.executable, "-c", MODEL], cwd=folder, check=True)
+    return {
+        name: "\n".join(_run(line, folder, environment) for line in lines)
+        for name, lines in SESSIONS.items()
+    }
+
+
+def _program(folder: Path) -> Path:
+    """A folder with `modelfloat` in it, as the interpreter that runs us has it."""
+    path = folder / "bin" / "modelfloat"
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m modelfloat.cli.main "$@"\n')
+    path.chmod(0o755)
+    return path.parent
+
+
+def _run(line: str, folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    text = done.stdout.replace(str(folder), "~").rstrip("\n")
+    for pattern, steady in _CHANGING:
+        text = pattern.sub(steady, text)
+    return "\n".join([f"$ {line}", *([text] if text else [])])
+
+
+def svg(name: str, text: str) -> str:
+    """A picture of a terminal with that text in it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    with open(os.devnull, "w") as nowhere:
+        console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True)
+        for line in text.splitlines():
+            console.print(Text(line, style="bold" if line.startswith("$ ") else ""))
+    return console.export_svg(title="modelfloat", unique_id=f"screen-{name}")
+
+
+def in_readme(readme: str, texts: dict[str, str]) -> str:
+    """The README with the sessions' texts between their marks."""
+    for name, text in texts.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, _, rest = readme.partition(begin)
+        _, _, after = rest.partition(end)
+        readme = f"{before}{begin}```\n{text}\n```\n{end}{after}"
+    return readme
+
+
+def main() -> None:
+    """Write the pictures and the README."""
+    with tempfile.TemporaryDirectory() as folder:
+        texts = play(Path(folder).resolve())
+    pictures = ROOT / "docs" / "screens"
+    pictures.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (pictures / f"{name}.svg").write_text(svg(name, text))
+    readme = ROOT / "README.md"
+    readme.write_text(in_readme(readme.read_text(), texts))
+
+
+if __name__ == "__main__":
+    main()
