@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .backendspec import make_backend
-from .options import command, global_options
+from .options import PlainCommand, command, global_options
 from .output import say, say_json
 from .session import in_store
 from .settings import Settings
@@ -17,9 +17,14 @@ app = typer.Typer(callback=global_options, help="The places that hold a store's 
 @command
 def backend_add(
     settings: Settings,
-    name: Annotated[str, typer.Argument(help="What to call it.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What to call it.", show_default=False)
+    ],
     url: Annotated[
-        str, typer.Argument(help="Where it is; a plain path is a URL.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="URL", help="Where it is; a plain path is a URL.", show_default=False
+        ),
     ],
     domain: Annotated[
         str | None,
@@ -57,5 +62,5 @@ def backend_ls(settings: Settings) -> None:
         say(backend_table(backends))
 
 
-app.command("add")(backend_add)
-app.command("ls")(backend_ls)
+app.command("add", cls=PlainCommand)(backend_add)
+app.command("ls", cls=PlainCommand)(backend_ls)

@@ -30,7 +30,7 @@ from . import (
     verify,
 )
 from .failures import BROKEN_PIPE, report, settle_stdout
-from .options import global_options
+from .options import PlainCommand, global_options
 from .output import complain, flush
 
 WRONG_USAGE: Final = 2
@@ -45,22 +45,22 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("init")(init.init)
+app.command("init", cls=PlainCommand)(init.init)
 app.add_typer(backend.app, name="backend")
-app.command("add")(add.add)
-app.command("ls")(ls.ls)
-app.command("cat")(cat.cat)
-app.command("get")(get.get)
-app.command("log")(log.log)
-app.command("rm")(rm.rm)
-app.command("gc")(gc.gc)
-app.command("mount")(mount.mount)
-app.command("umount")(umount.umount)
-app.command("verify")(verify.verify)
-app.command("rebuild-index")(rebuild_index.rebuild_index)
-app.command("stats")(stats.stats)
-app.command("config")(config.config)
-app.command("doctor")(doctor.doctor)
+app.command("add", cls=PlainCommand)(add.add)
+app.command("ls", cls=PlainCommand)(ls.ls)
+app.command("cat", cls=PlainCommand)(cat.cat)
+app.command("get", cls=PlainCommand)(get.get)
+app.command("log", cls=PlainCommand)(log.log)
+app.command("rm", cls=PlainCommand)(rm.rm)
+app.command("gc", cls=PlainCommand)(gc.gc)
+app.command("mount", cls=PlainCommand)(mount.mount)
+app.command("umount", cls=PlainCommand)(umount.umount)
+app.command("verify", cls=PlainCommand)(verify.verify)
+app.command("rebuild-index", cls=PlainCommand)(rebuild_index.rebuild_index)
+app.command("stats", cls=PlainCommand)(stats.stats)
+app.command("config", cls=PlainCommand)(config.config)
+app.command("doctor", cls=PlainCommand)(doctor.doctor)
 
 
 def main() -> None:

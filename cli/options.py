@@ -6,16 +6,20 @@ that parameter's place, so they are parsed, shown in the help and completed afte
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
+from typer.core import TyperCommand
 
 from ..version import __version__
 from .failures import guarded
 from .settings import Flags, Settings, resolve
 
 _P = ParamSpec("_P")
+_TYPE: Final = re.compile(r" <(?:str|list\[str\]|int)>")
+_BRACED: Final = re.compile(r"\{([^{}]*)\}|\[(\[[^ ]*\])\]")
 
 
 def _show_version(wanted: bool) -> None:
@@ -58,6 +62,21 @@ def global_options(
 
 
 _GLOBAL: Final = inspect.signature(global_options).parameters
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help names arguments as we do, without typer's types and braces."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The help as typer writes it, made plain: `SRC...` for `{SRC}...`."""
+        head, arguments, rest = super().get_help(ctx).partition("\nArguments:\n")
+        listed, options, tail = rest.partition("\nOptions:\n")
+        usage, _, text = head.partition("\n")
+        usage = _BRACED.sub(lambda match: match[1] or match[2], usage)
+        # Padded, so the columns stay where typer put them.
+        listed = _TYPE.sub(lambda match: " " * len(match[0]), listed)
+        tail = _TYPE.sub(lambda match: " TEXT".ljust(len(match[0])), tail)
+        return "".join([f"{usage}\n{text}", arguments, listed, options, tail])
 
 
 def command(

@@ -2,7 +2,8 @@
 
 Each session runs in a folder of its own. What differs from run to run (ids, times, rates, free
 space, the folder, where chance puts shards) is replaced or left out, so the result is the same
-everywhere, and a test can compare it. It writes `docs/screens/NAME.svg`, and the text between the README's marks of that name.
+everywhere and a test can compare it. It writes `docs/screens/NAME.svg`, and the text between the
+README's marks of that name.
 """
 
 import os

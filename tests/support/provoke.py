@@ -758,6 +758,7 @@ UNPROVOKED: tuple[str, ...] = (
     "nothing can be recorded",
     "the journal cannot be listed",
     "made anew while gc ran",
+    "was made anew meanwhile",
     "does not say which files",
     "cannot be applied to the index",
     "has a name that cannot be stored",

@@ -52,6 +52,9 @@ def test_every_command_has_help_and_the_global_options(
     assert [option for option in ANYWHERE if f" {option}" not in text] == []
     assert [option for option in LATER_OPTIONS if option in text] == []
     assert "ready-fd" not in text
+    assert [
+        raw for raw in ("<str>", "<list", "{", "[[") if raw in text.partition("Options:")[0]
+    ] == []
     assert "…" not in text.partition("Commands:")[2], "a summary is too long for the help"
 
 
