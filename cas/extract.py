@@ -26,22 +26,22 @@ from ..errors import (
     ModelFloatError,
 )
 from ..ids import ObjectId
-from .formats.chunktable import MAX_CHUNK
+from .filling import WINDOW, fill, is_hole, put, runs
+from .formats.manifest import Manifest
 from .formats.tree import Entry, EntryType
 from .landing import Folder, Part, named
 from .objects import Objects
-from .reader import FileReader, Reader
+from .reader import Reader
 from .recipe import ChunkSpan
 from .reports import GetFailure, GetReport, Progress
-from .zeros import zero_id
 
 WORKERS: Final = 8
 """Files written at once."""
 LARGE: Final = 16 << 20
 LARGE_WORKERS: Final = 3
 """Of which so many may be large: each has a window of chunks loaded ahead of it."""
-WINDOW: Final = 4 << 20
-"""Bytes of a file fetched and written at a time."""
+SMALL: Final = 64 << 10
+"""Files up to this many bytes are fetched with their neighbours."""
 RESUMED: Final = 64 << 20
 """An interrupted file of this size or more stays beside its name for the next get."""
 MOST_FAILURES: Final = 1000
@@ -59,11 +59,6 @@ class _Listing:
     folder: Folder
     entries: Iterator[Entry]
     batch: deque[Entry] = field(default_factory=deque)
-
-    async def next(self) -> Entry | None:
-        if not self.batch:
-            self.batch += await trio.to_thread.run_sync(list, islice(self.entries, _BATCH))
-        return self.batch.popleft() if self.batch else None
 
 
 class Extractor:
@@ -131,7 +126,7 @@ class Extractor:
             listing = stack[-1]
             entry = None
             with self._noting(listing.folder.where):
-                entry = await listing.next()
+                entry = await self._next(listing)
             if entry is None:
                 stack.pop()
                 await self._release(listing.folder)
@@ -141,6 +136,27 @@ class Extractor:
             else:
                 listing.folder.pending += 1
                 await send.send((listing.folder, entry))
+
+    async def _next(self, listing: _Listing) -> Entry | None:
+        if not listing.batch:
+            spans = await trio.to_thread.run_sync(self._read_batch, listing)
+            # Small files that lie side by side in a pack are fetched together.
+            self._reader.start(spans, sequential=True)
+        return listing.batch.popleft() if listing.batch else None
+
+    def _read_batch(self, listing: _Listing) -> list[ChunkSpan]:
+        """Read entries; the chunks of those small files that are surely to be written."""
+        listing.batch += islice(listing.entries, _BATCH)
+        if not listing.folder.fresh:
+            return []
+        small = [e for e in listing.batch if e.type is EntryType.FILE and e.size <= SMALL]
+        spans: list[ChunkSpan] = []
+        for entry in small:
+            # What is wrong with a file is told when it is written.
+            with contextlib.suppress(ModelFloatError):
+                manifest = self._objects.manifest(entry.object)
+                spans += self._objects.recipe(manifest).spans(0, entry.size)
+        return [span for span in spans if not is_hole(span)]
 
     def _entries(self, tree: ObjectId) -> Iterator[Entry]:
         # As a generator: the tree is read when the first entry is asked for, in that thread.
@@ -209,17 +225,41 @@ class Extractor:
         self._report.links += 1
 
     async def _file(self, folder: Folder, entry: Entry, name: bytes) -> None:
-        digest = await trio.to_thread.run_sync(self._look, folder, entry, name)
-        if digest is None:
+        manifest = await trio.to_thread.run_sync(self._look, folder, entry, name)
+        if manifest is None:
             self._report.unchanged += 1
             self._report.verified += self._verify
             self._progress.advance(entry.size, folder.path(name))
             return
+        if entry.size <= WINDOW:
+            await self._write_small(folder, entry, name, manifest)
+        else:
+            await self._write_large(folder, entry, name, manifest)
+        self._report.files += 1
+        self._report.bytes += entry.size
+        self._report.verified += self._verify
+
+    async def _write_small(
+        self, folder: Folder, entry: Entry, name: bytes, manifest: Manifest
+    ) -> None:
+        """Fetch a file of one window, then write it in one go: threads cost more than its bytes."""
+        pieces: list[tuple[int, list[memoryview]]] = []
+        with contextlib.closing(self._reader.open(manifest)) as reader:
+            wanted = [span for span in reader.spans(0, entry.size) if not is_hole(span)]
+            for run in runs(wanted):
+                pieces.append((run[0].offset, await reader.parts(run)))  # noqa: PERF401
+        digest = manifest.blake3 if self._verify else None
+        await trio.to_thread.run_sync(put, folder, entry, name, pieces, digest)
+        self._progress.advance(entry.size, folder.path(name))
+
+    async def _write_large(
+        self, folder: Folder, entry: Entry, name: bytes, manifest: Manifest
+    ) -> None:
         part = await trio.to_thread.run_sync(Part, folder, name, entry)
         try:
-            await self._fill(part, entry, folder.path(name))
-            check = digest if self._verify else None
-            await trio.to_thread.run_sync(part.publish, check)
+            await fill(self._reader.open(manifest), part, self._progress, folder.path(name))
+            digest = manifest.blake3 if self._verify else None
+            await trio.to_thread.run_sync(part.publish, digest)
         except BaseException as error:
             # Of a large file that was interrupted, the next get uses what is there.
             if isinstance(error, Exception) or entry.size < RESUMED:
@@ -227,71 +267,19 @@ class Extractor:
             raise
         finally:
             part.close()
-        self._report.files += 1
-        self._report.bytes += entry.size
-        self._report.verified += self._verify
 
-    def _look(self, folder: Folder, entry: Entry, name: bytes) -> bytes | None:
-        """The BLAKE3 of the file that is to be written; None where it is there already."""
-        digest = self._objects.manifest(entry.object).blake3
+    def _look(self, folder: Folder, entry: Entry, name: bytes) -> Manifest | None:
+        """The manifest of the file that is to be written; None where it is there already."""
+        manifest = self._objects.manifest(entry.object)
         there = folder.status(name)
         if there is not None:
-            if folder.has_file(name, there, entry, digest, verify=self._verify):
+            if folder.has_file(name, there, entry, manifest.blake3, verify=self._verify):
                 return None
             self._check_replace(folder, there, name)
-        return digest
+        return manifest
 
     def _check_replace(self, folder: Folder, there: os.stat_result, name: bytes) -> None:
         if stat.S_ISDIR(there.st_mode):
             raise ExistsError(f"{folder.path(name)} is there and is a directory; move it away")
         if not self._force:
             raise ExistsError(f"{folder.path(name)} is there and differs; --force replaces it")
-
-    async def _fill(self, part: Part, entry: Entry, path: str) -> None:
-        manifest = await trio.to_thread.run_sync(self._objects.manifest, entry.object)
-        with contextlib.closing(self._reader.open(manifest)) as reader:
-            offset = 0
-            while offset < reader.size:
-                spans = await trio.to_thread.run_sync(reader.spans, offset, WINDOW)
-                wanted = await trio.to_thread.run_sync(_missing, part, spans)
-                for run in _runs(wanted):
-                    await _copy(reader, part, run)
-                end = spans[-1].offset + spans[-1].raw
-                self._progress.advance(end - offset, path)
-                offset = end
-
-
-async def _copy(reader: FileReader, part: Part, run: list[ChunkSpan]) -> None:
-    await trio.to_thread.run_sync(part.write, run[0].offset, await reader.parts(run))
-
-
-def _missing(part: Part, spans: list[ChunkSpan]) -> list[ChunkSpan]:
-    """The chunks that are to be fetched: neither there already nor zeros, which stay a hole."""
-    return [
-        span
-        for span in spans
-        if not (
-            part.holds(span.offset, span.raw, span.id) if span.offset < part.had else is_hole(span)
-        )
-    ]
-
-
-def _runs(spans: list[ChunkSpan]) -> Iterator[list[ChunkSpan]]:
-    """Chunks that follow each other in the file, together."""
-    run: list[ChunkSpan] = []
-    for span in spans:
-        if run and run[-1].offset + run[-1].raw != span.offset:
-            yield run
-            run = []
-        run.append(span)
-    if run:
-        yield run
-
-
-def is_hole(span: ChunkSpan) -> bool:
-    """Whether a chunk is zeros: they are not written but left out, as holes.
-
-    Only whole chunks are asked about, which all holes but short ones consist of: the id of every
-    other length would have to be computed for it.
-    """
-    return span.raw == MAX_CHUNK and span.id == zero_id(MAX_CHUNK)

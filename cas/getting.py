@@ -16,7 +16,8 @@ import trio
 
 from ..errors import ModelFloatError, NotFoundError, UsageError, one_failure
 from ..ids import ObjectId, is_name
-from .extract import Extractor, is_hole
+from .extract import Extractor
+from .filling import is_hole
 from .formats.journal import RefKind
 from .formats.tree import Entry, EntryType
 from .landing import named

@@ -30,11 +30,21 @@ _OPEN_PART: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.
 class Folder:
     """An open folder and what is still to be written below it; `where` names it for messages.
 
-    `entry` gives its mode and time, which are set when `pending` has come down to 0.
+    `entry` gives its mode and time, which are set when `pending` has come down to 0. A `fresh`
+    one was made just now, so there is nothing in it.
     """
 
-    def __init__(self, fd: int, where: str, entry: Entry | None, parent: "Folder | None") -> None:
+    def __init__(
+        self,
+        fd: int,
+        where: str,
+        entry: Entry | None,
+        parent: "Folder | None",
+        *,
+        fresh: bool = False,
+    ) -> None:
         self.fd = fd
+        self.fresh = fresh
         self.where = where
         self.parent = parent
         self.pending = 1
@@ -43,8 +53,9 @@ class Folder:
     @classmethod
     def open(cls, path: str) -> "Folder":
         """The folder `path`, made with those above it where it is not there."""
+        fresh = not os.path.lexists(path)
         os.makedirs(path, exist_ok=True)
-        return cls(os.open(path, _OPEN_FOLDER), path.rstrip("/"), None, None)
+        return cls(os.open(path, _OPEN_FOLDER), path.rstrip("/"), None, None, fresh=fresh)
 
     def path(self, name: bytes) -> str:
         """What to call `name` in this folder in a message."""
@@ -53,13 +64,16 @@ class Folder:
     def enter(self, entry: Entry) -> "Folder":
         """The folder of an entry, made where it is not there; ExistsError where it cannot be."""
         path = self.path(entry.name)
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(entry.name, 0o700, dir_fd=self.fd)
+            fresh = True
+        except FileExistsError:
+            fresh = False
         try:
             fd = self._open_inner(entry.name)
         except NotADirectoryError:
             raise ExistsError(f"{path} is there and is no directory; move it away") from None
-        return Folder(fd, path, entry, self)
+        return Folder(fd, path, entry, self, fresh=fresh)
 
     def _open_inner(self, name: bytes) -> int:
         # An earlier get may have made it read-only already.

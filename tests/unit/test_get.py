@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from modelfloat.cas import extract, getting, landing
+from modelfloat.cas import extract, filling, getting, landing
 from modelfloat.cas.getting import get
 from modelfloat.cas.landing import part_name
 from modelfloat.cas.refnames import parse_address
@@ -122,13 +122,13 @@ async def test_an_interrupted_file_goes_on_where_it_stopped(
     part.write_bytes(data[:5_000_000] + bytes(8_000_000))
     flip_bit(part, 1_500_000)
     fetched = []
-    real = extract._copy
+    real = filling._copy
 
     async def noting(reader: object, part: object, run: list[object]) -> None:
         fetched.append(sum(span.raw for span in run))  # type: ignore[attr-defined]
         await real(reader, part, run)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(extract, "_copy", noting)
+    monkeypatch.setattr(filling, "_copy", noting)
     await get(store, parse_address("acme/model/large"), str(out), verify=True)
     assert (out / "large").read_bytes() == data
     assert 4_000_000 <= sum(fetched) <= 6_500_000
