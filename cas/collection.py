@@ -132,7 +132,8 @@ class Collection:
         self._marking.reach(head.commit for head in self._index.refs())
         changes = self._index.reflog(self._since_ns) if self._grace else iter(())
         former = (id_ for change in changes for id_ in (change.old, change.new) if id_ != NO_ID)
-        self._marking.reach(former, lenient=True)
+        with self._marks.for_now():
+            self._marking.reach(former, lenient=True)
 
     def _mark_in_use(self) -> list[Kept]:
         return [
@@ -143,7 +144,8 @@ class Collection:
 
     def _mark_open(self, used: InUse) -> int:
         before = self._marks.bytes.copy()
-        self._marking.reach([used.manifest], lenient=True)
+        with self._marks.for_now():
+            self._marking.reach([used.manifest], lenient=True)
         return self._marks.stored_since(before)
 
     async def _again(self, journal: Journal) -> None:

@@ -9,7 +9,8 @@ Memory, whatever the number of files: a bit a place and some 80 bytes a pack.
 Synchronous; used by one worker thread at a time.
 """
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -78,6 +79,8 @@ class Marks:
         """Marked places of each pack."""
         self.bytes: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         """Bytes that the marked places of each pack take in it."""
+        self.fleeting: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        """Marked places of each pack that will not be needed for long."""
         self.there: npt.NDArray[np.bool_] = np.zeros(0, bool)
         """Packs that the index still has."""
         self.spared: npt.NDArray[np.bool_] = np.zeros(0, bool)
@@ -139,6 +142,7 @@ class Marks:
         self._bits = _longer(self._bits, size)
         self.places = _longer(self.places, len(self.packs))
         self.bytes = _longer(self.bytes, len(self.packs))
+        self.fleeting = _longer(self.fleeting, len(self.packs))
         self.spared = _longer(self.spared, len(self.packs))
         self.there = np.concatenate([self.there, np.ones(len(rows), bool)])
 
@@ -166,6 +170,14 @@ class Marks:
         np.add.at(self.places, where[fresh], 1)
         np.add.at(self.bytes, where[fresh], rows["stored"][fresh].astype(np.int64))
         return Marked([id_.tobytes() for id_ in rows["id"][fresh]], nowhere)
+
+    @contextlib.contextmanager
+    def for_now(self) -> Iterator[None]:
+        """What is marked meanwhile will not be needed for long."""
+        before = self.places.copy()
+        yield
+        self.fleeting += self.places
+        self.fleeting[: len(before)] -= before
 
     def is_marked(self, ids: Iterable[bytes]) -> set[bytes]:
         """Those of `ids` of which any place is marked, or in a pack that stays or is new."""
@@ -200,7 +212,7 @@ class Marks:
         """Forget the marks of one pack: what they stood for has another place."""
         bits = self._first[pack] + np.arange(int(self.packs["chunks"][pack]))
         np.bitwise_and.at(self._bits, bits >> 3, ~(1 << (bits & 7)).astype(np.uint8))
-        self.places[pack] = self.bytes[pack] = 0
+        self.places[pack] = self.bytes[pack] = self.fleeting[pack] = 0
 
     def number(self, row: int) -> PackNumber:
         """The number of the pack in that row of `packs`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import trio
 import trio.from_thread
 
-from ..errors import NotFoundError
+from ..errors import NotFoundError, UsageError
 from ..ids import ObjectId
 from .access import Access
 from .collected import RemoveReport
@@ -35,7 +35,10 @@ class Removal:
     pool: Pool
 
     async def refs(self, address: Address, grace: float) -> RemoveReport:
-        """Remove a repository, or one branch or tag of it; NotFoundError if there is none."""
+        """Remove a repository, or one branch or tag of it; NotFoundError if there is none.
+
+        UsageError for a path in it, or a REV that is no branch's or tag's name.
+        """
         heads = await trio.to_thread.run_sync(self._meant, address)
         frees = await trio.to_thread.run_sync(self._frees, heads)
         async with self.access.writing("modelfloat rm") as journal:
@@ -52,10 +55,17 @@ class Removal:
     def _meant(self, address: Address) -> list[RefHead]:
         repo, rev = address.repo, address.rev
         heads = self.index.refs(repo)
+        if address.path:
+            raise UsageError(
+                f"{address} is a path: rm removes repositories, branches and tags; `modelfloat add "
+                f"--sync` makes what is in {repo} equal to a folder"
+            )
         if not heads:
             raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
         found = _of(heads, rev)
         if not found:
+            if rev and "~" in rev:
+                raise UsageError(f"{repo}@{rev} is a commit: rm removes branches and tags")
             known = ", ".join(sorted({head.ref for head in heads})[:8])
             raise NotFoundError(f"{repo} has no branch or tag {rev!r}; it has {known}")
         return found

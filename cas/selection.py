@@ -127,5 +127,8 @@ class Selection:
         objects = OBJECT_PACK_SIZE // QUARTER
         limit = np.where(packs["kind"] == Kind.OBJECT, objects, data)
         few = packs["chunks"] < PACK_CHUNKS // QUARTER
-        short: Array = self._marks.there & (packs["length"] < limit)
-        return short & few & (self._marks.places > 0)
+        short = np.logical_and(self._marks.there, packs["length"] < limit)
+        # What is soon garbage would make garbage of what it was copied together with.
+        lasting: Array = (self._marks.places > 0) & (self._marks.fleeting == 0)
+        found: Array = np.logical_and(short & few, lasting)
+        return found
