@@ -59,54 +59,53 @@ async def all_trees(store: Store) -> dict[str, Tree]:
     }
 
 
-# Damages: each strikes one backend's folder and says whether it found something to damage.
+# Damages: each strikes one backend's folder, where it finds something to damage.
+
+
+Damage = Callable[[Path, random.Random], None]
 
 
 def _shards(backend: Path) -> list[Path]:
     return sorted(backend.glob("packs/*/*/*"))
 
 
-def _each_shard(strike: Callable[[Path], object]) -> Callable[[Path, random.Random], bool]:
-    def damage(backend: Path, chance: random.Random) -> bool:
+def _each_shard(strike: Callable[[Path], object]) -> Damage:
+    def damage(backend: Path, chance: random.Random) -> None:
         shards = _shards(backend)
         for shard in chance.sample(shards, min(len(shards), 1 + chance.randrange(3))):
             strike(shard)
-        return bool(shards)
 
     return damage
 
 
-def _swap(backend: Path, chance: random.Random) -> bool:
+def _swap(backend: Path, chance: random.Random) -> None:
     shards = _shards(backend)
     if len(shards) < 2:
-        return False
+        return
     one, other = chance.sample(shards, 2)
     kept = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(kept)
-    return True
 
 
-def _journal(strike: Callable[[Path], object]) -> Callable[[Path, random.Random], bool]:
-    def damage(backend: Path, chance: random.Random) -> bool:
+def _journal(strike: Callable[[Path], object]) -> Damage:
+    def damage(backend: Path, chance: random.Random) -> None:
         records = sorted(backend.glob("journal/*/*"))
         if records:
             strike(chance.choice(records))
-        return bool(records)
 
     return damage
 
 
-def _lose(backend: Path, _chance: random.Random) -> bool:
+def _lose(backend: Path, _chance: random.Random) -> None:
     shutil.rmtree(backend)
-    return True
 
 
 def _half(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-DAMAGES: dict[str, Callable[[Path, random.Random], bool]] = {
+DAMAGES: dict[str, Damage] = {
     "flip_payload": _each_shard(lambda shard: flip_bit(shard, 3)),
     "flip_footer": _each_shard(lambda shard: flip_bit(shard, -70)),
     "flip_trailer": _each_shard(lambda shard: flip_bit(shard, -1)),
