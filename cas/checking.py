@@ -114,7 +114,8 @@ class Checking:
         for member in lost:
             new = await self.recreate(member)
             if new is not None:
-                log.warning("%s; it is made anew", member.down)
+                # That it counts as down was warned of, and the report tells of this.
+                log.info("backend %s is made anew", member.name)
                 self._members.replace(member.id, new)
                 replaced.append(member.name)
         return replaced

@@ -707,6 +707,9 @@ _HF = "unit/test_hf_import.py"
 _CHANGING = "unit/test_changing_files.py"
 ELSEWHERE: dict[str, str] = {
     "before this process was forked": "unit/test_api.py::test_a_forked_process_is_told",
+    "what a mount of this store shows": (
+        "mount/test_add_from_mount.py::test_a_mount_is_no_source_for_its_own_store"
+    ),
     "closed while a file was": "unit/test_reader.py::test_a_store_that_is_closed_says_so",
     "a store ‹is mounted›": "mount/test_cli_mount.py::test_mounting_twice_is_refused",
     "inside the store mounted on": "mount/test_umount.py::test_only_a_folder_outside_is_mounted_on",
@@ -748,7 +751,6 @@ ELSEWHERE: dict[str, str] = {
 """Rows that need a mount, a second process or a failing disk, and the tests that do it."""
 
 UNPROVOKED: tuple[str, ...] = (
-    "what a mount of this store shows",
     "is a dead mount of type",
     "‹count› readers",
     "‹index› cannot be used",

@@ -1,6 +1,7 @@
 """Standard streams that are closed, full or narrow, and a program that is interrupted."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,18 @@ def test_ctrl_c_is_one_word_and_status_130(store: Path, tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         status, said = _interrupted(start)
     assert (status, said) == (130, "modelfloat: interrupted\n")
+
+
+def test_a_lost_backend_is_warned_of_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    store = ("--store", tmp_path / "store")
+    assert modelfloat(*store, "init", "--erasure", "2+1").returncode == 0
+    assert modelfloat(*store, "add", tmp_path / "file", "acme/tiny").returncode == 0
+    shutil.rmtree(tmp_path / "store" / "backends" / "d1")
+    done = modelfloat(*store, "verify", "--repair")
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "d1: was lost, and was made anew" in done.stdout
 
 
 def test_quiet_add_prints_the_commit_and_nothing_else(store: Path, tmp_path: Path) -> None:
