@@ -6,27 +6,36 @@ packs are. Without, it writes to nothing but the index.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from typing import Final
 
 import trio
 
+from ..erasure.scheme import Scheme
 from ..errors import one_failure
-from ..ids import PackId
-from .check import Checker
+from .check import Checker, Mending
+from .checkorder import VerifyRequest, reached, select
 from .copies import record_name
-from .formats.chunktable import Kind
 from .index import Index
 from .journal import Journal, check_copies
 from .members import Member, Members
+from .needs import Needs
+from .objects import Objects
 from .pool import Pool
+from .reach import Reach, Reached
+from .refs import Refs
+from .repair import Repairer
 from .reports import Progress, VerifyReport
 from .rerecord import LostRecord, write_anew
-from .statistics import Statistics
+from .rescue import Rescuer
+from .throttle import Throttle
 
 Recreate = Callable[[Member], Awaitable[Member | None]]
 """Makes a lost backend anew where that is safe, and returns it; None where it is not."""
+AHEAD: Final = 3
+"""Packs that are checked at once."""
 OpenJournal = Callable[[], AbstractAsyncContextManager[Journal]]
 """Takes the locks of a writer and opens a journal."""
 
@@ -40,12 +49,13 @@ async def no_recreation(_member: Member) -> Member | None:
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """What a check needs of a store; `copies` is m+1, the copies of a journal record."""
+    """What a check needs of a store; `scheme` is that of new packs."""
 
     index: Index
     pool: Pool
-    statistics: Statistics
-    copies: int
+    objects: Objects
+    refs: Refs
+    scheme: Scheme
     open_journal: OpenJournal
     recreate: Recreate
 
@@ -53,36 +63,49 @@ class Checking:
     def _members(self) -> Members:
         return self.pool.members
 
-    async def run(self, *, repair: bool, progress: Progress) -> VerifyReport:
-        """Check everything; with `repair`, make again what is missing or damaged."""
+    async def run(self, request: VerifyRequest, progress: Progress) -> VerifyReport:
+        """Check what is asked for; with a repair, make again what is missing or damaged."""
         report = VerifyReport()
         started = time.monotonic()
         with one_failure():
-            if not repair:
-                await self._check(report, progress, None)
+            if not request.repair:
+                await self._check(request, report, progress, None)
             else:
                 async with self.open_journal() as journal:
                     report.replaced = await self._replace_lost()
-                    await self._check(report, progress, journal)
+                    await self._check(request, report, progress, journal)
         report.down = {member.name: member.down for member in self._members.down()}
-        if report.lost:
-            lost = {PackId(bytes.fromhex(id_)) for id_ in report.lost}
-            report.lost_files = await trio.to_thread.run_sync(self.statistics.files_in, lost)
         report.seconds = time.monotonic() - started
         return report
 
     async def _check(
-        self, report: VerifyReport, progress: Progress, journal: Journal | None
+        self,
+        request: VerifyRequest,
+        report: VerifyReport,
+        progress: Progress,
+        journal: Journal | None,
     ) -> None:
-        packs = await trio.to_thread.run_sync(lambda: list(self.index.packs()))
-        progress.total += sum(pack.shard * pack.n for pack in packs)
-        record = None if journal is None else journal.append
-        checker = Checker(self.index, self.pool, report, progress, record)
-        # Objects first: without them no file can be named, so they are mended first.
-        for pack in sorted(packs, key=lambda pack: pack.kind is not Kind.OBJECT):
-            await checker.check(pack)
+        throttle = Throttle(request.rate)
+        mending = None if journal is None else self._mending(journal)
+        checker = Checker(self.index, self.pool, report, progress, throttle, mending)
+        await self._check_packs(request, checker, progress)
+        if request.everything:
+            await checker.places.check_all()
+            await self._check_journal(report, journal)
+        needs = Needs(
+            self.index,
+            self.objects,
+            checker.verdicts,
+            report,
+            None if mending is None else mending.rescuer,
+        )
+        await needs.look(self._reached(request, checker))
+        needs.settle()
+
+    async def _check_journal(self, report: VerifyReport, journal: Journal | None) -> None:
+        copies = self.scheme.m + 1
         lost = await check_copies(
-            self.index, self._members, self.copies, report, repair=journal is not None
+            self.index, self._members, copies, report, repair=journal is not None
         )
         if lost and journal is not None:
             await self._make_good(lost, report, journal)
@@ -100,6 +123,45 @@ class Checking:
                 replace(problem, repaired=True) if problem.pack in names else problem
                 for problem in report.problems
             ]
+
+    def _mending(self, journal: Journal) -> Mending:
+        return Mending(
+            Repairer(self.index, self.pool, journal.append),
+            Rescuer(self.index, self.pool, journal, self.scheme),
+        )
+
+    async def _check_packs(
+        self, request: VerifyRequest, checker: Checker, progress: Progress
+    ) -> None:
+        selection = await trio.to_thread.run_sync(
+            select, self.index, self.objects, self.refs, request
+        )
+        progress.total += selection.size
+        packs = selection.packs(self.index)
+
+        async def work() -> None:
+            while (
+                pack := await trio.to_thread.run_sync(next, packs, None, limiter=one)
+            ) is not None:
+                await checker.check(pack)
+
+        one = trio.CapacityLimiter(1)
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(AHEAD):
+                    nursery.start_soon(work)
+        finally:
+            # What was checked counts, however this ends.
+            with trio.CancelScope(shield=True):
+                await checker.checkbook.write()
+
+    def _reached(self, request: VerifyRequest, checker: Checker) -> Iterator[Reached]:
+        """What to look up: everything, unless little was asked for and nothing found lost."""
+        if request.everything or checker.verdicts.lost:
+            return Reach(self.index, self.objects).everything()
+        if request.address is not None:
+            return reached(self.index, self.objects, self.refs, request.address)
+        return iter(())
 
     async def _replace_lost(self) -> list[str]:
         """Make lost backends anew, unless only their return can save what lies on them."""

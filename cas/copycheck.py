@@ -20,7 +20,7 @@ from .formats.journal import DIGEST_SIZE
 from .index import Index
 from .members import Member, Members
 from .placement import Candidate, limits, misplaced, place
-from .reports import ShardProblem, VerifyReport
+from .reports import Problem, VerifyReport
 from .rerecord import LostRecord
 
 log = logging.getLogger(__name__)
@@ -218,4 +218,4 @@ class _Check:
     def _note(self, seq: int, copy: int, where: BackendId, problem: str, *, repaired: bool) -> None:
         name = record_name(self.writer, seq)
         backend = self.members.name_of(where)
-        self.report.problems.append(ShardProblem(name, copy, backend, problem, repaired))
+        self.report.note(Problem(name, copy, backend, problem, repaired, "journal record"))

@@ -15,21 +15,23 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import trio
 
 from ..errors import ConflictError, IndexDamagedError, ModelFloatError
-from ..ids import ObjectId, PackNumber, StoreId, WriterId
+from ..ids import ChunkId, ObjectId, PackNumber, StoreId, WriterId
 from .apply import apply_entry, chunk_rows, doomed_packs
+from .checknotes import Check, note_check, note_damage
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
 from .formats.chunktable import PackedChunk
 from .formats.journal import Record, ShardPlaced
 from .lookups import BATCH, RECORD, WRITER, Lookups
-from .records import NUMBER, PackRecord, ShardState
+from .records import NUMBER, Location, ShardState
 from .sourcerows import SourceRows
+
+PlaceRow = tuple[ChunkId, Location]
 
 _T = TypeVar("_T")
 
@@ -157,14 +159,24 @@ class Index(Lookups):
             for id_ in ids:
                 txn.delete(id_, db=self._dbs.objects)
 
-    def note_check(self, number: PackNumber, states: Sequence[ShardState], checked_ns: int) -> None:
-        """Remember what verify found of a pack's shards, and when (ns since the epoch)."""
+    def note_checks(self, checks: Sequence[Check]) -> None:
+        """Remember what verify found of the shards of packs, and when."""
         with self._write_transaction() as txn:
-            data = txn.get(NUMBER.pack(number), db=self._dbs.packs)
-            if data is not None:
-                record = PackRecord.decode(number, data)
-                record = replace(record, states=tuple(states), checked_ns=checked_ns)
-                txn.put(NUMBER.pack(number), record.encode(), db=self._dbs.packs)
+            for check in checks:
+                note_check(txn, self._dbs.packs, check)
+
+    def note_damage(self, states: Mapping[tuple[PackNumber, int], ShardState]) -> None:
+        """Remember what a read found of shards, by pack and index; it is no check of the pack."""
+        with self._write_transaction() as txn:
+            for (number, index), state in states.items():
+                note_damage(txn, self._dbs.packs, number, index, state)
+
+    def change_rows(self, missing: Sequence[PlaceRow], wrong: Sequence[PlaceRow]) -> None:
+        """Put back places of chunks that are missing, and take away those that are wrong."""
+        with self._write_transaction() as txn, txn.cursor(db=self._dbs.chunks) as cursor:
+            for id_, place in wrong:
+                txn.delete(id_, place.encode(), db=self._dbs.chunks)
+            cursor.putmulti(sorted((id_, place.encode()) for id_, place in missing))
 
     def note_made_good(self, records: Sequence[tuple[WriterId, int]]) -> None:
         """Records of which no copy is left, whose entries others have now."""

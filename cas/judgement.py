@@ -24,7 +24,9 @@ from .records import ShardState
 class Found:
     """What was read of one shard. `payload` is None where nothing was, and `problem` says why.
 
-    `state` is what to remember of it, and `footer` its footer if it is a sound one.
+    `state` is what to remember of it, and `footer` its footer if it is a sound one. Where the
+    bytes behind the payload are not what they should be, `tail_problem` says how; `whose` says
+    which other shard's footer lies there, if it is a sound one.
     """
 
     payload: memoryview | None
@@ -32,6 +34,8 @@ class Found:
     state: ShardState
     problem: str = ""
     footer: Footer | None = None
+    tail_problem: str = ""
+    whose: str = ""
 
 
 @dataclass(slots=True)
@@ -48,14 +52,24 @@ class Shard:
 class Judgement:
     """A pack by one version of its footers.
 
-    `whole` says that all blocks are there or were made again, `verified` that all chunks then
-    decode to their ids. Payloads are as they should be only where `whole`.
+    `whole` says that all blocks are there or were made again: payloads are as they should be.
+    `bad` are the slots of chunks that do not decode to their ids: where the pack is `whole`, they
+    were wrong when it was sealed, else they need a block that is lost.
     """
 
     info: PackInfo
     shards: list[Shard]
     whole: bool
-    verified: bool
+    bad: frozenset[int]
+
+    @property
+    def verified(self) -> bool:
+        """Whether all chunks decode to their ids."""
+        return not self.bad
+
+    def chunk(self, slot: int) -> memoryview | None:
+        """The encoded bytes of one chunk, None where a block of it is lost."""
+        return _encoded(self.info.chunks[slot], self.info, self.shards)
 
 
 def judge(found: Sequence[Found], versions: Sequence[Footer]) -> Judgement | None:
@@ -70,12 +84,16 @@ def judge(found: Sequence[Found], versions: Sequence[Footer]) -> Judgement | Non
             continue
         shards = [_hold_against(info, index, shard) for index, shard in enumerate(found)]
         whole = _rebuild(info, shards)
-        judgement = Judgement(info, shards, whole, whole and _all_verify(info, shards))
-        if judgement.verified:
+        judgement = Judgement(info, shards, whole, _bad_chunks(info, shards))
+        if whole and judgement.verified:
             return judgement
-        if nearest is None or (whole and not nearest.whole):
+        if nearest is None or _merit(judgement) > _merit(nearest):
             nearest = judgement
     return nearest
+
+
+def _merit(judgement: Judgement) -> tuple[bool, int]:
+    return judgement.whole, -len(judgement.bad)
 
 
 def _hold_against(info: PackInfo, index: int, found: Found) -> Shard:
@@ -90,45 +108,62 @@ def _hold_against(info: PackInfo, index: int, found: Found) -> Shard:
     wrong = [str(block) for block, is_sound in enumerate(sound) if not is_sound]
     if not problem and wrong:
         problem, state = f"damaged in block {', '.join(wrong[:8])}", ShardState.DAMAGED
+        if found.whose:
+            problem = f"{found.whose} lies in its place"
     elif not problem and found.tail != encode_tail(info, index):
         # Its payload can be read as before: nothing to remember but to write it anew.
-        problem = "damaged footer or trailer"
+        problem = f"footer of {found.whose}" if found.whose else found.tail_problem
     return Shard(found.payload, state, problem, sound)
 
 
 def _rebuild(info: PackInfo, shards: list[Shard]) -> bool:
-    """Make every block that is not sound again; False where a block cannot be, or is wrong then."""
-    blocks = range(len(shards[0].sound))
-    if any(sum(shard.sound[block] for shard in shards) < info.k for block in blocks):
-        return False
+    """Make every block again that is not sound, where k others are; False where one cannot be."""
     for shard in shards:
         if not all(shard.sound):
             shard.payload = memoryview(bytearray(shard.payload))
-    for block in blocks:
-        start, end = block * BLOCK, min((block + 1) * BLOCK, info.shard)
-        parts = {index: shard.payload[start:end] for index, shard in enumerate(shards)}
-        present = {index: part for index, part in parts.items() if shards[index].sound[block]}
-        wanted = {index: part for index, part in parts.items() if index not in present}
-        decode(Scheme(info.k, info.m), present, wanted)
-        at = 32 * block
-        if any(blake3(p).digest() != info.blocks[i][at : at + 32] for i, p in wanted.items()):
-            return False
-    return True
+    for block in range(len(shards[0].sound)):
+        _rebuild_block(info, shards, block)
+    return all(all(shard.sound) for shard in shards)
 
 
-def _all_verify(info: PackInfo, shards: list[Shard]) -> bool:
-    """Whether every chunk of the pack decodes to its id."""
-    return all(_verifies(chunk, info, shards) for chunk in info.chunks)
+def _rebuild_block(info: PackInfo, shards: list[Shard], block: int) -> None:
+    start, end = block * BLOCK, min((block + 1) * BLOCK, info.shard)
+    parts = {index: shard.payload[start:end] for index, shard in enumerate(shards)}
+    present = {index: part for index, part in parts.items() if shards[index].sound[block]}
+    wanted = {index: part for index, part in parts.items() if index not in present}
+    if not wanted or len(present) < info.k:
+        return
+    decode(Scheme(info.k, info.m), present, wanted)
+    for index, part in wanted.items():
+        expected = info.blocks[index][32 * block : 32 * block + 32]
+        shards[index].sound[block] = blake3(part).digest() == expected
 
 
-def _verifies(chunk: PackedChunk, info: PackInfo, shards: list[Shard]) -> bool:
-    first, start = divmod(chunk.offset, info.shard)
-    last = (chunk.offset + chunk.stored - 1) // info.shard
-    if first == last:
-        data = shards[first].payload[start : start + chunk.stored]
-    else:
-        joined = b"".join(shards[i].payload for i in range(first, last + 1))
-        data = memoryview(joined)[start : start + chunk.stored]
+def _bad_chunks(info: PackInfo, shards: list[Shard]) -> frozenset[int]:
+    """The slots of chunks that do not decode to their ids."""
+    return frozenset(
+        slot
+        for slot, chunk in enumerate(info.chunks)
+        if not _verifies(chunk, _encoded(chunk, info, shards))
+    )
+
+
+def _encoded(chunk: PackedChunk, info: PackInfo, shards: list[Shard]) -> memoryview | None:
+    """A chunk as it is stored; None where a block of it is neither sound nor made again."""
+    end = chunk.offset + chunk.stored
+    parts = []
+    for index in range(chunk.offset // info.shard, -(-end // info.shard)):
+        low = max(chunk.offset - index * info.shard, 0)
+        high = min(end - index * info.shard, info.shard)
+        if not all(shards[index].sound[low // BLOCK : -(-high // BLOCK)]):
+            return None
+        parts.append(shards[index].payload[low:high])
+    return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+
+
+def _verifies(chunk: PackedChunk, data: memoryview | None) -> bool:
+    if data is None:
+        return False
     if chunk.codec:
         out = memoryview(bytearray(chunk.raw))
         try:

@@ -71,6 +71,7 @@ class Directory:
 
     def __init__(self, objects: Objects, id_: ObjectId) -> None:
         self._objects = objects
+        self._id = id_
         data = objects.raw(id_)
         self._trees: list[TreeRef] = []
         # Number and tree of the one last loaded: one tuple, so that threads see both or neither.
@@ -85,6 +86,11 @@ class Directory:
     def __len__(self) -> int:
         return self._starts[-1]
 
+    @property
+    def pages(self) -> tuple[ObjectId, ...]:
+        """The trees under the tree index of a long directory; none for any other."""
+        return tuple(tree.id for tree in self._trees)
+
     def lookup(self, name: bytes) -> Entry | None:
         """The entry of that name."""
         which = find_tree(self._trees, name) if self._trees else 0
@@ -96,6 +102,20 @@ class Directory:
             tree, first = self._load(which), self._starts[which]
             for index in range(max(start - first, 0), len(tree)):
                 yield tree[index]
+
+    def entries_unlike(self, other: "Directory | None") -> Iterator[Entry]:
+        """Entries of all trees but those that `other` has too."""
+        same = other._tree_ids() if other is not None else frozenset()
+        for which, id_ in enumerate(self._ordered_ids()):
+            if id_ not in same:
+                tree = self._load(which)
+                yield from (tree[index] for index in range(len(tree)))
+
+    def _ordered_ids(self) -> tuple[ObjectId, ...]:
+        return self.pages or (self._id,)
+
+    def _tree_ids(self) -> frozenset[ObjectId]:
+        return frozenset(self._ordered_ids())
 
     def _load(self, which: int) -> Tree:
         current = self._current

@@ -88,7 +88,7 @@ class _Lane:
             if self._builder is None:
                 await self._buffers.free.acquire()
                 self._builder = PackBuilder(self._kind, self._buffers.limit, self._buffers.packs)
-            taken = await trio.to_thread.run_sync(_fill, self._builder, chunks, at)
+            taken = await trio.to_thread.run_sync(fill, self._builder, chunks, at)
             if objects:
                 ids = [ObjectId(chunk.id) for chunk in chunks[at:taken]]
                 self._objects.update({id_: objects[id_] for id_ in ids})
@@ -100,7 +100,7 @@ class _Lane:
             self._builder, self._objects = None, {}
 
 
-def _fill(builder: PackBuilder, chunks: Sequence[NewChunk], at: int) -> int:
+def fill(builder: PackBuilder, chunks: Sequence[NewChunk], at: int) -> int:
     """Append chunks from index `at` on while they fit; the index of the first that did not."""
     while at < len(chunks) and builder.fits(len(chunks[at].encoded)):
         builder.append(chunks[at])

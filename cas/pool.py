@@ -19,7 +19,7 @@ import trio
 from ..backends.keys import shard_key
 from ..erasure.codec import decode
 from ..erasure.scheme import Scheme
-from ..errors import BackendError, DataLostError
+from ..errors import BackendError, CorruptAnswerError, DataLostError, KeyNotFoundError
 from ..ids import Key
 from .buffers import BufferPool, SizedBuffers
 from .formats.journal import PackStored
@@ -31,7 +31,14 @@ from .storing import PackStorer
 SCRATCH: Final = 4 << 20
 """Longest range, bytes, that `load` is asked for at once."""
 
+Sighting = Callable[[PackRecord, int, ShardState], None]
+"""Hears of a shard that a read found missing or damaged."""
+
 log = logging.getLogger(__name__)
+
+
+def _unseen(_pack: PackRecord, _index: int, _state: ShardState) -> None:
+    """For pools of which nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,11 @@ def _taking(buffers: SizedBuffers, size: int) -> Callable[[int], memoryview]:
 
 
 class Pool:
-    """Stores and loads packs over the store's members."""
+    """Stores and loads packs over the store's members; tells `seen` of shards found wrong."""
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: Members, seen: Sighting = _unseen) -> None:
         self.members = members
+        self.seen = seen
         self._storer = PackStorer(members)
         self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
 
@@ -233,6 +241,9 @@ class Pool:
         except BackendError as error:
             self.members.note_failure(member, error)
             log.info("shard %d of pack %s: %s", index, record.id.hex(), error)
+            if isinstance(error, KeyNotFoundError | CorruptAnswerError):
+                missing = isinstance(error, KeyNotFoundError)
+                self.seen(record, index, ShardState.MISSING if missing else ShardState.DAMAGED)
             return False
         return True
 

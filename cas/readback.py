@@ -23,6 +23,7 @@ from .loader import EXTENT, Loader
 from .recipe import ChunkSpan, Recipe
 from .reports import Progress, VerifyReport
 from .request import Reading
+from .throttle import Throttle
 
 SLOTS: Final = 4
 
@@ -34,6 +35,10 @@ class ReadBack:
         self._reading = reading
         self._known = Known(reading.index, reading.pool, reading.scheme)
         self._loader = Loader(reading.index, reading.pool, slots=SLOTS)
+        self._report = VerifyReport()
+        self._checker = Checker(
+            reading.index, reading.pool, self._report, Progress(), Throttle(None), None
+        )
         # What was found of packs: "" of one that is whole.
         self._packs: dict[PackNumber, str] = {}
 
@@ -92,15 +97,15 @@ class ReadBack:
         pack = await trio.to_thread.run_sync(self._reading.index.pack, number)
         if pack is None:
             return "a pack of it was deleted; add the file again"
-        report = VerifyReport()
-        checker = Checker(self._reading.index, self._reading.pool, report, Progress(), None)
-        await checker.check(pack)
-        for found in report.problems:
+        self._report.problems.clear()
+        await self._checker.check(pack)
+        for found in [*self._report.problems, *self._checker.problems_of(number)]:
             return (
                 f"shard {found.index} of pack {found.pack[:16]} on {found.backend or 'no backend'} "
                 f"is not as it should be ({found.problem}); run `modelfloat verify --repair`"
             )
-        return f"pack {pack.id.hex()[:16]} is lost; add the file again" if report.lost else ""
+        lost = number in self._checker.verdicts.lost
+        return f"pack {pack.id.hex()[:16]} is lost; add the file again" if lost else ""
 
 
 def _extents(recipe: Recipe) -> Iterator[list[ChunkSpan]]:

@@ -5,9 +5,13 @@ All sizes are bytes, all durations seconds.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from ..ids import ObjectId
 from .refnames import RepoName
+
+LISTED: Final = 10_000
+"""Problems, and lost files, that a report names one by one."""
 
 
 @dataclass(slots=True)
@@ -128,30 +132,61 @@ class GetReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardProblem:
-    """One shard that is not as it should be."""
+class Problem:
+    """Something that is not as it should be.
+
+    `kind` says of what: "shard", "journal record" (then `pack` names it, and `index` counts its
+    copies), "marker" or "index" (of `pack`, where it is about one).
+    """
 
     pack: str
     index: int
     backend: str
     problem: str
     repaired: bool
+    kind: str = "shard"
 
 
 @dataclass(slots=True)
 class VerifyReport:
-    """What `verify` found. `lost` names packs that not enough shards are left of; `lost_files` the
-    files that need them."""
+    """What `verify` found.
+
+    `problems` are what is, or was, wrong; of more than LISTED the others are only counted.
+    `lost` names packs that something needs and not enough is left of, `lost_files` the files that
+    need them. `unneeded` names packs that are beyond repair as well, but nothing needs them (any
+    more): no problem, and `gc` removes them. `rescued` counts chunks of such packs that
+    could still be had, and were stored again in others.
+    """
 
     packs: int = 0
     shards: int = 0
     bytes_read: int = 0
     seconds: float = 0.0
-    problems: list[ShardProblem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    unlisted: int = 0
+    unlisted_repaired: int = 0
     lost: list[str] = field(default_factory=list)
+    unneeded: list[str] = field(default_factory=list)
     lost_files: list[str] = field(default_factory=list)
+    unlisted_files: int = 0
+    rescued: int = 0
     down: dict[str, str] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
+
+    def note(self, problem: Problem) -> None:
+        """Add one problem."""
+        if len(self.problems) < LISTED:
+            self.problems.append(problem)
+            return
+        self.unlisted += 1
+        self.unlisted_repaired += problem.repaired
+
+    def lose(self, file: str) -> None:
+        """Add one lost file."""
+        if len(self.lost_files) < LISTED:
+            self.lost_files.append(file)
+        else:
+            self.unlisted_files += 1
 
     @property
     def exit_status(self) -> int:
@@ -159,9 +194,9 @@ class VerifyReport:
 
         A backend that is down is no damage by itself: what it should hold is among `problems`.
         """
-        if self.lost:
+        if self.lost or self.lost_files:
             return 4
-        return 3 if self.problems or self.replaced else 0
+        return 3 if self.problems or self.replaced or self.rescued else 0
 
 
 @dataclass(frozen=True, slots=True)

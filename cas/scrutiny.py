@@ -15,8 +15,8 @@ from ..erasure.scheme import Scheme
 from ..errors import BackendError, DamageError, FormatError, ShardDamagedError
 from ..ids import StoreId
 from .formats.shard import BLOCK, TRAILER_SIZE, Footer, decode_tail, footer_length
-from .pool import Pool, split_range
-from .records import PackRecord
+from .pool import Pool, Sighting, split_range
+from .records import PackRecord, ShardState
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,9 @@ async def load_sound(pool: Pool, pack: PackRecord, offset: int, size: int) -> me
         raise ShardDamagedError(f"pack {pack.id.hex()}: no shard has a sound footer")
     for number, footer in enumerate(versions):
         try:
-            return await _load_by(pool, pack, footer, offset, size)
+            # Where footers disagree it is not known yet which blocks are the right ones.
+            seen = pool.seen if len(versions) == 1 else None
+            return await _load_by(pool, pack, footer, offset, size, seen)
         except DamageError:
             if number == len(versions) - 1:
                 raise
@@ -112,13 +114,18 @@ async def load_sound(pool: Pool, pack: PackRecord, offset: int, size: int) -> me
 
 
 async def _load_by(
-    pool: Pool, pack: PackRecord, footer: Footer, offset: int, size: int
+    pool: Pool,
+    pack: PackRecord,
+    footer: Footer,
+    offset: int,
+    size: int,
+    seen: Sighting | None,
 ) -> memoryview:
     out = memoryview(bytearray(size))
     for piece in split_range(pack, offset, size):
         end = piece.offset + piece.size
         for block in range(piece.offset // BLOCK, -(-end // BLOCK)):
-            data = await _sound_block(pool, pack, footer, piece.shard, block)
+            data = await _sound_block(pool, pack, footer, piece.shard, block, seen)
             low, high = max(piece.offset, block * BLOCK), min(end, block * BLOCK + len(data))
             at = piece.start + low - piece.offset
             out[at : at + high - low] = data[low - block * BLOCK : high - block * BLOCK]
@@ -126,7 +133,12 @@ async def _load_by(
 
 
 async def _sound_block(
-    pool: Pool, pack: PackRecord, footer: Footer, shard: int, block: int
+    pool: Pool,
+    pack: PackRecord,
+    footer: Footer,
+    shard: int,
+    block: int,
+    seen: Sighting | None,
 ) -> memoryview:
     """One block of one shard: as it is if its hash is right, else decoded from sound others."""
     start, size = block * BLOCK, min(BLOCK, pack.shard - block * BLOCK)
@@ -149,6 +161,8 @@ async def _sound_block(
         answered.add(index)
         if is_sound(index, data):
             sound[index] = data
+        elif seen is not None:
+            seen(pack, index, ShardState.DAMAGED)
 
     await fetch(shard)
     if shard not in sound:

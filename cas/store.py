@@ -16,7 +16,9 @@ from ..erasure.scheme import Scheme
 from ..errors import BackendError, IndexDamagedError, NotFoundError, UsageError, one_failure
 from ..ids import StoreId
 from .access import Access
+from .checkbook import Sightings
 from .checking import Checking, Recreate, no_recreation
+from .checkorder import VerifyRequest
 from .collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
 from .collection import Collection
 from .following import follow
@@ -64,7 +66,8 @@ class Store:
         self.members = members
         self.objects = Objects(index)
         self.refs = Refs(index, self.objects)
-        self.pool = Pool(members)
+        self.sightings = Sightings(index)
+        self.pool = Pool(members, self.sightings.note)
         self.reader = Reader(
             self.objects, Loader(index, self.pool, slots=READER_SLOTS), nursery, cache=CACHE
         )
@@ -73,7 +76,7 @@ class Store:
         self._removal = Removal(self.access, index, self.objects, self.pool)
         self._statistics = Statistics(index, self.objects, self.pool)
         self._checking = Checking(
-            index, self.pool, self._statistics, scheme.m + 1, self._repairing, recreate
+            index, self.pool, self.objects, self.refs, scheme, self._repairing, recreate
         )
 
     @property
@@ -172,10 +175,16 @@ class Store:
         return self.access.writing("modelfloat verify --repair")
 
     async def verify(
-        self, *, repair: bool = False, progress: Progress | None = None
+        self,
+        request: VerifyRequest | None = None,
+        *,
+        repair: bool = False,
+        progress: Progress | None = None,
     ) -> VerifyReport:
-        """Read every shard and check it; with `repair`, make again what is missing or damaged."""
-        return await self._checking.run(repair=repair, progress=progress or Progress())
+        """Check what `request` says, everything if None; with `repair`, make again what is missing
+        or damaged."""
+        asked = request or VerifyRequest(repair=repair)
+        return await self._checking.run(asked, progress or Progress())
 
     # Telling
 
@@ -265,8 +274,10 @@ async def open_engine(
         async with trio.open_nursery() as nursery:
             engine = Store(path, scheme, index, found, nursery, recreate, wait=wait)
             nursery.start_soon(engine.watch)
+            nursery.start_soon(engine.sightings.run)
             yield engine
             nursery.cancel_scope.cancel()
+        await engine.sightings.write()
     finally:
         index.close()
         with trio.CancelScope(shield=True):

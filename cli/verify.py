@@ -1,10 +1,13 @@
 """`modelfloat verify`: read every shard, tell what is damaged, repair it if asked."""
 
+import re
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ..errors import UsageError
+from .completion import complete_address
 from .options import command
 from .output import human_rate, human_seconds, human_size, one_line, plural, reason, say, say_json
 from .progress import progress_of
@@ -12,28 +15,58 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.reports import ShardProblem, VerifyReport
+    from ..cas.reports import Problem, VerifyReport
     from ..cas.store import Store
 
-FILES_SHOWN = 20
+FILES_SHOWN: Final = 20
 """Lines about lost files, unless --verbose."""
+
+_SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
+_RATE: Final = re.compile(
+    r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(?:([kMGTkmgt])(i)?)?B?(?:/s)?", re.ASCII
+)
 
 
 @command
 def verify(
     settings: Settings,
+    address: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="VENDOR/NAME[@REV][/PATH]",
+            help="Check only what this needs.",
+            show_default=False,
+            autocompletion=complete_address,
+        ),
+    ] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Write damaged and lost shards anew.")
     ] = False,
+    sample: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Check a share, as 5%: what was not checked longest."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="RATE", help="Read no faster, as 50MB/s.")
+    ] = None,
 ) -> int:
     """Check every shard against its hashes.
 
     Exit status: 0 all is well, 3 damage was found (and repaired, if asked), 4 data is lost.
     """
+    from ..cas.checkorder import VerifyRequest
+    from ..cas.refnames import parse_address
+
+    request = VerifyRequest(
+        repair,
+        None if address is None else parse_address(address),
+        None if sample is None else parse_share(sample),
+        None if budget is None else parse_rate(budget),
+    )
 
     async def work(store: "Store") -> "VerifyReport":
         with progress_of(settings, "verify") as progress:
-            return await store.verify(repair=repair, progress=progress)
+            return await store.verify(request, progress=progress)
 
     report = in_store(settings, work)
     if settings.json:
@@ -41,6 +74,23 @@ def verify(
     else:
         say("\n".join(lines(report, repair=repair, all_files=settings.verbose)))
     return report.exit_status
+
+
+def parse_share(text: str) -> float:
+    """`5%` as 0.05; UsageError for what is no share of a whole."""
+    match = _SHARE.fullmatch(text)
+    if match is None or not 0 < float(match[1]) <= 100:
+        raise UsageError(f"--sample {text!r} is no share: give a percentage, as 5%")
+    return float(match[1]) / 100
+
+
+def parse_rate(text: str) -> float:
+    """`50MB/s` as bytes a second, decimal units or KiB, MiB, GiB; UsageError for what is none."""
+    match = _RATE.fullmatch(text)
+    if match is None or not float(match[1]):
+        raise UsageError(f"--budget {text!r} is no rate: give bytes a second, as 50MB/s")
+    base = 1024 if match[3] else 1000
+    return float(match[1]) * float(base ** " kmgt".index((match[2] or " ").lower()))
 
 
 def document(report: "VerifyReport") -> dict[str, object]:
@@ -59,12 +109,34 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
     found += [f"{name}: down ({reason(name, why)})" for name, why in report.down.items()]
     found += [f"{name}: was lost, and was made anew" for name in report.replaced]
     found += _problems(report)
-    found += [f"pack {pack}: more shards are gone than parity replaces" for pack in report.lost]
+    if report.unlisted:
+        found.append(
+            f"{report.unlisted:,} more problems, {report.unlisted_repaired:,} of them repaired"
+        )
+    if report.rescued:
+        found.append(f"{plural(report.rescued, 'chunk')} of lost packs stored again in new ones")
+    found += sorted(
+        f"pack {pack}: more shards are gone than parity replaces" for pack in report.lost
+    )
+    found += _unneeded(report)
     shown = report.lost_files if all_files else report.lost_files[:FILES_SHOWN]
     found += [f"lost: {one_line(name)}" for name in shown]
-    if len(report.lost_files) > len(shown):
-        found.append(f"lost: {len(report.lost_files) - len(shown)} more; --verbose names them")
+    hidden = len(report.lost_files) - len(shown)
+    if hidden:
+        found.append(f"lost: {hidden:,} more; --verbose names them")
+    if report.unlisted_files:
+        found.append(f"lost: {report.unlisted_files:,} more, too many to be named")
     return [*found, _verdict(report, repair=repair)]
+
+
+def _unneeded(report: "VerifyReport") -> list[str]:
+    count = len(report.unneeded)
+    if not count:
+        return []
+    what, its = ("pack is", "it") if count == 1 else ("packs are", "them")
+    return [
+        f"{count:,} {what} beyond repair and nothing needs {its}: `modelfloat gc` removes {its}"
+    ]
 
 
 def _problems(report: "VerifyReport") -> list[str]:
@@ -76,25 +148,26 @@ def _problems(report: "VerifyReport") -> list[str]:
         backend, thing, problem = kind
         done = repaired[kind]
         tail = ", all repaired" if done == count else f", {done:,} repaired" if done else ""
-        found.append(
-            f"{backend or 'no backend'}: {plural(count, thing)}: {one_line(problem)}{tail}"
-        )
-    return found
+        what = thing if thing == "index" else f"{backend or 'no backend'}: {plural(count, thing)}"
+        found.append(f"{what}: {one_line(problem)}{tail}")
+    return sorted(found)
 
 
-def _kind(problem: "ShardProblem") -> tuple[str, str, str]:
+def _kind(problem: "Problem") -> tuple[str, str, str]:
     """What problems are counted by: the backend, what it is a problem of, and the problem."""
-    thing = "journal record" if problem.pack.startswith("journal record") else "shard"
-    return problem.backend, thing, problem.problem
+    return problem.backend, problem.kind, problem.problem
 
 
 def _verdict(report: "VerifyReport", *, repair: bool) -> str:
     status = report.exit_status
     if status == 4:
-        return "DATA IS LOST: add the files named above again, or bring the lost backends back"
+        names = ", ".join(sorted(report.down))
+        back = f"bring {names} back and run `modelfloat verify --repair`, or " if names else ""
+        return f"DATA IS LOST: {back}add the files named above again with `modelfloat add`"
     if status == 0:
         return "no damage found"
     open_problems = sum(not problem.repaired for problem in report.problems)
+    open_problems += report.unlisted - report.unlisted_repaired
     if not repair:
         return "damage found; `modelfloat verify --repair` writes it anew"
     if open_problems:

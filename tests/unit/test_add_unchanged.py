@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas import filepass, largefiles, smallfiles, unchanged
+from modelfloat.cas.checknotes import Check
 from modelfloat.cas.formats.journal import NO_ID
 from modelfloat.cas.index import Index
 from modelfloat.cas.records import ShardState
@@ -128,7 +129,7 @@ async def test_what_is_not_whole_any_more_is_read_and_stored_again(
         opened.clear()
         for pack in store.index.packs():
             if pack.raw > 4_000_000:
-                store.index.note_check(pack.number, [ShardState.DAMAGED] * pack.n, 1)
+                store.index.note_checks([Check(pack.number, (ShardState.DAMAGED,) * pack.n, 1)])
         report = await add(store, source)
         assert opened == ["large"]
         assert report.new > 4_000_000
@@ -143,7 +144,7 @@ async def test_lost_objects_make_files_read_again(tmp_path: Path, opened: list[s
         opened.clear()
         for pack in store.index.packs():
             if pack.raw < 4_000:
-                store.index.note_check(pack.number, [ShardState.MISSING] * pack.n, 1)
+                store.index.note_checks([Check(pack.number, (ShardState.MISSING,) * pack.n, 1)])
         await add(store, source)
         assert set(opened) >= {"large", "small"}
 

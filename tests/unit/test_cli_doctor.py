@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from modelfloat.cas.checknotes import Check
 from modelfloat.cas.index import Index
 from modelfloat.cas.records import ShardState
 from modelfloat.cli import (
@@ -283,7 +284,7 @@ def test_packs_with_known_damage(
     index = Index.open(str(store / "index"))
     pack = next(pack for pack in index.packs() if pack.k == 2)
     left = [ShardState.GOOD] * (pack.n - len(states))
-    index.note_check(pack.number, [*map(ShardState, states), *left], 1)
+    index.note_checks([Check(pack.number, (*map(ShardState, states), *left), 1)])
     index.close()
     status, found = examined(store, capsys)
     assert status == 3
@@ -300,7 +301,7 @@ def test_when_packs_were_verified(store: Path, capsys: Capture) -> None:
     assert (level, "was read back since" in text) == ("ok", True)
     index = Index.open(str(store / "index"))
     for pack in list(index.packs()):
-        index.note_check(pack.number, pack.states, 1)
+        index.note_checks([Check(pack.number, pack.states, 1)])
     index.close()
     assert examined(store, capsys)[1]["verified"][0] == "warning"
 

@@ -5,8 +5,16 @@ import json
 import pytest
 
 from modelfloat.cas.refnames import RepoName
-from modelfloat.cas.reports import AddReport, BackendStatus, ShardProblem, StoreStats, VerifyReport
+from modelfloat.cas.reports import (
+    LISTED,
+    AddReport,
+    BackendStatus,
+    Problem,
+    StoreStats,
+    VerifyReport,
+)
 from modelfloat.cli import add, stats, verify
+from modelfloat.errors import UsageError
 from modelfloat.ids import ObjectId
 
 REPO = RepoName("acme", "tiny")
@@ -52,8 +60,8 @@ def test_add_of_an_empty_file() -> None:
     ]
 
 
-def problem(backend: str, what: str, *, repaired: bool = False) -> ShardProblem:
-    return ShardProblem("ab" * 16, 0, backend, what, repaired)
+def problem(backend: str, what: str, *, repaired: bool = False) -> Problem:
+    return Problem("ab" * 16, 0, backend, what, repaired)
 
 
 def test_verify_without_damage() -> None:
@@ -76,8 +84,8 @@ def test_verify_groups_problems_by_backend_and_kind() -> None:
     lines = verify.lines(report, repair=False, all_files=False)
     assert lines[1:] == [
         "d1: down (its folder is gone)",
-        "d1: 3 shards: missing",
         "d1: 1 shard: block 0 is damaged",
+        "d1: 3 shards: missing",
         "d4: 1 shard: missing",
         "damage found; `modelfloat verify --repair` writes it anew",
     ]
@@ -110,6 +118,63 @@ def test_verify_names_lost_files(all_files: bool, named: int) -> None:
     assert ("lost: 5 more; --verbose names them" in lines) is not all_files
     assert lines[-1].startswith("DATA IS LOST")
     assert report.exit_status == 4
+
+
+def test_verify_says_what_nothing_needs() -> None:
+    report = VerifyReport(unneeded=["ab" * 16], rescued=3)
+    assert verify.lines(report, repair=True, all_files=False)[1:] == [
+        "3 chunks of lost packs stored again in new ones",
+        "1 pack is beyond repair and nothing needs it: `modelfloat gc` removes it",
+        "damage found and repaired",
+    ]
+    report = VerifyReport(unneeded=["ab" * 16, "cd" * 16])
+    assert report.exit_status == 0
+    assert "2 packs are beyond repair" in verify.lines(report, repair=False, all_files=False)[1]
+
+
+def test_verify_names_only_so_many() -> None:
+    report = VerifyReport()
+    for number in range(LISTED + 5):
+        report.note(problem("d1", "missing", repaired=number % 2 == 0))
+        report.lose(f"file {number}")
+    assert (len(report.problems), report.unlisted, report.unlisted_repaired) == (LISTED, 5, 3)
+    assert (len(report.lost_files), report.unlisted_files) == (LISTED, 5)
+    lines = verify.lines(report, repair=True, all_files=True)
+    assert "5 more problems, 3 of them repaired" in lines
+    assert "lost: 5 more, too many to be named" in lines
+
+
+def test_verify_says_how_lost_data_comes_back() -> None:
+    lost = VerifyReport(lost=["ab" * 16], lost_files=["acme/tiny@main/a"])
+    again = "add the files named above again with `modelfloat add`"
+    assert verify.lines(lost, repair=False, all_files=False)[-1] == f"DATA IS LOST: {again}"
+    lost.down = {"d4": "gone", "d1": "gone"}
+    assert verify.lines(lost, repair=False, all_files=False)[-1] == (
+        f"DATA IS LOST: bring d1, d4 back and run `modelfloat verify --repair`, or {again}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("50MB/s", 5e7), ("1.5 GiB/s", 1.5 * 2**30), ("300k", 3e5), ("7", 7.0), ("2TB/s", 2e12)],
+)
+def test_rates(text: str, rate: float) -> None:
+    assert verify.parse_rate(text) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("text", ["", "fast", "0", "-5MB/s", "5PB/s", "1e5", "5MB/h", "٣MB/s"])
+def test_what_is_no_rate(text: str) -> None:
+    with pytest.raises(UsageError, match="as 50MB/s"):
+        verify.parse_rate(text)
+
+
+def test_shares() -> None:
+    assert verify.parse_share("5%") == pytest.approx(0.05)
+    assert verify.parse_share("0.1%") == pytest.approx(0.001)
+    assert verify.parse_share("100 %") == 1.0
+    for text in ("5", "0%", "101%", "-5%", "%", "five%", "٥%"):
+        with pytest.raises(UsageError, match="as 5%"):
+            verify.parse_share(text)
 
 
 def test_verify_document_holds_everything() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.checknotes import Check
 from modelfloat.cas.formats.journal import (
     NO_ID,
     PackDeleted,
@@ -122,7 +123,7 @@ def test_a_deleted_ref_is_gone(index: Index) -> None:
 def test_check_results_are_remembered(index: Index) -> None:
     index.apply(record(pack()), {})
     (found,) = index.packs()
-    index.note_check(found.number, [ShardState.DAMAGED] * 6, 99)
+    index.note_checks([Check(found.number, (ShardState.DAMAGED,) * 6, 99)])
     (found,) = index.packs()
     assert (found.checked_ns, set(found.states)) == (99, {ShardState.DAMAGED})
 
