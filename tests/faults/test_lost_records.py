@@ -23,6 +23,7 @@ async def fill(path: Path) -> dict[str, bytes]:
         weights(path.parent / "gone", 1_000_000, "gone")
         await add(store, path.parent / "gone", "acme/gone")
         pack = list(store.index.packs())[-2]
+        await store.remove(parse_address("acme/gone"))
         async with store.access.writing("a test") as journal:
             await journal.append([PackDeleted(pack.id)])
     for shard in shard_files(path):
