@@ -4,6 +4,7 @@ Synchronous; runs in a worker thread. Nothing is read but directories and links.
 in the folders that lie above the item at hand, and no more, however many files there are.
 """
 
+import errno
 import fnmatch
 import os
 import stat
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..errors import ModelFloatError, NotFoundError
+from ..errors import ModelFloatError, NotFoundError, SourceUnreadableError
 from .formats.tree import EntryType, is_entry_name
 
 SKIPPED_FOLDERS: Final = (".git", ".cache/huggingface")
@@ -19,6 +20,8 @@ SKIPPED_FOLDERS: Final = (".git", ".cache/huggingface")
 DEEPEST: Final = 400
 """Folders within folders that are followed: trees are walked and merged by recursion."""
 SKIPPED_FILES: Final = ("*.incomplete",)
+_NOTHING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What a link to nothing gives."""
 _KINDS: Final = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -72,14 +75,16 @@ class Item:
 
 @dataclass(slots=True)
 class Scan:
-    """Walks sources. After `items` was used up, `skipped` says what was left out, and why.
+    """Walks sources. After `items` was used up, `skipped` says what was left out, and why, and
+    `failed` what should not have been: folders that may not be read.
 
     `avoid` are the store's own folders, which are never added to it, `devices` are its mounts.
-    `passed` has the paths, as in the repository, of what was skipped.
+    `passed` has the paths, as in the repository, of both.
     """
 
     exclude: Sequence[str] = ()
     skipped: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     avoid: frozenset[bytes] = frozenset()
     devices: frozenset[int] = frozenset()
     passed: set[tuple[bytes, ...]] = field(default_factory=set)
@@ -125,10 +130,13 @@ class Scan:
                 "add a folder below it"
             )
         try:
-            yield Item.found(path, folder, EntryType.DIRECTORY, os.stat(folder))
-            names = os.listdir(folder)
+            status, names = os.stat(folder), os.listdir(folder)
         except OSError as error:
-            raise ModelFloatError(f"{os.fsdecode(folder)}: {error.strerror}") from error
+            if len(ancestors) == 1:
+                raise SourceUnreadableError(f"{os.fsdecode(folder)}: {error.strerror}") from error
+            self._fail(folder, path, error)
+            return
+        yield Item.found(path, folder, EntryType.DIRECTORY, status)
         names.sort(reverse=True)
         while names:
             # Taken from the end: a million names are let go of while their files are found.
@@ -146,7 +154,10 @@ class Scan:
                         continue
                     status = os.stat(source)
             except OSError as error:
-                self._skip(source, target, error.strerror)
+                if error.errno in _NOTHING:
+                    self._skip(source, target, error.strerror)
+                else:
+                    self._fail(source, target, error)
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 yield from self._leaf(source, target, status)
@@ -171,6 +182,10 @@ class Scan:
         else:
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "neither file, folder nor link")
             self._skip(source, path, kind)
+
+    def _fail(self, source: bytes, path: tuple[bytes, ...], error: OSError) -> None:
+        self.failed.append(f"{os.fsdecode(source)}: {error.strerror}")
+        self.passed.add(path)
 
     def _skip(self, source: bytes, path: tuple[bytes, ...], why: str | None) -> None:
         self.skipped.append(f"{os.fsdecode(source)}: {why}")

@@ -45,7 +45,7 @@ class Staging:
                 report.files += 1
                 progress.files += 1
                 progress.total += item.size
-        report.skipped = scan.skipped
+        report.skipped, report.failed = scan.skipped, scan.failed
         if request.sync:
             self.staged.directory(self._into).whole = True
         self.staged.check()

@@ -166,3 +166,29 @@ async def test_one_that_may_not_be_read_is_named(
         with pytest.raises(SourceUnreadableError, match="Permission denied") as caught:
             await add(store, file)
         assert isinstance(caught.value, ModelFloatError)
+
+
+async def test_a_folder_that_may_not_be_read_is_named(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "secret").mkdir()
+    (source / "secret" / "file").write_bytes(b"x")
+    real = os.listdir
+
+    def forbidden(path: bytes) -> list[bytes]:
+        if path == os.fsencode(source / "secret"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, source)
+        (source / "calm").write_bytes(b"calmer")
+        monkeypatch.setattr(os, "listdir", forbidden)
+        address = parse_address("acme/model")
+        report = await store.carry_out(AddRequest([str(source)], address, sync=True))
+        assert report.failed == [f"{source}/secret: Permission denied"]
+        assert report.removed == []
+        assert await read(store, "acme/model/secret/file") == b"x"
+        assert await read(store, "acme/model/calm") == b"calmer"
+        with pytest.raises(SourceUnreadableError, match="secret: Permission denied"):
+            await add(store, source / "secret")
