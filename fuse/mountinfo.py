@@ -8,6 +8,7 @@ from typing import Final
 TYPE: Final = "fuse.modelfloat"
 """The type of our mounts, as `mount` and `findmnt -t` show it."""
 _MOUNTINFO: Final = "/proc/self/mountinfo"
+_NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _ESCAPE: Final = re.compile(rb"\\([0-3][0-7]{2})")
 
 
@@ -36,7 +37,7 @@ def parse_mountinfo(data: bytes) -> list[Mount]:
     for line in data.splitlines():
         head, separator, tail = line.partition(b" - ")
         fields, rest = head.split(b" "), tail.split(b" ")
-        if separator and len(fields) > 4 and len(rest) > 1:
+        if separator and len(fields) > 4 and len(rest) > 1 and _NUMBER.fullmatch(fields[0]):
             path, source = _unescaped(fields[4]), _unescaped(rest[1])
             device = fields[2].decode(errors="replace")
             type_ = rest[0].decode(errors="replace")

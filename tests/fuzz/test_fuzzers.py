@@ -61,6 +61,7 @@ from modelfloat.fuse.mountstate import (
     decode_state,
     encode_state,
 )
+from modelfloat.hub.hfcache import read_cache
 from modelfloat.ids import ChunkId, ObjectId, WriterId
 from modelfloat.tests.support import samples
 from modelfloat.tests.support.fuzzing import Target, fuzz
@@ -205,6 +206,16 @@ def feed_slot(data: bytes) -> None:
     path.write_bytes(data)
     slot = read_slot(str(path))
     assert slot is None or isinstance(slot, Slot)
+
+
+def feed_hf_ref(data: bytes) -> None:
+    """What a ref of a Hugging Face cache says is its commit: anything else is left out."""
+    model = Path(SCRATCH.name, "hub", "models--acme--llama")
+    (model / "snapshots" / ("a" * 40)).mkdir(parents=True, exist_ok=True)
+    (model / "refs").mkdir(exist_ok=True)
+    (model / "refs" / "main").write_bytes(data)
+    for found in read_cache(str(model.parent)).models:
+        assert set(found.refs.values()) <= {data.decode("ascii", "replace").strip()}
 
 
 def feed_name(data: bytes) -> None:
@@ -386,6 +397,7 @@ TARGETS: dict[str, Target] = {
     ),
     "mountinfo": Target(parse_mountinfo, [MOUNTINFO], (), words=[b"\\777", b" - ", b"\n", b"\\"]),
     "slot": Target(feed_slot, [WriterId(bytes(16)).hex().encode() + b" 7\n", b"0" * 32], ()),
+    "hugging face ref": Target(feed_hf_ref, [b"a" * 40, b"b" * 40 + b"\n"], ()),
     "address": Target(
         feed_name,
         [b"main"],
