@@ -1,6 +1,6 @@
 """How much data a store has room for: the space of its backends, less what parity takes.
 
-Backends on one disk share its space: those of one domain that tell the same total count once.
+Backends on one disk share its space, which counts once.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from typing import Final
 
 import trio
 
-from ..backends.base import Usage
 from ..erasure.scheme import Scheme
 from ..errors import BackendError
 from .members import Member, Members
@@ -27,7 +26,7 @@ class Room:
 
 async def room_of(members: Members, scheme: Scheme) -> Room | None:
     """The room of the backends that are up, for packs of `scheme`; None where none tells."""
-    found: dict[tuple[str, int], int] = {}
+    found: dict[str, tuple[int, int]] = {}
 
     async def ask(member: Member) -> None:
         try:
@@ -35,7 +34,8 @@ async def room_of(members: Members, scheme: Scheme) -> Room | None:
         except BackendError as error:
             members.note_failure(member, error)
         else:
-            _count(found, member.domain, usage)
+            if usage.total is not None and usage.free is not None:
+                found[usage.space or f"backend:{member.name}"] = usage.total, usage.free
 
     with trio.move_on_after(DEADLINE):
         async with trio.open_nursery() as nursery:
@@ -43,11 +43,5 @@ async def room_of(members: Members, scheme: Scheme) -> Room | None:
                 nursery.start_soon(ask, member)
     if not found:
         return None
-    total = sum(total for _, total in found)
-    return Room(total * scheme.k // scheme.n, sum(found.values()) * scheme.k // scheme.n)
-
-
-def _count(found: dict[tuple[str, int], int], domain: str, usage: Usage) -> None:
-    if usage.total is not None and usage.free is not None:
-        disk = (domain, usage.total)
-        found[disk] = max(found.get(disk, 0), usage.free)
+    total, free = (sum(column) for column in zip(*found.values(), strict=True))
+    return Room(total * scheme.k // scheme.n, free * scheme.k // scheme.n)

@@ -1,12 +1,14 @@
 """Real mounts for tests, each served by a process of its own that is never waited for in vain."""
 
 import contextlib
+import json
 import os
 import select
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +49,14 @@ class Daemon:
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
         line = self.process.stdout.readline() if ready else b"nothing"
         assert line == b"ready\n", f"it said {line!r}; its log:\n{self.log()}"
+
+    def counts(self) -> "Counter[str]":
+        """How many requests of each kind came since this was asked last, and `inodes` known."""
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGUSR1)
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+        assert ready, f"it does not tell its counts; its log:\n{self.log()}"
+        return Counter(json.loads(self.process.stdout.readline()))
 
     def signal(self, number: int) -> int:
         """Send a signal; the exit status."""

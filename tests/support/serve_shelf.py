@@ -1,4 +1,7 @@
-"""A program: mounts the shelf in a folder, says `ready`, serves until it is unmounted or ended."""
+"""A program: mounts the shelf in a folder, says `ready`, serves until it is unmounted or ended.
+
+On SIGUSR1 it prints how many requests of each kind came since the last time.
+"""
 
 import logging
 import sys
@@ -8,6 +11,7 @@ import trio
 
 from modelfloat.errors import ModelFloatError
 from modelfloat.fuse.mounting import MountOptions, serve
+from modelfloat.tests.support.counting import CountingBinding
 from modelfloat.tests.support.shelf import Shelf
 
 
@@ -16,11 +20,22 @@ def main(folder: str, mountpoint: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     shelf = Shelf(Path(folder))
     try:
-        trio.run(serve, shelf, mountpoint, MountOptions(), lambda: print("ready", flush=True))
-    except ModelFloatError as error:
+        trio.run(_serve, shelf, mountpoint)
+    except* ModelFloatError as group:
+        error = group.exceptions[0]
         sys.exit(f"{type(error).__name__}: {error}")
     finally:
         shelf.close()
+
+
+async def _serve(shelf: Shelf, mountpoint: str) -> None:
+    binding = CountingBinding()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(binding.tell)
+        await serve(
+            shelf, mountpoint, MountOptions(), lambda: print("ready", flush=True), binding=binding
+        )
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

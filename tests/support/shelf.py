@@ -117,14 +117,16 @@ class Shelf:
         mtime_ns: int = TIME_NS,
         mode: int = 0o644,
         beside: bool = False,
+        apart: bool = False,
     ) -> ObjectId:
         """Put `files` (path → content) into a commit and move the branch of `vendor/name` to it.
 
-        With `beside` the branch gets a second head, as after concurrent updates.
+        With `beside` the branch gets a second head, as after concurrent updates; with `apart` every
+        entry of a folder has a time of its own, so files of one content are several inodes.
         """
         repo = RepoName(*name.split("/"))
         heads = self.index.ref(repo, RefKind.BRANCH, branch)
-        tree, objects = self._tree(_nested(files), mtime_ns, mode)
+        tree, objects = self._tree(_nested(files), mtime_ns, mode, apart)
         parents = tuple(head.commit for head in heads[:1])
         commit = encode_commit(Commit(tree, parents, mtime_ns, 0, "Ada", "a commit"))
         self.index.put_objects({object_id(data): data for data in [*objects, commit]})
@@ -149,18 +151,21 @@ class Shelf:
     def manifest(self, content: bytes) -> list[bytes]:
         """The objects of a file's manifest, which comes last; its bytes can be read from now on."""
         digest = blake3(content)
-        (self._content / digest.hexdigest()).write_bytes(content)
+        place = self._content / digest.hexdigest()
+        if not place.exists():
+            place.write_bytes(content)
         pieces = [content[i : i + CHUNK] for i in range(0, len(content), CHUNK)]
         chunks = [ChunkRef(ChunkId(blake3(piece).digest()), len(piece)) for piece in pieces]
         extensions = {TAG_SHA256: hashlib.sha256(content).digest()} if self.sha256 else {}
         return encode_manifest(len(content), digest.digest(), encode_entries(chunks), extensions)
 
     def _tree(
-        self, folder: "dict[bytes, Content | dict]", mtime_ns: int, mode: int
+        self, folder: "dict[bytes, Content | dict]", mtime_ns: int, mode: int, apart: bool
     ) -> tuple[ObjectId, list[bytes]]:
         entries, objects = [], []
         for name in sorted(folder):
             content = folder[name]
+            mtime_ns += apart
             if isinstance(content, Link):
                 entry = Entry(name, EntryType.SYMLINK, 0o777, mtime_ns, 0, content.target)
             elif isinstance(content, bytes):
@@ -169,7 +174,7 @@ class Shelf:
                 id_ = object_id(made[-1])
                 entry = Entry(name, EntryType.FILE, mode, mtime_ns, len(content), id_)
             else:
-                id_, made = self._tree(content, mtime_ns, mode)
+                id_, made = self._tree(content, mtime_ns, mode, apart)
                 objects += made
                 entry = Entry(name, EntryType.DIRECTORY, 0o755, mtime_ns, 0, id_)
             entries.append(entry)

@@ -20,6 +20,7 @@ class Place:
 
     free: int | None
     total: int | None
+    space: str = ""
     hangs: bool = False
     fails: bool = False
     name: str = "d"
@@ -30,7 +31,7 @@ class Place:
             await trio.sleep_forever()
         if self.fails:
             raise UnavailableError("backend d is away", backend="d")
-        return Usage(self.free, self.total)
+        return Usage(self.free, self.total, self.space)
 
     @property
     def properties(self) -> Properties:
@@ -46,7 +47,7 @@ def members(*places: tuple[str, Place]) -> Members:
 
 
 async def test_a_disk_counts_once_and_parity_is_taken_off() -> None:
-    six = members(*(("disk", Place(600, 6000)) for _ in range(6)))
+    six = members(*(("disk", Place(600, 6000, "dev:1")) for _ in range(6)))
     assert await room_of(six, Scheme(4, 2)) == Room(4000, 400)
     two = members(("a", Place(600, 6000)), ("b", Place(300, 6000)))
     assert await room_of(two, Scheme(1, 1)) == Room(6000, 450)
