@@ -25,16 +25,16 @@ needs_fuse = pytest.mark.skipif(
 
 
 class Daemon:
-    """A process that serves the shelf in `folder` on `mountpoint`."""
+    """A process that serves what is in `folder` on `mountpoint`, by a program in tests/support."""
 
-    def __init__(self, folder: Path, mountpoint: Path) -> None:
+    def __init__(self, folder: Path, mountpoint: Path, program: str = "serve_shelf") -> None:
         self.mountpoint = mountpoint
-        self._log = tempfile.NamedTemporaryFile("w", dir=folder, suffix=".log")  # noqa: SIM115
+        self._log = tempfile.NamedTemporaryFile("w", dir=folder.parent, suffix=".log")  # noqa: SIM115
         self.process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
-                "modelfloat.tests.support.serve_shelf",
+                f"modelfloat.tests.support.{program}",
                 str(folder),
                 str(mountpoint),
             ],
@@ -85,9 +85,9 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def mounted(shelf_folder: Path, mountpoint: Path) -> Iterator[Daemon]:
+def mounted(folder: Path, mountpoint: Path, program: str = "serve_shelf") -> Iterator[Daemon]:
     """A mount that answers."""
-    daemon = Daemon(shelf_folder, mountpoint)
+    daemon = Daemon(folder, mountpoint, program)
     try:
         daemon.wait_ready()
         yield daemon

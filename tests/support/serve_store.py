@@ -1,0 +1,37 @@
+"""A program: mounts a real store whose cache holds next to nothing, says `ready`, and serves.
+
+What programs read at random is loaded again and again, as from a store much larger than memory.
+"""
+
+import logging
+import sys
+
+import trio
+
+from modelfloat.cas import store as engine
+from modelfloat.errors import ModelFloatError
+from modelfloat.fuse.mounting import MountOptions, serve
+from modelfloat.opening import open_store
+
+SMALL = 2 << 20
+"""Bytes of the cache: two chunks."""
+
+
+def main(folder: str, mountpoint: str) -> None:
+    """Serve; a failure of ours is one line on stderr and exit status 1."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    engine.CACHE = SMALL  # type: ignore[misc]
+    try:
+        trio.run(_serve, folder, mountpoint)
+    except* ModelFloatError as group:
+        error = group.exceptions[0]
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+async def _serve(folder: str, mountpoint: str) -> None:
+    async with open_store(folder) as store:
+        await serve(store, mountpoint, MountOptions(), lambda: print("ready", flush=True))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
