@@ -14,7 +14,7 @@ from modelfloat.fuse.mountinfo import mount_at
 from modelfloat.tests.support.checkout import ROOT
 from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.mounted import PATIENCE, needs_fuse, sweep
-from modelfloat.tests.support.namespaces import as_root, in_namespace
+from modelfloat.tests.support.namespaces import Namespace, as_root
 
 pytestmark = [pytest.mark.mount, needs_fuse]
 
@@ -134,7 +134,8 @@ def test_mount_finds_it_by_fstab(store: Path, folder: Path, tmp_path: Path) -> N
     umount {folder}
     mount -t modelfloat '{store}' {folder} -o command={PROGRAM} && umount {folder}
     """
-    done = in_namespace(script)
+    with Namespace() as namespace:
+        done = namespace.sh(script)
     if done.returncode == 77:
         pytest.skip("this kernel has no overlayfs")
     assert (done.returncode, done.stderr) == (0, "")
