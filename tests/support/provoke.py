@@ -585,6 +585,7 @@ PROVOKED: dict[str, Provocation] = {
     "is a path: rm removes": plain("rm", "acme/tiny/file"),
     "is a commit: rm removes": plain("rm", "acme/tiny@main~1"),
     "--sample ‹text›": plain("verify", "--sample", "many"),
+    "--budget ‹text›": plain("verify", "--budget", "many"),
     "is added both as": lambda s: s("add", s.folder("x"), s.folder("x/y"), "acme/both"),
     "is added twice": lambda s: s("add", s.folder("x"), s.folder("x"), "acme/twice"),
     "--all takes DEST alone": plain("get", "--all", "acme/tiny", "{root}/out"),
