@@ -16,6 +16,7 @@ import trio
 from .backends.base import Backend
 from .backends.keys import MARKER_KEY
 from .backends.marker import Marker, MarkerBackend, write_marker
+from .backends.marker import encode as encode_marker
 from .backends.registry import is_local_path, open_backend
 from .cas.index import Index
 from .cas.locks import locked
@@ -122,9 +123,14 @@ async def open_store(path: str, *, wait: bool = True) -> AsyncIterator[Store]:
     async def recreate(lost: Member) -> Member | None:
         return await _recreate(path, lost)
 
+    async def remark(member: Member) -> None:
+        await _remark(path, member)
+
     scheme = Scheme.parse(config.scheme)
     async with (
-        open_engine(path, scheme, members, config.id, recreate=recreate, wait=wait) as store,
+        open_engine(
+            path, scheme, members, config.id, recreate=recreate, remark=remark, wait=wait
+        ) as store,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(_follow, path, config, store)
@@ -259,6 +265,20 @@ async def _recreate(path: str, lost: Member) -> Member | None:
         await _close(backends)
     await made.rename(folder)
     return _member(path, own)
+
+
+async def _remark(path: str, member: Member) -> None:
+    """Write the marker of a backend anew that was found to be this store's."""
+    config = await trio.to_thread.run_sync(read_config, path)
+    own = next((backend for backend in config.backends if backend.id == member.id), None)
+    if own is None:
+        raise UsageError(f"config.toml names no backend {member.name} any more")
+    backends = [_open(path, backend) for backend in config.backends]
+    try:
+        here = backends[config.backends.index(own)]
+        await here.put(MARKER_KEY, [encode_marker(_marker(config, own, backends))])
+    finally:
+        await _close(backends)
 
 
 async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import trio
 
 from ..backends.marker import KNOWN_RO_COMPAT, read_marker
-from ..errors import FormatError
+from ..errors import BackendError, FormatError
 from ..ids import ObjectId
 from .formats.journal import PackStored
 from .index import Index
@@ -77,7 +77,12 @@ class Access:
 
     async def _check_writable(self) -> None:
         for member in self.pool.members.up():
-            marker = await read_marker(member.backend)
+            try:
+                marker = await read_marker(member.backend)
+            except BackendError as error:
+                # One that went away since the store was opened is down, and no more than that.
+                self.pool.members.note_failure(member, error)
+                continue
             if marker.ro_compat & ~KNOWN_RO_COMPAT:
                 raise FormatError(
                     f"backend {member.name}: a newer release keeps this one from writing; upgrade"

@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from ..erasure.scheme import Scheme
-from ..errors import one_failure
+from ..errors import BackendError, DeniedError, one_failure
 from .check import Checker, Mending
 from .checkorder import VerifyRequest, reached, select
 from .copies import record_name
@@ -23,11 +23,12 @@ from .journal import Journal, check_copies
 from .members import Member, Members
 from .needs import Needs
 from .objects import Objects
+from .ownership import is_plainly_ours
 from .pool import Pool
 from .reach import Reach, Reached
 from .refs import Refs
 from .repair import Repairer
-from .reports import Progress, VerifyReport
+from .reports import Problem, Progress, VerifyReport
 from .rerecord import LostRecord, write_anew
 from .rescue import Rescuer
 from .throttle import Throttle
@@ -36,6 +37,8 @@ Recreate = Callable[[Member], Awaitable[Member | None]]
 """Makes a lost backend anew where that is safe, and returns it; None where it is not."""
 AHEAD: Final = 3
 """Packs that are checked at once."""
+Remark = Callable[[Member], Awaitable[None]]
+"""Writes a backend's marker anew."""
 OpenJournal = Callable[[], AbstractAsyncContextManager[Journal]]
 """Takes the locks of a writer and opens a journal."""
 
@@ -45,6 +48,11 @@ log = logging.getLogger(__name__)
 async def no_recreation(_member: Member) -> Member | None:
     """For stores none of whose backends may be made anew."""
     return None
+
+
+async def no_marking(member: Member) -> None:
+    """For stores none of whose backends may be marked anew."""
+    raise DeniedError(f"backend {member.name}: its marker is not ours to write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ class Checking:
     scheme: Scheme
     open_journal: OpenJournal
     recreate: Recreate
+    remark: Remark
 
     @property
     def _members(self) -> Members:
@@ -72,6 +81,7 @@ class Checking:
                 await self._check(request, report, progress, None)
             else:
                 async with self.open_journal() as journal:
+                    await self._mark_anew(report)
                     report.replaced = await self._replace_lost()
                     await self._check(request, report, progress, journal)
         report.down = {member.name: member.down for member in self._members.down()}
@@ -162,6 +172,20 @@ class Checking:
         if request.address is not None:
             return reached(self.index, self.objects, self.refs, request.address)
         return iter(())
+
+    async def _mark_anew(self, report: VerifyReport) -> None:
+        """Give backends that are plainly ours a marker again where it is damaged or gone."""
+        for member in self._members.down():
+            if not await is_plainly_ours(self.index, self.pool, member):
+                continue
+            problem = "damaged or missing; all its shards are there"
+            try:
+                await self.remark(member)
+                await self._members.look_at(member)
+            except BackendError as error:
+                problem = f"{problem}; cannot be written: {error}"
+            repaired = not member.down
+            report.note(Problem("", 0, member.name, problem, repaired, "marker"))
 
     async def _replace_lost(self) -> list[str]:
         """Make lost backends anew, unless only their return can save what lies on them."""

@@ -101,9 +101,10 @@ class Members:
         async with trio.open_nursery() as nursery:
             for member in self:
                 if not again or (member.down and now - member.looked > PROBE_AFTER):
-                    nursery.start_soon(self._look_at, member)
+                    nursery.start_soon(self.look_at, member)
 
-    async def _look_at(self, member: Member) -> None:
+    async def look_at(self, member: Member) -> None:
+        """Read one member's marker, and note whether it is up."""
         member.looked = trio.current_time()
         problem = f"backend {member.name} did not answer within {LOOK_LIMIT:g} s"
         with trio.move_on_after(LOOK_LIMIT):

@@ -21,14 +21,16 @@ from .records import PackRecord, ShardState
 log = logging.getLogger(__name__)
 
 
-async def read_footer(pool: Pool, pack: PackRecord, index: int) -> Footer:
+async def read_footer(
+    pool: Pool, pack: PackRecord, index: int, *, even_down: bool = False
+) -> Footer:
     """The footer of one shard; BackendError or ShardDamagedError when it cannot be had.
 
-    FormatError when a newer release wrote it.
+    FormatError when a newer release wrote it. A backend that is down is only asked if `even_down`.
     """
     member = pool.holder(pack, index)
     key = pool.key(pack, index)
-    if member is None or member.down:
+    if member is None or (member.down and not even_down):
         raise ShardDamagedError(f"shard {index} of pack {pack.id.hex()}: its backend is down")
     what = f"shard {index} of pack {pack.id.hex()} on {member.name}"
     size = await member.backend.head(key)

@@ -17,7 +17,7 @@ from ..errors import BackendError, IndexDamagedError, NotFoundError, UsageError,
 from ..ids import StoreId
 from .access import Access
 from .checkbook import Sightings
-from .checking import Checking, Recreate, no_recreation
+from .checking import Checking, Recreate, Remark, no_marking, no_recreation
 from .checkorder import VerifyRequest
 from .collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
 from .collection import Collection
@@ -57,6 +57,7 @@ class Store:
         members: Members,
         nursery: trio.Nursery,
         recreate: Recreate,
+        remark: Remark,
         *,
         wait: bool = True,
     ) -> None:
@@ -76,7 +77,7 @@ class Store:
         self._removal = Removal(self.access, index, self.objects, self.pool)
         self._statistics = Statistics(index, self.objects, self.pool)
         self._checking = Checking(
-            index, self.pool, self.objects, self.refs, scheme, self._repairing, recreate
+            index, self.pool, self.objects, self.refs, scheme, self._repairing, recreate, remark
         )
 
     @property
@@ -257,6 +258,7 @@ async def open_engine(
     store: StoreId,
     *,
     recreate: Recreate = no_recreation,
+    remark: Remark = no_marking,
     wait: bool = True,
 ) -> AsyncIterator[Store]:
     """Open the store at `path` over backends that the caller opened; `store` is its id.
@@ -272,7 +274,7 @@ async def open_engine(
         found = Members(store, list(members))
         await found.look()
         async with trio.open_nursery() as nursery:
-            engine = Store(path, scheme, index, found, nursery, recreate, wait=wait)
+            engine = Store(path, scheme, index, found, nursery, recreate, remark, wait=wait)
             nursery.start_soon(engine.watch)
             nursery.start_soon(engine.sightings.run)
             yield engine
