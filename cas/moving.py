@@ -32,6 +32,8 @@ from .staging import Staging
 from .unchanged import Unchanged
 
 PIECE: Final = 1 << 20
+AT_ONCE: Final = 4
+"""Files that are read back at once."""
 
 
 class Mover:
@@ -65,13 +67,19 @@ class Mover:
             return
         problem = await self._back.new_packs(self._first)
         progress.total += progress.done
-        for leaf in self._staging.staged.files():
-            if leaf.manifest is None:
-                continue
-            why = problem or await self._move(leaf, leaf.manifest, tree)
-            if why:
-                self._stays(leaf.item.source, why)
-            progress.advance(leaf.item.size, os.fsdecode(leaf.item.source))
+        leaves = self._staging.staged.files()
+
+        async def work() -> None:
+            for leaf in leaves:
+                if leaf.manifest is not None:
+                    why = problem or await self._move(leaf, leaf.manifest, tree)
+                    if why:
+                        self._stays(leaf.item.source, why)
+                    progress.advance(leaf.item.size, os.fsdecode(leaf.item.source))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(AT_ONCE):
+                nursery.start_soon(work)
         if not problem:
             await trio.to_thread.run_sync(self._tidy, tree)
 
@@ -88,9 +96,14 @@ class Mover:
             return "the branch has something else there by now; add it again"
         if problem := await self._back.file(manifest):
             return problem
-        return await trio.to_thread.run_sync(self._unlink_file, item, manifest)
+        why = await trio.to_thread.run_sync(self._unlink_file, item, manifest)
+        if why == "":
+            self._report.moved += 1
+            self._report.moved_bytes += item.size
+        return why or ""
 
-    def _unlink_file(self, item: Item, manifest: ObjectId) -> str:
+    def _unlink_file(self, item: Item, manifest: ObjectId) -> str | None:
+        """Unlink one source; why not, "" when it is done, None when somebody else has done it."""
         if not self._is_own(item.source):
             return "it lies in a folder elsewhere, which a link leads to"
         try:
@@ -98,13 +111,11 @@ class Mover:
                 return "it changed after it was read; add it again"
             unlink(item.source)
         except FileNotFoundError:
-            return ""
+            return None
         except OSError as error:
             return str(error.strerror)
         except ModelFloatError as error:
             return str(error)
-        self._report.moved += 1
-        self._report.moved_bytes += item.size
         return ""
 
     def _is_as_read(self, item: Item, manifest: ObjectId) -> bool:

@@ -5,7 +5,7 @@ each block compared with the footers, each chunk decoded and compared with its i
 put together from the backends once more, past the cache, and its BLAKE3 compared with the one that
 its source had when it was read.
 
-Memory: one pack with its parity, and an extent of chunks.
+Memory: one pack with its parity, and an extent of chunks for each file that is read at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,16 +16,21 @@ from blake3 import blake3
 
 from ..errors import BackendError, DamageError, IndexDamagedError, one_failure
 from ..ids import ChunkId, ObjectId, PackNumber
+from .cache import Loaded
 from .check import Checker
 from .formats.chunktable import Kind
+from .formats.manifest import Manifest, decode_entries
 from .known import Known
 from .loader import EXTENT, Loader
 from .recipe import ChunkSpan, Recipe
+from .records import Location
 from .reports import Progress, VerifyReport
 from .request import Reading
 from .throttle import Throttle
 
 SLOTS: Final = 4
+AT_ONCE: Final = 64 << 10
+"""Bytes that are hashed without a thread: it would take longer to wake one."""
 
 
 class ReadBack:
@@ -41,6 +46,8 @@ class ReadBack:
         )
         # What was found of packs: "" of one that is whole.
         self._packs: dict[PackNumber, str] = {}
+        # One pack at a time is in memory, and none is checked twice.
+        self._one = trio.Lock()
 
     async def new_packs(self, first: PackNumber) -> str:
         """Check every pack from number `first` on; what is wrong with one, "" if nothing is."""
@@ -61,36 +68,59 @@ class ReadBack:
             return str(error)
 
     async def _file(self, id_: ObjectId) -> str:
-        objects = self._reading.objects
-        manifest = await trio.to_thread.run_sync(objects.manifest, id_)
-        pages = [ChunkId(page.id) for page in manifest.pages]
-        if problem := await self._check_chunks([ChunkId(id_), *pages], Kind.OBJECT):
+        manifest, places, spans = await trio.to_thread.run_sync(self._look_up, id_)
+        if problem := await self._check_places(places):
             return problem
-        hasher, spans = blake3(), _extents(objects.recipe(manifest))
-        while extent := await trio.to_thread.run_sync(next, spans, None):
+        hasher = blake3()
+        # A short file is put together in few threads: waking one takes longer than the work.
+        extents = spans if manifest.pages else iter(list(spans))
+        while extent := await self._next(extents, threaded=bool(manifest.pages)):
             ids = list(dict.fromkeys(span.id for span in extent))
-            if problem := await self._check_chunks(ids, Kind.DATA):
-                return problem
+            if manifest.pages:
+                found = await trio.to_thread.run_sync(self._known.chunks, ids, Kind.DATA)
+                if problem := await self._check_places(found):
+                    return problem
             loaded = await self._loader.load(ids)
-            for span in extent:
-                await trio.to_thread.run_sync(hasher.update, loaded[span.id].data)
+            if sum(span.raw for span in extent) <= AT_ONCE:
+                _hash(hasher, extent, loaded)
+            else:
+                await trio.to_thread.run_sync(_hash, hasher, extent, loaded)
         same = hasher.digest() == manifest.blake3
         return "" if same else "what was stored is not what was read; add the file again"
 
-    async def _check_chunks(self, ids: Sequence[ChunkId], kind: Kind) -> str:
-        places = await trio.to_thread.run_sync(self._known.chunks, ids, kind)
+    def _look_up(
+        self, id_: ObjectId
+    ) -> tuple[Manifest, list[Location | None], Iterator[list[ChunkSpan]]]:
+        """A manifest, its chunks, and where its objects lie, and the chunks where they are few."""
+        manifest = self._reading.objects.manifest(id_)
+        objects = [ChunkId(id_), *(ChunkId(page.id) for page in manifest.pages)]
+        places = self._known.chunks(objects, Kind.OBJECT)
+        if not manifest.pages:
+            ids = list({ref.id for ref in decode_entries(manifest.inline)})
+            places += self._known.chunks(ids, Kind.DATA)
+        return manifest, places, _extents(self._reading.objects.recipe(manifest))
+
+    @staticmethod
+    async def _next(
+        extents: Iterator[list[ChunkSpan]], *, threaded: bool
+    ) -> list[ChunkSpan] | None:
+        if threaded:
+            return await trio.to_thread.run_sync(next, extents, None)
+        return next(extents, None)
+
+    async def _check_places(self, places: Sequence[Location | None]) -> str:
         for place in places:
             if place is None:
-                return (
-                    "not all of it is protected as it should be; run `modelfloat verify --repair`"
-                )
+                return "a part of it is not protected enough; run `modelfloat verify --repair`"
             if problem := await self._check_pack(place.pack):
                 return problem
         return ""
 
     async def _check_pack(self, number: PackNumber) -> str:
         if number not in self._packs:
-            self._packs[number] = await self._find_problem(number)
+            async with self._one:
+                if number not in self._packs:
+                    self._packs[number] = await self._find_problem(number)
         return self._packs[number]
 
     async def _find_problem(self, number: PackNumber) -> str:
@@ -106,6 +136,11 @@ class ReadBack:
             )
         lost = number in self._checker.verdicts.lost
         return f"pack {pack.id.hex()[:16]} is lost; add the file again" if lost else ""
+
+
+def _hash(hasher: blake3, extent: list[ChunkSpan], loaded: dict[ChunkId, Loaded]) -> None:
+    for span in extent:
+        hasher.update(loaded[span.id].data)
 
 
 def _extents(recipe: Recipe) -> Iterator[list[ChunkSpan]]:

@@ -328,3 +328,15 @@ async def test_moving_and_syncing_at_once_is_refused(tmp_path: Path) -> None:
     async with fresh_store(tmp_path / "store") as store:
         with pytest.raises(UsageError, match="do not go together"):
             await store.carry_out(request)
+
+
+async def test_a_file_with_pages_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelfloat.cas.formats.manifest.INLINE_CHUNKS", 2)
+    monkeypatch.setattr("modelfloat.cas.formats.manifest.PAGE_CHUNKS", 3)
+    data = weights(tmp_path / "w", 9_000_000)
+    async with fresh_store(tmp_path / "store") as store:
+        report = await move(store, tmp_path / "w")
+        assert (report.moved, report.kept) == (1, [])
+        entry = store.find(parse_address("acme/m/w"))
+        assert len(store.objects.manifest(entry.object).pages) > 2
+        assert await read(store, "acme/m/w") == data
