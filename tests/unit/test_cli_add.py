@@ -88,7 +88,7 @@ def test_sync_lists_what_it_removes(shell: Add, source: Path) -> None:
     assert (plan["removed"], plan["unchanged_files"], plan["fits"]) == (["b"], 1, True)
     out, _ = shell("ls", "acme/m")
     assert "b" in out.split()
-    out, _ = shell("add", "--sync", source, "acme/m", "--quiet")
+    out, _ = shell("add", "--sync", source, "acme/m")
     assert out.splitlines()[0] == "removed b"
     out, _ = shell("ls", "acme/m")
     assert out.split() == ["a"]
@@ -114,7 +114,7 @@ def test_quiet_prints_results_only(shell: Add, source: Path) -> None:
     (source / "pointer").write_bytes(POINTER)
     out, err = shell("add", source, "acme/m", "--quiet")
     assert err == ""
-    assert out.startswith("acme/m@main: 3 files")
+    assert len(bytes.fromhex(out.strip())) == 32
 
 
 def test_pointers_are_warned_about_each_time(shell: Add, source: Path) -> None:
