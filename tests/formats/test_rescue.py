@@ -80,7 +80,11 @@ async def test_damage_is_named_and_mended(tmp_path: Path) -> None:
 
 async def test_what_is_lost_is_named_and_the_rest_written(tmp_path: Path) -> None:
     backends = await make(tmp_path, "4+2")
-    result = rescue(tmp_path / "out", backends[:3])
+    # Of split packs only: copies of small ones could all lie on any three backends.
+    for shard in data_shards(tmp_path / "store"):
+        if shard.is_relative_to(backends[0]) or shard.is_relative_to(backends[1]):
+            shard.unlink()
+    result = rescue(tmp_path / "out", backends[:5])
     assert result.returncode == 4
     assert "large'" in result.stderr
     assert (tmp_path / "out/acme/model/none").exists()
