@@ -109,9 +109,10 @@ def _bind(folder: int, server: socket.socket) -> str:
     """Listen under the first free name: in another PID namespace may be a mount of our number."""
     os.fchmod(server.fileno(), 0o600)
     with _alone(folder):
+        for name in filter(_NAME.fullmatch, os.listdir(folder)):
+            _remove_if_dead(folder, name)
         for number in count():
             name = f"mount-{os.getpid()}{f'-{number}' if number else ''}.sock"
-            _remove_if_dead(folder, name)
             try:
                 server.bind(_address(folder, name))
             except OSError as error:

@@ -87,9 +87,11 @@ def dead_socket(store: Path, pid: int) -> None:
 
 
 async def test_sockets_of_dead_daemons_are_removed(tmp_path: Path) -> None:
-    dead_socket(tmp_path, 99)
+    dead_socket(tmp_path, 98)
     dead_socket(tmp_path, os.getpid())
     async with told(tmp_path):
+        assert sockets(tmp_path) == [f"mount-{os.getpid()}.sock"]
+        dead_socket(tmp_path, 99)
         assert await ask(tmp_path) == [STATE]
         assert sockets(tmp_path) == [f"mount-{os.getpid()}.sock"]
 

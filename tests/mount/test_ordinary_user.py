@@ -1,0 +1,98 @@
+"""Mounts of an ordinary user, by fusermount3: what they may, what they may not, who sees them."""
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from modelfloat.tests.support.mounted import needs_fuse
+from modelfloat.tests.support.namespaces import Namespace, as_root
+from modelfloat.tests.support.ordinary import HOME, Ordinary
+
+pytestmark = [
+    pytest.mark.mount,
+    needs_fuse,
+    as_root,
+    pytest.mark.skipif(not HOME.is_dir(), reason=f"there is no {HOME} to mount on"),
+    pytest.mark.skipif(shutil.which("fusermount3") is None, reason="there is no fusermount3"),
+    pytest.mark.skipif(shutil.which("setpriv") is None, reason="there is no setpriv"),
+]
+
+MODELS = HOME / "models"
+FILE = MODELS / "acme" / "tiny" / "file"
+
+
+@pytest.fixture
+def user() -> Iterator[Ordinary]:
+    """A user with a store that holds acme/tiny/file."""
+    with Namespace() as namespace:
+        user = Ordinary(namespace)
+        user.sh("echo content > file")
+        for command in (["init"], ["add", "file", "acme/tiny"]):
+            done = user.modelfloat(*command)
+            assert done.returncode == 0, done.stderr
+        yield user
+        user.sh(f"fusermount3 -u -z {MODELS}")
+
+
+def test_mounted_for_oneself(user: Ordinary) -> None:
+    mounted = user.modelfloat("mount", MODELS)
+    assert mounted.returncode == 0, mounted.stderr
+    assert user.sh(f"cat {FILE}; stat -c '%U %a' {FILE}").stdout == "content\nnobody 444\n"
+    for other in (0, 1):
+        assert "Permission denied" in user.sh(f"cat {FILE}", other).stderr
+    done = user.modelfloat("umount", MODELS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert user.sh(f"ls {MODELS}; ls store/run").stdout == ""
+
+
+def test_mounted_for_all(user: Ordinary) -> None:
+    refused = user.modelfloat("mount", MODELS, "--allow-other")
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "user_allow_other" in refused.stderr
+    user.allow_others()
+    options = ("--allow-other", "--uid=1", "--gid=2", "--umask=007")
+    mounted = user.modelfloat("mount", MODELS, *options)
+    assert mounted.returncode == 0, mounted.stderr
+    for reader in (0, 1):
+        assert user.sh(f"stat -c '%u %g %a' {FILE}; cat {FILE}", reader).stdout == (
+            "1 2 440\ncontent\n"
+        )
+    assert "Permission denied" in user.sh(f"cat {FILE}", 3).stderr
+    assert user.modelfloat("umount", MODELS).returncode == 0
+
+
+def test_a_dead_mount_is_cleared(user: Ordinary) -> None:
+    kill = f"kill -9 $(basename store/run/*.sock .sock | cut -d- -f2); ls {MODELS}"
+    for end in ("mount", "umount"):
+        assert user.modelfloat("mount", MODELS).returncode == 0
+        assert user.sh(kill).returncode == 2
+        done = user.modelfloat(end, MODELS)
+        assert done.returncode == 0, done.stderr
+        if end == "mount":
+            assert user.sh(f"cat {FILE}").stdout == "content\n"
+            assert user.modelfloat("umount", MODELS).returncode == 0
+    assert user.sh(f"ls {MODELS}").stdout == ""
+
+
+def test_who_uses_it_is_listed(user: Ordinary) -> None:
+    assert user.modelfloat("mount", MODELS).returncode == 0
+    user.sh(f"(exec 3< {FILE}; echo $$ > holder; exec sleep 600) > /dev/null 2>&1 & sleep 0")
+    user.sh("until [ -s holder ]; do :; done")
+    done = user.modelfloat("umount", MODELS, "--json")
+    assert done.returncode == 1
+    (holder,) = json.loads(done.stdout)["in_use_by"]
+    assert (holder["name"], holder["files"]) == ("sleep", ["acme/tiny/file"])
+    assert user.modelfloat("umount", "--lazy", MODELS).returncode == 0
+    user.sh(f"kill {holder['pid']}")
+
+
+def test_a_device_for_root_alone(user: Ordinary) -> None:
+    user.close_device()
+    done = user.modelfloat("mount", MODELS)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "modelfloat: /dev/fuse may not be opened by you; `chmod 666 /dev/fuse` as root\n"
+    )
