@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .chunking.regions import MAX_CHUNK
 from .scan import Item
-from .sources import named, read_window
+from .sources import Named, read_window
 from .zeros import RUN
 
 
@@ -30,7 +30,7 @@ class Pieces:
     def __init__(self, item: Item, fd: int) -> None:
         self._item = item
         self._fd = fd
-        with named(item):
+        with Named(item):
             status = os.fstat(fd)
         self._end = status.st_size
         self._sparse = status.st_blocks * 512 < status.st_size
@@ -68,7 +68,7 @@ class Pieces:
         return max(0, self._data - self._offset)
 
     def _next_data(self) -> int:
-        with named(self._item):
+        with Named(self._item):
             try:
                 return os.lseek(self._fd, self._offset, os.SEEK_DATA)
             except OSError as error:

@@ -26,7 +26,7 @@ from .readback import ReadBack
 from .reports import AddReport, Progress
 from .request import AddRequest, Reading
 from .scan import Item
-from .sources import named
+from .sources import Named
 from .staged import Leaf
 from .staging import Staging
 from .unchanged import Unchanged
@@ -126,7 +126,7 @@ class Mover:
             return True
         # Its times may not tell of a change in the tick in which it was read.
         hasher = blake3()
-        with named(item), open(item.source, "rb", buffering=0) as file:
+        with Named(item), open(item.source, "rb", buffering=0) as file:
             while data := file.read(PIECE):
                 hasher.update(data)
         same = hasher.digest() == self._reading.objects.manifest(manifest).blake3

@@ -49,7 +49,7 @@ def open_item(item: Item) -> int:
     """A descriptor for reading; SourceChangedError when the file is gone, or no file any more."""
     # Without waiting for a writer, should a pipe have taken the file's place.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    with named(item):
+    with Named(item):
         fd = os.open(item.source, flags)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
@@ -60,7 +60,7 @@ def open_item(item: Item) -> int:
 def read_window(item: Item, fd: int, offset: int, buffer: memoryview) -> int:
     """Fill the part of a window behind its headroom; the number of bytes read."""
     target, done = buffer[MAX_CHUNK:], 0
-    with named(item):
+    with Named(item):
         while done < len(target):
             read = os.preadv(fd, [target[done:]], offset + done)
             if not read:
@@ -71,7 +71,7 @@ def read_window(item: Item, fd: int, offset: int, buffer: memoryview) -> int:
 
 def read_whole(item: Item, fd: int) -> bytes:
     """A small file's bytes; SourceChangedError when they are not as many as was found."""
-    with named(item):
+    with Named(item):
         data = os.pread(fd, item.size + 1, 0)
     check_unchanged(fd, item)
     if len(data) != item.size:
@@ -89,7 +89,7 @@ def check_unchanged(fd: int, item: Item) -> None:
 
 def found_again(item: Item) -> Item:
     """The item as its file is now; SourceChangedError where it is gone, or no file any more."""
-    with named(item):
+    with Named(item):
         status = os.stat(item.source)
     if not stat.S_ISREG(status.st_mode):
         raise changed(item, "became something else than a file")
@@ -103,7 +103,7 @@ def changed(item: Item, how: str = "changed") -> SourceChangedError:
     )
 
 
-class named:  # noqa: N801  a context manager that is used like a function
+class Named:
     """Errors of the system as SourceChangedError or SourceUnreadableError, with the file's name."""
 
     __slots__ = ("_item",)

@@ -1,6 +1,6 @@
 """What an add is going to lay over a branch's tree: directories whose files stand in packed tables.
 
-A file takes its name and 80 bytes, so a million of them fit in a hundred megabytes. What a file was
+A file takes its name and 84 bytes, so a million of them fit in a hundred megabytes. What a file was
 when it was found stays in the table, and the item can be had back from it at any time.
 
 Concurrency: changed by one thread at a time.
