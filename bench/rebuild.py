@@ -5,9 +5,10 @@ but those of object packs, and there are none. Every record is there m+1 times, 
 one disk; the pages of the files are in the kernel's cache.
 """
 
-import os
+import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,16 +16,16 @@ from typing import Final
 import trio
 
 from modelfloat.backends.keys import journal_key, shard_key
-from modelfloat.bench.harness import BenchError
+from modelfloat.bench.harness import BenchError, run_command
 from modelfloat.bench.index import PACK, RECORD, packs, stored
 from modelfloat.bench.report import Report
-from modelfloat.bench.sampler import AnonSampler
 from modelfloat.bench.session import Session
 from modelfloat.cas.formats.journal import Record, encode_record
+from modelfloat.cas.index import Index
 from modelfloat.config import read_config
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.ids import WriterId
-from modelfloat.opening import create_store, rebuild_store
+from modelfloat.opening import create_store
 
 TARGET: Final = 150_000
 """Chunks a second."""
@@ -44,18 +45,13 @@ def measure(session: Session) -> Report:
         count = max(1, session.chunks // PACK)
         trio.run(create_store, str(store), Scheme(4, 2), ())
         records, size = _fill(store, count)
-        sampler = AnonSampler(os.getpid())
-        began = time.perf_counter()
-        report = trio.run(rebuild_store, str(store))
-        seconds = time.perf_counter() - began
-        sampler.stop()
-    if (report.packs, report.chunks, report.missing) != (count, count * PACK, []):
-        raise BenchError(f"the rebuilt index is not what was written: {report}")
-    rate = report.chunks / seconds
+        run = run_command([sys.executable, "-m", "modelfloat.cli.main", *_arguments(store)])
+        _check(store, count)
+    rate = count * PACK / run.seconds
     row = (
-        f"| {report.chunks:,} | {count:,} | {records:,} | {size / 1e6:,.0f} | {seconds:.1f} "
+        f"| {count * PACK:,} | {count:,} | {records:,} | {size / 1e6:,.0f} | {run.seconds:.1f} "
         f"| {rate:,.0f} | ≥ {TARGET:,} | {'met' if rate >= TARGET else 'missed'} "
-        f"| {(sampler.peak or 0) / 1e6:,.0f} |"
+        f"| {(run.peak_anon or 0) / 1e6:,.0f} |"
     )
     return Report("rebuild", [[HEADER, row]], [f"one run; {RECORD} packs of {PACK:,} a record"])
 
@@ -78,6 +74,18 @@ def _fill(store: Path, count: int) -> tuple[int, int]:
             for index in range(6):
                 _put(store, index, shard_key(pack.pack, index, 4, 2), b"")
     return seq, size
+
+
+def _arguments(store: Path) -> list[str]:
+    return ["--store", str(store), "--quiet", "rebuild-index"]
+
+
+def _check(store: Path, packs_written: int) -> None:
+    with closing(Index.open(str(store / "index"))) as index:
+        chunks = sum(pack.chunk_count for pack in index.packs())
+        rows = sum(1 for _ in index.each_chunk())
+    if (chunks, rows) != (packs_written * PACK, packs_written * PACK):
+        raise BenchError(f"the index has {rows:,} chunks, {packs_written * PACK:,} were written")
 
 
 def _put(store: Path, backend: int, key: str, data: bytes) -> None:
