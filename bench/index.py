@@ -88,6 +88,11 @@ def measure(session: Session) -> Report:
     return Report("index", [[HEADER, *map(str, rows)]], notes)
 
 
+def counts(session: Session) -> list[int]:
+    """How many chunks there are to be: a usual number first, then all that are asked for."""
+    return sorted({min(session.chunks, LARGEST), session.chunks})
+
+
 def packs(first: int, count: int) -> Iterator[PackListed]:
     """Packs of random chunks; the same number gives the same pack."""
     for number in range(first, first + count):
@@ -158,7 +163,9 @@ def in_bulk(folder: Path, chunks: int) -> list[Row]:
         rate = added / insert(index, total, RECORD * MORE)
         lookups = look_up(index, total)
     what = "the same, and records"
-    return [bulk, Row(what, count + added, *sizes(path), rate, lookups, sampler.peak or 0)]
+    mixed = Row(what, count + added, *sizes(path), rate, lookups, sampler.peak or 0)
+    shutil.rmtree(path)
+    return [bulk, mixed]
 
 
 def insert(index: Index, first: int, count: int) -> float:

@@ -5,6 +5,7 @@ but those of object packs, and there are none. Every record is there m+1 times, 
 one disk; the pages of the files are in the kernel's cache.
 """
 
+import os
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ import trio
 
 from modelfloat.backends.keys import journal_key, shard_key
 from modelfloat.bench.harness import BenchError, run_command
-from modelfloat.bench.index import PACK, RECORD, packs, stored
+from modelfloat.bench.index import PACK, RECORD, counts, packs, stored
 from modelfloat.bench.report import Report
 from modelfloat.bench.session import Session
 from modelfloat.cas.formats.journal import Record, encode_record
@@ -37,23 +38,26 @@ HEADER: Final = (
 
 
 def measure(session: Session) -> Report:
-    """Rebuild the index of a store of `session.chunks` chunks."""
-    with tempfile.TemporaryDirectory(
-        prefix="modelfloat-bench-", dir=session.folder or "/var/tmp"
-    ) as name:
+    """Rebuild the index of stores of so many chunks."""
+    rows = [_measure(session.folder, chunks) for chunks in counts(session)]
+    return Report("rebuild", [[HEADER, *rows]], [f"one run; {RECORD} packs of {PACK:,} a record"])
+
+
+def _measure(folder: Path | None, chunks: int) -> str:
+    count = max(1, chunks // PACK)
+    with tempfile.TemporaryDirectory(prefix="modelfloat-bench-", dir=folder or "/var/tmp") as name:
         store = Path(name) / "store"
-        count = max(1, session.chunks // PACK)
         trio.run(create_store, str(store), Scheme(4, 2), ())
         records, size = _fill(store, count)
+        os.sync()
         run = run_command([sys.executable, "-m", "modelfloat.cli.main", *_arguments(store)])
         _check(store, count)
     rate = count * PACK / run.seconds
-    row = (
+    return (
         f"| {count * PACK:,} | {count:,} | {records:,} | {size / 1e6:,.0f} | {run.seconds:.1f} "
         f"| {rate:,.0f} | ≥ {TARGET:,} | {'met' if rate >= TARGET else 'missed'} "
         f"| {(run.peak_anon or 0) / 1e6:,.0f} |"
     )
-    return Report("rebuild", [[HEADER, row]], [f"one run; {RECORD} packs of {PACK:,} a record"])
 
 
 def _fill(store: Path, count: int) -> tuple[int, int]:

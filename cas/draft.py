@@ -46,8 +46,15 @@ class Draft(Lookups):
     def __init__(self, path: str, store: StoreId) -> None:
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path, mode=0o700)
-        super().__init__(path, make_environment(path, private=True))
-        self._scratch_path = os.path.join(path, "scratch")
+        try:
+            super().__init__(path, make_environment(path, private=True))
+            self._begin(store)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    def _begin(self, store: StoreId) -> None:
+        self._scratch_path = os.path.join(self.path, "scratch")
         self.scratch = Scratch(self._scratch_path)
         self._sorter = RowSorter(os.path.join(self._scratch_path, "rows"))
         self._next = 1
