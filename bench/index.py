@@ -76,10 +76,9 @@ class Row:
 def measure(session: Session) -> Report:
     """Fill indexes of `session.chunks` chunks on a disk, and look chunks up in them."""
     with _folder(session.folder) as folder:
-        rows = [
-            by_records(folder, min(session.chunks, 5_000_000)),
-            *in_bulk(folder, session.chunks),
-        ]
+        rows = [by_records(folder, counts(session)[0])]
+        for chunks in counts(session):
+            rows += in_bulk(folder, chunks)
     notes = [
         "one run each; 64 random ids a lookup, each in one read transaction",
         f"records of {RECORD} packs of {PACK:,} chunks, each applied in a durable transaction",
