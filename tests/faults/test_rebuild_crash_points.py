@@ -47,7 +47,8 @@ async def test_at_every_step(
         clean = crasher.run("--store", copy_of(template), "rebuild-index")
         assert (clean.status, clean.complaints) == (0, [])
         assert len(clean.steps) > 10
-        for at in each_step(len(clean.steps), all_of_them=all_of_them):
+        steps = list(each_step(len(clean.steps), all_of_them=all_of_them))
+        for at in steps if all_of_them else steps[::2]:
             store = copy_of(template)
             ran = crasher.run("--store", store, "rebuild-index", at=at, fault=fault)
             if not ran.struck:
