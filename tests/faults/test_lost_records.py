@@ -87,14 +87,22 @@ async def test_a_rebuild_with_the_index_there_says_nothing_more(tmp_path: Path) 
 
 async def test_nothing_is_written_anew_while_a_backend_is_away(tmp_path: Path) -> None:
     """The copy that seems lost may be there."""
-    await fill(tmp_path / "store")
-    lose(tmp_path / "store", 2)
-    (tmp_path / "store" / "backends" / "d3" / "modelfloat.json").rename(tmp_path / "marker")
+    weights(tmp_path / "model", 3_000_000)
+    three = tuple(BackendSpec(name, str(tmp_path / name)) for name in ("a", "b", "c"))
+    async with fresh_store(tmp_path / "store", "2+1", three) as store:
+        await add(store, tmp_path / "model")
+        (writer,) = store.index.writers()
+    lose_after(tmp_path, 1)
+    (tmp_path / "b").rename(tmp_path / "away")
     async with open_store(str(tmp_path / "store")) as store:
-        before = set(store.index.writers())
         report = await store.verify(repair=True)
         assert any(not problem.repaired for problem in report.problems)
-        assert not store.index.is_made_good(min(before), 2)
+        assert not store.index.is_made_good(writer, 2)
+    (tmp_path / "away").rename(tmp_path / "b")
+    async with open_store(str(tmp_path / "store")) as store:
+        await store.verify(repair=True)
+        assert store.index.is_made_good(writer, 2)
+        assert (await store.verify()).exit_status == 0
 
 
 def holders(folder: Path) -> list[Path]:
