@@ -27,7 +27,7 @@ from .catchup import CatchUp, ReadObjects
 from .completeness import require_complete
 from .copies import record_name, store_record
 from .copycheck import check_copies
-from .formats.journal import DIGEST_SIZE, JournalEntry, Record, encode_record
+from .formats.journal import DIGEST_SIZE, JournalEntry, PackStored, Record, encode_record
 from .index import Index
 from .locks import first_free
 from .members import Members
@@ -37,6 +37,9 @@ __all__ = ["Journal", "check_copies", "open_journal"]
 
 GROUP: Final = 64
 """Most packs or changes that wait for one record."""
+GROUP_CHUNKS: Final = 16_384
+"""With so many chunks a record takes no more packs: each may change a page of a large index, and
+all of these are in memory until the record is applied."""
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +97,7 @@ class Journal:
         async for first in self._receive:
             group = [first]
             with contextlib.suppress(trio.WouldBlock):
-                while len(group) < GROUP:
+                while len(group) < GROUP and _chunks(group) < GROUP_CHUNKS:
                     group.append(self._receive.receive_nowait())
             await self._write(group)
 
@@ -151,6 +154,11 @@ class Journal:
         if not self._unsure:
             last, _ = self._index.writer(self._writer)
             write_slot(self._path, Slot(self._writer, last))
+
+
+def _chunks(group: list[_Waiting]) -> int:
+    entries = (entry for waiting in group for entry in waiting.entries)
+    return sum(len(entry.chunks) for entry in entries if isinstance(entry, PackStored))
 
 
 @contextlib.asynccontextmanager

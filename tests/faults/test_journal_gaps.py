@@ -1,14 +1,19 @@
 """Between journal and index: what is durable on the backends is never forgotten."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from modelfloat.backends.faulty import FaultyBackend
+from modelfloat.cas.formats.journal import PackStored, Record
 from modelfloat.cas.index import Index
 from modelfloat.errors import QuotaError
+from modelfloat.ids import ObjectId, PackId
 from modelfloat.opening import BackendSpec, open_store
+from modelfloat.tests.support import samples
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 
 
@@ -83,3 +88,28 @@ async def test_too_few_places_store_nothing(tmp_path: Path) -> None:
             await add(store, tmp_path / "model")
         assert store.refs.repositories() == []
     assert shard_files(tmp_path / "store") == []
+
+
+async def test_a_record_takes_only_so_many_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packs that wait for one record are shared out by their chunks, not by their number alone."""
+    monkeypatch.setattr("modelfloat.cas.journal.GROUP_CHUNKS", 20)
+    sizes: list[int] = []
+    real = Index.apply
+
+    def counted(self: Index, record: Record, objects: dict[ObjectId, bytes]) -> None:
+        sizes.append(sum(isinstance(entry, PackStored) for entry in record.entries))
+        real(self, record, objects)
+
+    monkeypatch.setattr(Index, "apply", counted)
+    stored = samples.record().entries[0]
+    assert isinstance(stored, PackStored)
+    packs = [replace(stored, pack=PackId(bytes([n]) * 16)) for n in range(9)]
+    async with fresh_store(tmp_path / "store") as store, store.access.writing("a test") as journal:
+        async with trio.open_nursery() as nursery:
+            for pack in packs:
+                nursery.start_soon(journal.append, [pack])
+        assert {pack.id for pack in store.index.packs()} == {pack.pack for pack in packs}
+    assert sum(sizes) == 9
+    assert max(sizes) == 2
