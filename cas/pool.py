@@ -11,6 +11,7 @@ locked. CPU work runs in worker threads.
 
 import logging
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -224,7 +225,7 @@ class Pool:
         while len(present) < record.k:
             missing = record.k - len(present)
             if missing > len(candidates):
-                raise self.lost(record, len(present) + len(candidates))
+                raise self.lost(record, {*present, *candidates})
             batch, candidates = candidates[:missing], candidates[missing:]
             async with trio.open_nursery() as nursery:
                 for index in batch:
@@ -255,11 +256,16 @@ class Pool:
         """The member that shard `index` is recorded on."""
         return self.members.get(record.backends[index])
 
-    def lost(self, record: PackRecord, left: int) -> DataLostError:
-        """The error for a pack of which only `left` shards can be read."""
+    def lost(self, record: PackRecord, left: AbstractSet[int]) -> DataLostError:
+        """The error for a pack of which only the shards `left` can be read."""
         down = ", ".join(sorted(m.name for m in self.members.down()))
+        gone = ", ".join(
+            f"{i} on {self.members.name_of(record.backends[i])}"
+            for i in range(record.n)
+            if i not in left
+        )
         return DataLostError(
-            f"pack {record.id.hex()}: {record.n - left} of {record.n} shards are gone, "
-            f"{record.k} are needed"
+            f"pack {record.id.hex()}: {record.n - len(left)} of {record.n} shards are gone, "
+            f"{record.k} are needed (gone: {gone})"
             + (f"; run `modelfloat verify --repair` when {down} is back" if down else "")
         )

@@ -173,7 +173,7 @@ async def _sound_block(
                 if index != shard:
                     nursery.start_soon(fetch, index)
         if len(answered) < pack.k:
-            raise pool.lost(pack, len(answered))
+            raise pool.lost(pack, answered)
         if len(sound) < pack.k:
             raise ShardDamagedError(
                 f"pack {pack.id.hex()}: {len(sound)} of {pack.n} shards are sound in block "

@@ -8,10 +8,11 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Final
 
-from .output import complain
+from .output import complain, tell
 
 READY: Final = b"ready\n"
 LONGEST: Final = 8 << 20
@@ -27,28 +28,41 @@ def start(arguments: Sequence[str], log_path: str) -> int:
 
     0 when it said that it is ready; it then lives on. Otherwise its own status, its message told.
     """
-    log = _open_log(log_path)
+    log = _log_or_none(log_path)
     begin, end = os.pipe()
     try:
         offset = os.fstat(log).st_size
-        child = subprocess.Popen(  # noqa: S603  our own program
-            [sys.executable, "-m", "modelfloat.cli.main", *arguments, f"--ready-fd={end}"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=(end,),
-            start_new_session=True,
-            cwd="/",
-        )
+        try:
+            child = subprocess.Popen(  # noqa: S603  our own program
+                [sys.executable, "-m", "modelfloat.cli.main", *arguments, f"--ready-fd={end}"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(end,),
+                start_new_session=True,
+                cwd="/",
+            )
+        finally:
+            os.close(end)
+        if _wait_ready(begin, child):
+            child.returncode = 0  # it lives on without us: nobody is to wait for it
+            return 0
+        status = child.wait()
+        complain(_last_words(log, offset) or f"the mount ended at once; see {log_path}")
+        return status if 0 < status < 128 else 1
     finally:
-        os.close(end)
         os.close(log)
-    if _wait_ready(begin, child):
-        child.returncode = 0  # it lives on without us: nobody is to wait for it
-        return 0
-    status = child.wait()
-    complain(_last_words(log_path, offset) or f"the mount ended at once; see {log_path}")
-    return status if 0 < status < 128 else 1
+
+
+def _log_or_none(path: str) -> int:
+    """The log; one that nobody will see where the store cannot be written to."""
+    try:
+        return _open_log(path)
+    except OSError as error:
+        folder = os.path.dirname(path)
+        tell(f"no log is kept of this mount: {folder}: {os.strerror(error.errno or 0)}")
+        with tempfile.TemporaryFile("a+b", buffering=0) as file:
+            return os.dup(file.fileno())
 
 
 def _open_log(path: str) -> int:
@@ -57,7 +71,7 @@ def _open_log(path: str) -> int:
     with contextlib.suppress(FileNotFoundError):
         if os.stat(path).st_size > LONGEST:
             _make_way(path)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def _make_way(path: str) -> None:
@@ -84,11 +98,10 @@ def announce(ready_fd: int) -> None:
     os.close(ready_fd)
 
 
-def _last_words(log_path: str, offset: int) -> str:
+def _last_words(log: int, offset: int) -> str:
     """The last line of the log from `offset` on, without our own prefix."""
-    with open(log_path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(offset, size - _LOG_TAIL))
-        lines = file.read().decode(errors="replace").splitlines()
+    size = os.fstat(log).st_size
+    begin = max(offset, size - _LOG_TAIL)
+    lines = os.pread(log, size - begin, begin).decode(errors="replace").splitlines()
     ours = [line for line in lines if line.startswith(_PREFIX)] or lines
     return ours[-1].removeprefix(_PREFIX) if ours else ""

@@ -100,10 +100,11 @@ def _in_background(settings: Settings, path: str, options: "MountOptions") -> in
     read_config(settings.store)  # a store that is not there should get no log folder
     log = log_path(settings.store, path)
     status = background.start(_arguments(settings, path, options), log)
+    kept = os.path.exists(log)
     if status == 0 and settings.json:
-        say_json({"mounted": path, "log": log})
+        say_json({"mounted": path, "log": log if kept else None})
     elif status == 0 and not settings.quiet:
-        say(f"mounted on {path}; log: {log}")
+        say(f"mounted on {path}" + (f"; log: {log}" if kept else ""))
     return status
 
 

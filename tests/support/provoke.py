@@ -741,10 +741,10 @@ ELSEWHERE: dict[str, str] = {
     "the journal was closed": (
         "faults/test_writers.py::test_after_a_failure_a_journal_takes_nothing_more"
     ),
-    "=pack ‹id›: ‹left› of ‹all› shards are gone, ‹needed› are needed": (
+    "=pack ‹id›: ‹left› of ‹all› shards are gone, ‹needed› are needed (gone: ‹shards›)": (
         "faults/test_lost_backends.py::test_three_lost_is_an_error"
     ),
-    "are gone, ‹needed› are needed; run": (
+    "are needed (gone: ‹shards›); run": (
         "faults/test_lost_backends.py::test_backends_vanish_under_an_open_store"
     ),
     "reads back otherwise": "unit/test_get.py::test_a_disk_that_garbles_is_noticed",
