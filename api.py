@@ -24,13 +24,13 @@ from typing import Final, Self, TypeVar
 import trio
 import trio.from_thread
 
-from .cas.collected import GRACE, GcReport, RemoveReport
+from .cas.add.request import AddRequest
 from .cas.formats.tree import EntryType
-from .cas.getting import get
-from .cas.reader import FileReader
+from .cas.gc.collected import GRACE, GcReport, RemoveReport
+from .cas.get.getting import get
+from .cas.read.reader import FileReader
 from .cas.refnames import parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
-from .cas.request import AddRequest
 from .cas.store import Store as Engine
 from .errors import NotFoundError, UsageError, first_failure, one_failure
 from .fuse.inuse import find_in_use
@@ -163,7 +163,7 @@ class Store:
         becomes as the sources are; with `move` each source is unlinked once it was read back and
         compared. `reread` reads files that are as an earlier add has read them. Without
         `preflight` it begins even where it is not going to fit. `sha256` None means where there
-        are four cores or more. All of it is explained in `modelfloat.cas.request.AddRequest`.
+        are four cores or more. All of it is explained in `modelfloat.cas.add.request.AddRequest`.
 
         Raises what `modelfloat.errors` describes: SourceChangedError, UsageError, BackendError, …
         What `failed` and `kept` of the report name is no error here.

@@ -18,15 +18,15 @@ from .backends.keys import MARKER_KEY
 from .backends.marker import Marker, MarkerBackend, write_marker
 from .backends.marker import encode as encode_marker
 from .backends.registry import is_local_path, open_backend
-from .cas.index import Index
+from .cas.index.index import Index
 from .cas.locks import locked
-from .cas.members import Member, Members
-from .cas.placement import Candidate
-from .cas.rebuild import RebuildReport, rebuild_index
+from .cas.packs.members import Member, Members
+from .cas.packs.placement import Candidate
+from .cas.packs.survival import describe
+from .cas.rebuild.rebuild import RebuildReport, rebuild_index
 from .cas.reports import Progress
 from .cas.reserve import SIZE, Reserve
 from .cas.store import Store, open_engine
-from .cas.survival import describe
 from .config import BackendConfig, Scalar, StoreConfig, config_path, read_config, write_config
 from .erasure.scheme import Scheme
 from .errors import ExistsError, ModelFloatError, UsageError, one_failure

@@ -26,11 +26,11 @@ from modelfloat.bench.harness import say
 from modelfloat.bench.report import Report, write
 from modelfloat.bench.sampler import AnonSampler
 from modelfloat.bench.session import Session
-from modelfloat.cas.draft import Draft
 from modelfloat.cas.formats.chunktable import FIELDS, Kind, decode_table
 from modelfloat.cas.formats.journal import PackListed, PackStored, Record
 from modelfloat.cas.formats.shard import shard_length
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
+from modelfloat.cas.rebuild.draft import Draft
 from modelfloat.ids import BackendId, ChunkId, PackId, StoreId, WriterId
 
 PACK: Final = 12_500

@@ -22,7 +22,7 @@ from modelfloat.bench.index import PACK, RECORD, counts, packs, stored
 from modelfloat.bench.report import Report
 from modelfloat.bench.session import Session
 from modelfloat.cas.formats.journal import Record, encode_record
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.config import read_config
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.ids import WriterId

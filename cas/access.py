@@ -4,7 +4,7 @@
     locks/gc         alone: gc, from its first look at the refs to its last delete
     locks/refs       alone: whoever moves a ref, for the moment in which it moves
     locks/config     alone: whoever changes config.toml
-    locks/writer-N   alone: whoever has a journal open; its number is a slot (`cas.slots`)
+    locks/writer-N   alone: whoever has a journal open; its number is a slot (`cas.journal.slots`)
 
 They are taken in this order: gc, store, writer-N, refs. Nobody who only reads takes any of them.
 """
@@ -21,11 +21,11 @@ from ..backends.marker import KNOWN_RO_COMPAT, read_marker
 from ..errors import BackendError, FormatError
 from ..ids import ObjectId
 from .formats.journal import PackStored
-from .index import Index
-from .journal import Journal, open_journal
+from .index.index import Index
+from .journal.journal import Journal, open_journal
 from .locks import locked
-from .objectpacks import read_objects
-from .pool import Pool
+from .packs.objectpacks import read_objects
+from .packs.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from .formats.commit import Commit, decode_commit
 from .formats.manifest import Manifest, decode_manifest, decode_page
 from .formats.objects import ObjectType, object_id, object_type
 from .formats.tree import Entry, EntryType, Tree, TreeRef, decode_tree_index, find_tree
-from .index import Index
-from .recipe import Recipe
+from .index.index import Index
+from .read.recipe import Recipe
 
 
 class Objects:

@@ -20,9 +20,9 @@ from ..erasure.scheme import Scheme
 from ..ids import ChunkId, ObjectId, StoreId
 from .buffers import BufferPool
 from .formats.chunktable import Kind
-from .journal import Journal
-from .packs import NewChunk, PackBuilder, SealedPack, pack_limit
-from .pool import Pool
+from .journal.journal import Journal
+from .packs.builder import NewChunk, PackBuilder, SealedPack, pack_limit
+from .packs.pool import Pool
 
 LANE_PACKS: Final = 2
 SEALED: Final = 1

@@ -1,7 +1,7 @@
 """Refs: names that point at commits, and what a REV means.
 
 Synchronous reads of the index, small transactions each. Refs change through the journal only
-(`cas.writer`).
+(`cas.add.writer`).
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 from ..errors import ConflictError, ExistsError, NotFoundError, UsageError
 from ..ids import ObjectId
 from .formats.journal import RefKind
-from .index import Index
+from .index.index import Index
 from .objects import Objects
 from .refnames import DEFAULT_BRANCH, RefHead, RepoName
 

@@ -10,7 +10,7 @@ import trio
 
 from ..erasure.scheme import Scheme
 from ..errors import BackendError
-from .members import Member, Members
+from .packs.members import Member, Members
 
 DEADLINE: Final = 2.0
 """Seconds in which backends have to tell their space; who takes longer does not count."""

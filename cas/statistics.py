@@ -10,10 +10,10 @@ from ..ids import BackendId, ObjectId, PackId, PackNumber
 from .formats.chunktable import ENTRY, Kind
 from .formats.shard import FOOTER_HEAD, TRAILER_SIZE, block_count, carries_table
 from .formats.tree import Entry, EntryType
-from .index import Index
+from .index.index import Index
+from .index.records import PackRecord, ShardState
 from .objects import Objects
-from .pool import Pool
-from .records import PackRecord, ShardState
+from .packs.pool import Pool
 from .reports import BackendStatus, StoreStats
 
 HASH: Final = 32

@@ -16,31 +16,31 @@ from ..erasure.scheme import Scheme
 from ..errors import BackendError, IndexDamagedError, NotFoundError, UsageError, one_failure
 from ..ids import StoreId
 from .access import Access
-from .checkbook import Sightings
-from .checking import Checking, Recreate, Remark, no_marking, no_recreation
-from .checkorder import VerifyRequest
-from .collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
-from .collection import Collection
+from .add.preflight import plan
+from .add.request import AddRequest, Reading
+from .add.writer import Writer
 from .following import follow
 from .formats.tree import Entry, EntryType
-from .index import Index
-from .journal import Journal
-from .loader import Loader
-from .members import PROBE_AFTER, Member, Members
+from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
+from .gc.collection import Collection
+from .gc.removal import Removal
+from .index.checkbook import Sightings
+from .index.index import Index
+from .journal.journal import Journal
 from .objects import Objects
-from .pool import Pool
-from .preflight import plan
-from .reader import CACHE, FileReader, Reader
+from .packs.members import PROBE_AFTER, Member, Members
+from .packs.pool import Pool
+from .packs.survival import describe
+from .read.loader import Loader
+from .read.reader import CACHE, FileReader, Reader
 from .refnames import Address, RepoName
 from .refs import Refs
-from .removal import Removal
 from .reports import AddPlan, AddReport, BackendStatus, Progress, StoreStats, VerifyReport
-from .request import AddRequest, Reading
 from .reserve import Reserve
 from .room import Room, room_of
 from .statistics import Statistics
-from .survival import describe
-from .writer import Writer
+from .verify.checking import Checking, Recreate, Remark, no_marking, no_recreation
+from .verify.checkorder import VerifyRequest
 
 READER_SLOTS: Final = 24
 """Extents that the reader keeps for reuse, 4 MiB each; what is read and cached fits in them."""

@@ -125,8 +125,8 @@ def add(
         return import_hf_cache(settings, given, plain=not any(options))
     if len(given) < 2 or not sources or target is None:
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
+    from ..cas.add.request import AddRequest
     from ..cas.refnames import parse_address
-    from ..cas.request import AddRequest
     from ..fuse.owndevices import mounted_devices
 
     request = AddRequest(

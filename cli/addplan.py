@@ -7,8 +7,8 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.add.request import AddRequest
     from ..cas.reports import AddPlan
-    from ..cas.request import AddRequest
 
 SHOWN = 10
 """Lines of one kind, unless --verbose."""

@@ -36,7 +36,7 @@ def cat(
 async def _copy(store: "Store", text: str) -> None:
     import trio
 
-    from ..cas.landing import PIECE, write_all
+    from ..cas.get.landing import PIECE, write_all
     from ..cas.refnames import parse_address
 
     address = parse_address(text)

@@ -11,7 +11,7 @@ from .checks_store import LITTLE
 from .output import human_size, plural, reason
 
 if TYPE_CHECKING:
-    from ..cas.members import Member
+    from ..cas.packs.members import Member
     from ..config import StoreConfig
 
 LEFTOVER: Final = 3600.0
@@ -35,8 +35,8 @@ def examine_backends(store: str) -> list[Finding]:
 async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
     import trio
 
-    from ..cas.members import Members
-    from ..cas.survival import describe
+    from ..cas.packs.members import Members
+    from ..cas.packs.survival import describe
     from ..erasure.scheme import Scheme
     from ..opening import members_of
 

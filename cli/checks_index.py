@@ -18,7 +18,7 @@ from .checks import Finding, Level, examine, ok, problem, warning
 from .output import human_size, human_time, plural
 
 if TYPE_CHECKING:
-    from ..cas.index import Index
+    from ..cas.index.index import Index
 
 MAP_WARNING: Final = 0.8
 """The part of the index's address space that may be in use."""
@@ -80,7 +80,7 @@ def opens(path: str, store: str) -> Iterator[Finding]:
 
 def packs(path: str) -> Iterator[Finding]:
     """What verify and reads found of the shards, and how long ago."""
-    from ..cas.records import ShardState
+    from ..cas.index.records import ShardState
 
     total = degraded = lost = never = 0
     oldest = time.time_ns()
@@ -128,7 +128,7 @@ def _last_check(total: int, never: int, oldest_ns: int, first_ns: int) -> Findin
 
 @contextlib.contextmanager
 def _opened(path: str) -> "Iterator[Index]":
-    from ..cas.index import Index
+    from ..cas.index.index import Index
 
     index = Index.open(path)
     try:

@@ -101,7 +101,7 @@ def reserve(store: str) -> Iterator[Finding]:
 
 def filesystem(path: str) -> Iterator[Finding]:
     """The index lies on a local filesystem: LMDB's locks and its map are wrong over a network."""
-    from ..cas.networkfs import filesystem_type, refuse_network
+    from ..cas.index.networkfs import filesystem_type, refuse_network
 
     refuse_network(path)
     yield ok("filesystem", f"the index is on {filesystem_type(path) or 'an unknown filesystem'}")

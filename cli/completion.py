@@ -9,7 +9,7 @@ import typer
 from .settings import Flags, resolve
 
 if TYPE_CHECKING:
-    from ..cas.index import Index
+    from ..cas.index.index import Index
 
 
 def complete_address(context: typer.Context, incomplete: str) -> list[str]:
@@ -31,7 +31,7 @@ def _store_of(context: typer.Context) -> str:
 
 
 def _candidates(store: str, incomplete: str) -> list[str]:
-    from ..cas.index import Index
+    from ..cas.index.index import Index
 
     # `open` would say the same, but this is reached for every Tab before there is a store.
     if not os.path.isdir(os.path.join(store, "index")):

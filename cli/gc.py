@@ -10,7 +10,7 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.collected import GcReport
+    from ..cas.gc.collected import GcReport
     from ..cas.store import Store
 
 SHOWN = 20

@@ -93,7 +93,7 @@ async def _get(
     verify: bool,
     force: bool,
 ) -> "GetReport":
-    from ..cas.getting import get as get_out
+    from ..cas.get.getting import get as get_out
 
     with progress_of(settings, "get") as progress:
         return await get_out(store, address, dest, verify=verify, force=force, progress=progress)

@@ -8,7 +8,7 @@ from .progress import progress_of
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.rebuild import RebuildReport
+    from ..cas.rebuild.rebuild import RebuildReport
 
 SHOWN = 20
 """Lines of a kind, unless --verbose."""

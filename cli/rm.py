@@ -12,7 +12,7 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.collected import RemoveReport
+    from ..cas.gc.collected import RemoveReport
     from ..cas.refnames import RefHead
 
 

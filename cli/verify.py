@@ -54,8 +54,8 @@ def verify(
 
     Exit status: 0 all is well, 3 damage was found (and repaired, if asked), 4 data is lost.
     """
-    from ..cas.checkorder import VerifyRequest
     from ..cas.refnames import parse_address
+    from ..cas.verify.checkorder import VerifyRequest
 
     request = VerifyRequest(
         repair,

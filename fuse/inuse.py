@@ -1,6 +1,6 @@
 """Which files are open on the mounts of a store, and who has them open."""
 
-from ..cas.collected import InUse
+from ..cas.gc.collected import InUse
 from ..errors import UnavailableError
 from ..ids import ObjectId
 from .control import mount_states

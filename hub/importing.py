@@ -15,9 +15,9 @@ from typing import Final
 
 import trio
 
+from ..cas.add.request import AddRequest
 from ..cas.refnames import Address, RepoName, check_ref_name
 from ..cas.reports import AddReport, Progress
-from ..cas.request import AddRequest
 from ..cas.store import Store
 from ..errors import (
     ConflictError,

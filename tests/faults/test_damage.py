@@ -18,8 +18,8 @@ from modelfloat.cas.formats.shard import (
     footer_length,
     join_tails,
 )
-from modelfloat.cas.packs import PackBuilder, SealedPack
-from modelfloat.cas.records import ShardState
+from modelfloat.cas.index.records import ShardState
+from modelfloat.cas.packs.builder import PackBuilder, SealedPack
 from modelfloat.cas.store import Store
 from modelfloat.errors import DamageError, UnavailableError
 from modelfloat.ids import ChunkId, StoreId
@@ -334,7 +334,7 @@ async def test_a_journal_that_fails_does_not_end_repair(
     async with open_store(str(path)) as store:
         down = next(iter(store.members))
         down.down = "it is away"
-        monkeypatch.setattr("modelfloat.cas.journal.Journal.append", fail)
+        monkeypatch.setattr("modelfloat.cas.journal.journal.Journal.append", fail)
         report = await store.verify(repair=True)
         assert report.packs == 2
         shards = [p for p in report.problems if not p.pack.startswith("journal")]

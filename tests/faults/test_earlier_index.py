@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.formats.journal import ShardPlaced
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.cas.store import Store
 from modelfloat.ids import PackId
 from modelfloat.opening import open_store

@@ -9,10 +9,10 @@ import pytest
 import trio
 
 from modelfloat.backends.faulty import FaultyBackend
+from modelfloat.cas.gc.sweeping import Sweeper
 from modelfloat.cas.locks import locked
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
-from modelfloat.cas.sweeping import Sweeper
 from modelfloat.errors import (
     ConflictError,
     IndexDamagedError,

@@ -14,9 +14,9 @@ from typing import Any
 import lmdb
 import pytest
 
-from modelfloat.cas import lmdbfile, networkfs
 from modelfloat.cas.formats.journal import PackStored
-from modelfloat.cas.index import Index
+from modelfloat.cas.index import lmdbfile, networkfs
+from modelfloat.cas.index.index import Index
 from modelfloat.errors import IndexDamagedError, UnsupportedError
 from modelfloat.ids import ChunkId, ObjectId, PackId, StoreId
 from modelfloat.opening import open_store
@@ -146,7 +146,7 @@ def test_a_row_that_contradicts_itself(tmp_path: Path, name: str, value: bytes) 
 
 
 def test_a_full_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelfloat.cas.environment.MAP_SIZE", 1 << 20)
+    monkeypatch.setattr("modelfloat.cas.index.environment.MAP_SIZE", 1 << 20)
     with contextlib.closing(Index.create(str(tmp_path / "index"), samples.STORE)) as index:
         with pytest.raises(IndexDamagedError, match="filled the 1 MiB it may have; remove what"):
             fill(index, 200)
@@ -156,7 +156,7 @@ def test_a_full_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 FULL = """
 import resource, sys
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.errors import IndexDamagedError
 from modelfloat.tests.faults.test_index_damage import fill
 index = Index.open(sys.argv[1])
@@ -183,7 +183,7 @@ def test_no_room_for_the_file_to_grow(path: Path) -> None:
 
 ON_A_FULL_DISK = """
 import os, shutil, sys
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.errors import IndexDamagedError
 from modelfloat.tests.faults.test_index_damage import fill
 os.chdir(sys.argv[1])

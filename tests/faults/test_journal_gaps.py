@@ -9,7 +9,7 @@ import trio
 
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.cas.formats.journal import PackStored, Record
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.errors import QuotaError
 from modelfloat.ids import ObjectId, PackId
 from modelfloat.opening import BackendSpec, open_store
@@ -94,7 +94,7 @@ async def test_a_record_takes_only_so_many_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Packs that wait for one record are shared out by their chunks, not by their number alone."""
-    monkeypatch.setattr("modelfloat.cas.journal.GROUP_CHUNKS", 20)
+    monkeypatch.setattr("modelfloat.cas.journal.journal.GROUP_CHUNKS", 20)
     sizes: list[int] = []
     real = Index.apply
 

@@ -10,11 +10,11 @@ from trio.testing import MockClock
 
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.local import LocalBackend
-from modelfloat.cas.members import Member, Members
-from modelfloat.cas.placement import Candidate
+from modelfloat.cas.packs.members import Member, Members
+from modelfloat.cas.packs.placement import Candidate
+from modelfloat.cas.packs.survival import describe
 from modelfloat.cas.reports import VerifyReport
 from modelfloat.cas.store import Store
-from modelfloat.cas.survival import describe
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DataLostError, UnavailableError
 from modelfloat.ids import BackendId, StoreId

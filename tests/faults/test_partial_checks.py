@@ -6,12 +6,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from modelfloat.cas.checkorder import VerifyRequest
 from modelfloat.cas.formats.chunktable import Kind
-from modelfloat.cas.records import PackRecord, ShardState
+from modelfloat.cas.index.records import PackRecord, ShardState
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
-from modelfloat.cas.throttle import Throttle
+from modelfloat.cas.verify.checkorder import VerifyRequest
+from modelfloat.cas.verify.throttle import Throttle
 from modelfloat.errors import NotFoundError
 from modelfloat.opening import open_store
 from modelfloat.tests.support.damage import flip_payload, lose, packs_of

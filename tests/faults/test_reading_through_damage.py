@@ -7,9 +7,9 @@ import pytest
 import trio
 
 from modelfloat.cas.formats.chunktable import Kind
-from modelfloat.cas.pool import Pool
-from modelfloat.cas.records import PackRecord
-from modelfloat.cas.wholepacks import BARRED, IDLE, KEPT, WholePacks
+from modelfloat.cas.index.records import PackRecord
+from modelfloat.cas.packs.pool import Pool
+from modelfloat.cas.read.wholepacks import BARRED, IDLE, KEPT, WholePacks
 from modelfloat.errors import DataLostError
 from modelfloat.ids import PackId, PackNumber
 from modelfloat.opening import open_store

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from modelfloat.cas.formats.journal import PackDeleted
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import LockedError, ModelFloatError, UnavailableError
@@ -191,7 +191,7 @@ async def test_an_interrupted_rebuild_leaves_the_old_index(
         raise ModelFloatError("pulled the plug")
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"modelfloat.cas.draft.Draft.{step}", crash)
+        patched.setattr(f"modelfloat.cas.rebuild.draft.Draft.{step}", crash)
         with pytest.raises(ModelFloatError, match="pulled the plug"):
             await rebuild_store(str(tmp_path / "store"))
         assert not (tmp_path / "store" / "index.rebuild").exists()

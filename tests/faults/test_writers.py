@@ -20,11 +20,11 @@ from modelfloat.cas.formats.journal import (
     decode_record,
     encode_record,
 )
-from modelfloat.cas.index import Index
-from modelfloat.cas.journal import Journal, open_journal
+from modelfloat.cas.index.index import Index
+from modelfloat.cas.journal.journal import Journal, open_journal
+from modelfloat.cas.journal.slots import Slot, read_slot, write_slot
 from modelfloat.cas.locks import first_free, locked
-from modelfloat.cas.objectpacks import read_objects
-from modelfloat.cas.slots import Slot, read_slot, write_slot
+from modelfloat.cas.packs.objectpacks import read_objects
 from modelfloat.cas.store import Store
 from modelfloat.errors import ModelFloatError, QuotaError
 from modelfloat.ids import PackId, WriterId

@@ -22,7 +22,7 @@ from unittest import mock
 
 import trio
 
-from modelfloat.cas.getting import get
+from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.opening import BackendSpec, add_backend, create_store, open_store
@@ -160,7 +160,7 @@ def main() -> None:
     """Make the stores named, or all."""
     out = STORES / __version__
     out.mkdir(parents=True, exist_ok=True)
-    with mock.patch("modelfloat.cas.packs.SMALL_PACK", SPLIT_FROM):
+    with mock.patch("modelfloat.cas.packs.builder.SMALL_PACK", SPLIT_FROM):
         for name in sys.argv[1:] or KINDS:
             trio.run(make, name, out)
             sys.stdout.write(f"{out / name}.tar.xz\n")

@@ -13,7 +13,7 @@ from modelfloat.cas.formats.journal import (
     ShardPlaced,
     decode_record,
 )
-from modelfloat.cas.getting import get
+from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.folders import restored

@@ -18,7 +18,6 @@ from modelfloat.backends import keys
 from modelfloat.backends.marker import decode as decode_marker
 from modelfloat.cas.chunking.safetensors import SafetensorsParser
 from modelfloat.cas.codecs.registry import decode as decode_chunk
-from modelfloat.cas.environment import guarded
 from modelfloat.cas.formats.chunktable import ENTRY, decode_table, encode_table
 from modelfloat.cas.formats.commit import decode_commit
 from modelfloat.cas.formats.journal import RefKind, decode_head, decode_record
@@ -32,8 +31,11 @@ from modelfloat.cas.formats.manifest import (
 )
 from modelfloat.cas.formats.shard import decode_tail
 from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
-from modelfloat.cas.recipe import Recipe
-from modelfloat.cas.records import HEAD, Location, PackRecord
+from modelfloat.cas.index.environment import guarded
+from modelfloat.cas.index.records import HEAD, Location, PackRecord
+from modelfloat.cas.index.sourcerows import SourceRow
+from modelfloat.cas.journal.slots import Slot, read_slot
+from modelfloat.cas.read.recipe import Recipe
 from modelfloat.cas.refnames import (
     RepoName,
     check_ref_name,
@@ -41,8 +43,6 @@ from modelfloat.cas.refnames import (
     ref_key,
     ref_of_key,
 )
-from modelfloat.cas.slots import Slot, read_slot
-from modelfloat.cas.sourcerows import SourceRow
 from modelfloat.config import read_config
 from modelfloat.errors import (
     ChunkDamagedError,

@@ -16,9 +16,9 @@ from modelfloat.cas.formats.manifest import ChunkRef, encode_entries, encode_man
 from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.shard import shard_length
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
-from modelfloat.cas.index import Index
-from modelfloat.cas.marking import Marking
-from modelfloat.cas.marks import HEALTHY, Marks
+from modelfloat.cas.gc.marking import Marking
+from modelfloat.cas.gc.marks import HEALTHY, Marks
+from modelfloat.cas.index.index import Index
 from modelfloat.cas.objects import Objects
 from modelfloat.ids import BackendId, ChunkId, ObjectId, PackId, WriterId
 from modelfloat.tests.support.samples import STORE, id_of

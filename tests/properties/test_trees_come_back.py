@@ -9,7 +9,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelfloat.cas.getting import get
+from modelfloat.cas.get.getting import get
 from modelfloat.opening import open_store
 from modelfloat.tests.support.folders import contents, restored
 from modelfloat.tests.support.rescuing import rescue

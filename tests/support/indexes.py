@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from modelfloat.cas.formats.journal import NOWHERE
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 
 
 def picture(store: Path) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def _get_over(scene: Scene, what: str, address: str) -> Outcome:
 
 
 def _pipe_in_the_way(scene: Scene) -> Outcome:
-    from modelfloat.cas.landing import part_name
+    from modelfloat.cas.get.landing import part_name
 
     dest = scene.root / "dest"
     (dest / os.fsdecode(part_name(b"file"))).mkdir(parents=True)
@@ -205,7 +205,7 @@ def _link_out(scene: Scene) -> Outcome:
     folder = scene.folder("deep/file")
     os.symlink("../../x", folder / "deep" / "link")
     (folder.parent / "x").write_bytes(b"x")
-    scene.patch.setattr("modelfloat.cas.scan._is_inner", lambda *_: True)
+    scene.patch.setattr("modelfloat.cas.add.scan._is_inner", lambda *_: True)
     scene("add", folder, "acme/links")
     return scene("cat", "acme/links/deep/link")
 

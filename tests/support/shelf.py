@@ -24,7 +24,7 @@ from modelfloat.cas.formats.manifest import (
 )
 from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.cas.objects import Objects
 from modelfloat.cas.refnames import RepoName
 from modelfloat.cas.refs import Refs

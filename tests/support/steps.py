@@ -20,7 +20,8 @@ import lmdb
 from modelfloat import opening
 from modelfloat.backends import retry, upload
 from modelfloat.backends.base import Backend, Buffer
-from modelfloat.cas import moving, slots
+from modelfloat.cas.add import moving
+from modelfloat.cas.journal import slots
 from modelfloat.errors import BackendError, DeniedError, QuotaError, UnavailableError
 from modelfloat.ids import Key
 

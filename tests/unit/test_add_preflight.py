@@ -7,12 +7,12 @@ import pytest
 
 from modelfloat.backends.base import Usage
 from modelfloat.backends.local import LocalBackend
-from modelfloat.cas import preflight, unchanged
-from modelfloat.cas.estimate import Load, Room, fits, stored_size
-from modelfloat.cas.placement import Candidate
-from modelfloat.cas.preflight import about
+from modelfloat.cas.add import preflight, unchanged
+from modelfloat.cas.add.estimate import Load, Room, fits, stored_size
+from modelfloat.cas.add.preflight import about
+from modelfloat.cas.add.request import AddRequest
+from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.request import AddRequest
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import QuotaError
 from modelfloat.ids import BackendId

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas import request as requests
+from modelfloat.cas.add import request as requests
+from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.request import AddRequest
 from modelfloat.cas.store import Store
 from modelfloat.errors import SourceDamagedError
 from modelfloat.tests.support.stores import fresh_store, read, weights

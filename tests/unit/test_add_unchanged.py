@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas import filepass, largefiles, smallfiles, unchanged
-from modelfloat.cas.checknotes import Check
+from modelfloat.cas.add import filepass, largefiles, smallfiles, unchanged
+from modelfloat.cas.add.request import AddRequest
+from modelfloat.cas.add.scan import Item
 from modelfloat.cas.formats.journal import NO_ID
-from modelfloat.cas.index import Index
-from modelfloat.cas.records import ShardState
+from modelfloat.cas.index.checknotes import Check
+from modelfloat.cas.index.index import Index
+from modelfloat.cas.index.records import ShardState
+from modelfloat.cas.index.sourcerows import SourceRow, source_key
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.reports import AddReport
-from modelfloat.cas.request import AddRequest
-from modelfloat.cas.scan import Item
-from modelfloat.cas.sourcerows import SourceRow, source_key
 from modelfloat.cas.store import Store
 from modelfloat.errors import ModelFloatError, QuotaError
 from modelfloat.ids import ObjectId
@@ -243,7 +243,7 @@ def test_rows_met_longest_ago_are_pruned(tmp_path: Path, times: list[int], kept:
 
 
 def test_rows_are_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelfloat.cas.sourcerows.BATCH", 7)
+    monkeypatch.setattr("modelfloat.cas.index.sourcerows.BATCH", 7)
     index = Index.create(str(tmp_path / "index"), samples.STORE)
     rows = {source_key(0, i): replace(row(i), stored=i) for i in range(50)}
     index.sources.put(rows)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas import largefiles, smallfiles
+from modelfloat.cas.add import largefiles, smallfiles
+from modelfloat.cas.add.request import AddRequest
+from modelfloat.cas.add.scan import Item
+from modelfloat.cas.add.sources import open_item
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.request import AddRequest
-from modelfloat.cas.scan import Item
-from modelfloat.cas.sources import open_item
 from modelfloat.cas.store import Store
 from modelfloat.errors import ModelFloatError, SourceChangedError, SourceUnreadableError
 from modelfloat.tests.support.samples import noise

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelfloat.cas import unchanged
+from modelfloat.cas.add import unchanged
 from modelfloat.cli.main import run
 from modelfloat.tests.support.samples import noise
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from modelfloat.cas.checknotes import Check
-from modelfloat.cas.index import Index
-from modelfloat.cas.records import ShardState
+from modelfloat.cas.index.checknotes import Check
+from modelfloat.cas.index.index import Index
+from modelfloat.cas.index.records import ShardState
 from modelfloat.cli import (
     checks_backends,
     checks_index,
@@ -270,7 +270,7 @@ def test_an_index_that_can_only_be_read(store: Path, monkeypatch: pytest.MonkeyP
 def test_filesystem_of_the_index(
     kind: str, level: str, store: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelfloat.cas.networkfs.filesystem_type", lambda _: kind)
+    monkeypatch.setattr("modelfloat.cas.index.networkfs.filesystem_type", lambda _: kind)
     found = examined(store, capsys)[1]["filesystem"]
     assert (found[0], kind in found[1]) == (level, True)
 

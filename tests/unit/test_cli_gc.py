@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelfloat.cas.collected import GcReport, Kept
+from modelfloat.cas.gc.collected import GcReport, Kept
 from modelfloat.cli.gc import lines
 from modelfloat.cli.main import run
 from modelfloat.tests.support.stores import weights

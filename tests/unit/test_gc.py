@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas.collected import InUse
+from modelfloat.cas.gc.collected import InUse
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import NotFoundError

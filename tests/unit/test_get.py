@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from modelfloat.cas import extract, filling, getting, landing
-from modelfloat.cas.getting import get
-from modelfloat.cas.landing import part_name
+from modelfloat.cas.get import extract, filling, getting, landing
+from modelfloat.cas.get.getting import get
+from modelfloat.cas.get.landing import part_name
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.reports import Progress
 from modelfloat.cas.store import Store

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas.checknotes import Check
 from modelfloat.cas.formats.journal import (
     NO_ID,
     PackDeleted,
@@ -16,8 +15,9 @@ from modelfloat.cas.formats.journal import (
     RefKind,
     ShardPlaced,
 )
-from modelfloat.cas.index import Index
-from modelfloat.cas.records import ShardState
+from modelfloat.cas.index.checknotes import Check
+from modelfloat.cas.index.index import Index
+from modelfloat.cas.index.records import ShardState
 from modelfloat.cas.refnames import RepoName
 from modelfloat.errors import IndexDamagedError
 from modelfloat.ids import BackendId, ObjectId, PackId

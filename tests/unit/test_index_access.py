@@ -9,7 +9,7 @@ import lmdb
 import pytest
 
 from modelfloat.cas.formats.journal import NO_ID, PackStored, RefChanged, RefKind, ShardPlaced
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.cas.refnames import RepoName
 from modelfloat.errors import FormatError, IndexDamagedError, ModelFloatError
 from modelfloat.ids import BackendId, ObjectId

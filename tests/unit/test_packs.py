@@ -8,7 +8,7 @@ import reedsolo
 from modelfloat.cas.buffers import BufferPool
 from modelfloat.cas.formats.chunktable import Kind
 from modelfloat.cas.formats.shard import decode_tail, hash_blocks
-from modelfloat.cas.packs import NewChunk, PackBuilder, SealedPack, pack_limit
+from modelfloat.cas.packs.builder import NewChunk, PackBuilder, SealedPack, pack_limit
 from modelfloat.erasure.codec import decode
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.ids import ChunkId

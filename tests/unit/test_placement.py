@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfloat.cas.placement import (
+from modelfloat.cas.packs.placement import (
     Candidate,
     Crowding,
     crowding,

@@ -9,12 +9,12 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from modelfloat.cas.buffers import SizedBuffers
-from modelfloat.cas.cache import ChunkCache, Loaded
 from modelfloat.cas.formats.manifest import ChunkRef, Manifest, PageRef, encode_entries
-from modelfloat.cas.loader import EXTENT, Loader
 from modelfloat.cas.objects import Objects
-from modelfloat.cas.reader import FIRST_WINDOW, STREAMS, TOLERANCE, FileReader, Reader
-from modelfloat.cas.recipe import Recipe
+from modelfloat.cas.read.cache import ChunkCache, Loaded
+from modelfloat.cas.read.loader import EXTENT, Loader
+from modelfloat.cas.read.reader import FIRST_WINDOW, STREAMS, TOLERANCE, FileReader, Reader
+from modelfloat.cas.read.recipe import Recipe
 from modelfloat.errors import ChunkDamagedError, DataLostError, ModelFloatError, UsageError
 from modelfloat.ids import ChunkId, ObjectId
 from modelfloat.tests.support.samples import id_of

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from modelfloat.backends.base import Properties, Usage
 from modelfloat.backends.memory import MemoryBackend
-from modelfloat.cas.members import Member, Members
+from modelfloat.cas.packs.members import Member, Members
 from modelfloat.cas.room import DEADLINE, Room, room_of
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import UnavailableError

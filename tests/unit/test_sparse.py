@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from modelfloat.cas import holes
+from modelfloat.cas.add import holes
+from modelfloat.cas.add.largefiles import WINDOW
+from modelfloat.cas.add.scan import Item
 from modelfloat.cas.chunking.cutter import CdcCutter, SpanCutter
 from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType, Region
-from modelfloat.cas.getting import get
-from modelfloat.cas.largefiles import WINDOW
+from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.scan import Item
 from modelfloat.cas.zeros import RUN, zero_id, zeros
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import add, fresh_store

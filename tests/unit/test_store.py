@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas import smallfiles
+from modelfloat.cas.add import smallfiles
 from modelfloat.cas.refnames import parse_address
 from modelfloat.errors import (
     ExistsError,
@@ -220,7 +220,7 @@ async def test_a_backend_joins(tmp_path: Path) -> None:
 async def test_a_newer_index_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with fresh_store(tmp_path / "store"):
         pass
-    monkeypatch.setattr("modelfloat.cas.environment.FORMAT", b"1.5")
+    monkeypatch.setattr("modelfloat.cas.index.environment.FORMAT", b"1.5")
     with pytest.raises(FormatError, match=r"reads up to '1\.5'; upgrade"):
         async with open_store(str(tmp_path / "store")):
             pass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas.getting import get
+from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.fuse.inodes import ROOT

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.add.scan import Item
+from modelfloat.cas.add.staged import Staged
+from modelfloat.cas.add.trees import Merged, check_conflicts, merge
 from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType
-from modelfloat.cas.index import Index
+from modelfloat.cas.index.index import Index
 from modelfloat.cas.objects import Objects
-from modelfloat.cas.scan import Item
-from modelfloat.cas.staged import Staged
-from modelfloat.cas.trees import Merged, check_conflicts, merge
 from modelfloat.errors import ExistsError, UsageError
 from modelfloat.ids import ObjectId
 from modelfloat.tests.support import samples

@@ -1,0 +1,182 @@
+"""From staged entries to a moved ref: trees merged over the branch's head, a commit, the ref.
+
+The ref moves last, after everything that it reaches is durable. If the branch has moved meanwhile,
+the trees are merged once more, over its new head.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import trio
+
+from ...errors import ExistsError, NotFoundError, UsageError
+from ...ids import ObjectId
+from ..formats.commit import Commit, encode_commit
+from ..formats.journal import NO_ID, RefChanged, RefKind
+from ..formats.objects import object_id
+from ..locks import locked
+from ..refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
+from ..refs import Refs
+from ..reports import AddReport
+from .request import AddRequest, Writing
+from .staging import Staging
+from .syncing import Removals
+from .trees import Merged, merge
+
+PutObjects = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Stores objects; they are durable after the flush that follows."""
+Flush = Callable[[], Awaitable[None]]
+GROUP: Final = 4 << 20
+"""Bytes of trees that are stored at a time."""
+
+
+def branch_of(request: AddRequest) -> str:
+    """The branch that an add moves."""
+    return check_ref_name(request.address.rev or DEFAULT_BRANCH, "branch")
+
+
+def check_names(refs: Refs, request: AddRequest) -> None:
+    """A new branch or tag may not hide a tag, branch or commit of the same name."""
+    repo, branch, tag = request.address.repo, branch_of(request), request.tag
+    if refs.head(repo, RefKind.BRANCH, branch) is None:
+        refs.check_new(repo, RefKind.BRANCH, branch)
+    if tag is None:
+        return
+    if check_ref_name(tag, "tag") == branch:
+        raise UsageError(f"{tag} is the branch that this adds to; choose another tag")
+    refs.check_new(repo, RefKind.TAG, tag)
+    if refs.head(repo, RefKind.TAG, tag) is not None:
+        raise ExistsError(f"{repo} has a tag {tag} already; choose another name")
+
+
+class Committer:
+    """Makes the commit of one add; `report` gets what was removed for it."""
+
+    def __init__(
+        self, writing: Writing, request: AddRequest, staging: Staging, report: AddReport
+    ) -> None:
+        self._w = writing
+        self._request = request
+        self._staging = staging
+        self._report = report
+        self._repo: RepoName = request.address.repo
+        self._branch = branch_of(request)
+
+    async def run(self, put_objects: PutObjects, flush: Flush) -> ObjectId | None:
+        """Store trees and a commit, and move the branch; None where nothing would change."""
+        while True:
+            head = await trio.to_thread.run_sync(
+                self._w.refs.head, self._repo, RefKind.BRANCH, self._branch
+            )
+            commit = await self._make_commit(put_objects, head)
+            await flush()
+            if commit is None and self._request.tag is None:
+                return None
+            if await self._move(head, commit):
+                return commit
+
+    async def _make_commit(self, put_objects: PutObjects, head: RefHead | None) -> ObjectId | None:
+        """Store trees and commit on top of `head`; None where nothing would change."""
+        base = None if head is None else self._w.objects.commit(head.commit).tree
+        now = time.time_ns()
+        removals = self._staging.removals()
+        merged = await self._merge(put_objects, base, now, removals)
+        if removals is not None:
+            self._report.removed, self._report.removed_files = removals.names(), removals.files
+        if merged.tree == base:
+            return None
+        commit = encode_commit(
+            Commit(
+                merged.tree,
+                () if head is None else (head.commit,),
+                now,
+                time.localtime(now // 1_000_000_000).tm_gmtoff // 60,
+                self._request.author,
+                self._request.message or self._default_message(),
+            )
+        )
+        await put_objects([commit])
+        return object_id(commit)
+
+    async def _merge(
+        self,
+        put_objects: PutObjects,
+        base: ObjectId | None,
+        now_ns: int,
+        removals: Removals | None,
+    ) -> Merged:
+        """The merged trees, stored group by group while the next ones are made."""
+
+        def work() -> Merged:
+            group = _Group(put_objects)
+            staged = self._staging.staged
+            merged = merge(self._w.objects, base, staged, now_ns, group.add, removals)
+            group.flush()
+            return merged
+
+        return await trio.to_thread.run_sync(work)
+
+    def _default_message(self) -> str:
+        added = f"add {_files(self._report.files)}"
+        removed = self._report.removed_files
+        return f"{added}, remove {_files(removed)}" if removed else added
+
+    async def _move(self, head: RefHead | None, commit: ObjectId | None) -> bool:
+        """Move the branch from `head` to `commit` and set the tag; False if it moved meanwhile."""
+        async with locked(self._w.refs_lock):
+            # What a crashed writer had made durable counts before we look.
+            await self._w.journal.catch_up_others()
+            now = self._w.refs.head(self._repo, RefKind.BRANCH, self._branch)
+            if now != head:
+                return False
+            changes = []
+            if commit is not None:
+                changes.append(self._change(RefKind.BRANCH, self._branch, head, commit))
+            target = commit or (head.commit if head is not None else None)
+            if self._request.tag is not None:
+                if target is None:
+                    raise NotFoundError(
+                        "there is nothing to tag: nothing was added; add something first"
+                    )
+                check_names(self._w.refs, self._request)
+                changes.append(self._change(RefKind.TAG, self._request.tag, None, target))
+            await self._w.journal.append(changes)
+        return True
+
+    def _change(self, kind: RefKind, ref: str, head: RefHead | None, new: ObjectId) -> RefChanged:
+        return RefChanged(
+            kind,
+            self._repo.vendor,
+            self._repo.name,
+            ref,
+            NO_ID if head is None else head.change,
+            ObjectId(NO_ID) if head is None else head.commit,
+            new,
+            time.time_ns(),
+        )
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
+
+
+class _Group:
+    """Objects made in a worker thread, handed to the event loop some at a time."""
+
+    def __init__(self, put_objects: PutObjects) -> None:
+        self._put_objects = put_objects
+        self._objects: list[bytes] = []
+        self._size = 0
+
+    def add(self, data: bytes) -> None:
+        """Take one in."""
+        self._objects.append(data)
+        self._size += len(data)
+        if self._size >= GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have those stored that were taken in."""
+        trio.from_thread.run(self._put_objects, self._objects)
+        self._objects, self._size = [], 0

@@ -1,0 +1,88 @@
+"""From chunks to packs: look up what is stored, encode what is new, hand it to the packer.
+
+What large files (`largefiles`) and small ones (`smallfiles`) have in common. Everything but the
+bookkeeping runs in worker threads.
+"""
+
+import os
+from collections.abc import Sequence
+
+import trio
+
+from ...ids import ChunkId, ObjectId
+from ..chunking.regions import ElementType
+from ..formats.chunktable import Kind
+from ..formats.objects import object_id
+from ..packer import LaneName, Packer
+from ..packs.encoding import Cut, encode_chunks, encode_objects
+from ..reports import AddReport, Progress
+from .known import Known
+from .request import AddRequest, Reading
+from .unchanged import Unchanged
+
+Part = tuple[ChunkId, memoryview, ElementType]
+"""A chunk as it was cut: its id, its bytes, what they consist of."""
+
+
+class Ingest:
+    """Stores chunks and objects of one add. `report` counts what is new and what was there."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        request: AddRequest,
+        packer: Packer,
+        unchanged: Unchanged,
+        report: AddReport,
+        progress: Progress,
+    ) -> None:
+        self.request = request
+        self.unchanged = unchanged
+        self.report = report
+        self.progress = progress
+        self.cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
+        self._known = Known(reading.index, reading.pool, reading.scheme)
+        self._first = reading.index.next_pack
+        self._packer = packer
+
+    def look_up(self, parts: Sequence[Part]) -> list[Cut]:
+        """Which of the chunks are stored. In a worker thread."""
+        places = self._known.chunks([id_ for id_, _, _ in parts], Kind.DATA)
+        return [
+            Cut(id_, data, element, place)
+            for (id_, data, element), place in zip(parts, places, strict=True)
+        ]
+
+    async def store(self, cuts: Sequence[Cut], lane: LaneName) -> None:
+        """Claim the new ones among `cuts`, encode them and hand them to the packer."""
+        new, pending = [], self._packer.pending[Kind.DATA]
+        for cut in cuts:
+            size = len(cut.data)
+            self.report.logical += size
+            if cut.place is not None or cut.id in pending:
+                self.report.deduplicated += size
+                if cut.place is not None and cut.place.pack < self._first:
+                    self.report.already += size
+            else:
+                pending.add(cut.id)
+                self.report.new += size
+                new.append(cut)
+        if new:
+            chunks = await trio.to_thread.run_sync(encode_chunks, new, limiter=self.cpus)
+            await self._packer.put(lane, chunks)
+
+    async def put_objects(self, objects: Sequence[bytes]) -> None:
+        """Store what of `objects` is not stored yet."""
+        by_id, missing = await trio.to_thread.run_sync(self._missing, objects, limiter=self.cpus)
+        pending = self._packer.pending[Kind.OBJECT]
+        new = [id_ for id_ in missing if ChunkId(id_) not in pending]
+        if not new:
+            return
+        pending.update(ChunkId(id_) for id_ in new)
+        found = {id_: by_id[id_] for id_ in new}
+        chunks = await trio.to_thread.run_sync(encode_objects, found, limiter=self.cpus)
+        await self._packer.put_objects(chunks, found)
+
+    def _missing(self, objects: Sequence[bytes]) -> tuple[dict[ObjectId, bytes], list[ObjectId]]:
+        by_id = {object_id(data): data for data in objects}
+        return by_id, self._known.missing_objects(list(by_id))

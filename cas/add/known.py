@@ -1,0 +1,67 @@
+"""What is stored already, well enough for an add to rely on it.
+
+Synchronous; runs in worker threads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...erasure.scheme import Scheme
+from ...ids import ChunkId, ObjectId, PackNumber
+from ..formats.chunktable import Kind
+from ..index.index import Index
+from ..index.records import Location, PackRecord
+from ..packs.pool import Pool
+
+
+class Known:
+    """Chunks and objects that need not be stored again: in a pack that is healthy and at least as
+    protected as `scheme`."""
+
+    def __init__(self, index: Index, pool: Pool, scheme: Scheme) -> None:
+        self._index = index
+        self._pool = pool
+        self._scheme = scheme
+
+    def chunks(self, ids: Sequence[ChunkId], kind: Kind) -> list[Location | None]:
+        """For each chunk the place that may be relied on, None where there is none.
+
+        The packs are looked up once a call: many chunks at once lie in few packs.
+        """
+        packs: dict[PackNumber, _Pack] = {}
+        return [self._place(places, kind, packs) for places in self._index.locate(ids)]
+
+    def _place(
+        self, places: list[Location], kind: Kind, packs: dict[PackNumber, "_Pack"]
+    ) -> Location | None:
+        for place in places:
+            pack = packs.get(place.pack)
+            if pack is None:
+                pack = packs[place.pack] = self._pack(place.pack)
+            if place.kind is not kind or pack.record is None:
+                continue
+            if pack.intact or self._pool.healthy(pack.record, place.offset, place.stored):
+                return place
+        return None
+
+    def _pack(self, number: PackNumber) -> "_Pack":
+        record = self._index.pack(number)
+        if record is None or record.m < self._scheme.m:
+            return _Pack(None, intact=False)
+        return _Pack(record, all(self._pool.usable(record, i) for i in range(record.n)))
+
+    def missing_objects(self, ids: Sequence[ObjectId]) -> list[ObjectId]:
+        """Those of `ids` that are not in a pack, or not in the index's mirror."""
+        places = self.chunks([ChunkId(id_) for id_ in ids], Kind.OBJECT)
+        packed = [id_ for id_, place in zip(ids, places, strict=True) if place is not None]
+        mirrored = zip(packed, self._index.objects(packed), strict=True)
+        there = {id_ for id_, data in mirrored if data is not None}
+        return [id_ for id_ in ids if id_ not in there]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pack:
+    """A pack that may be relied on as far as its shards are; of an `intact` one all are."""
+
+    record: PackRecord | None
+    intact: bool

@@ -1,0 +1,189 @@
+"""Before an add: will it fit? And without adding: what would it do?
+
+An add that fits even if all of it is new is not looked at closer. Otherwise what is known to be
+stored, and holes, are taken off, and if it still does not fit it ends here, in one line.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import trio
+
+from ...errors import BackendError, QuotaError
+from ..formats.journal import RefKind
+from ..reports import AddPlan, AddReport, Progress
+from .committing import branch_of, check_names
+from .estimate import Load, Room, fits, stored_size
+from .request import AddRequest, Reading
+from .scan import Item
+from .staged import Leaf
+from .staging import Staging
+from .trees import merge
+from .unchanged import Unchanged
+
+BATCH: Final = 1024
+SPARSE: Final = 16 << 20
+"""Files from this size on are asked how much of them is holes."""
+_UNITS: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How a load goes with what is free, in bytes; `free` None: there is no limit."""
+
+    needed: int
+    free: int | None
+    index_needed: int
+    index_free: int
+    problem: str
+
+
+async def check_room(reading: Reading, staging: Staging, unchanged: Unchanged, most: Load) -> None:
+    """QuotaError where what is staged, `most` if all of it is new, is not going to fit."""
+    if not (await look(reading, most)).problem:
+        return
+    fresh = await trio.to_thread.run_sync(_fresh_bytes, staging, unchanged)
+    outlook = await look(reading, Load(fresh, most.files))
+    if outlook.problem:
+        raise QuotaError(outlook.problem)
+
+
+async def plan(reading: Reading, request: AddRequest) -> AddPlan:
+    """What an add of that request would do; nothing is changed and no lock is taken."""
+    report, progress = AddReport(request.address.repo, branch_of(request)), Progress()
+    staging = Staging(reading, request, report.branch)
+    await trio.to_thread.run_sync(check_names, reading.refs, request)
+    await trio.to_thread.run_sync(staging.scan, report, progress)
+    made = AddPlan(report.repo, report.branch, progress.files, progress.total)
+    made.skipped, made.warnings = report.skipped, report.warnings
+    unchanged = Unchanged(reading, request)
+    fresh = await trio.to_thread.run_sync(_find_unchanged, staging, unchanged, made)
+    await trio.to_thread.run_sync(_find_removals, reading, staging, made)
+    outlook = await look(reading, Load(fresh, made.files - made.unchanged_files))
+    made.needed, made.free, made.problem = outlook.needed, outlook.free, outlook.problem
+    made.index_needed, made.index_free = outlook.index_needed, outlook.index_free
+    return made
+
+
+async def look(reading: Reading, load: Load) -> Outlook:
+    """How that load goes with the room that there is."""
+    rooms = await _rooms(reading)
+    index = await trio.to_thread.run_sync(os.statvfs, reading.path)
+    device = (await trio.to_thread.run_sync(os.stat, reading.path)).st_dev
+    index_free = index.f_bavail * index.f_frsize
+    # The index takes its part of a filesystem that it shares with backends.
+    rooms = [_less(room, load.index) if room.space == f"dev:{device:x}" else room for room in rooms]
+    needed, everyone = stored_size(load, reading.scheme), list(reading.pool.members)
+    free = _total(rooms)
+    problem = ""
+    # Where backends are missing rather than bytes, storing says so, and which.
+    short = any(room.free is not None and room.free < needed for room in rooms)
+    if short and not fits(needed, reading.scheme, rooms, [m.candidate for m in everyone]):
+        problem = _too_much(needed, rooms, free)
+    elif load.index > index_free:
+        problem = (
+            f"the index in {reading.path} needs about {about(load.index)}, {about(index_free)} are "
+            "free there; free some space"
+        )
+    return Outlook(needed, free, load.index, index_free, problem)
+
+
+async def _rooms(reading: Reading) -> list[Room]:
+    """What every backend that is up has left."""
+    rooms = []
+    for member in reading.pool.members.up():
+        try:
+            usage = await member.backend.usage()
+        except BackendError as error:
+            reading.pool.members.note_failure(member, error)
+            continue
+        space = usage.space or f"backend:{member.name}"
+        rooms.append(Room(member.candidate, member.name, space, usage.free))
+    return rooms
+
+
+def _less(room: Room, size: int) -> Room:
+    left = None if room.free is None else max(0, room.free - size)
+    return Room(room.candidate, room.name, room.space, left)
+
+
+def _total(rooms: Sequence[Room]) -> int | None:
+    spaces = {room.space: room.free for room in rooms}
+    known = [free for free in spaces.values() if free is not None]
+    return sum(known) if len(known) == len(spaces) else None
+
+
+def _too_much(needed: int, rooms: Sequence[Room], free: int | None) -> str:
+    names = ", ".join(room.name for room in rooms) or "no backend"
+    least = min((r for r in rooms if r.free is not None), key=lambda r: r.free or 0, default=None)
+    have = "" if free is None else f", {about(free)} are free"
+    if least is not None and (free is None or free >= needed):
+        have += f", but only {about(least.free or 0)} on {least.name}"
+    return (
+        f"this needs about {about(needed)} with parity on {names}{have}; free some space, add a "
+        "backend, or begin anyway with --no-preflight"
+    )
+
+
+def about(size: int) -> str:
+    """Bytes for people, to two digits or three: `120 GB`, `1.5 TB`."""
+    for unit, name in _UNITS:
+        if size >= unit:
+            value = size / unit
+            return f"{value:.0f} {name}" if value >= 9.5 else f"{value:.1f} {name}"
+    return f"{size} B"
+
+
+# In worker threads
+
+
+def _batches(staging: Staging) -> Iterator[list[Leaf]]:
+    leaves = staging.staged.files()
+    while batch := list(islice(leaves, BATCH)):
+        yield batch
+
+
+def _fresh_bytes(staging: Staging, unchanged: Unchanged) -> int:
+    """About how many bytes are not stored yet and no holes."""
+    fresh = 0
+    for batch in _batches(staging):
+        items = [leaf.item for leaf in batch]
+        fresh += sum(_dense(item) for item in items) - unchanged.stored_bytes(items)
+    return max(0, fresh)
+
+
+def _dense(item: Item) -> int:
+    """Bytes of a file that are no holes."""
+    if item.size < SPARSE:
+        return item.size
+    try:
+        return min(item.size, os.stat(item.source).st_blocks * 512)
+    except OSError:
+        return item.size
+
+
+def _find_unchanged(staging: Staging, unchanged: Unchanged, made: AddPlan) -> int:
+    """Give what is unchanged its manifest; the bytes of everything else."""
+    fresh = 0
+    for batch in _batches(staging):
+        for leaf, manifest in zip(batch, unchanged.find([x.item for x in batch]), strict=True):
+            if manifest is None:
+                fresh += _dense(leaf.item)
+            else:
+                leaf.store(leaf.item, manifest, leaf.item.size)
+                made.unchanged_files += 1
+                made.unchanged += leaf.item.size
+    return fresh
+
+
+def _find_removals(reading: Reading, staging: Staging, made: AddPlan) -> None:
+    removals = staging.removals()
+    head = reading.refs.head(made.repo, RefKind.BRANCH, made.branch)
+    if removals is None or head is None:
+        return
+    base = reading.objects.commit(head.commit).tree
+    merge(reading.objects, base, staging.staged, 0, lambda _: None, removals)
+    made.removed, made.removed_files = removals.names(), removals.files

@@ -1,0 +1,101 @@
+"""What an add is asked for, and what it needs of a store."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from ...erasure.scheme import Scheme
+from ...ids import StoreId
+from ..index.index import Index
+from ..journal.journal import Journal
+from ..objects import Objects
+from ..packs.pool import Pool
+from ..refnames import Address
+from ..refs import Refs
+
+ENOUGH_CORES: Final = 4
+"""With so many cores SHA-256 is computed while adding: the others have enough to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddRequest:
+    """What to add and where. `address` is vendor/name[@branch][/path]; a single source file takes
+    the path's last part as its name unless that is a directory already.
+
+    With `sync` the branch's tree, or the address's path, becomes as the sources are, which must be
+    folders: what they do not have is removed, unless it is excluded or was skipped. `keep_out` has
+    the device numbers of this store's mounts: nothing is added from there.
+
+    With `move` each source is unlinked once it was read back from the backends and compared, and
+    the moved branch reaches it; see `cas.add.moving`.
+
+    Files that are as an earlier add has read them are not read again, unless `reread`.
+
+    With `preflight` an add that is not going to fit ends before anything is stored.
+
+    `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
+    source file, the SHA-256 that it must have, or None; another one is a
+    SourceDamagedError.
+    """
+
+    sources: Sequence[str]
+    address: Address
+    message: str = ""
+    tag: str | None = None
+    author: str = ""
+    exclude: Sequence[str] = ()
+    sync: bool = False
+    move: bool = False
+    reread: bool = False
+    preflight: bool = True
+    keep_out: frozenset[int] = frozenset()
+    sha256: bool | None = None
+    expected_sha256: Callable[[bytes], bytes | None] | None = None
+
+    @property
+    def hashes_sha256(self) -> bool:
+        """Whether every file's SHA-256 is computed."""
+        return _has_enough_cores() if self.sha256 is None else self.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What of a store is enough to see what an add would do; `path` is its folder."""
+
+    path: str
+    store: StoreId
+    scheme: Scheme
+    index: Index
+    objects: Objects
+    refs: Refs
+    pool: Pool
+
+    def writing(self, journal: Journal, refs_lock: str) -> "Writing":
+        """The same with what writing takes besides."""
+        return Writing(
+            self.path,
+            self.store,
+            self.scheme,
+            self.index,
+            self.objects,
+            self.refs,
+            self.pool,
+            journal,
+            refs_lock,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Writing(Reading):
+    """What an add needs of a store besides; `refs_lock` is the refs' lock file."""
+
+    journal: Journal
+    refs_lock: str
+
+
+@cache
+def _has_enough_cores() -> bool:
+    # Asked for once: it is read from a file, and every file that is added wants to know.
+    return (os.cpu_count() or 1) >= ENOUGH_CORES

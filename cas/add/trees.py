@@ -1,0 +1,163 @@
+"""A new tree from the branch's tree and what was added to it, as `cp` would merge them. Pure but
+for reading the old objects; runs in a worker thread.
+
+Both trees are read side by side in the order of their names, and the new one is handed on object by
+object, so a directory may be of any length.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ...errors import ExistsError
+from ...ids import ObjectId
+from ..formats.objects import object_id
+from ..formats.tree import Entry, EntryType, encode_tree
+from ..objects import Directory, Objects
+from .staged import DEFAULT_MODE, Staged, shown
+from .syncing import Path, Removals
+
+Sink = Callable[[bytes], None]
+"""Takes one new object. Some may be there already: what did not change is encoded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A directory after the merge: its tree's id, and the bytes of all files beneath."""
+
+    tree: ObjectId
+    size: int
+
+
+def check_conflicts(objects: Objects, base: ObjectId | None, staged: Staged) -> None:
+    """ExistsError where a file would take a directory's place or the other way round: `cp` refuses
+    both. In a directory that becomes as the sources are, both may be."""
+    if base is None or staged.whole:
+        return
+    directory = objects.directory(base)
+    for name, new in staged.entries():
+        old = directory.lookup(name)
+        if old is None:
+            continue
+        was, is_ = old.type is EntryType.DIRECTORY, isinstance(new, Staged)
+        if was != is_ and not (isinstance(new, Staged) and new.whole):
+            kinds = ("a folder", "a file") if was else ("a file", "a folder")
+            raise ExistsError(
+                f"{shown(name)} is {kinds[0]} there and would become {kinds[1]}; "
+                "choose another path"
+            )
+        if was and isinstance(new, Staged):
+            check_conflicts(objects, old.object, new)
+
+
+def merge(
+    objects: Objects,
+    base: ObjectId | None,
+    staged: Staged,
+    now_ns: int,
+    sink: Sink,
+    removals: Removals | None = None,
+) -> Merged:
+    """Lay `staged` over the directory `base` (None: an empty one); new directories that have no
+    mtime of their own get `now_ns`. `sink` gets every object of every directory that was merged,
+    those beneath first.
+
+    `removals` is told what goes, where a staged directory is whole.
+    """
+    return _Merge(objects, now_ns, sink, removals).directory(base, staged, (), whole=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    objects: Objects
+    now_ns: int
+    sink: Sink
+    removals: Removals | None
+
+    def directory(
+        self, base: ObjectId | None, staged: Staged, path: Path, *, whole: bool
+    ) -> Merged:
+        whole = whole or staged.whole
+        directory = None if base is None else self.objects.directory(base)
+        # Before this one is encoded: within its generators recursion would be six frames deep a
+        # level.
+        folders: dict[bytes, Entry] = {}
+        for name, new in staged.folders.items():
+            folders[name] = self._subdirectory(directory, name, new, (*path, name), whole=whole)
+        size, root = 0, b""
+
+        def counted() -> Iterator[Entry]:
+            nonlocal size
+            olds = iter(()) if directory is None else directory.entries()
+            pairs = _side_by_side(olds, _entries(staged, folders))
+            for entry in self._without_removed(pairs, path) if whole else map(_latest, pairs):
+                if entry is not None:
+                    size += entry.size if entry.type is not EntryType.SYMLINK else 0
+                    yield entry
+
+        for root in encode_tree(counted()):
+            self.sink(root)
+        return Merged(object_id(root), size)
+
+    def _subdirectory(
+        self, parent: Directory | None, name: bytes, new: Staged, path: Path, *, whole: bool
+    ) -> Entry:
+        old = None if parent is None else parent.lookup(name)
+        base = old if old is not None and old.type is EntryType.DIRECTORY else None
+        if old is not None and new.whole and not whole and self.removals is not None:
+            self.removals.replaced(self.objects, old, path, by_folder=True)
+        inner = self.directory(base.object if base else None, new, path, whole=whole)
+        mode, mtime_ns = new.mode, new.mtime_ns
+        if mtime_ns is None:
+            mode, mtime_ns = (base.mode, base.mtime_ns) if base else (DEFAULT_MODE, self.now_ns)
+        return Entry(name, EntryType.DIRECTORY, mode, mtime_ns, inner.size, inner.tree)
+
+    def _without_removed(self, pairs: Iterator["_Pair"], path: Path) -> Iterator[Entry | None]:
+        """What a whole directory becomes: old entries that have no new one go."""
+        removals = self.removals
+        for old, new in pairs:
+            if old is None or removals is None:
+                yield _latest((old, new))
+            elif new is None:
+                left, made = removals.without(self.objects, old, (*path, old.name))
+                for data in made:
+                    self.sink(data)
+                yield left
+            else:
+                by_folder = new.type is EntryType.DIRECTORY
+                removals.replaced(self.objects, old, (*path, old.name), by_folder=by_folder)
+                yield _latest((old, new))
+
+
+_Pair = tuple[Entry | None, Entry | None]
+"""Old and new entry of one name; one of them may be missing."""
+
+
+def _entries(staged: Staged, folders: dict[bytes, Entry]) -> Iterator[Entry]:
+    for name, new in staged.entries():
+        yield folders[name] if isinstance(new, Staged) else new
+
+
+def _side_by_side(olds: Iterator[Entry], news: Iterator[Entry]) -> Iterator[_Pair]:
+    """The entries of each name; both are sorted by name."""
+    old = next(olds, None)
+    for new in news:
+        while old is not None and old.name < new.name:
+            yield old, None
+            old = next(olds, None)
+        if old is not None and old.name == new.name:
+            yield old, new
+            old = next(olds, None)
+        else:
+            yield None, new
+    while old is not None:
+        yield old, None
+        old = next(olds, None)
+
+
+def _latest(pair: _Pair) -> Entry | None:
+    """The new entry if it says anything new; another mtime alone is no change."""
+    old, new = pair
+    if old is None or new is None:
+        return old or new
+    same = (old.type, old.mode, old.size, old.target) == (new.type, new.mode, new.size, new.target)
+    return old if same else new

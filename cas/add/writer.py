@@ -1,0 +1,58 @@
+"""Adding: sources become chunks, packs, manifests, a tree, a commit, and last a moved ref.
+
+Write order is `docs/format.md`'s: every shard durable, then the journal, then the index, and the
+ref only after everything that it reaches. A crash anywhere before that leaves the branch as it was;
+what was stored by then is found again by the next add.
+"""
+
+import time
+
+import trio
+
+from ..packer import Packer
+from ..reports import AddReport, Progress
+from .committing import Committer, branch_of, check_names
+from .estimate import Load
+from .filepass import FilePass
+from .ingest import Ingest
+from .moving import Mover
+from .preflight import check_room
+from .request import AddRequest, Writing
+from .staging import Staging
+from .unchanged import Unchanged
+
+
+class Writer:
+    """One add."""
+
+    def __init__(self, writing: Writing, request: AddRequest, progress: Progress) -> None:
+        self._w = writing
+        self._request = request
+        self._progress = progress
+        self._report = AddReport(request.address.repo, branch_of(request))
+        self._staging = Staging(writing, request, self._report.branch)
+
+    async def run(self) -> AddReport:
+        """Add everything; the branch moves at the very end."""
+        started = time.monotonic()
+        await trio.to_thread.run_sync(check_names, self._w.refs, self._request)
+        await trio.to_thread.run_sync(self._staging.scan, self._report, self._progress)
+        w, first = self._w, self._w.index.next_pack
+        unchanged = Unchanged(w, self._request)
+        if self._request.preflight:
+            most = Load(self._progress.total, self._report.files)
+            await check_room(w, self._staging, unchanged, most)
+        async with trio.open_nursery() as nursery:
+            packer = Packer(w.store, w.scheme, w.pool, w.journal, nursery)
+            ingest = Ingest(w, self._request, packer, unchanged, self._report, self._progress)
+            await FilePass(ingest, packer, self._staging).run()
+            await unchanged.save()
+            committer = Committer(w, self._request, self._staging, self._report)
+            self._report.commit = await committer.run(ingest.put_objects, packer.flush)
+            packer.close()
+        if self._request.move:
+            mover = Mover(w, self._request, self._staging, unchanged, self._report, first)
+            await mover.run(self._progress)
+        self._report.encoded, self._report.stored = packer.encoded, packer.stored
+        self._report.seconds = time.monotonic() - started
+        return self._report

@@ -1,0 +1,82 @@
+"""What rm and gc report: plain values. All sizes are bytes with parity, all durations seconds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...ids import ObjectId
+from ..refnames import RefHead, RepoName
+
+GRACE: Final = 14 * 86400.0
+"""Seconds for which what no ref reaches any more is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """A file that somebody has open on a mount: `who` says who, for people."""
+
+    manifest: ObjectId
+    name: str
+    who: str
+
+
+FindInUse = Callable[[], Sequence[InUse]]
+"""Tells which files are open on live mounts now; may block."""
+
+
+def nothing_in_use() -> Sequence[InUse]:
+    """For stores without mounts."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that is kept only because it is open, and how much that keeps."""
+
+    name: str
+    who: str
+    size: int
+
+
+@dataclass(slots=True)
+class RemoveReport:
+    """What `rm` removed: refs of `repo`, or with a path what lay there on one branch.
+
+    `frees` is what a gc will free, once `grace` seconds have passed, of what only this reached.
+    `commit` is the branch's new one, None where refs were removed.
+    """
+
+    repo: RepoName
+    refs: tuple[RefHead, ...] = ()
+    path: str = ""
+    commit: ObjectId | None = None
+    files: int = 0
+    frees: int = 0
+    grace: float = GRACE
+    removed_ns: int = 0
+
+
+@dataclass(slots=True)
+class GcReport:
+    """What `gc` did, or with `dry_run` would do.
+
+    `deleted` counts packs of which nothing was needed, `rewritten` those of which little was,
+    `merged` small ones, which became `merged_into`. `orphans` are shards that nothing named.
+    `freed` is net of what was written anew. `kept` is what open files keep. `pending` counts packs
+    with shards on backends that are down, which a later gc deletes, and `skipped` packs that could
+    not be rewritten.
+    """
+
+    dry_run: bool = False
+    deleted: int = 0
+    rewritten: int = 0
+    merged: int = 0
+    merged_into: int = 0
+    orphans: int = 0
+    freed: int = 0
+    pending: int = 0
+    skipped: int = 0
+    young: int = 0
+    kept: list[Kept] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0

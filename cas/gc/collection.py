@@ -1,0 +1,250 @@
+"""Collecting garbage: what nothing needs any more is found, condemned, and deleted.
+
+1. Mark, while others read and add: everything that the refs reach, that removed or moved refs of
+   the grace period reach, and the files that are open on mounts.
+2. Condemn the packs of which nothing is marked.
+3. Alone with the store: bring the index up to date with every journal, mark again from the refs as
+   they are now, and delete those packs that are dead still. Also what earlier collections left,
+   orphaned shards, and objects in the mirror that nothing reaches.
+4. Beside others again: copy what is needed of sparse and small packs into new ones.
+5. Alone: mark again and delete the packs that were copied.
+
+An add relies on what it finds stored only while it shares the store; so between 3's marking and
+deleting nobody does, and whatever was relied on before is reached from a ref by then, or was given
+up. `docs/decisions/` says why that is enough on one machine.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+import trio.from_thread
+
+from ...erasure.scheme import Scheme
+from ...errors import BackendError, ModelFloatError, one_failure
+from ...ids import ObjectId
+from ..access import Access
+from ..formats.journal import NO_ID
+from ..index.index import Index
+from ..index.records import PackRecord
+from ..journal.journal import Journal
+from ..locks import locked
+from ..objects import Objects
+from ..packs.pool import Pool
+from ..reserve import is_full
+from .collected import FindInUse, GcReport, InUse, Kept
+from .condemning import pardon
+from .marking import Marking
+from .marks import Marks
+from .orphans import Orphan, Orphans
+from .rewriting import Rewriter, Victim
+from .selection import Selection
+from .sweeping import Sweeper
+
+WHAT: Final = "modelfloat gc"
+BATCH: Final = 64
+"""Packs that are rewritten before those that they replace are deleted: bounds the room it takes."""
+
+log = logging.getLogger(__name__)
+
+
+class Collection:
+    """One collection. What it does is added to `report`, and with its `dry_run` nothing is done.
+
+    `grace` is seconds; `find_in_use` tells which files are open on mounts.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        scheme: Scheme,
+        objects: Objects,
+        report: GcReport,
+        grace: float,
+        find_in_use: FindInUse,
+    ) -> None:
+        self._access = access
+        self._index: Index = access.index
+        self._pool: Pool = access.pool
+        self._scheme = scheme
+        self._objects = objects
+        self._grace = grace
+        self._find_in_use = find_in_use
+        self._since_ns = time.time_ns() - int(grace * 1e9)
+        self._sweeper = Sweeper(self._index, self._pool.members, access.copies)
+        self._orphans = Orphans(self._index, self._pool, grace)
+        self._report = report
+
+    async def run(self) -> GcReport:
+        """Collect, and say what was done."""
+        started = time.monotonic()
+        with one_failure():
+            if self._report.dry_run:
+                await self._plan()
+            else:
+                await trio.Path(self._access.lock("")).mkdir(exist_ok=True)
+                async with locked(self._access.lock("gc"), wait=self._access.wait, what=WHAT):
+                    await self._collect()
+        self._report.seconds = time.monotonic() - started
+        return self._report
+
+    async def _plan(self) -> None:
+        await self._begin()
+        dead, sparse, small = self._selected()
+        self._report.deleted = len(dead)
+        self._report.rewritten, self._report.merged = len(sparse), len(small)
+        self._report.freed = sum(self._stored(row) for row in dead)
+        for row in sparse:
+            self._report.freed += self._marks.unmarked(row)
+        orphans = await self._orphans.find()
+        self._report.orphans = len(orphans)
+        self._report.freed += sum(orphan.size for orphan in orphans)
+
+    async def _collect(self) -> None:
+        await self._begin()
+        dead, _, _ = self._selected()
+        await self._sweeper.condemn([pack for row in dead if (pack := self._record(row))])
+        orphans = await self._orphans.find()
+        async with self._access.writing(WHAT, alone=True) as journal:
+            await self._again(journal)
+            await self._delete(journal, dead)
+            await self._clean(journal, orphans)
+        await self._rewrite()
+
+    # Marking
+
+    async def _begin(self) -> None:
+        self._marks = await trio.to_thread.run_sync(
+            Marks, self._index, lambda pack: self._pool.healthy(pack, 0, pack.length)
+        )
+        self._marking = Marking(
+            self._index, self._objects, self._marks, trio.from_thread.check_cancelled
+        )
+        self._selection = Selection(self._index, self._pool, self._marks, self._scheme, self._grace)
+        await trio.to_thread.run_sync(self._mark)
+        self._report.kept = await trio.to_thread.run_sync(self._mark_in_use)
+        await self._selection.spare_young()
+        self._report.young = self._selection.young
+
+    def _mark(self) -> None:
+        self._marking.reach(head.commit for head in self._index.refs())
+        changes = self._index.reflog(self._since_ns) if self._grace else iter(())
+        former = (id_ for change in changes for id_ in (change.old, change.new) if id_ != NO_ID)
+        with self._marks.for_now():
+            self._marking.reach(former, lenient=True)
+
+    def _mark_in_use(self) -> list[Kept]:
+        return [
+            Kept(used.name, used.who, size)
+            for used in self._find_in_use()
+            if (size := self._mark_open(used))
+        ]
+
+    def _mark_open(self, used: InUse) -> int:
+        before = self._marks.bytes.copy()
+        with self._marks.for_now():
+            self._marking.reach([used.manifest], lenient=True)
+        return self._marks.stored_since(before)
+
+    async def _again(self, journal: Journal) -> None:
+        """Mark what the refs have come to reach since, with nobody else at work."""
+        await journal.require_complete()
+        await trio.to_thread.run_sync(self._marks.check)
+        await trio.to_thread.run_sync(self._mark)
+        await trio.to_thread.run_sync(self._mark_in_use)
+
+    # Deleting
+
+    async def _delete(self, journal: Journal, rows: Sequence[int]) -> int:
+        """Delete the condemned packs in `rows` that nothing needs now, and pardon the others; the
+        number of packs of which a shard stays for now."""
+        still = set(self._selection.dead())
+        packs: list[tuple[int, PackRecord]] = []
+        spared: list[tuple[int, PackRecord]] = []
+        for row in rows:
+            pack = self._record(row)
+            if pack is not None:
+                (packs if row in still else spared).append((row, pack))
+        for _, pack in spared:
+            await pardon(self._pool.members, pack.id)
+        left = await self._sweeper.delete(journal, [pack for _, pack in packs])
+        self._report.deleted += len(packs)
+        self._report.freed += sum(self._stored(row) for row, _ in packs)
+        return left
+
+    async def _clean(self, journal: Journal, orphans: Sequence[Orphan]) -> None:
+        """What earlier collections and crashed adds left, and objects that nothing reaches."""
+        self._report.pending = await self._sweeper.finish()
+        gone = await self._orphans.delete(journal, orphans)
+        self._report.orphans += len(gone)
+        self._report.freed += sum(orphan.size for orphan in gone)
+        batches = await trio.to_thread.run_sync(lambda: iter(self._index.object_ids()))
+        while ids := await trio.to_thread.run_sync(next, batches, None):
+            await self._forget(ids)
+
+    async def _forget(self, ids: Sequence[ObjectId]) -> None:
+        needed = await trio.to_thread.run_sync(self._marking.is_needed, ids)
+        dead = [id_ for id_ in ids if id_ not in needed]
+        if dead:
+            await self._index.write(self._index.drop_objects, dead)
+
+    # Rewriting
+
+    async def _rewrite(self) -> None:
+        _, sparse, merging = self._selected()
+        small = set(merging)
+        rows = sorted({*sparse, *small})
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            try:
+                done = await self._copy(batch)
+            except ModelFloatError as error:
+                if not isinstance(error, BackendError) and not is_full(error):
+                    raise
+                self._report.skipped += len(rows) - start
+                log.warning("%s: %d packs are not rewritten now", error, len(rows) - start)
+                return
+            await self._replace(done)
+            self._report.skipped += len(batch) - len(done)
+            merged = sum(victim.row in small for victim in done)
+            self._report.merged += merged
+            self._report.rewritten += len(done) - merged
+
+    async def _copy(self, rows: Sequence[int]) -> list[Victim]:
+        async with self._access.writing(WHAT) as journal:
+            victims = [
+                victim
+                for row in rows
+                if (victim := await trio.to_thread.run_sync(self._selection.victim, row))
+            ]
+            rewriter = Rewriter(self._index.store, self._scheme, self._index, self._pool, journal)
+            result = await rewriter.run(victims)
+        self._report.merged_into += result.packs
+        self._report.freed -= result.written
+        return result.done
+
+    async def _replace(self, victims: Sequence[Victim]) -> None:
+        """Delete packs that were copied, unless an add has come to need more of them."""
+        if not victims:
+            return
+        await self._sweeper.condemn([victim.pack for victim in victims])
+        for victim in victims:
+            self._marks.clear(victim.row)
+        async with self._access.writing(WHAT, alone=True) as journal:
+            await self._again(journal)
+            deleted = self._report.deleted
+            self._report.pending += await self._delete(journal, [v.row for v in victims])
+            self._report.deleted = deleted
+
+    def _selected(self) -> tuple[list[int], list[int], list[int]]:
+        """Rows of dead, sparse and small packs."""
+        sparse = self._selection.sparse()
+        return self._selection.dead(), sparse, self._selection.small(but=sparse)
+
+    def _record(self, row: int) -> PackRecord | None:
+        return self._selection.record(row)
+
+    def _stored(self, row: int) -> int:
+        return int(self._marks.packs["stored"][row])

@@ -1,0 +1,148 @@
+"""Condemned packs: records on the backends of what is to be deleted, and where its shards are.
+
+Written before a pack's tombstone, removed when its last shard is gone: so whatever ends a
+collection early, a backend that is down or a crash, the next one knows what is left to delete
+without listing every shard of the store.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import Final, TypeVar
+
+import trio
+
+from ...backends.keys import condemned_key, parse_condemned_key, shard_key
+from ...backends.retry import RetryBackend
+from ...errors import BackendError, FormatError, UnavailableError
+from ...ids import Key, PackId
+from ..formats.condemned import Condemned, decode_condemned, encode_condemned
+from ..formats.journal import NOWHERE
+from ..index.records import PackRecord
+from ..packs.members import Member, Members
+from ..packs.placement import place
+
+PARALLEL: Final = 32
+"""Packs that are worked on at once; each backend limits itself besides."""
+
+_T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
+
+
+def sentence(members: Members, pack: PackRecord) -> Condemned:
+    """The record that condemns a pack."""
+    return Condemned(members.store, pack.id, pack.k, pack.m, pack.backends)
+
+
+async def condemn(members: Members, records: Sequence[Condemned], copies: int) -> None:
+    """Make the records durable, `copies` of each while backends last, one at least.
+
+    What a backend said where none takes one.
+    """
+
+    async def write(record: Condemned) -> None:
+        up = {member.id: member for member in members.up()}
+        places = place(record.pack, [m.candidate for m in up.values()], copies)
+        failures = [
+            failure
+            for where in dict.fromkeys(places)
+            if (failure := await _put(members, up[where], record)) is not None
+        ]
+        if len(failures) == len(set(places)):
+            raise failures[0] if failures else UnavailableError("no backend is up")
+
+    await each(write, records)
+
+
+async def _put(members: Members, member: Member, record: Condemned) -> BackendError | None:
+    try:
+        await RetryBackend(member.backend).put(
+            condemned_key(record.pack), [encode_condemned(record)]
+        )
+    except BackendError as error:
+        members.note_failure(member, error)
+        return error
+    return None
+
+
+async def condemned(members: Members) -> dict[PackId, Condemned]:
+    """All records that are found on backends that are up; damaged ones are passed over."""
+    found: dict[PackId, Condemned] = {}
+    for member in members.up():
+        try:
+            async with aclosing(member.backend.list("condemned/")) as listing:
+                async for listed in listing:
+                    pack = parse_condemned_key(listed.key)
+                    if pack is not None and pack not in found:
+                        record = await _read(members, member, listed.key, pack)
+                        found |= {pack: record} if record is not None else {}
+        except BackendError as error:
+            members.note_failure(member, error)
+            log.warning("%s", error)
+    return found
+
+
+async def _read(members: Members, member: Member, key: Key, pack: PackId) -> Condemned | None:
+    try:
+        record = decode_condemned(await member.backend.get(key), f"{key} on {member.name}")
+    except FormatError as error:
+        log.warning("%s", error)
+        return None
+    return record if (record.store, record.pack) == (members.store, pack) else None
+
+
+async def execute(members: Members, records: Iterable[Condemned]) -> int:
+    """Delete the shards of packs that nothing names any more, and then the records themselves.
+
+    The number of packs of which a shard could not be deleted now: their records stay.
+    """
+    left: list[PackId] = []
+
+    async def delete(record: Condemned) -> None:
+        done = True
+        for index, where in enumerate(record.backends):
+            if where != NOWHERE:
+                key = shard_key(record.pack, index, record.k, record.m)
+                done &= await _delete(members, members.get(where), key)
+        if not done:
+            left.append(record.pack)
+            return
+        await pardon(members, record.pack)
+
+    await each(delete, records)
+    return len(left)
+
+
+async def pardon(members: Members, pack: PackId) -> None:
+    """Remove a pack's record wherever it lies; what cannot be removed now goes the next time."""
+    for member in members.up():
+        await _delete(members, member, condemned_key(pack))
+
+
+async def _delete(members: Members, member: Member | None, key: Key) -> bool:
+    """Whether that key is gone. A backend that is no member any more has nothing of ours."""
+    if member is None:
+        return True
+    if member.down:
+        return False
+    try:
+        await RetryBackend(member.backend).delete(key)
+    except BackendError as error:
+        members.note_failure(member, error)
+        log.warning("%s: %s stays for the next gc", error, key)
+        return False
+    return True
+
+
+async def each(work: Callable[[_T], Awaitable[None]], items: Iterable[_T]) -> None:
+    """Do `work` for every item, PARALLEL at once."""
+    pending = iter(items)
+
+    async def run() -> None:
+        for item in pending:
+            await work(item)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(PARALLEL):
+            nursery.start_soon(run)

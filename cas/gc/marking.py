@@ -1,0 +1,105 @@
+"""Marking: from refs through commits, trees and manifests to every chunk that is still needed.
+
+What was visited is told by the marks themselves, so no set of ids grows with the store. Only an
+object that is in the mirror and in no pack, as after a loss, is remembered by its id.
+
+Synchronous; runs in worker threads. Every object is read from the index's mirror and verified.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ...errors import ChunkDamagedError
+from ...ids import ObjectId
+from ..formats.commit import decode_commit
+from ..formats.manifest import ENTRY, decode_manifest, decode_page
+from ..formats.objects import ObjectType, object_type
+from ..formats.tree import EntryType, Tree, decode_tree_index
+from ..index.index import Index
+from ..objects import Objects
+from .marks import Marks
+
+BATCH: Final = 16_384
+"""Chunks looked up at once."""
+_ID: Final = 32
+
+
+def no_checkpoint() -> None:
+    """For callers that cannot be cancelled."""
+
+
+class Marking:
+    """Marks everything that roots reach. `checkpoint` is called often and may raise."""
+
+    def __init__(
+        self,
+        index: Index,
+        objects: Objects,
+        marks: Marks,
+        checkpoint: Callable[[], None] = no_checkpoint,
+    ) -> None:
+        self._index = index
+        self._objects = objects
+        self._marks = marks
+        self._checkpoint = checkpoint
+        self._chunks: list[bytes] = []
+        self._homeless: set[bytes] = set()
+
+    def reach(self, roots: Iterable[ObjectId], *, lenient: bool = False) -> None:
+        """Mark what the objects `roots` reach, and themselves.
+
+        IndexDamagedError or ChunkDamagedError where an object cannot be read; with `lenient` one
+        that is gone is passed over, as what an earlier collection took.
+        """
+        stack: list[ObjectId] = []
+        for root in roots:
+            stack += self._visit([root])
+            while stack:
+                self._checkpoint()
+                id_ = stack.pop()
+                if lenient and self._index.object(id_) is None:
+                    continue
+                stack += self._visit(self._children(self._objects.raw(id_)))
+        self._flush()
+
+    def is_needed(self, ids: Iterable[bytes]) -> set[bytes]:
+        """Those of the objects `ids` that were reached."""
+        ids = set(ids)
+        return self._marks.is_marked(ids) | (ids & self._homeless)
+
+    def _visit(self, ids: Iterable[ObjectId]) -> list[ObjectId]:
+        """Mark objects; those that were not marked before."""
+        marked = self._marks.mark(ids)
+        homeless = [id_ for id_ in marked.nowhere if id_ not in self._homeless]
+        self._homeless.update(homeless)
+        return [ObjectId(id_) for id_ in (*marked.new, *homeless)]
+
+    def _children(self, data: bytes) -> list[ObjectId]:
+        """The objects that one names; the chunks that it names are taken note of."""
+        match object_type(data):
+            case ObjectType.COMMIT:
+                commit = decode_commit(data)
+                return [commit.tree, *commit.parents]
+            case ObjectType.TREE_INDEX:
+                return [tree.id for tree in decode_tree_index(data)]
+            case ObjectType.TREE:
+                tree = Tree(data)
+                entries = (tree[index] for index in range(len(tree)))
+                return [e.object for e in entries if e.type is not EntryType.SYMLINK]
+            case ObjectType.MANIFEST:
+                manifest = decode_manifest(data)
+                self._take(manifest.inline)
+                return [page.id for page in manifest.pages]
+            case ObjectType.MANIFEST_PAGE:
+                self._take(decode_page(data))
+                return []
+        raise ChunkDamagedError("an object of no known type; run `modelfloat verify --repair`")
+
+    def _take(self, entries: bytes) -> None:
+        self._chunks += [entries[at : at + _ID] for at in range(0, len(entries), ENTRY.size)]
+        if len(self._chunks) >= BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._marks.mark(self._chunks)
+        self._chunks.clear()

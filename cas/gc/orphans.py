@@ -1,0 +1,111 @@
+"""Orphans: shards on the backends that nothing names, as a crash or a moved shard leaves them.
+
+Found by listing every shard of the store, while others add; deleted by who is alone with the store,
+if they are orphans still. A pack that was never recorded gets a tombstone before its shards go: a
+record of it may turn up later, on a backend that is away, and must not bring it back.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+from ...backends.keys import parse_shard_key
+from ...backends.retry import RetryBackend
+from ...errors import BackendError, KeyNotFoundError
+from ...ids import Key, PackId
+from ..formats.journal import PackDeleted
+from ..index.index import Index
+from ..journal.journal import Journal
+from ..packs.members import Member
+from ..packs.pool import Pool
+from .condemning import each
+
+MOST: Final = 100_000
+"""Orphans that one collection deletes; the next one takes the others."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A shard that nothing names; `index` is its place in its pack, `size` its bytes."""
+
+    member: Member
+    key: Key
+    pack: PackId
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Finds and deletes the orphans of a store that are at least `grace` seconds old."""
+
+    index: Index
+    pool: Pool
+    grace: float
+
+    async def find(self) -> list[Orphan]:
+        """All orphans on backends that are up, at most MOST."""
+        found: list[Orphan] = []
+        for member in self.pool.members.up():
+            try:
+                async for orphan in self._on(member):
+                    found.append(orphan)
+                    if len(found) == MOST:
+                        return found
+            except BackendError as error:
+                self.pool.members.note_failure(member, error)
+                log.warning("%s", error)
+        return found
+
+    async def delete(self, journal: Journal, orphans: Sequence[Orphan]) -> list[Orphan]:
+        """Delete those that are orphans still; which were deleted."""
+        still = [orphan for orphan in orphans if self._is_orphan(orphan)]
+        unknown = {orphan.pack for orphan in still if self.index.pack_of_id(orphan.pack) is None}
+        if unknown:
+            await journal.append([PackDeleted(pack) for pack in sorted(unknown)])
+        deleted: list[Orphan] = []
+
+        async def delete(orphan: Orphan) -> None:
+            try:
+                await RetryBackend(orphan.member.backend).delete(orphan.key)
+            except BackendError as error:
+                self.pool.members.note_failure(orphan.member, error)
+                log.warning("%s; the next gc tries again", error)
+            else:
+                deleted.append(orphan)
+
+        await each(delete, still)
+        return deleted
+
+    async def _on(self, member: Member) -> AsyncIterator[Orphan]:
+        async with aclosing(member.backend.list("packs/")) as listing:
+            async for listed in listing:
+                parsed = parse_shard_key(listed.key)
+                if parsed is None:
+                    continue
+                pack, index, _, _ = parsed
+                orphan = Orphan(member, listed.key, pack, index, listed.size)
+                if self._is_orphan(orphan) and await self._is_old(orphan):
+                    yield orphan
+
+    def _is_orphan(self, orphan: Orphan) -> bool:
+        """Whether no pack has that shard there; one that moved must be sound where it is now."""
+        pack = self.index.pack_of_id(orphan.pack)
+        if pack is None:
+            return True
+        if orphan.index >= pack.n or self.pool.key(pack, orphan.index) != orphan.key:
+            return False
+        elsewhere = pack.backends[orphan.index] != orphan.member.id
+        return elsewhere and self.pool.usable(pack, orphan.index)
+
+    async def _is_old(self, orphan: Orphan) -> bool:
+        if not self.grace:
+            return True
+        try:
+            return await orphan.member.backend.age(orphan.key) >= self.grace
+        except KeyNotFoundError:
+            return False

@@ -1,0 +1,192 @@
+"""Packs rewritten: what is still needed of them is copied, verified, into new packs.
+
+For packs of which little is needed, and for small ones that become few. The encoded bytes are
+copied as they are, each chunk decoded and compared with its id first. A pack that is not sound in
+all that is needed of it stays. The new packs protect as much as the old ones did.
+
+Concurrency: one pack is read while the one before is stored. Memory: what one add takes.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+from blake3 import blake3
+
+from ...erasure.scheme import Scheme
+from ...errors import BackendError, ChunkDamagedError, DamageError, ModelFloatError, one_failure
+from ...ids import ChunkId, ObjectId, StoreId
+from ..codecs.registry import decode
+from ..formats.chunktable import Kind, PackedChunk
+from ..index.index import Index
+from ..index.records import LOCATION_SIZE, Location, PackRecord
+from ..journal.journal import Journal
+from ..packer import LaneName, Packer
+from ..packs.builder import NewChunk
+from ..packs.pool import SCRATCH, Pool
+from ..packs.scrutiny import agreed, load_sound, read_footers
+
+_ID: Final = 32
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A pack to be rewritten: its row in the marks, and the slots of it that are needed."""
+
+    row: int
+    pack: PackRecord
+    slots: Sequence[int]
+
+
+@dataclass(slots=True)
+class Rewritten:
+    """What was rewritten: the victims that nothing needs any more, and the packs made of them."""
+
+    done: list[Victim]
+    packs: int = 0
+    written: int = 0
+
+
+class Rewriter:
+    """Copies chunks of a store whose new packs are of `scheme`."""
+
+    def __init__(
+        self, store: StoreId, scheme: Scheme, index: Index, pool: Pool, journal: Journal
+    ) -> None:
+        self._store = store
+        self._scheme = scheme
+        self._index = index
+        self._pool = pool
+        self._journal = journal
+
+    async def run(self, victims: Sequence[Victim]) -> Rewritten:
+        """Rewrite packs, those that are protected alike together; all of it is in the index."""
+        result = Rewritten([])
+        for scheme, alike in self._groups(victims):
+            with one_failure():
+                await self._rewrite(scheme, alike, result)
+        return result
+
+    def _groups(self, victims: Sequence[Victim]) -> Iterator[tuple[Scheme, list[Victim]]]:
+        groups: dict[Scheme, list[Victim]] = {}
+        for victim in victims:
+            groups.setdefault(scheme_for(self._scheme, victim.pack), []).append(victim)
+        yield from groups.items()
+
+    async def _rewrite(self, scheme: Scheme, victims: list[Victim], result: Rewritten) -> None:
+        copied = []
+        async with trio.open_nursery() as nursery:
+            packer = Packer(self._store, scheme, self._pool, self._journal, nursery)
+            for victim in victims:
+                try:
+                    await self._copy(victim, packer)
+                except DamageError as error:
+                    log.warning("pack %s stays as it is: %s", victim.pack.id.hex(), error)
+                else:
+                    copied.append(victim)
+            await packer.flush()
+            packer.close()
+        result.done += copied
+        result.packs += packer.packs
+        result.written += packer.written
+
+    async def _copy(self, victim: Victim, packer: Packer) -> None:
+        table = await self._table(victim.pack)
+        wanted = [table[slot] for slot in victim.slots]
+        await trio.to_thread.run_sync(self._check_slots, victim, wanted)
+        for run in _runs(wanted):
+            chunks, objects = await self._load(victim.pack, run)
+            if victim.pack.kind is Kind.OBJECT:
+                await packer.put_objects(chunks, objects)
+            else:
+                await packer.put(LaneName.LARGE, chunks)
+
+    async def _table(self, pack: PackRecord) -> tuple[PackedChunk, ...]:
+        for footer in agreed(await read_footers(self._pool, pack)):
+            if footer.chunks is not None:
+                return footer.chunks
+        raise ChunkDamagedError("none of its footers can be had")
+
+    def _check_slots(self, victim: Victim, wanted: Sequence[PackedChunk]) -> None:
+        """The footers must speak of the chunks that the index means, else one were forgotten."""
+        ids = sorted(chunk.id for chunk in wanted)
+        packed = bytes(self._index.rows(ids))
+        step = _ID + LOCATION_SIZE
+        found = set()
+        for at in range(0, len(packed), step):
+            place = Location.decode(packed[at + _ID : at + step])
+            if place.pack == victim.pack.number:
+                found.add((packed[at : at + _ID], place.slot))
+        for chunk, slot in zip(wanted, victim.slots, strict=True):
+            if (chunk.id, slot) not in found:
+                raise ChunkDamagedError("its footers contradict the index")
+
+    async def _load(
+        self, pack: PackRecord, run: Sequence[PackedChunk]
+    ) -> tuple[list[NewChunk], dict[ObjectId, bytes]]:
+        """Chunks that lie end to end, verified; and what they hold, if they are objects."""
+        start = run[0].offset
+        size = run[-1].offset + run[-1].stored - start
+        try:
+            data = await self._pool.load(pack, start, size, _buffer)
+        except (DamageError, BackendError) as error:
+            log.info("%s", error)
+            data = _buffer(size)
+        raws = await trio.to_thread.run_sync(_decode_all, run, data, start)
+        chunks, objects = [], {}
+        for chunk, raw in zip(run, raws, strict=True):
+            encoded = data[chunk.offset - start : chunk.offset - start + chunk.stored]
+            if raw is None:
+                encoded = await load_sound(self._pool, pack, chunk.offset, chunk.stored)
+                (raw,) = await trio.to_thread.run_sync(_decode_all, [chunk], encoded, chunk.offset)
+            if raw is None:
+                raise ChunkDamagedError(f"chunk {chunk.id.hex()[:16]} in it is damaged")
+            if chunk.kind is Kind.OBJECT:
+                objects[ObjectId(chunk.id)] = bytes(raw)
+            chunks.append(NewChunk(chunk.id, encoded, chunk.raw, chunk.codec, chunk.element))
+        return chunks, objects
+
+
+def scheme_for(own: Scheme, pack: PackRecord) -> Scheme:
+    """The scheme that a pack is rewritten in: the store's `own` if it protects as much."""
+    if pack.m == own.m:
+        return own
+    return Scheme(own.k if pack.k == 1 else pack.k, pack.m)
+
+
+def _buffer(size: int) -> memoryview:
+    return memoryview(bytearray(size))
+
+
+def _runs(chunks: Iterable[PackedChunk]) -> Iterator[list[PackedChunk]]:
+    """Chunks in runs that lie end to end, as long as the pool loads at once."""
+    run: list[PackedChunk] = []
+    for chunk in chunks:
+        joins = run and run[-1].offset + run[-1].stored == chunk.offset
+        if run and (not joins or chunk.offset + chunk.stored - run[0].offset > SCRATCH):
+            yield run
+            run = []
+        run.append(chunk)
+    if run:
+        yield run
+
+
+def _decode_all(
+    run: Sequence[PackedChunk], data: memoryview, start: int
+) -> list[memoryview | None]:
+    """What each chunk holds; None for one that does not verify."""
+    found: list[memoryview | None] = []
+    for chunk in run:
+        raw = _buffer(chunk.raw)
+        encoded = data[chunk.offset - start : chunk.offset - start + chunk.stored]
+        try:
+            decode(chunk.codec, encoded, raw)
+        except ModelFloatError:
+            found.append(None)
+            continue
+        found.append(raw if ChunkId(blake3(raw).digest()) == chunk.id else None)
+    return found

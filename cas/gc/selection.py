@@ -1,0 +1,134 @@
+"""Which packs a collection deletes, which it rewrites, and which are too young to be touched.
+
+A pack of which nothing is marked is dead. One of which less than half is marked is sparse: what is
+needed of it is copied. Small packs are copied together, where that makes fewer of them. A pack
+younger than the grace period is left alone: an add that broke off will be repeated and find what it
+had stored. The age is that of the pack's shards, by their backend's clock.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ...erasure.scheme import Scheme
+from ...errors import BackendError
+from ..formats.chunktable import PACK_CHUNKS, Kind
+from ..index.index import Index
+from ..index.records import PackRecord
+from ..packer import OBJECT_PACK_SIZE
+from ..packs.builder import pack_limit
+from ..packs.pool import Pool
+from .condemning import each
+from .marks import Array, Marks
+from .rewriting import Victim, scheme_for
+
+SMALL: Final = 16 << 20
+"""Data packs shorter than this many bytes are merged."""
+QUARTER: Final = 4
+"""A pack counts as small up to this part of the longest and of the most chunks, so that a full pack
+never does and merging comes to an end."""
+
+log = logging.getLogger(__name__)
+
+
+class Selection:
+    """Chooses among the packs of `marks`; packs written since marking began are never chosen."""
+
+    def __init__(
+        self, index: Index, pool: Pool, marks: Marks, scheme: Scheme, grace: float
+    ) -> None:
+        self._index = index
+        self._pool = pool
+        self._marks = marks
+        self._scheme = scheme
+        self._grace = grace
+        self._young: set[int] = set()
+
+    @property
+    def young(self) -> int:
+        """Packs that were spared because they are young."""
+        return len(self._young)
+
+    async def spare_young(self) -> None:
+        """Find out which packs that might be chosen are too young."""
+        if self._grace:
+            await each(self._spare, self._rows(self._dead() | self._wanting()))
+
+    async def _spare(self, row: int) -> None:
+        pack = self.record(row)
+        if pack is None or not await self._is_old(pack):
+            self._young.add(row)
+            self._marks.spared[row] = True
+
+    async def _is_old(self, pack: PackRecord) -> bool:
+        """By the first shard that can be asked; a pack that none can be asked of is young."""
+        for index in range(pack.n):
+            member = self._pool.holder(pack, index)
+            if member is None or member.down:
+                continue
+            try:
+                return await member.backend.age(self._pool.key(pack, index)) >= self._grace
+            except BackendError as error:
+                log.info("%s", error)
+        return False
+
+    def dead(self) -> list[int]:
+        """Rows of packs of which nothing is needed."""
+        return [row for row in self._rows(self._dead()) if row not in self._young]
+
+    def sparse(self) -> list[int]:
+        """Rows of packs that are to be rewritten, in the order in which they were stored."""
+        return [row for row in self._rows(self._sparse()) if row not in self._young]
+
+    def small(self, but: Sequence[int] = ()) -> list[int]:
+        """Rows of small packs that become fewer when they are merged, `but` these."""
+        chosen = [
+            row for row in self._rows(self._is_small()) if row not in self._young and row not in but
+        ]
+        alike: dict[tuple[int, Scheme], list[int]] = {}
+        for row in chosen:
+            pack = self.record(row)
+            if pack is not None:
+                alike.setdefault((pack.kind, scheme_for(self._scheme, pack)), []).append(row)
+        return sorted(row for rows in alike.values() if len(rows) > 1 for row in rows)
+
+    def victim(self, row: int) -> Victim | None:
+        """A pack that is to be rewritten; None where it is gone."""
+        pack = self.record(row)
+        return None if pack is None else Victim(row, pack, self._marks.slots(row))
+
+    def record(self, row: int) -> PackRecord | None:
+        """What the index knows of the pack in a row; None where it is gone."""
+        return self._index.pack(self._marks.number(row))
+
+    def _rows(self, chosen: Array) -> list[int]:
+        return [int(row) for row in np.flatnonzero(chosen[: self._marks.known])]
+
+    def _dead(self) -> Array:
+        found: Array = np.logical_and(self._marks.there, self._marks.places == 0)
+        return found
+
+    def _sparse(self) -> Array:
+        marks = self._marks
+        little = np.less(2 * marks.bytes, marks.packs["length"])
+        found: Array = np.logical_and(little, marks.there & (marks.places > 0))
+        return found
+
+    def _wanting(self) -> Array:
+        """Packs of which something is not needed, and that would be rewritten."""
+        incomplete = self._marks.places < self._marks.packs["chunks"]
+        return self._sparse() | (self._is_small() & incomplete)
+
+    def _is_small(self) -> Array:
+        packs = self._marks.packs
+        data = min(SMALL, pack_limit(self._scheme) // QUARTER)
+        objects = OBJECT_PACK_SIZE // QUARTER
+        limit = np.where(packs["kind"] == Kind.OBJECT, objects, data)
+        few = packs["chunks"] < PACK_CHUNKS // QUARTER
+        short = np.logical_and(self._marks.there, packs["length"] < limit)
+        # What is soon garbage would make garbage of what it was copied together with.
+        lasting: Array = (self._marks.places > 0) & (self._marks.fleeting == 0)
+        found: Array = np.logical_and(short & few, lasting)
+        return found

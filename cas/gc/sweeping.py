@@ -1,0 +1,60 @@
+"""Deleting packs: condemned, then tombstones in the journal, then the index, then the shards.
+
+The caller holds the store alone, and has just marked what the refs reach.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from ...ids import PackId
+from ..formats.condemned import Condemned
+from ..formats.journal import PackDeleted
+from ..index.index import Index
+from ..index.records import PackRecord
+from ..journal.journal import Journal
+from ..packs.members import Members
+from .condemning import condemn, condemned, execute, pardon, sentence
+
+TOMBSTONES: Final = 20_000
+"""Most tombstones in one journal record: each makes the index read all of its rows once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """Deletes packs of one store; `copies` is m+1."""
+
+    index: Index
+    members: Members
+    copies: int
+
+    async def condemn(self, packs: Sequence[PackRecord]) -> None:
+        """Announce that packs are to be deleted."""
+        await condemn(self.members, [sentence(self.members, pack) for pack in packs], self.copies)
+
+    async def delete(self, journal: Journal, packs: Sequence[PackRecord]) -> int:
+        """Delete packs that were condemned; the number of those with shards that stay for now."""
+        waiting = iter(packs)
+        left = 0
+        while batch := list(islice(waiting, TOMBSTONES)):
+            await self._bury(journal, [pack.id for pack in batch])
+            left += await execute(self.members, [sentence(self.members, pack) for pack in batch])
+        return left
+
+    async def finish(self) -> int:
+        """Delete what earlier collections began to; the number of packs of which a shard stays.
+
+        A condemned pack that the index still knows is pardoned: this collection will judge anew.
+        """
+        dead: list[Condemned] = []
+        for pack, record in (await condemned(self.members)).items():
+            if self.index.pack_of_id(pack) is None:
+                dead.append(record)
+            else:
+                await pardon(self.members, pack)
+        return await execute(self.members, dead)
+
+    async def _bury(self, journal: Journal, packs: Sequence[PackId]) -> None:
+        if packs:
+            await journal.append([PackDeleted(pack) for pack in packs])

@@ -1,0 +1,44 @@
+"""What checks and reads found of shards, noted in the index's pack records.
+
+Runs inside the caller's write transaction.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...ids import PackNumber
+from .records import NUMBER, PackRecord, ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A pack that was read through: what its shards are, and when (ns since the epoch)."""
+
+    number: PackNumber
+    states: tuple[ShardState, ...]
+    checked_ns: int
+
+
+def note_check(txn: Any, packs: Any, check: Check) -> None:
+    """Note a check; nothing where the pack was deleted meanwhile."""
+    record = _record(txn, packs, check.number)
+    if record is not None:
+        _put(txn, packs, replace(record, states=check.states, checked_ns=check.checked_ns))
+
+
+def note_damage(txn: Any, packs: Any, number: PackNumber, index: int, state: ShardState) -> None:
+    """Note what is wrong with one shard."""
+    record = _record(txn, packs, number)
+    if record is not None and index < record.n:
+        states = [*record.states]
+        states[index] = state
+        _put(txn, packs, replace(record, states=tuple(states)))
+
+
+def _record(txn: Any, packs: Any, number: PackNumber) -> PackRecord | None:
+    data = txn.get(NUMBER.pack(number), db=packs)
+    return None if data is None else PackRecord.decode(number, data)
+
+
+def _put(txn: Any, packs: Any, record: PackRecord) -> None:
+    txn.put(NUMBER.pack(record.number), record.encode(), db=packs)

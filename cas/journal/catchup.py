@@ -1,0 +1,129 @@
+"""Catching up: journal records that the index has missed, after a crash between the two.
+
+A slot is settled by whoever holds its lock: the records behind the last one that the index knows
+are applied, and an id that was not closed in good order is given up for a fresh one. A put that
+was given up may still arrive later, so a number that looks unused may be in use.
+"""
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from ...errors import DamageError, KeyExistsError
+from ...ids import ObjectId, StoreId, WriterId
+from ..formats.chunktable import Kind
+from ..formats.journal import PackStored, ShardPlaced, decode_record
+from ..index.index import Index
+from ..locks import each_free
+from ..packs.members import Members
+from .copies import load_record, record_name, store_record
+from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
+
+ReadObjects = Callable[[PackStored], Awaitable[dict[ObjectId, bytes]]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Settles writer slots. `folder` holds them, `copies` is m+1."""
+
+    folder: str
+    store: StoreId
+    index: Index
+    members: Members
+    copies: int
+    read_objects: ReadObjects
+    late: list[ShardPlaced] = field(default_factory=list)
+
+    async def others(self) -> None:
+        """Settle every slot that nobody holds; ours is held and left alone.
+
+        An index of an earlier state, from a backup, gets what writers without a slot have done.
+        """
+        for writer, last in given_up(self.folder).items():
+            if self.index.writer(writer)[0] < last:
+                await self.apply_missed(writer)
+        with contextlib.closing(each_free(self.folder, PREFIX)) as paths:
+            for path in paths:
+                await self.settle(path)
+        await self._place_late()
+
+    async def settle(self, path: str, *, own: bool = False) -> Slot:
+        """Bring the index up to date with a slot's writer, whose lock the caller holds.
+
+        The slot that may be used from now on: the same if it was closed in good order. One's `own`
+        is looked behind even then: slots may be as old as the index.
+        """
+        slot = read_slot(path)
+        if slot is not None:
+            known, _ = self.index.writer(slot.writer)
+            if slot.closed != known or (own and await self._goes_on(slot.writer)):
+                await self.apply_missed(slot.writer)
+            last, _ = self.index.writer(slot.writer)
+            if slot.closed == last:
+                return slot
+            if slot.closed is not None and slot.closed > last:
+                name = record_name(slot.writer, last + 1)
+                log.warning("%s is not to be found: what it announced is missing here", name)
+            if last:
+                note_given_up(self.folder, slot.writer, last)
+        slot = Slot.fresh()
+        write_slot(path, slot)
+        return slot
+
+    async def _goes_on(self, writer: WriterId) -> bool:
+        """Whether there is a record behind the last one known of a writer that has ended well."""
+        last, digest = self.index.writer(writer)
+        seq = last + 1
+        found = await load_record(
+            self.members, self.store, writer, seq, digest, self.copies, thorough=False
+        )
+        if found is None:
+            return False
+        log.warning(
+            "the index is of an earlier state than the journals: taking over what it lacks; if it "
+            "comes from a backup, `modelfloat rebuild-index` is sure to find everything"
+        )
+        return True
+
+    async def _place_late(self) -> None:
+        """Places of shards whose pack another writer stored, and was settled later."""
+        if self.late:
+            await self.index.write(self.index.place, list(self.late))
+            self.late.clear()
+
+    async def apply_missed(self, writer: WriterId) -> None:
+        """Apply the records of a writer, which is not at work, that follow the last known one."""
+        while True:
+            last, digest = self.index.writer(writer)
+            seq = last + 1
+            data = await load_record(self.members, self.store, writer, seq, digest, self.copies)
+            if data is None:
+                return
+            name = record_name(writer, seq)
+            record = decode_record(data, name)
+            log.info("applying %s, which the index had missed", name)
+            # A crash may have come between two copies: make sure that all are there.
+            try:
+                await store_record(self.members, writer, seq, data, self.copies)
+            except KeyExistsError as error:
+                log.warning("a copy of %s differs (%s); `verify --repair` mends it", name, error)
+            objects: dict[ObjectId, bytes] = {}
+            for entry in record.entries:
+                if isinstance(entry, PackStored) and entry.kind is Kind.OBJECT:
+                    objects |= await self._objects(entry)
+                if isinstance(entry, ShardPlaced) and self.index.pack_of_id(entry.pack) is None:
+                    self.late.append(entry)
+            await self.index.write(self.index.apply, record, objects)
+
+    async def _objects(self, stored: PackStored) -> dict[ObjectId, bytes]:
+        """The objects of a pack; none where a later record must have deleted it."""
+        try:
+            return await self.read_objects(stored)
+        except DamageError as error:
+            if self.members.down():
+                raise
+            log.warning("%s; if it was not deleted, `modelfloat verify` says so", error)
+            return {}

@@ -1,0 +1,134 @@
+"""Copies of journal records on the backends: written once, read from wherever one is sound.
+
+A copy counts only where its BLAKE3 is right and it says the store, writer, number and predecessor
+that were asked for: a copy of another record at its key is as good as damaged.
+"""
+
+import logging
+from typing import Final
+
+import trio
+
+from ...backends.keys import journal_key
+from ...backends.retry import RetryBackend
+from ...errors import BackendError, KeyExistsError, KeyNotFoundError, UnavailableError
+from ...ids import BackendId, StoreId, WriterId
+from ..formats.journal import RecordHead, decode_head, is_sound
+from ..packs.members import Member, Members
+from ..packs.placement import place
+
+READERS: Final = 8
+"""Copies that are asked for at once while a record is looked for."""
+
+log = logging.getLogger(__name__)
+
+
+def record_name(writer: WriterId, seq: int) -> str:
+    """How messages and reports name a journal record."""
+    return f"journal record {writer.hex()[:8]}/{seq}"
+
+
+async def store_record(
+    members: Members, writer: WriterId, seq: int, data: bytes, copies: int
+) -> None:
+    """Make all copies of a record durable; what a backend said unless all but one, at least one,
+    are. KeyExistsError when another record has that number somewhere: nothing is replaced."""
+    up = {member.id: member for member in members.up()}
+    places = place(writer, [m.candidate for m in up.values()], copies)
+    if not places:
+        raise UnavailableError("no backend is up: nothing can be recorded; see `backend ls`")
+    failures: list[BackendError] = []
+
+    async def put(copy: int, where: BackendId) -> None:
+        try:
+            await _put_once(up[where], writer, seq, copy, data)
+        except BackendError as error:
+            members.note_failure(up[where], error)
+            failures.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for copy, where in enumerate(places):
+            nursery.start_soon(put, copy, where)
+    for error in failures:
+        if isinstance(error, KeyExistsError):
+            raise error
+    if failures and len(places) - len(failures) < max(1, copies - 1):
+        raise failures[0]
+    for error in failures:
+        log.warning("%s is without one of its copies: %s", record_name(writer, seq), error)
+
+
+async def _put_once(member: Member, writer: WriterId, seq: int, copy: int, data: bytes) -> None:
+    key = journal_key(writer, seq, copy)
+    backend = RetryBackend(member.backend)
+    try:
+        await backend.put(key, [data], if_absent=True)
+    except KeyExistsError:
+        # Its own first try, or another opening's: equal bytes are as good as written.
+        if await backend.get(key) != data:
+            raise
+
+
+async def load_record(
+    members: Members,
+    store: StoreId,
+    writer: WriterId,
+    seq: int,
+    previous: bytes,
+    copies: int,
+    *,
+    thorough: bool = True,
+) -> bytes | None:
+    """A sound copy of the record after the one with the digest `previous`, from any backend that
+    is up, or from where it belongs unless `thorough`; None where none has one. FormatError when a
+    newer release wrote it."""
+    up = {member.id: member for member in members.up()}
+    places = place(writer, [m.candidate for m in up.values()], copies)
+    likely = list(enumerate(places))
+    others = [(c, id_) for id_ in up for c in range(copies) if (c, id_) not in likely]
+    order = [*likely, *others] if thorough else likely
+    found: dict[int, bytes] = {}
+
+    async def load(copy: int, where: BackendId) -> None:
+        data = await load_copy(members, up[where], writer, seq, copy)
+        if data is None:
+            return
+        head = head_of(data, store, writer, seq)
+        if head is not None and head.previous == previous:
+            found[copy] = data
+        else:
+            name = record_name(writer, seq)
+            log.warning("copy %d of %s on %s is not what was written", copy, name, up[where].name)
+
+    for start in range(0, len(order), READERS):
+        async with trio.open_nursery() as nursery:
+            for copy, where in order[start : start + READERS]:
+                nursery.start_soon(load, copy, where)
+        if found:
+            return found[min(found)]
+    return None
+
+
+def head_of(data: bytes, store: StoreId, writer: WriterId, seq: int) -> RecordHead | None:
+    """What a copy says of itself; None when it is damaged or another record's.
+
+    FormatError when a newer release wrote it.
+    """
+    if not is_sound(data):
+        return None
+    head = decode_head(data, record_name(writer, seq))
+    return head if (head.store, head.writer, head.seq) == (store, writer, seq) else None
+
+
+async def load_copy(
+    members: Members, member: Member, writer: WriterId, seq: int, copy: int
+) -> bytes | None:
+    """The bytes of one copy as they are; None, with the reason logged, when they cannot be had."""
+    try:
+        return await member.backend.get(journal_key(writer, seq, copy))
+    except KeyNotFoundError:
+        return None
+    except BackendError as error:
+        members.note_failure(member, error)
+        log.warning("%s", error)
+        return None

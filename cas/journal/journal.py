@@ -1,0 +1,187 @@
+"""The journal: this store's record of what happened, kept on the backends, then in the index.
+
+Appending groups: entries that arrive while a record is on its way go into the next one. The order
+is fixed: all copies of a record durable, then the index. So the index never knows more than the
+journal, and a record that the index missed is applied by the next one who opens a journal.
+
+A writer id is used only while every one of its records is known to be written: after a failed or
+cancelled write, and where another record has its number, it is given up (`cas.journal.slots`).
+
+Concurrency: one task per process writes records, one after another; callers wait for the record
+that holds their entries. Between processes each open journal has a writer id of its own, guarded
+by a lock file that lives as long as the journal is open; ids are used again by later processes.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import trio
+
+from ...errors import KeyExistsError, UnavailableError
+from ...ids import ObjectId, StoreId
+from ..formats.journal import DIGEST_SIZE, JournalEntry, PackStored, Record, encode_record
+from ..index.index import Index
+from ..locks import first_free
+from ..packs.members import Members
+from .catchup import CatchUp, ReadObjects
+from .completeness import require_complete
+from .copies import record_name, store_record
+from .slots import PREFIX, Slot, write_slot
+
+GROUP: Final = 64
+"""Most packs or changes that wait for one record."""
+GROUP_CHUNKS: Final = 16_384
+"""With so many chunks a record takes no more packs: each may change a page of a large index, and
+all of these are in memory until the record is applied."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    entries: Sequence[JournalEntry]
+    objects: Mapping[ObjectId, bytes]
+    done: trio.Event = field(default_factory=trio.Event)
+    written: bool = False
+    error: Exception | None = None
+
+
+class Journal:
+    """One writer's journal, open for appending. Use `open_journal`."""
+
+    def __init__(self, catch_up: CatchUp, path: str, slot: Slot) -> None:
+        self._catch_up = catch_up
+        self._path = path
+        self._writer = slot.writer
+        self._failure: Exception | None = None
+        self._unsure = False
+        self._send, self._receive = trio.open_memory_channel[_Waiting](GROUP)
+        # From here on a crash leaves the slot without the number of a last record.
+        write_slot(path, Slot(slot.writer, None))
+
+    async def append(
+        self, entries: Sequence[JournalEntry], objects: Mapping[ObjectId, bytes] | None = None
+    ) -> None:
+        """Make entries durable, with the objects they bring; returns when the index has them.
+
+        After one failure nothing more is taken: every later call raises what the first one did.
+        """
+        if self._failure is not None:
+            raise self._failure
+        waiting = _Waiting(entries, objects or {})
+        await self._send.send(waiting)
+        await waiting.done.wait()
+        if not waiting.written:
+            raise waiting.error or UnavailableError("the journal was closed before it was written")
+
+    async def catch_up_others(self) -> None:
+        """Apply what writers that crashed since this journal was opened left in theirs.
+
+        To be called under the refs' lock, before the head is read that a ref change will name.
+        """
+        await self._catch_up.others()
+
+    async def require_complete(self) -> None:
+        """Apply every record that any backend has, or raise; for who is alone with the store."""
+        await require_complete(self._catch_up)
+
+    async def run(self) -> None:
+        """Write records until the journal is closed."""
+        async for first in self._receive:
+            group = [first]
+            with contextlib.suppress(trio.WouldBlock):
+                while len(group) < GROUP and _chunks(group) < GROUP_CHUNKS:
+                    group.append(self._receive.receive_nowait())
+            await self._write(group)
+
+    async def _write(self, group: list[_Waiting]) -> None:
+        entries = tuple(entry for waiting in group for entry in waiting.entries)
+        objects = {id_: data for waiting in group for id_, data in waiting.objects.items()}
+        try:
+            if self._failure is None:
+                await self._record(entries, objects)
+            for waiting in group:
+                waiting.written = self._failure is None
+        except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
+            self._failure = error
+        finally:
+            for waiting in group:
+                waiting.error = self._failure
+                waiting.done.set()
+
+    async def _record(
+        self, entries: tuple[JournalEntry, ...], objects: Mapping[ObjectId, bytes]
+    ) -> None:
+        """Write one record and apply it; unless that ends well the slot stays unsure."""
+        self._unsure = True
+        try:
+            record = await self._store(entries)
+        except KeyExistsError as error:
+            name = record_name(self._writer, self._index.writer(self._writer)[0] + 1)
+            log.warning("%s is there already (%s): going on as another writer", name, error)
+            slot = Slot.fresh()
+            write_slot(self._path, replace(slot, closed=None))
+            self._writer = slot.writer
+            record = await self._store(entries)
+        await self._index.write(self._index.apply, record, objects)
+        self._unsure = False
+
+    async def _store(self, entries: tuple[JournalEntry, ...]) -> Record:
+        last, previous = self._index.writer(self._writer)
+        context, seq = self._catch_up, last + 1
+        record = Record(context.store, self._writer, seq, previous, time.time_ns(), entries)
+        data = encode_record(record)
+        await store_record(context.members, self._writer, seq, data, context.copies)
+        return replace(record, digest=data[-DIGEST_SIZE:])
+
+    @property
+    def _index(self) -> Index:
+        return self._catch_up.index
+
+    def close(self) -> None:
+        """No more entries; `run` ends when all that were sent are written."""
+        self._send.close()
+
+    def leave(self) -> None:
+        """Note the last record's number, where nothing is left unsure: the id may be used again."""
+        if not self._unsure:
+            last, _ = self._index.writer(self._writer)
+            write_slot(self._path, Slot(self._writer, last))
+
+
+def _chunks(group: list[_Waiting]) -> int:
+    entries = (entry for waiting in group for entry in waiting.entries)
+    return sum(len(entry.chunks) for entry in entries if isinstance(entry, PackStored))
+
+
+@contextlib.asynccontextmanager
+async def open_journal(
+    folder: str,
+    store: StoreId,
+    index: Index,
+    members: Members,
+    copies: int,
+    read_objects: ReadObjects,
+) -> AsyncIterator[Journal]:
+    """Open a journal of this store, after records that the index had missed were applied to it.
+
+    `folder` holds the lock files, `copies` is m+1, and `read_objects` reads all objects of a pack,
+    for those records.
+    """
+    catch_up = CatchUp(folder, store, index, members, copies, read_objects)
+    with first_free(folder, PREFIX) as path:
+        await catch_up.others()
+        journal = Journal(catch_up, path, await catch_up.settle(path, own=True))
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(journal.run)
+                try:
+                    yield journal
+                finally:
+                    journal.close()
+        finally:
+            journal.leave()

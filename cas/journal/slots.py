@@ -1,0 +1,88 @@
+"""Writer slots: the lock files of open journals, and the writer id that each guards.
+
+A slot's file holds a writer id in hex while its journal is open, and behind it, once the journal
+was closed in good order, the number of its last record. So a file without that number tells of a
+crash or a failed write: a record may be on its way that nobody knows of, and its id is never used
+again (`docs/format.md`, Write order).
+
+A file cut short is no slot: it is written only while nothing of its writer is left to apply.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ...ids import WriterId, random_writer_id
+
+PREFIX: Final = "writer"
+"""What the names of the lock files begin with."""
+
+GIVEN_UP: Final = "given-up"
+"""The file of writers without a slot: an index of an earlier state may lack their records."""
+
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_TEXT: Final = re.compile(rb"([0-9a-f]{32})(?: ([0-9]{1,20}))?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A writer id; `closed` is its last record's number, None while it is open or after a crash."""
+
+    writer: WriterId
+    closed: int | None
+
+    @classmethod
+    def fresh(cls) -> "Slot":
+        """A new id without records."""
+        return cls(random_writer_id(), 0)
+
+
+def read_slot(path: str) -> Slot | None:
+    """What a slot's file holds; None for a new one. A bare id without a newline is an open slot."""
+    with open(path, "rb") as file:
+        match = _TEXT.fullmatch(file.read(100).rstrip(b"\n") + b"\n")
+    if match is None:
+        return None
+    closed = None if match[2] is None else int(match[2])
+    return Slot(WriterId(bytes.fromhex(match[1].decode())), closed)
+
+
+def write_slot(path: str, slot: Slot) -> None:
+    """Replace what a slot's file holds, durably; the caller holds its lock."""
+    closed = "" if slot.closed is None else f" {slot.closed}"
+    with open(path, "r+b", buffering=0) as file:
+        file.truncate()
+        file.write(f"{slot.writer.hex()}{closed}\n".encode())
+        os.fsync(file.fileno())
+
+
+def last_numbers(folder: str) -> dict[WriterId, int]:
+    """The last record's number of every writer that a slot in `folder` says it of."""
+    names = [name for name in os.listdir(folder) if name.startswith(f"{PREFIX}-")]
+    slots = [read_slot(os.path.join(folder, name)) for name in names]
+    return {slot.writer: slot.closed for slot in slots if slot is not None and slot.closed}
+
+
+def note_given_up(folder: str, writer: WriterId, last: int) -> None:
+    """Remember, durably, the last record of a writer whose slot another one gets."""
+    fd = os.open(os.path.join(folder, GIVEN_UP), _APPEND, 0o600)
+    try:
+        os.write(fd, f"{writer.hex()} {last}\n".encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def given_up(folder: str) -> dict[WriterId, int]:
+    """The last known record of every writer that was given up; a line cut short counts for none."""
+    try:
+        with open(os.path.join(folder, GIVEN_UP), "rb") as file:
+            found = [_TEXT.fullmatch(line) for line in file]
+    except FileNotFoundError:
+        return {}
+    return {
+        WriterId(bytes.fromhex(match[1].decode())): int(match[2])
+        for match in found
+        if match is not None and match[2] is not None
+    }

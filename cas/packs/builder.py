@@ -1,0 +1,141 @@
+"""Packs in the making: chunks laid end to end in a buffer, then sealed into shards.
+
+Pure but for the memory it fills. A builder is used by one task at a time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ...backends.base import Buffer
+from ...erasure.codec import encode
+from ...erasure.scheme import Scheme
+from ...ids import ChunkId, PackId, StoreId, random_pack_id
+from ..buffers import BufferPool
+from ..formats.chunktable import PACK_CHUNKS, PACK_SIZE, Kind, PackedChunk, encode_table
+from ..formats.shard import PackInfo, encode_tail, hash_blocks, shard_length
+
+SMALL_PACK: Final = 1 << 20
+"""Packs shorter than this are replicated instead of split."""
+MAX_SEALED: Final = 128 << 20
+"""A pack with its parity stays within this many bytes of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """A chunk on its way into a pack; `encoded` must stay as it is until it was appended."""
+
+    id: ChunkId
+    encoded: Buffer
+    raw: int
+    codec: int
+    element: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPack:
+    """A pack ready to be stored: `payloads[i]` and `tails[i]` make shard i."""
+
+    info: PackInfo
+    payloads: tuple[memoryview, ...]
+    tails: tuple[bytes, ...]
+
+    @property
+    def stored(self) -> int:
+        """Bytes that all shards take together."""
+        return sum(len(p) + len(t) for p, t in zip(self.payloads, self.tails, strict=True))
+
+
+def pack_limit(scheme: Scheme) -> int:
+    """Longest pack of a scheme, bytes: 64 MiB, less where parity would need too much memory."""
+    if scheme.k == 1:
+        return PACK_SIZE
+    whole = MAX_SEALED * scheme.k // scheme.n
+    return min(PACK_SIZE, whole >> 20 << 20)
+
+
+class PackBuilder:
+    """One open pack. `buffers` must give slots of at least `pack_limit` plus padding."""
+
+    def __init__(self, kind: Kind, limit: int, buffers: BufferPool) -> None:
+        self._kind = kind
+        self._limit = limit
+        self._buffer = buffers.take()
+        self._chunks: list[PackedChunk] = []
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def count(self) -> int:
+        """Chunks in it so far."""
+        return len(self._chunks)
+
+    def fits(self, size: int) -> bool:
+        """Whether one more chunk of `size` encoded bytes fits."""
+        return self._length + size <= self._limit and len(self._chunks) < PACK_CHUNKS
+
+    def append(self, chunk: NewChunk) -> None:
+        """Copy one chunk in; it must fit."""
+        size = len(chunk.encoded)
+        # NumPy's copy lets go of the GIL, a memoryview's does not.
+        target = np.frombuffer(self._buffer, np.uint8, size, self._length)
+        np.copyto(target, np.frombuffer(chunk.encoded, np.uint8))
+        self._chunks.append(
+            PackedChunk(
+                chunk.id, self._length, size, chunk.raw, chunk.codec, self._kind, chunk.element
+            )
+        )
+        self._length += size
+
+    def seal(self, store: StoreId, wanted: Scheme, parity: BufferPool) -> SealedPack:
+        """Close the pack: pad it, compute parity, block hashes and footers. CPU work: in a thread.
+
+        Object packs and small packs are replicated 1+m, all others use the `wanted` scheme.
+        """
+        small = self._kind is Kind.OBJECT or self._length < SMALL_PACK
+        scheme = Scheme(1, wanted.m) if small else wanted
+        size = shard_length(self._length, scheme.k)
+        self._buffer[self._length : scheme.k * size] = bytes(scheme.k * size - self._length)
+        payloads = _payloads(self._buffer, scheme, size, parity)
+        return seal(
+            store, random_pack_id(), scheme, self._kind, self._length, payloads, self._chunks
+        )
+
+
+def _payloads(
+    buffer: memoryview, scheme: Scheme, size: int, parity: BufferPool
+) -> tuple[memoryview, ...]:
+    data = [buffer[i * size : (i + 1) * size] for i in range(scheme.k)]
+    if scheme.k == 1:
+        return tuple(data * scheme.n)
+    if not scheme.m:
+        return tuple(data)
+    room = parity.take()
+    extra = [room[i * size : (i + 1) * size] for i in range(scheme.m)]
+    encode(scheme, data, extra)
+    return (*data, *extra)
+
+
+def seal(
+    store: StoreId,
+    pack: PackId,
+    scheme: Scheme,
+    kind: Kind,
+    length: int,
+    payloads: Sequence[memoryview],
+    chunks: Sequence[PackedChunk],
+) -> SealedPack:
+    """Footers and trailers for the payloads of all k+m shards; also what repair makes again."""
+    if scheme.k == 1:
+        blocks: tuple[bytes, ...] = (hash_blocks(payloads[0]),) * scheme.n
+    else:
+        blocks = tuple(hash_blocks(payload) for payload in payloads)
+    size = len(payloads[0])
+    info = PackInfo(store, pack, scheme.k, scheme.m, kind, length, size, blocks, tuple(chunks))
+    table = encode_table(info.chunks)
+    tails = tuple(encode_tail(info, index, table) for index in range(scheme.n))
+    return SealedPack(info, tuple(payloads), tails)

@@ -1,0 +1,127 @@
+"""The backends of a store as its pool sees them: who is there, who is down, and why.
+
+Concurrency: states change in the event loop only, between awaits.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from ...backends.base import Backend
+from ...backends.marker import check_marker
+from ...errors import BackendError, FormatError, MarkerError, UnavailableError
+from ...ids import BackendId, StoreId
+from .placement import Candidate
+
+PROBE_AFTER: Final = 5.0
+"""Seconds after which a backend that was down is looked at again."""
+LOOK_LIMIT: Final = 5.0
+"""Seconds that a backend has to show its marker before it counts as down."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Member:
+    """One backend of the store. `down` says why it is not used, "" while it is."""
+
+    id: BackendId
+    name: str
+    backend: Backend
+    domain: str
+    weight: float
+    down: str = ""
+    looked: float = field(default=-1e9)
+
+    @property
+    def candidate(self) -> Candidate:
+        """This member as placement sees it."""
+        return Candidate(self.id, self.domain, self.weight)
+
+
+class Members:
+    """All members, by UUID."""
+
+    def __init__(self, store: StoreId, members: list[Member]) -> None:
+        self._store = store
+        self._by_id = {member.id: member for member in members}
+        self._former: dict[BackendId, str] = {}
+
+    @property
+    def store(self) -> StoreId:
+        """The id of the store whose members they are."""
+        return self._store
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, id_: BackendId) -> Member | None:
+        """The member of that UUID, up or down."""
+        return self._by_id.get(id_)
+
+    def up(self) -> list[Member]:
+        """Members that answer and carry our marker."""
+        return [member for member in self if not member.down]
+
+    def down(self) -> list[Member]:
+        """Members that do not."""
+        return [member for member in self if member.down]
+
+    def is_up(self, id_: BackendId) -> bool:
+        """Whether that backend is one of ours and up."""
+        member = self._by_id.get(id_)
+        return member is not None and not member.down
+
+    def adopt(self, members: list[Member]) -> None:
+        """Take over what another process made of the configuration: new ones come, others go."""
+        self._by_id = {m.id: self._by_id.get(m.id, m) for m in members}
+
+    def name_of(self, id_: BackendId) -> str:
+        """The name of a backend, also of one that was replaced; else its UUID's first digits."""
+        member = self._by_id.get(id_)
+        return member.name if member else self._former.get(id_, id_.hex()[:8])
+
+    def replace(self, old: BackendId, new: Member) -> None:
+        """Put a fresh backend in the place of a lost one."""
+        self._former[old] = self.name_of(old)
+        self._by_id = {
+            (new.id if id_ == old else id_): (new if id_ == old else member)
+            for id_, member in self._by_id.items()
+        }
+
+    async def look(self, *, again: bool = False) -> None:
+        """Read the markers of all members, or with `again` of those down for a while."""
+        now = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for member in self:
+                if not again or (member.down and now - member.looked > PROBE_AFTER):
+                    nursery.start_soon(self.look_at, member)
+
+    async def look_at(self, member: Member) -> None:
+        """Read one member's marker, and note whether it is up."""
+        member.looked = trio.current_time()
+        problem = f"backend {member.name} did not answer within {LOOK_LIMIT:g} s"
+        with trio.move_on_after(LOOK_LIMIT):
+            try:
+                await check_marker(member.backend, self._store, member.id)
+                problem = ""
+            except (BackendError, FormatError) as error:
+                problem = str(error)
+        if problem and not member.down:
+            log.warning("%s; it counts as down", problem)
+        elif member.down and not problem:
+            log.info("backend %s is up again", member.name)
+        member.down = problem
+
+    def note_failure(self, member: Member, error: BackendError) -> None:
+        """Take a member out of use after an error that says it is not there at all."""
+        if isinstance(error, UnavailableError | MarkerError) and not member.down:
+            member.down = str(error)
+            member.looked = trio.current_time()
+            log.warning("%s; it counts as down", error)

@@ -1,0 +1,235 @@
+"""Chunks by id: located, fetched, decoded, verified. What leaves here hashes to its id.
+
+Chunks that lie side by side in a pack are fetched as one extent: one request, one buffer, one
+thread for decoding and verifying. A raw chunk is not copied: it is a slice of that buffer.
+
+A chunk that cannot be had so, or does not verify, is read alone from each of its places, and then
+with the shards whose blocks do not match their footers left out (`cas.packs.scrutiny`).
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+from blake3 import blake3
+
+from ...errors import (
+    BackendError,
+    ChunkDamagedError,
+    DamageError,
+    DataLostError,
+    one_failure,
+)
+from ...ids import ChunkId
+from ..buffers import SizedBuffers
+from ..chunking.regions import MAX_CHUNK
+from ..codecs.raw import RAW
+from ..codecs.registry import decode
+from ..index.index import Index
+from ..index.records import Location, PackRecord
+from ..packs.pool import SCRATCH, Pool
+from ..packs.scrutiny import load_sound
+from .cache import Loaded
+from .wholepacks import WholePacks
+
+EXTENT: Final = SCRATCH
+"""Longest extent, encoded or decoded bytes."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One chunk to load, and one of its places."""
+
+    id: ChunkId
+    place: Location
+    pack: PackRecord
+
+
+class Loader:
+    """Loads chunks. One for all readers of a store, so that memory and threads are bounded once."""
+
+    def __init__(self, index: Index, pool: Pool, *, slots: int) -> None:
+        self._index = index
+        self._pool = pool
+        self._buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=slots)
+        self._whole = WholePacks(pool)
+        self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
+
+    async def load(
+        self, ids: Sequence[ChunkId], *, sequential: bool = False
+    ) -> dict[ChunkId, Loaded]:
+        """Each chunk, verified. `sequential` says that more of the same will come.
+
+        DataLostError where a chunk cannot be had any more, ChunkDamagedError where every copy is
+        damaged.
+        """
+        extents = await trio.to_thread.run_sync(self._plan, ids, limiter=self._cpus)
+        found: dict[ChunkId, Loaded] = {}
+        if len(extents) == 1:
+            found.update(await self._load_extent(extents[0], sequential))
+            return found
+
+        async def load_one(extent: list[Placed]) -> None:
+            found.update(await self._load_extent(extent, sequential))
+
+        async with trio.open_nursery() as nursery:
+            for extent in extents:
+                nursery.start_soon(load_one, extent)
+        return found
+
+    def _plan(self, ids: Sequence[ChunkId]) -> list[list[Placed]]:
+        packs: dict[int, PackRecord | None] = {}
+        extents: list[list[Placed]] = []
+        stored = raw = 0
+        for id_, places in zip(ids, self._index.locate(ids), strict=True):
+            for place in places:
+                if place.pack not in packs:
+                    packs[place.pack] = self._index.pack(place.pack)
+            chunk = self._best(id_, places, packs)
+            last = extents[-1][-1] if extents else None
+            joins = (
+                last is not None
+                and last.place.pack == chunk.place.pack
+                and last.place.offset + last.place.stored == chunk.place.offset
+                and stored + chunk.place.stored <= EXTENT
+                and raw + chunk.place.raw <= EXTENT
+            )
+            if joins:
+                extents[-1].append(chunk)
+            else:
+                extents.append([chunk])
+                stored = raw = 0
+            stored += chunk.place.stored
+            raw += chunk.place.raw
+        return extents
+
+    def _best(
+        self, id_: ChunkId, places: list[Location], packs: dict[int, PackRecord | None]
+    ) -> Placed:
+        known = [(place, pack) for place in places if (pack := packs[place.pack]) is not None]
+        if not known:
+            raise DataLostError(
+                f"chunk {id_.hex()[:16]} is in no pack that the index knows; add the file again"
+            )
+        for place, pack in known:
+            if self._pool.healthy(pack, place.offset, place.stored):
+                return Placed(id_, place, pack)
+        return Placed(id_, *known[0])
+
+    async def _load_extent(self, extent: list[Placed], sequential: bool) -> dict[ChunkId, Loaded]:
+        try:
+            with one_failure():
+                found, bad = await self._load_together(extent, sequential)
+        except (DamageError, BackendError) as error:
+            log.info("an extent of %d chunks cannot be loaded as one: %s", len(extent), error)
+            found, bad = {}, extent
+        for chunk in bad:
+            found[chunk.id] = await self._load_anyhow(chunk.id)
+        return found
+
+    async def _load_together(
+        self, extent: list[Placed], sequential: bool
+    ) -> tuple[dict[ChunkId, Loaded], list[Placed]]:
+        """The extent's chunks, and those that do not verify."""
+        pack, first, last = extent[0].pack, extent[0].place, extent[-1].place
+        size = last.offset + last.stored - first.offset
+        reading = self._whole.reading(pack, first.offset, size, sequential=sequential)
+        async with reading as lent:
+            encoded = lent
+            if encoded is None:
+                encoded = await self._pool.load(pack, first.offset, size, self._buffers.take)
+            return await trio.to_thread.run_sync(
+                self._decode, extent, encoded, lent is not None, limiter=self._cpus
+            )
+
+    def _decode(
+        self, extent: list[Placed], encoded: memoryview, lent: bool
+    ) -> tuple[dict[ChunkId, Loaded], list[Placed]]:
+        """Decode and verify; of `lent` memory nothing is kept."""
+        if lent and any(chunk.place.codec == RAW.number for chunk in extent):
+            copy = self._buffers.take(len(encoded))
+            copy[:] = encoded
+            encoded = copy
+        target = None
+        if any(chunk.place.codec != RAW.number for chunk in extent):
+            target = self._buffers.take(sum(chunk.place.raw for chunk in extent))
+        found: dict[ChunkId, Loaded] = {}
+        bad: list[Placed] = []
+        first, at = extent[0].place.offset, 0
+        for chunk in extent:
+            place = chunk.place
+            loaded = Loaded(encoded, place.offset - first, place.stored)
+            if place.codec != RAW.number and target is not None:
+                decoded = Loaded(target, at, place.raw)
+                at += place.raw
+                loaded = decoded if _decodes(place.codec, loaded.data, decoded.data) else loaded
+            # Damage shows here as a wrong hash, for every codec alike.
+            if blake3(loaded.data).digest() == chunk.id:
+                found[chunk.id] = loaded
+            else:
+                bad.append(chunk)
+        return found, bad
+
+    async def _load_anyhow(self, id_: ChunkId) -> Loaded:
+        """One chunk that could not be had with its neighbours, from wherever it still can be had.
+
+        Each of its places is read alone, then each by its sound blocks only.
+        """
+        places = await trio.to_thread.run_sync(self._places, id_, limiter=self._cpus)
+        damaged, reason = False, None
+        for load in (self._load_plain, self._load_sound):
+            for chunk in places:
+                try:
+                    with one_failure():
+                        encoded = await load(chunk)
+                except (DamageError, BackendError) as error:
+                    log.warning("chunk %s: %s", id_.hex()[:16], error)
+                    reason = error
+                    continue
+                found, _ = await trio.to_thread.run_sync(
+                    self._decode, [chunk], encoded, False, limiter=self._cpus
+                )
+                if found:
+                    return found[id_]
+                damaged = True
+                log.warning(
+                    "chunk %s in pack %s does not verify", id_.hex()[:16], chunk.pack.id.hex()
+                )
+        raise self._beyond_help(id_, places, damaged, reason)
+
+    def _places(self, id_: ChunkId) -> list[Placed]:
+        known = ((place, self._index.pack(place.pack)) for place in self._index.locate([id_])[0])
+        return [Placed(id_, place, pack) for place, pack in known if pack is not None]
+
+    async def _load_plain(self, chunk: Placed) -> memoryview:
+        place = chunk.place
+        return await self._pool.load(chunk.pack, place.offset, place.stored, self._buffers.take)
+
+    async def _load_sound(self, chunk: Placed) -> memoryview:
+        return await load_sound(self._pool, chunk.pack, chunk.place.offset, chunk.place.stored)
+
+    def _beyond_help(
+        self, id_: ChunkId, places: list[Placed], damaged: bool, reason: Exception | None
+    ) -> DamageError:
+        packs = ", ".join(chunk.pack.id.hex() for chunk in places)
+        what = f"chunk {id_.hex()[:16]} (in pack {packs})"
+        advice = "run `modelfloat verify`, then add the file again"
+        if damaged:
+            return DataLostError(f"{what} is damaged beyond what parity mends; {advice}")
+        if any(self._pool.members.down()):
+            # The reason names them, and says what to do when they are back.
+            return DataLostError(f"{what}: {reason}")
+        return DataLostError(f"{what}: {reason}; {advice}")
+
+
+def _decodes(codec: int, encoded: memoryview, out: memoryview) -> bool:
+    try:
+        decode(codec, encoded, out)
+    except ChunkDamagedError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""What lies on the backends that are up: every shard and every copy of a record, as listings show.
+
+Memory: one batch of keys for each backend; the rest goes into `cas.rebuild.scratch`.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Final, TypeVar
+
+import trio
+
+from ...backends.keys import parse_journal_key, parse_shard_key
+from ...errors import BackendError
+from ...ids import BackendId, PackId
+from ..packs.members import Member, Members
+from .scratch import Copy, Scratch
+
+BATCH: Final = 5000
+"""Keys that are noted together."""
+
+_T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
+
+
+async def take_inventory(members: Members, scratch: Scratch) -> tuple[set[BackendId], int]:
+    """Note everything in `scratch`; which backends were listed to the end, and the bytes of all
+    copies of journal records. One whose listing fails counts as down."""
+    listed: set[BackendId] = set()
+    sizes: list[int] = []
+    writing = trio.Lock()
+
+    async def look(member: Member) -> None:
+        try:
+            sizes.append(await _copies(member, scratch, writing))
+            await _shards(member, scratch, writing)
+        except BackendError as error:
+            log.warning("%s", error)
+            members.note_failure(member, error)
+        else:
+            listed.add(member.id)
+
+    async with trio.open_nursery() as nursery:
+        for member in members.up():
+            nursery.start_soon(look, member)
+    return listed, sum(sizes)
+
+
+async def list_copies(members: Members, scratch: Scratch) -> None:
+    """Note the copies of journal records alone; what a backend said whose listing fails."""
+    writing = trio.Lock()
+    for member in members.up():
+        await _copies(member, scratch, writing)
+
+
+async def _copies(member: Member, scratch: Scratch, writing: trio.Lock) -> int:
+    total = 0
+    batch: list[Copy] = []
+    async with aclosing(member.backend.list("journal/")) as listing:
+        async for listed in listing:
+            parsed = parse_journal_key(listed.key)
+            if parsed is not None and 0 < parsed[1] < 1 << 64:
+                batch.append(Copy(*parsed, member.id, listed.size))
+                total += listed.size
+            if len(batch) == BATCH:
+                await _note(scratch.note_copies, batch, writing)
+                batch = []
+    await _note(scratch.note_copies, batch, writing)
+    return total
+
+
+async def _shards(member: Member, scratch: Scratch, writing: trio.Lock) -> None:
+    batch: list[tuple[PackId, int, BackendId, bytes]] = []
+    async with aclosing(member.backend.list("packs/")) as listing:
+        async for listed in listing:
+            parsed = parse_shard_key(listed.key)
+            if parsed is not None:
+                pack, index, k, m = parsed
+                if index < 256 and k < 256 and m < 256:
+                    batch.append((pack, index, member.id, bytes((k, m))))
+            if len(batch) == BATCH:
+                await _note(scratch.note_shards, batch, writing)
+                batch = []
+    await _note(scratch.note_shards, batch, writing)
+
+
+async def _note(note: Callable[[list[_T]], None], batch: list[_T], writing: trio.Lock) -> None:
+    async with writing:
+        await trio.to_thread.run_sync(note, batch)

@@ -1,0 +1,304 @@
+"""The index made anew from what lies on the backends: `modelfloat rebuild-index`.
+
+It is made beside the old one, which stays in use until the new one is complete and durable and
+takes its name in one step. The order: listings; journals, in any order; packs whose record is lost,
+by their footers; places and tombstones; rows of chunks, sorted; the mirror of objects.
+
+Where records are lost, an old index that can be read still tells which refs changed in them; and
+objects that no backend has any more are taken from its mirror.
+
+Concurrency: the caller keeps all writers out. Listings, fetches and decoding run side by side, the
+new index is written by one thread at a time.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from ...errors import FormatError, IndexDamagedError, ModelFloatError, UnavailableError
+from ...ids import BackendId, PackId, StoreId, WriterId
+from ..index.index import Index
+from ..journal.slots import PREFIX, Slot, last_numbers, write_slot
+from ..locks import each_free
+from ..packs.members import Members
+from ..packs.pool import Pool
+from ..reports import Progress
+from .draft import Draft
+from .exchange import put_in_place, sync_folder
+from .foundpacks import read_found
+from .inventory import take_inventory
+from .journalwalk import Gap, JournalWalk, Listed
+from .remirror import fill_gaps, mirror_all
+
+INDEX: Final = "index"
+DRAFT: Final = "index.rebuild"
+KEPT: Final = "index.damaged-"
+"""What an old index is called, with a number."""
+FOOTERS: Final = 64
+"""Packs whose footers are looked for together."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RebuildReport:
+    """What a rebuild found.
+
+    `missing` names journal records of which no sound copy is left, `damaged_copies` counts copies
+    of others. `found_again` are packs that only their shards told of, `maybe_older` refs that lost
+    records may have moved. `lost_packs` are object packs that cannot be read, `missing_objects`
+    counts what refs reach and no place has. `kept` is the folder of the old index, "" for none.
+    """
+
+    writers: int = 0
+    records: int = 0
+    packs: int = 0
+    chunks: int = 0
+    refs: int = 0
+    missing: list[str] = field(default_factory=list)
+    damaged_copies: int = 0
+    found_again: list[str] = field(default_factory=list)
+    maybe_older: list[str] = field(default_factory=list)
+    lost_packs: list[str] = field(default_factory=list)
+    missing_objects: int = 0
+    missing_shards: int = 0
+    down: dict[str, str] = field(default_factory=dict)
+    kept: str = ""
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0 all is as it was; 3 records, copies or shards are missing; 4 data is lost."""
+        if self.missing_objects:
+            return 4
+        damaged = self.missing or self.damaged_copies or self.lost_packs or self.missing_shards
+        return 3 if damaged else 0
+
+
+async def rebuild_index(
+    path: str, store: StoreId, members: Members, copies: int, progress: Progress
+) -> RebuildReport:
+    """Make the index of the store in the folder `path` anew; the caller holds its locks.
+
+    `copies` is m+1. UnavailableError, before anything is changed, where so many backends are down
+    that records may lie on them alone.
+    """
+    started = time.monotonic()
+    locks = os.path.join(path, "locks")
+    draft = await trio.to_thread.run_sync(Draft, os.path.join(path, DRAFT), store)
+    try:
+        with _old_index(os.path.join(path, INDEX), store) as old:
+            rebuild = _Rebuild(draft, members, locks, copies, progress, old)
+            await rebuild.run()
+        await trio.to_thread.run_sync(draft.finish)
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(draft.abandon)
+        raise
+    report = rebuild.report
+    report.kept = await trio.to_thread.run_sync(_put_in_place, path)
+    await trio.to_thread.run_sync(_give_up_slots, locks)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+@contextlib.contextmanager
+def _old_index(path: str, store: StoreId) -> Iterator[Index | None]:
+    """The index that is there, where it can be read and is this store's."""
+    try:
+        index = Index.open(path)
+    except ModelFloatError as error:
+        log.info("%s", error)
+        yield None
+        return
+    try:
+        yield index if index.store == store else None
+    finally:
+        index.close()
+
+
+@dataclass(slots=True)
+class _Rebuild:
+    draft: Draft
+    members: Members
+    locks: str
+    copies: int
+    progress: Progress
+    old: Index | None
+    report: RebuildReport = field(default_factory=RebuildReport)
+    listed: set[BackendId] = field(default_factory=set)
+
+    async def run(self) -> None:
+        self.listed, size = await take_inventory(self.members, self.draft.scratch)
+        self._refuse_too_few()
+        self.progress.total = size // max(1, min(self.copies, len(self.members)))
+        gaps = await self._read_journals()
+        gaps += await trio.to_thread.run_sync(self._cut_short)
+        gaps = await trio.to_thread.run_sync(self._still_open, gaps)
+        if gaps:
+            await self._find_packs()
+            await trio.to_thread.run_sync(self._ask_old)
+        await trio.to_thread.run_sync(self.draft.settle_packs, self.listed.__contains__)
+        await trio.to_thread.run_sync(self.draft.write_chunks)
+        lost = await mirror_all(self.draft, Pool(self.members), self._read)
+        old = None if self.old is None else self.old.object
+        self.report.missing_objects = await trio.to_thread.run_sync(fill_gaps, self.draft, old)
+        self._tell(gaps, lost)
+
+    def _refuse_too_few(self) -> None:
+        """A record lies on m+1 backends: with m of them away every one is still to be found."""
+        away = [member for member in self.members if member.id not in self.listed]
+        if len(away) < min(self.copies, len(self.members)):
+            return
+        names = ", ".join(sorted(member.name for member in away))
+        raise UnavailableError(
+            f"{names}: too many backends are down, journal records may lie on them alone; bring "
+            f"{len(away) - min(self.copies, len(self.members)) + 1} of them back, see "
+            "`modelfloat backend ls`"
+        )
+
+    # Journals
+
+    async def _read_journals(self) -> list[Gap]:
+        walk = JournalWalk(self.members, self.draft.scratch, self.members.store)
+        send, receive = trio.open_memory_channel[list[Listed]](1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._walk, walk, send)
+            async with receive:
+                async for window in receive:
+                    await trio.to_thread.run_sync(self._take, window)
+                    self._read(sum(record.size for record in window))
+        if walk.gaps and walk.newer is not None:
+            raise FormatError(str(walk.newer))
+        self.report.writers = walk.writers
+        self.report.damaged_copies = walk.damaged
+        return walk.gaps
+
+    async def _walk(self, walk: JournalWalk, send: trio.MemorySendChannel[list[Listed]]) -> None:
+        async with send:
+            async for window in walk.windows():
+                await send.send(window)
+
+    def _take(self, window: list[Listed]) -> None:
+        seen: set[WriterId] = set()
+        for record in window:
+            self.draft.take(record.entries, record.time_ns)
+            self.report.records += 1
+            # The first that comes of a writer is its last.
+            if record.writer not in seen and self.draft.writer(record.writer)[0] == 0:
+                self.draft.note_writer(record.writer, record.seq, record.digest)
+            seen.add(record.writer)
+
+    def _read(self, size: int) -> None:
+        self.progress.advance(size, "rebuild-index")
+
+    def _cut_short(self) -> list[Gap]:
+        """Records behind the last that was found, as the writers' slots and an old index know."""
+        known = last_numbers(self.locks)
+        try:
+            if self.old is not None:
+                for writer in self.old.writers():
+                    known[writer] = max(known.get(writer, 0), self.old.writer(writer)[0])
+        except IndexDamagedError as error:
+            self._old_fails(error)
+        last = {writer: self.draft.writer(writer)[0] for writer in known}
+        return [Gap(w, last[w] + 1, seq, None) for w, seq in known.items() if seq > last[w]]
+
+    def _still_open(self, gaps: list[Gap]) -> list[Gap]:
+        """The gaps that an old index does not know to be made good."""
+        if self.old is None:
+            return gaps
+        found = []
+        try:
+            for gap in gaps:
+                numbers = range(gap.first, gap.last + 1)
+                if all(self.old.is_made_good(gap.writer, seq) for seq in numbers):
+                    self.draft.note_made_good((gap.writer, seq) for seq in numbers)
+                else:
+                    found.append(gap)
+        except IndexDamagedError as error:
+            self._old_fails(error)
+            return gaps
+        return found
+
+    def _old_fails(self, error: IndexDamagedError) -> None:
+        log.warning("the old index is no help: %s", error)
+        self.old = None
+
+    # What lost records said
+
+    async def _find_packs(self) -> None:
+        """Take over packs that no record names, from their footers."""
+        after: PackId | None = None
+        while True:
+            unknown, after = await trio.to_thread.run_sync(self.draft.unknown_packs, after, FOOTERS)
+            for found in unknown:
+                stored = await read_found(self.members, self.members.store, found)
+                if stored is not None:
+                    await trio.to_thread.run_sync(self.draft.take, [stored], 0)
+                    self.report.found_again.append(stored.pack.hex())
+            if after is None:
+                return
+
+    def _ask_old(self) -> None:
+        """Take over ref changes and tombstones that an old index knows."""
+        if self.old is None:
+            return
+        try:
+            for change in self.old.reflog():
+                self.draft.take([change], 0)
+            for pack in self.old.deleted():
+                self.draft.note_deleted(pack)
+        except IndexDamagedError as error:
+            self._old_fails(error)
+
+    def _tell(self, gaps: list[Gap], lost: list[PackId]) -> None:
+        report = self.report
+        heads = self.draft.refs()
+        report.packs = self.draft.pack_count
+        report.chunks = self.draft.chunks
+        report.refs = len(heads)
+        report.missing = [str(gap) for gap in gaps]
+        report.lost_packs = [pack.hex() for pack in lost]
+        report.missing_shards = self.draft.missing_shards
+        report.down = {member.name: member.down for member in self.members.down()}
+        if self.old is None:
+            report.maybe_older = sorted(
+                f"{head.repo}@{head.ref}"
+                for head in heads
+                if any(gap.before_ns is None or head.time_ns <= gap.before_ns for gap in gaps)
+            )
+
+
+def _put_in_place(path: str) -> str:
+    """Give the new index its name; the folder that the old one is kept in, "" for none."""
+    former = put_in_place(os.path.join(path, DRAFT), os.path.join(path, INDEX))
+    Index.forget(os.path.join(path, INDEX))
+    if former is None:
+        return ""
+    kept = sorted(name for name in os.listdir(path) if _number(name) is not None)
+    number = max((_number(name) or 0 for name in kept), default=0) + 1
+    os.rename(former, os.path.join(path, f"{KEPT}{number}"))
+    sync_folder(path)
+    for name in kept:
+        shutil.rmtree(os.path.join(path, name), ignore_errors=True)
+    return f"{KEPT}{number}"
+
+
+def _number(name: str) -> int | None:
+    number = name.removeprefix(KEPT)
+    return int(number) if number != name and number.isdecimal() else None
+
+
+def _give_up_slots(folder: str) -> None:
+    """Give up every writer id: what a backend that is away holds of it was not seen."""
+    with contextlib.closing(each_free(folder, PREFIX)) as paths:
+        for path in paths:
+            write_slot(path, Slot.fresh())

@@ -1,0 +1,222 @@
+"""Checking packs: those that are well in passing, any other one looked at closely and mended.
+
+A pack's truth is what its footers agree on and its blocks and chunks confirm (`judgement`). A pack
+that cannot be had, or was wrong when it was sealed, is reported, and the next one checked; what can
+still be had of it is stored again where a repair is asked for.
+
+Memory: packs in passing take little (`steady`); one at a time is held as a whole, with its parity,
+and what damage makes again.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from ...errors import IndexDamagedError, ModelFloatError, one_failure
+from ...ids import ObjectId, PackNumber
+from ..formats.chunktable import Kind
+from ..formats.journal import NOWHERE
+from ..formats.objects import object_id
+from ..formats.shard import PackInfo
+from ..index.checkbook import Checkbook
+from ..index.index import Index
+from ..index.records import PackRecord, ShardState
+from ..packs.objectpacks import decode_objects
+from ..packs.placement import Move
+from ..packs.pool import Pool
+from ..packs.scrutiny import agreed
+from ..reports import Problem, Progress, VerifyReport
+from .judgement import Found, Judgement, Shard, judge
+from .needs import Lost, Verdicts
+from .placecheck import PlaceCheck
+from .repair import Repairer, crowded_shards
+from .rescue import Rescuer
+from .shardread import read_shard
+from .steady import Steady
+from .throttle import Throttle
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """What a check repairs with."""
+
+    repairer: Repairer
+    rescuer: Rescuer
+
+
+class Checker:
+    """Checks packs, several at once if asked to. With `mending` it repairs."""
+
+    def __init__(
+        self,
+        index: Index,
+        pool: Pool,
+        report: VerifyReport,
+        progress: Progress,
+        throttle: Throttle,
+        mending: Mending | None,
+    ) -> None:
+        self._index = index
+        self._pool = pool
+        self._report = report
+        self._progress = progress
+        self._throttle = throttle
+        self._mending = mending
+        self._steady = Steady(pool, report, progress, throttle)
+        self._whole_packs = trio.CapacityLimiter(1)
+        self.verdicts = Verdicts()
+        self.places = PlaceCheck(index, pool, report, repair=mending is not None)
+        self.checkbook = Checkbook(index)
+
+    async def check(self, pack: PackRecord) -> None:
+        """Check one pack; repair it where it can be and is asked for.
+
+        What goes wrong with this pack is reported, not raised; IndexDamagedError is raised.
+        """
+        self._report.packs += 1
+        self._report.shards += pack.n
+        try:
+            with one_failure():
+                await self._check(pack)
+        except IndexDamagedError:
+            raise
+        except ModelFloatError as error:
+            log.warning("pack %s: %s", pack.id.hex(), error)
+            self._report.note(
+                Problem(pack.id.hex(), 0, "", f"cannot be checked: {error}", repaired=False)
+            )
+
+    def problems_of(self, number: PackNumber) -> list[Problem]:
+        """What is wrong with the shards of a pack that was found lost; none for any other."""
+        lost = self.verdicts.lost.get(number)
+        return [] if lost is None else lost.problems
+
+    async def _check(self, pack: PackRecord) -> None:
+        info = None if crowded_shards(self._pool, pack) else await self._steady.look(pack)
+        if info is None or not await trio.to_thread.run_sync(self._is_mirrored, info):
+            async with self._whole_packs:
+                await self._look_closely(pack)
+            return
+        await self.places.check(pack, info.chunks)
+        await self.checkbook.note(pack, list(pack.states))
+
+    def _is_mirrored(self, info: PackInfo) -> bool:
+        """Whether a repair need not look at the pack's objects: the index's mirror has them."""
+        if self._mending is None or info.kind is not Kind.OBJECT:
+            return True
+        ids = [ObjectId(chunk.id) for chunk in info.chunks]
+        return all(
+            (body := self._index.object(i)) is not None and object_id(body) == i for i in ids
+        )
+
+    async def _look_closely(self, pack: PackRecord) -> None:
+        found = await self._read(pack)
+        versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
+        judgement = await trio.to_thread.run_sync(judge, found, versions)
+        if judgement is not None:
+            await self.places.check(pack, judgement.info.chunks)
+        if judgement is None or not judgement.whole:
+            await self._note_lost(pack, found, judgement)
+            return
+        states = await self._mend(pack, judgement)
+        if not judgement.verified:
+            log.error(
+                "pack %s: its shards match their footers, its chunks do not match their ids: they "
+                "were wrong when they were stored; add its files again to heal it",
+                pack.id.hex(),
+            )
+            # No read is kept from it, but an add of the same bytes stores them again.
+            await self.checkbook.note(pack, [ShardState.DAMAGED] * pack.n)
+            await self._lose(pack, judgement, [])
+            return
+        await self.checkbook.note(pack, states)
+        if judgement.info.kind is Kind.OBJECT and self._mending is not None:
+            await self._mirror(judgement)
+
+    async def _read(self, pack: PackRecord) -> list[Found]:
+        found: dict[int, Found] = {}
+
+        async def read(index: int) -> None:
+            await self._throttle.take(pack.shard)
+            found[index] = shard = await read_shard(self._pool, pack, index)
+            if shard.payload is not None:
+                size = len(shard.payload)
+                self._report.bytes_read += size
+                self._progress.total += size
+                self._progress.advance(size, f"pack {pack.id.hex()[:8]}")
+
+        async with trio.open_nursery() as nursery:
+            for index in range(pack.n):
+                nursery.start_soon(read, index)
+        return [found[index] for index in range(pack.n)]
+
+    # Mending and noting
+
+    async def _mend(self, pack: PackRecord, judgement: Judgement) -> list[ShardState]:
+        """Write anew what is wrong, where that is asked for; what the shards are then."""
+        moves = crowded_shards(self._pool, pack)
+        states = [shard.state for shard in judgement.shards]
+        for index, shard in enumerate(judgement.shards):
+            if not shard.problem and index not in moves:
+                continue
+            problem = shard.problem or _crowded(moves[index])
+            repaired = False
+            if self._mending is not None:
+                failure = await self._mending.repairer.write(
+                    pack, judgement, index, moves.get(index)
+                )
+                repaired = not failure
+                problem = f"{problem}; {failure}" if failure else problem
+            if repaired:
+                states[index] = ShardState.GOOD
+            self._report.note(self._problem(pack, index, problem, repaired=repaired))
+        return states
+
+    async def _note_lost(
+        self, pack: PackRecord, found: list[Found], judgement: Judgement | None
+    ) -> None:
+        """Fewer than k shards are sound somewhere. The states are remembered, so that the next add
+        of the same bytes stores them again."""
+        shards: Sequence[Found | Shard] = found if judgement is None else judgement.shards
+        problems = []
+        for index, shard in enumerate(shards):
+            problem = shard.problem or ("" if judgement else "no footer that can be trusted")
+            if problem:
+                problems.append(self._problem(pack, index, problem, repaired=False))
+        await self.checkbook.note(pack, [shard.state for shard in shards])
+        await self._lose(pack, judgement, problems)
+
+    async def _lose(
+        self, pack: PackRecord, judgement: Judgement | None, problems: list[Problem]
+    ) -> None:
+        slots = frozenset(range(pack.chunk_count))
+        bad = slots if judgement is None else judgement.bad
+        returns = any(not self._pool.members.is_up(backend) for backend in pack.backends)
+        self.verdicts.lost[pack.number] = Lost(pack.id, bad, problems, returns)
+        if self._mending is not None and judgement is not None and not returns:
+            self._report.rescued += await self._mending.rescuer.chunks(judgement, slots - bad)
+
+    def _problem(self, pack: PackRecord, index: int, problem: str, *, repaired: bool) -> Problem:
+        where = pack.backends[index]
+        name = "" if where == NOWHERE else self._pool.members.name_of(where)
+        return Problem(pack.id.hex(), index, name, problem, repaired)
+
+    async def _mirror(self, judgement: Judgement) -> None:
+        """Put objects that the index's mirror lacks back into it."""
+        info = judgement.info
+        data = memoryview(b"".join(judgement.shards[i].payload for i in range(info.k)))
+        objects = await trio.to_thread.run_sync(decode_objects, data, info.chunks)
+        missing = {id_: body for id_, body in objects.items() if self._index.object(id_) != body}
+        if missing:
+            await self._index.write(self._index.put_objects, missing)
+            problem = f"objects missing or damaged in the index: {len(missing):,}"
+            self._report.note(Problem(info.pack.hex(), 0, "", problem, True, "index"))
+
+
+def _crowded(move: Move) -> str:
+    where = "on one backend" if move.crowded == "backend" else "in one domain"
+    return f"too many shards of this pack {where}"

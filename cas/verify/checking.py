@@ -1,0 +1,215 @@
+"""Checking a store: lost backends first, then every pack, then the journal's copies.
+
+With `repair` it holds the locks that an add holds, and what it makes anew is recorded as an add's
+packs are. Without, it writes to nothing but the index.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from ...erasure.scheme import Scheme
+from ...errors import BackendError, DeniedError, one_failure
+from ..index.index import Index
+from ..journal.copies import record_name
+from ..journal.journal import Journal
+from ..objects import Objects
+from ..packs.members import Member, Members
+from ..packs.pool import Pool
+from ..refs import Refs
+from ..reports import Problem, Progress, VerifyReport
+from .check import Checker, Mending
+from .checkorder import VerifyRequest, reached, select
+from .copycheck import check_copies
+from .needs import Needs
+from .ownership import is_plainly_ours
+from .reach import Reach, Reached
+from .repair import Repairer
+from .rerecord import LostRecord, write_anew
+from .rescue import Rescuer
+from .throttle import Throttle
+
+Recreate = Callable[[Member], Awaitable[Member | None]]
+"""Makes a lost backend anew where that is safe, and returns it; None where it is not."""
+AHEAD: Final = 3
+"""Packs that are checked at once."""
+Remark = Callable[[Member], Awaitable[None]]
+"""Writes a backend's marker anew."""
+OpenJournal = Callable[[], AbstractAsyncContextManager[Journal]]
+"""Takes the locks of a writer and opens a journal."""
+
+log = logging.getLogger(__name__)
+
+
+async def no_recreation(_member: Member) -> Member | None:
+    """For stores none of whose backends may be made anew."""
+    return None
+
+
+async def no_marking(member: Member) -> None:
+    """For stores none of whose backends may be marked anew."""
+    raise DeniedError(f"backend {member.name}: its marker is not ours to write")
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """What a check needs of a store; `scheme` is that of new packs."""
+
+    index: Index
+    pool: Pool
+    objects: Objects
+    refs: Refs
+    scheme: Scheme
+    open_journal: OpenJournal
+    recreate: Recreate
+    remark: Remark
+
+    @property
+    def _members(self) -> Members:
+        return self.pool.members
+
+    async def run(self, request: VerifyRequest, progress: Progress) -> VerifyReport:
+        """Check what is asked for; with a repair, make again what is missing or damaged."""
+        report = VerifyReport()
+        started = time.monotonic()
+        with one_failure():
+            if not request.repair:
+                await self._check(request, report, progress, None)
+            else:
+                async with self.open_journal() as journal:
+                    await self._mark_anew(report)
+                    report.replaced = await self._replace_lost()
+                    await self._check(request, report, progress, journal)
+        report.down = {member.name: member.down for member in self._members.down()}
+        report.seconds = time.monotonic() - started
+        return report
+
+    async def _check(
+        self,
+        request: VerifyRequest,
+        report: VerifyReport,
+        progress: Progress,
+        journal: Journal | None,
+    ) -> None:
+        throttle = Throttle(request.rate)
+        mending = None if journal is None else self._mending(journal)
+        checker = Checker(self.index, self.pool, report, progress, throttle, mending)
+        await self._check_packs(request, checker, progress)
+        if request.everything:
+            await checker.places.check_all()
+            await self._check_journal(report, journal)
+        needs = Needs(
+            self.index,
+            self.objects,
+            checker.verdicts,
+            report,
+            None if mending is None else mending.rescuer,
+        )
+        await needs.look(self._reached(request, checker))
+        needs.settle()
+
+    async def _check_journal(self, report: VerifyReport, journal: Journal | None) -> None:
+        copies = self.scheme.m + 1
+        lost = await check_copies(
+            self.index, self._members, copies, report, repair=journal is not None
+        )
+        if lost and journal is not None:
+            await self._make_good(lost, report, journal)
+
+    async def _make_good(
+        self, lost: list[LostRecord], report: VerifyReport, journal: Journal
+    ) -> None:
+        """Write anew what records said of which no copy is left, unless one may come back."""
+        if self._members.down():
+            return
+        failed = await write_anew(self.index, self._members, lost, journal.append)
+        names = {record_name(writer, seq) for writer, seq in lost}
+        if not failed:
+            report.problems = [
+                replace(problem, repaired=True) if problem.pack in names else problem
+                for problem in report.problems
+            ]
+
+    def _mending(self, journal: Journal) -> Mending:
+        return Mending(
+            Repairer(self.index, self.pool, journal.append),
+            Rescuer(self.index, self.pool, journal, self.scheme),
+        )
+
+    async def _check_packs(
+        self, request: VerifyRequest, checker: Checker, progress: Progress
+    ) -> None:
+        selection = await trio.to_thread.run_sync(
+            select, self.index, self.objects, self.refs, request
+        )
+        progress.total += selection.size
+        packs = selection.packs(self.index)
+
+        async def work() -> None:
+            while (
+                pack := await trio.to_thread.run_sync(next, packs, None, limiter=one)
+            ) is not None:
+                await checker.check(pack)
+
+        one = trio.CapacityLimiter(1)
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(AHEAD):
+                    nursery.start_soon(work)
+        finally:
+            # What was checked counts, however this ends.
+            with trio.CancelScope(shield=True):
+                await checker.checkbook.write()
+
+    def _reached(self, request: VerifyRequest, checker: Checker) -> Iterator[Reached]:
+        """What to look up: everything, unless little was asked for and nothing found lost."""
+        if request.everything or checker.verdicts.lost:
+            return Reach(self.index, self.objects).everything()
+        if request.address is not None:
+            return reached(self.index, self.objects, self.refs, request.address)
+        return iter(())
+
+    async def _mark_anew(self, report: VerifyReport) -> None:
+        """Give backends that are plainly ours a marker again where it is damaged or gone."""
+        for member in self._members.down():
+            if not await is_plainly_ours(self.index, self.pool, member):
+                continue
+            problem = "damaged or missing; all its shards are there"
+            try:
+                await self.remark(member)
+                await self._members.look_at(member)
+            except BackendError as error:
+                problem = f"{problem}; cannot be written: {error}"
+            repaired = not member.down
+            report.note(Problem("", 0, member.name, problem, repaired, "marker"))
+
+    async def _replace_lost(self) -> list[str]:
+        """Make lost backends anew, unless only their return can save what lies on them."""
+        lost = self._members.down()
+        if not lost:
+            return []
+        if not await trio.to_thread.run_sync(self._suffices):
+            names = ", ".join(member.name for member in lost)
+            log.warning("%s must come back: without them there is not enough to repair from", names)
+            return []
+        replaced = []
+        for member in lost:
+            new = await self.recreate(member)
+            if new is not None:
+                # That it counts as down was warned of, and the report tells of this.
+                log.info("backend %s is made anew", member.name)
+                self._members.replace(member.id, new)
+                replaced.append(member.name)
+        return replaced
+
+    def _suffices(self) -> bool:
+        """Whether every pack has k shards on backends that are up, as far as is known."""
+        return all(
+            sum(self._members.is_up(backend) for backend in pack.backends) >= pack.k
+            for pack in self.index.packs()
+        )

@@ -1,0 +1,159 @@
+"""Which packs a check reads, and in what order.
+
+Packs that something is known to be wrong with come first, then packs of objects (without them no
+file can be named), then those whose last check is longest ago. So a check that is ended early, or
+that takes a share of the packs each night, gets through all of them in time.
+
+Memory: some twenty bytes a pack.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ...errors import NotFoundError
+from ...ids import ChunkId, PackNumber
+from ..formats.chunktable import Kind
+from ..formats.tree import EntryType
+from ..index.index import Index
+from ..index.records import PackRecord, ShardState
+from ..objects import Objects
+from ..refnames import Address
+from ..refs import Refs
+from ..statistics import shard_size
+from .reach import Reach, Reached
+
+LOOKUP: Final = 4096
+"""Chunks that are looked up at once."""
+
+_ROW: Final = np.dtype([("rank", "u1"), ("checked", "<i8"), ("number", "<u4"), ("size", "<u8")])
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRequest:
+    """What to check: everything, or what `address` holds, or a `share` of all bytes (0 to 1).
+
+    `repair` makes again what is damaged; `rate` bounds reading, in bytes a second.
+    """
+
+    repair: bool = False
+    address: Address | None = None
+    share: float | None = None
+    rate: float | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether all packs are checked, and so also what only shows when all are known."""
+        return self.address is None and self.share is None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Packs to check, in order, and the bytes that all their shards take."""
+
+    numbers: "np.ndarray[tuple[int], np.dtype[np.uint32]]"
+    size: int
+
+    def packs(self, index: Index) -> Iterator[PackRecord]:
+        """Their records as they are when their turn comes; packs deleted by then are left out."""
+        for number in self.numbers:
+            pack = index.pack(PackNumber(int(number)))
+            if pack is not None:
+                yield pack
+
+
+def select(index: Index, objects: Objects, refs: Refs, request: VerifyRequest) -> Selection:
+    """The packs that a request is about; NotFoundError where its address names nothing."""
+    held = None if request.address is None else _held(index, objects, refs, request.address)
+    rows = (_row(pack) for pack in index.packs() if held is None or pack.number in held)
+    table = np.fromiter(rows, _ROW)
+    table = table[np.lexsort((table["number"], table["checked"], table["rank"]))]
+    if request.share is not None:
+        # Up to the pack with which the share is reached, and at least one.
+        ends = np.cumsum(table["size"])
+        wanted = request.share * float(ends[-1]) if len(ends) else 0.0
+        table = table[: int(np.searchsorted(ends, wanted)) + 1]
+    return Selection(table["number"].copy(), int(table["size"].sum()))
+
+
+def _row(pack: PackRecord) -> tuple[int, int, int, int]:
+    wrong = any(state is not ShardState.GOOD for state in pack.states)
+    rank = 0 if wrong else 1 if pack.kind is Kind.OBJECT else 2
+    return rank, pack.checked_ns, pack.number, sum(shard_size(pack, i) for i in range(pack.n))
+
+
+class _Numbers:
+    """A set of pack numbers: one bit each."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+
+    def add(self, number: int) -> None:
+        if number >> 3 >= len(self._bits):
+            self._bits.extend(bytes((number >> 3) + 1 - len(self._bits)))
+        self._bits[number >> 3] |= 1 << (number & 7)
+
+    def __contains__(self, number: int) -> bool:
+        byte = number >> 3
+        return byte < len(self._bits) and bool(self._bits[byte] >> (number & 7) & 1)
+
+
+def _held(index: Index, objects: Objects, refs: Refs, address: Address) -> _Numbers:
+    """The packs with what an address holds: its chunks and all objects on the way."""
+    found = _Numbers()
+    for ids in batches(chunk_ids(objects, reached(index, objects, refs, address))):
+        for places in index.locate([id_ for _, id_ in ids]):
+            for place in places:
+                found.add(place.pack)
+    return found
+
+
+def reached(index: Index, objects: Objects, refs: Refs, address: Address) -> Iterator[Reached]:
+    """The commit of an address, the directories on the way, and all below."""
+    reach = Reach(index, objects)
+    commit = refs.resolve(address.repo, address.rev)
+    tree = objects.commit(commit).tree
+    name = str(address)
+    yield Reached(name, (commit,))
+    for depth, part in enumerate(address.path):
+        directory = objects.directory(tree)
+        yield Reached(name, (tree, *directory.pages))
+        entry = directory.lookup(part)
+        if entry is None or (
+            entry.type is not EntryType.DIRECTORY and depth + 1 < len(address.path)
+        ):
+            raise NotFoundError(
+                f"there is no {address}; `modelfloat ls {address.repo}` shows what is"
+            )
+        if entry.type is not EntryType.DIRECTORY:
+            if entry.type is EntryType.FILE:
+                yield reach.file(name, entry)
+            return
+        tree = entry.object
+    yield from reach.below(name, tree)
+
+
+def chunk_ids(objects: Objects, items: Iterable[Reached]) -> Iterator[tuple[Reached, ChunkId]]:
+    """Every object and every chunk of what was reached; it is raised where a page is damaged."""
+    for item in items:
+        for id_ in item.objects:
+            yield item, ChunkId(id_)
+        if item.manifest is not None:
+            for span in objects.recipe(item.manifest).all():
+                yield item, span.id
+
+
+def batches(
+    ids: Iterable[tuple[Reached, ChunkId]], size: int = LOOKUP
+) -> Iterator[list[tuple[Reached, ChunkId]]]:
+    """The ids in lists of `size`."""
+    batch: list[tuple[Reached, ChunkId]] = []
+    for item in ids:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,221 @@
+"""Checking the copies of journal records: all there, all alike, and far enough from each other.
+
+What a record should be is told from its end: the index knows the digest of each writer's last
+record, and every record the digest of the one before. So a copy that differs is told from the
+right one even where there are as many of each.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+import trio
+
+from ...backends.keys import journal_key, parse_journal_key
+from ...backends.retry import RetryBackend
+from ...errors import BackendError, FormatError
+from ...ids import BackendId, WriterId
+from ..formats.journal import DIGEST_SIZE
+from ..index.index import Index
+from ..journal.copies import head_of, load_copy, record_name
+from ..packs.members import Member, Members
+from ..packs.placement import Candidate, limits, misplaced, place
+from ..reports import Problem, VerifyReport
+from .rerecord import LostRecord
+
+log = logging.getLogger(__name__)
+
+
+async def check_copies(
+    index: Index, members: Members, copies: int, report: VerifyReport, *, repair: bool
+) -> list[LostRecord]:
+    """Check that every record has its copies where they belong; `repair` puts them there.
+
+    Whatever is wrong is among the report's problems, under the record's name. Records of which no
+    sound copy is left on a backend that is up are returned, unless that was made good already.
+    """
+    lost: list[LostRecord] = []
+    for writer in index.writers():
+        check = _Check(index, writer, members, copies, report, repair)
+        await check.run(*index.writer(writer))
+        lost += ((writer, seq) for seq in check.lost)
+    return lost
+
+
+@dataclass(slots=True)
+class _Found:
+    """One record's copies: what each member that is up has under each copy's key."""
+
+    copies: dict[tuple[int, BackendId], bytes | None] = field(default_factory=dict)
+
+    def holders(self, copy: int, data: bytes | None) -> list[BackendId]:
+        """Members with that copy, equal to `data`."""
+        if data is None:
+            return []
+        return [id_ for (c, id_), held in self.copies.items() if c == copy and held == data]
+
+
+@dataclass(slots=True)
+class _Check:
+    """The check of one writer's records."""
+
+    index: Index
+    writer: WriterId
+    members: Members
+    copies: int
+    report: VerifyReport
+    repair: bool
+    held: dict[int, list[tuple[int, Member]]] = field(default_factory=dict)
+    reachable: dict[BackendId, Candidate] = field(default_factory=dict)
+    lost: list[int] = field(default_factory=list)
+
+    async def run(self, last: int, digest: bytes) -> None:
+        """Check records `last` to 1; `digest` is the last one's."""
+        for member in self.members.up():
+            await self._list(member)
+        expected: bytes | None = digest
+        for seq in range(last, 0, -1):
+            expected = await self._check_record(seq, expected)
+
+    async def _list(self, member: Member) -> None:
+        """Note which copies a member has: one listing in place of many questions."""
+        try:
+            async for listed in member.backend.list(f"journal/{self.writer.hex()}/"):
+                parsed = parse_journal_key(listed.key)
+                if parsed is not None:
+                    self.held.setdefault(parsed[1], []).append((parsed[2], member))
+        except BackendError as error:
+            log.warning("%s", error)
+            self.members.note_failure(member, error)
+        else:
+            self.reachable[member.id] = member.candidate
+
+    async def _check_record(self, seq: int, expected: bytes | None) -> bytes | None:
+        """Check one record; the digest of the one before, None where it cannot be told."""
+        found = await self._load(seq)
+        data = self._right_one(seq, found, expected)
+        if data is None:
+            if self.index.is_made_good(self.writer, seq):
+                return None
+            self.lost.append(seq)
+        bad = await self._mend_bad(seq, found, data)
+        where = self._chosen(found, data)
+        await self._mend_missing(seq, where, data, bad)
+        await self._mend_crowded(seq, where, data)
+        head = None if data is None else head_of(data, self.index.store, self.writer, seq)
+        return None if head is None else head.previous
+
+    async def _load(self, seq: int) -> _Found:
+        found = _Found()
+
+        async def load(copy: int, member: Member) -> None:
+            data = await load_copy(self.members, member, self.writer, seq, copy)
+            found.copies[copy, member.id] = data
+
+        async with trio.open_nursery() as nursery:
+            for copy, member in self.held.get(seq, []):
+                if copy < self.copies and member.id in self.reachable:
+                    nursery.start_soon(load, copy, member)
+        return found
+
+    def _right_one(self, seq: int, found: _Found, expected: bytes | None) -> bytes | None:
+        """The record's bytes; None where no copy has them, or nothing tells which does."""
+        right = {d for d in found.copies.values() if d is not None and self._is_record(d, seq)}
+        if expected is not None:
+            right = {data for data in right if data[-DIGEST_SIZE:] == expected}
+        return right.pop() if len(right) == 1 else None
+
+    def _is_record(self, data: bytes, seq: int) -> bool:
+        try:
+            return head_of(data, self.index.store, self.writer, seq) is not None
+        except FormatError as error:
+            log.warning("%s", error)
+            return False
+
+    async def _mend_bad(self, seq: int, found: _Found, data: bytes | None) -> set[int]:
+        """Write anew what is damaged or differs; the copies that it stays so of."""
+        bad = set()
+        for (copy, id_), content in list(found.copies.items()):
+            if data is not None and content == data:
+                continue
+            if content is None:
+                problem = "copy that cannot be read"
+            elif self._is_record(content, seq):
+                problem = "copy that differs from the others"
+            else:
+                problem = "damaged copy"
+            if await self._put(seq, copy, id_, data):
+                found.copies[copy, id_] = data
+                self._note(seq, copy, id_, problem, repaired=True)
+            else:
+                bad.add(copy)
+                self._note(seq, copy, id_, problem, repaired=False)
+        return bad
+
+    def _chosen(self, found: _Found, data: bytes | None) -> list[Candidate | None]:
+        """For each copy the place that counts: where it belongs, else away from the others."""
+        places = self._places()
+        where: list[Candidate | None] = []
+        for copy in range(self.copies):
+            held = [self.reachable[id_] for id_ in found.holders(copy, data)]
+            used = Counter(c.id for c in where if c is not None)
+            load = Counter(c.domain for c in where if c is not None)
+            home = places[copy] if copy < len(places) else None
+            where.append(
+                min(held, key=lambda c: (load[c.domain], used[c.id], c.id != home), default=None)
+            )
+        return where
+
+    def _places(self) -> list[BackendId]:
+        return place(self.writer, [m.candidate for m in self.members], self.copies)
+
+    async def _mend_missing(
+        self, seq: int, where: list[Candidate | None], data: bytes | None, bad: set[int]
+    ) -> None:
+        for copy, home in enumerate(self._places()):
+            if where[copy] is not None or copy in bad:
+                continue
+            problem = "missing copy" if home in self.reachable else "its backend is down"
+            if data is None:
+                problem = "no sound copy is left on a backend that is up"
+            target = self._target(where)
+            repaired = target is not None and await self._put(seq, copy, target.id, data)
+            if repaired:
+                where[copy] = target
+            self._note(seq, copy, home, problem, repaired=repaired)
+
+    def _target(self, where: list[Candidate | None]) -> Candidate | None:
+        up = list(self.reachable.values())
+        taken = [c for c in where if c is not None]
+        found = place(self.writer, up, 1, taken, limits(1, self.copies, up))
+        return self.reachable[found[0]] if found else None
+
+    async def _mend_crowded(
+        self, seq: int, where: list[Candidate | None], data: bytes | None
+    ) -> None:
+        up = list(self.reachable.values())
+        moves = misplaced(self.writer, where, up, limits(1, self.copies, up))
+        for copy, move in sorted(moves.items()):
+            here = where[copy]
+            if here is not None:
+                repaired = await self._put(seq, copy, move.to, data)
+                problem = f"copy on the same {move.crowded} as another"
+                self._note(seq, copy, here.id, problem, repaired=repaired)
+
+    async def _put(self, seq: int, copy: int, to: BackendId, data: bytes | None) -> bool:
+        """Write one copy, whatever is there, if that is wanted; whether it is durable."""
+        member = self.members.get(to)
+        if not self.repair or data is None or member is None:
+            return False
+        try:
+            await RetryBackend(member.backend).put(journal_key(self.writer, seq, copy), [data])
+        except BackendError as error:
+            log.warning("%s", error)
+            self.members.note_failure(member, error)
+            return False
+        return True
+
+    def _note(self, seq: int, copy: int, where: BackendId, problem: str, *, repaired: bool) -> None:
+        name = record_name(self.writer, seq)
+        backend = self.members.name_of(where)
+        self.report.note(Problem(name, copy, backend, problem, repaired, "journal record"))

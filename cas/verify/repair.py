@@ -1,0 +1,113 @@
+"""Shards written again: where they were, or where the pack's other shards leave room for them.
+
+A shard that was made again is byte for byte what it was.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from ...backends.base import Buffer
+from ...backends.retry import RetryBackend
+from ...errors import BackendError
+from ...ids import BackendId
+from ..formats.journal import JournalEntry, ShardPlaced
+from ..formats.shard import encode_tail
+from ..index.index import Index
+from ..index.records import PackRecord
+from ..packs.members import Member
+from ..packs.placement import Candidate, Crowding, Move, crowding, limits, misplaced, place
+from ..packs.pool import Pool
+from .judgement import Judgement
+
+Record = Callable[[Sequence[JournalEntry]], Awaitable[None]]
+"""Appends entries to the journal."""
+
+NO_PLACE = "no place for it: add a backend"
+
+log = logging.getLogger(__name__)
+
+
+class Repairer:
+    """Writes shards of packs, and records where they were placed."""
+
+    def __init__(self, index: Index, pool: Pool, record: Record) -> None:
+        self._index = index
+        self._pool = pool
+        self._record = record
+
+    async def write(
+        self, pack: PackRecord, judgement: Judgement, index: int, move: Move | None
+    ) -> str:
+        """Store one shard again; "" if that was done, else why not.
+
+        Without a `move` it goes where it was, if that is up and takes it.
+        """
+        home = self._pool.holder(pack, index)
+        target = self._pool.members.get(move.to) if move is not None else home
+        reason = NO_PLACE
+        if target is not None and not target.down:
+            reason = await self._put(pack, judgement, index, target)
+        if reason and move is None:
+            refused = frozenset() if home is None else frozenset({home.id})
+            target = self._new_place(pack, index, refused)
+            if target is not None:
+                reason = await self._put(pack, judgement, index, target)
+        if not reason and home is not None and home is not target:
+            await self._delete(pack, index, home)
+        return reason
+
+    async def _put(self, pack: PackRecord, judgement: Judgement, index: int, member: Member) -> str:
+        key = self._pool.key(pack, index)
+        parts: list[Buffer] = [
+            judgement.shards[index].payload,
+            encode_tail(judgement.info, index),
+        ]
+        try:
+            await RetryBackend(member.backend).put(key, parts)
+            if member.id != pack.backends[index]:
+                await self._record([ShardPlaced(pack.id, index, member.id)])
+        except BackendError as error:
+            self._pool.members.note_failure(member, error)
+            log.warning("shard %d of pack %s: %s", index, pack.id.hex(), error)
+            return f"cannot be written: {error}"
+        return ""
+
+    def _new_place(
+        self, pack: PackRecord, index: int, refused: frozenset[BackendId]
+    ) -> Member | None:
+        now = self._index.pack(pack.number) or pack
+        taken = [c for i, c in enumerate(where(self._pool, now)) if c is not None and i != index]
+        free = [m.candidate for m in self._pool.members.up() if m.id not in refused]
+        places = place(pack.id, free, 1, taken, limits_of(self._pool, pack))
+        return self._pool.members.get(places[0]) if places else None
+
+    async def _delete(self, pack: PackRecord, index: int, former: Member) -> None:
+        """Remove a shard from where it was, best effort: nothing names it there any more."""
+        if former.down:
+            return
+        try:
+            await former.backend.delete(self._pool.key(pack, index))
+        except BackendError as error:
+            log.info("%s; the moved shard stays behind", error)
+
+
+def where(pool: Pool, pack: PackRecord) -> list[Candidate | None]:
+    """Where each shard of a pack is, None for what is on no member."""
+    holders = [pool.holder(pack, index) for index in range(pack.n)]
+    return [None if member is None else member.candidate for member in holders]
+
+
+def limits_of(pool: Pool, pack: PackRecord) -> Crowding:
+    """How crowded the pack may lie, as all members allow."""
+    return limits(pack.m, pack.n, [member.candidate for member in pool.members])
+
+
+def crowded_shards(pool: Pool, pack: PackRecord) -> dict[int, Move]:
+    """Shards that lie closer together than the backends that are up make necessary."""
+    up = {member.id: member.candidate for member in pool.members.up()}
+    places = place(pack.id, list(up.values()), pack.n, most=limits_of(pool, pack))
+    if len(places) < pack.n:
+        return {}
+    return misplaced(
+        pack.id, where(pool, pack), list(up.values()), crowding(up[id_] for id_ in places)
+    )

@@ -1,0 +1,111 @@
+"""One shard read whole, with what its size and its footer tell about it: also what lies there
+instead of it.
+
+Memory: the shard.
+"""
+
+import logging
+from typing import Final
+
+from ...errors import (
+    BackendError,
+    CorruptAnswerError,
+    FormatError,
+    KeyNotFoundError,
+    ShardDamagedError,
+)
+from ...ids import StoreId
+from ..formats.journal import NOWHERE
+from ..formats.shard import TRAILER_SIZE, Footer, decode_tail, footer_length
+from ..index.records import PackRecord, ShardState
+from ..packs.pool import Pool
+from ..packs.scrutiny import footer_of
+from ..statistics import shard_size
+from .judgement import Found
+
+DOWN: Final = "its backend is down"
+
+log = logging.getLogger(__name__)
+
+
+def absent(pool: Pool, pack: PackRecord, index: int) -> Found | None:
+    """What to say of a shard that cannot be asked for; None where it can."""
+    member = pool.holder(pack, index)
+    if member is None:
+        never = pack.backends[index] == NOWHERE
+        problem = "was never stored" if never else "its backend is gone"
+        return Found(None, b"", ShardState.MISSING, problem)
+    if member.down:
+        return Found(None, b"", pack.states[index], DOWN)
+    return None
+
+
+async def read_shard(pool: Pool, pack: PackRecord, index: int) -> Found:
+    """One shard, whole; what is wrong with it is in what is returned, nothing is raised."""
+    member = pool.holder(pack, index)
+    gone = absent(pool, pack, index)
+    if gone is not None or member is None:
+        return gone or Found(None, b"", ShardState.MISSING, DOWN)
+    known = pack.states[index]
+    try:
+        data = await member.backend.get(pool.key(pack, index))
+    except KeyNotFoundError:
+        return Found(None, b"", ShardState.MISSING, "missing")
+    except BackendError as error:
+        pool.members.note_failure(member, error)
+        # An outage, a refusal: that says nothing about the shard.
+        state = ShardState.DAMAGED if isinstance(error, CorruptAnswerError) else known
+        return Found(None, b"", state, f"cannot be read: {error}")
+    what = f"shard {index} of pack {pack.id.hex()} on {member.name}"
+    return found_in(pool.members.store, pack, index, data, what)
+
+
+def found_in(store: StoreId, pack: PackRecord, index: int, data: bytes, what: str) -> Found:
+    """What `data` is, that was read as one shard; `what` names it in the log."""
+    there = _any_footer(data)
+    whose = "" if there is None else _whose(store, pack, index, there)
+    if len(data) < pack.shard:
+        whole = memoryview(data + bytes(pack.shard - len(data)))
+        problem = "truncated" if data else "empty"
+        problem = f"{whose} lies in its place" if whose else problem
+        return Found(whole, b"", ShardState.DAMAGED, problem)
+    view = memoryview(data)
+    tail = bytes(view[pack.shard :])
+    footer, problem = None, "footer that others contradict"
+    try:
+        # A footer of the same pack tells as much of it, whichever shard it belongs to.
+        sibling = there is not None and (there.store, there.pack) == (store, pack.id)
+        footer = footer_of(store, pack, there.index if there and sibling else index, tail, what)
+    except (ShardDamagedError, FormatError) as error:
+        log.info("%s", error)
+        problem = _tail_problem(len(data) - shard_size(pack, index), tail)
+    return Found(view[: pack.shard], tail, ShardState.GOOD, "", footer, problem, whose)
+
+
+def _tail_problem(surplus: int, tail: bytes) -> str:
+    if surplus < 0:
+        return "truncated"
+    if surplus > 0:
+        return "more bytes than it should have"
+    try:
+        footer_length(tail[-TRAILER_SIZE:], "a shard")
+    except (ShardDamagedError, FormatError):
+        return "damaged trailer"
+    return "damaged footer"
+
+
+def _whose(store: StoreId, pack: PackRecord, index: int, footer: Footer) -> str:
+    """Which other shard a footer belongs to; "" if to this one."""
+    if footer.store != store:
+        return "a shard of another store"
+    if footer.pack != pack.id:
+        return "a shard of another pack"
+    return f"shard {footer.index} of the same pack" if footer.index != index else ""
+
+
+def _any_footer(data: bytes) -> Footer | None:
+    try:
+        length = footer_length(data[-TRAILER_SIZE:], "a shard") + TRAILER_SIZE
+        return decode_tail(data[-length:], "a shard")
+    except (ShardDamagedError, FormatError):
+        return None
