@@ -13,13 +13,12 @@ A `Store` runs the engine in a thread of its own and may be used from any thread
 """
 
 import contextlib
-import io
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 import trio
 import trio.from_thread
@@ -36,9 +35,7 @@ from .errors import NotFoundError, UsageError, first_failure, one_failure
 from .fuse.inuse import find_in_use
 from .fuse.owndevices import mounted_devices
 from .opening import open_store
-
-PIECE: Final = 8 << 20
-"""Bytes that one read of a file brings at most."""
+from .storedfile import File
 
 _T = TypeVar("_T")
 
@@ -220,7 +217,7 @@ class Store:
         async def open_(engine: Engine) -> FileReader:
             return engine.open_file(where)
 
-        return File(self, address, self._call(open_))
+        return File(address, self._call(open_), self.read)
 
     def get(
         self,
@@ -269,56 +266,6 @@ class Store:
     def read(self, reader: FileReader, offset: int, size: int) -> memoryview | bytes:
         """Bytes of an open file; what `File` is made of."""
         return self._call(lambda _: reader.read(offset, size))
-
-
-class File(io.RawIOBase):
-    """A stored file as a binary file object. Wrap it in io.BufferedReader for tiny reads."""
-
-    def __init__(self, store: Store, name: str, reader: FileReader) -> None:
-        super().__init__()
-        self.name = name
-        self._store = store
-        self._reader = reader
-        self._position = 0
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """The position of the next read, in bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to `offset` bytes from the start, the position, or the end."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._reader.size}
-        if whence not in base or base[whence] + offset < 0:
-            raise ValueError(f"cannot seek to {offset} from {whence}")
-        self._position = base[whence] + offset
-        return self._position
-
-    def readinto(self, buffer: object) -> int:
-        """Fill `buffer` from the position on; the number of bytes, 0 at the end."""
-        target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        if self.closed:
-            raise ValueError("the file is closed")
-        # More at once would only hold more memory; callers of raw files expect short reads.
-        data = self._store.read(self._reader, self._position, min(len(target), PIECE))
-        target[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def readall(self) -> bytes:
-        """Everything from the position on."""
-        buffer = bytearray(max(0, self._reader.size - self._position))
-        view, done = memoryview(buffer), 0
-        while done < len(buffer) and (count := self.readinto(view[done:])):
-            done += count
-        return bytes(view[:done])
 
 
 def _list(engine: Engine, text: str) -> list[Listed]:

@@ -24,9 +24,9 @@ from modelfloat.bench.session import Session
 from modelfloat.cas.formats.journal import Record, encode_record
 from modelfloat.cas.index.index import Index
 from modelfloat.config import read_config
+from modelfloat.creating import create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.ids import WriterId
-from modelfloat.opening import create_store
 
 TARGET: Final = 150_000
 """Chunks a second."""

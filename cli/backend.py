@@ -39,7 +39,7 @@ def backend_add(
     """Add a place for shards to the store."""
     import trio
 
-    from ..opening import add_backend
+    from ..creating import add_backend
 
     spec = make_backend(name, url, domain, weight)
     arguments = (settings.store, spec.name, spec.url, spec.domain, spec.weight)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..opening import BackendSpec
+    from ..creating import BackendSpec
 
 _OPTION: Final = re.compile(r"(?P<url>.*),(?P<key>[a-z]+)=(?P<value>[^,]*)", re.DOTALL)
 
@@ -37,7 +37,7 @@ def make_backend(name: str, url: str, domain: str | None, weight: str | None) ->
     """A backend from its parts, checked; UsageError says which part cannot be."""
     from ..backends.registry import is_local_path
     from ..config import check_backend_name, check_weight
-    from ..opening import BackendSpec
+    from ..creating import BackendSpec
 
     if not url:
         raise UsageError(f"backend {name}: the URL is missing; a plain path is a URL")

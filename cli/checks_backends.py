@@ -37,8 +37,8 @@ async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
 
     from ..cas.packs.members import Members
     from ..cas.packs.survival import describe
+    from ..configured import members_of
     from ..erasure.scheme import Scheme
-    from ..opening import members_of
 
     members = Members(config.id, await trio.to_thread.run_sync(members_of, store, config))
     try:

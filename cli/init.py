@@ -10,7 +10,7 @@ from .output import plural, say, say_json
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..opening import InitReport
+    from ..creating import InitReport
 
 
 @command
@@ -39,8 +39,8 @@ def init(
 
     import trio
 
+    from ..creating import create_store
     from ..erasure.scheme import Scheme
-    from ..opening import create_store
 
     scheme = None if erasure is None else Scheme.parse(erasure)
     specs = [parse_backend(text) for text in backend or ()]

@@ -10,8 +10,9 @@ import trio
 
 from modelfloat.cas.reports import Problem, VerifyReport
 from modelfloat.cas.store import Store
+from modelfloat.creating import BackendSpec
 from modelfloat.errors import DamageError, DataLostError
-from modelfloat.opening import BackendSpec, open_store
+from modelfloat.opening import open_store
 from modelfloat.tests.support.damage import (
     TO_ONE,
     Pack,

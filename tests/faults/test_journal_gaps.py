@@ -10,9 +10,10 @@ import trio
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.cas.formats.journal import PackStored, Record
 from modelfloat.cas.index.index import Index
+from modelfloat.creating import BackendSpec
 from modelfloat.errors import QuotaError
 from modelfloat.ids import ObjectId, PackId
-from modelfloat.opening import BackendSpec, open_store
+from modelfloat.opening import open_store
 from modelfloat.tests.support import samples
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 

@@ -9,8 +9,9 @@ import trio
 
 from modelfloat import opening
 from modelfloat.config import config_path
+from modelfloat.creating import add_backend
 from modelfloat.errors import DataLostError
-from modelfloat.opening import add_backend, open_store
+from modelfloat.opening import open_store
 from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 

@@ -15,10 +15,11 @@ from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.packs.survival import describe
 from modelfloat.cas.reports import VerifyReport
 from modelfloat.cas.store import Store
+from modelfloat.creating import BackendSpec, add_backend
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DataLostError, UnavailableError
 from modelfloat.ids import BackendId, StoreId
-from modelfloat.opening import BackendSpec, add_backend, open_store
+from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import add, flip_bit, fresh_store, read, shard_files, weights
 
 NAMES = [f"d{i}" for i in range(6)]

@@ -7,7 +7,8 @@ import pytest
 
 from modelfloat.cas.formats.journal import PackDeleted
 from modelfloat.cas.refnames import parse_address
-from modelfloat.opening import BackendSpec, open_store, rebuild_store
+from modelfloat.creating import BackendSpec
+from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.indexes import differences, picture
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 

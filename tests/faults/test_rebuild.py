@@ -13,8 +13,9 @@ from modelfloat.cas.formats.journal import PackDeleted
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
+from modelfloat.creating import BackendSpec
 from modelfloat.errors import LockedError, ModelFloatError, UnavailableError
-from modelfloat.opening import BackendSpec, open_store, rebuild_store
+from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.indexes import differences, picture
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import (

@@ -26,9 +26,10 @@ from modelfloat.cas.journal.slots import Slot, read_slot, write_slot
 from modelfloat.cas.locks import first_free, locked
 from modelfloat.cas.packs.objectpacks import read_objects
 from modelfloat.cas.store import Store
+from modelfloat.creating import BackendSpec
 from modelfloat.errors import ModelFloatError, QuotaError
 from modelfloat.ids import PackId, WriterId
-from modelfloat.opening import BackendSpec, open_store
+from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import add, flip_bit, fresh_store, read, weights
 
 Journals = dict[tuple[WriterId, int], dict[int, Path]]

@@ -24,8 +24,9 @@ import trio
 
 from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
+from modelfloat.creating import BackendSpec, add_backend, create_store
 from modelfloat.erasure.scheme import Scheme
-from modelfloat.opening import BackendSpec, add_backend, create_store, open_store
+from modelfloat.opening import open_store
 from modelfloat.tests.support.folders import restored
 from modelfloat.tests.support.samples import noise
 from modelfloat.version import __version__

@@ -9,7 +9,7 @@ import pytest
 
 from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
-from modelfloat.opening import BackendSpec
+from modelfloat.creating import BackendSpec
 from modelfloat.tests.support.folders import contents, restored
 from modelfloat.tests.support.rescuing import SCRIPT, rescue
 from modelfloat.tests.support.samples import noise

@@ -9,8 +9,9 @@ from pathlib import Path
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.reports import AddReport
 from modelfloat.cas.store import Store
+from modelfloat.creating import BackendSpec, create_store
 from modelfloat.erasure.scheme import Scheme
-from modelfloat.opening import BackendSpec, create_store, open_store
+from modelfloat.opening import open_store
 from modelfloat.tests.support.samples import noise
 
 

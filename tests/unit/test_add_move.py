@@ -307,7 +307,7 @@ async def test_a_wrong_whole_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_the_stores_own_folders_are_refused(tmp_path: Path) -> None:
-    from modelfloat.opening import BackendSpec
+    from modelfloat.creating import BackendSpec
 
     (tmp_path / "disk").mkdir()
     (tmp_path / "disk" / "a").write_bytes(b"a")

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 import modelfloat
+from modelfloat.creating import create_store
 from modelfloat.errors import NotFoundError, UsageError
-from modelfloat.opening import create_store
 from modelfloat.tests.support.stores import weights
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cli.backendspec import make_backend, parse_backend
+from modelfloat.creating import BackendSpec
 from modelfloat.errors import UsageError
-from modelfloat.opening import BackendSpec
 
 
 @pytest.mark.parametrize(

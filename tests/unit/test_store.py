@@ -7,6 +7,7 @@ import pytest
 
 from modelfloat.cas.add import smallfiles
 from modelfloat.cas.refnames import parse_address
+from modelfloat.creating import BackendSpec, add_backend, create_store
 from modelfloat.errors import (
     ExistsError,
     FormatError,
@@ -16,7 +17,7 @@ from modelfloat.errors import (
     SourceChangedError,
     UsageError,
 )
-from modelfloat.opening import BackendSpec, add_backend, create_store, open_store
+from modelfloat.opening import open_store
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 

@@ -1,0 +1,101 @@
+"""Backends as a store's configuration has them: opened, made members, marked.
+
+The engine never names a concrete backend; this module opens them through the registry. A path in
+the configuration that is relative is relative to the store's folder.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import trio
+
+from .backends.base import Backend
+from .backends.keys import MARKER_KEY
+from .backends.marker import Marker, MarkerBackend, write_marker
+from .backends.marker import encode as encode_marker
+from .backends.registry import is_local_path, open_backend
+from .cas.packs.members import Member
+from .config import BackendConfig, StoreConfig, read_config
+from .errors import UsageError
+
+
+def open_configured(path: str, backend: BackendConfig, *, create: bool = False) -> Backend:
+    """One backend, opened; not asked anything yet."""
+    url = backend.url
+    if is_local_path(url):
+        url = os.path.join(path, url)
+    return open_backend(backend.name, url, domain=backend.domain, create=create)
+
+
+def members_of(path: str, config: StoreConfig) -> list[Member]:
+    """The backends of a store, opened and not yet looked at; the caller closes them."""
+    return [member_of(path, backend) for backend in config.backends]
+
+
+def member_of(path: str, config: BackendConfig) -> Member:
+    """One backend as a member, opened; the caller closes it."""
+    backend = open_configured(path, config)
+    return Member(config.id, config.name, backend, backend.properties.domain, config.weight)
+
+
+def marker_of(config: StoreConfig, own: BackendConfig, opened: Sequence[Backend]) -> Marker:
+    """The marker of `own`: it names all backends, of which `opened` are opened."""
+    by_name = {backend.name: backend.properties for backend in opened}
+    return Marker(
+        config.id,
+        own.id,
+        own.name,
+        config.scheme,
+        tuple(
+            MarkerBackend(b.id, b.name, b.url, b.domain or by_name[b.name].domain, b.weight)
+            for b in config.backends
+        ),
+    )
+
+
+async def recreate(path: str, lost: Member) -> Member | None:
+    """Make a backend anew that is gone: a directory inside the store's own folder.
+
+    Anywhere else a missing directory may be a disk that is not mounted, and counts as down. It
+    keeps its UUID, so should the old directory come back, it may take its place again.
+    """
+    config = await trio.to_thread.run_sync(read_config, path)
+    own = next((backend for backend in config.backends if backend.id == lost.id), None)
+    if own is None or os.path.isabs(own.url) or not is_local_path(own.url):
+        return None
+    folder, made = trio.Path(path, own.url), trio.Path(path, f"{own.url}.new")
+    if await folder.exists() or await folder.is_symlink():
+        return None
+    # Marked before it has its name: a crash leaves no directory that counts as an unmounted disk.
+    backends = [
+        open_configured(path, replace(b, url=f"{b.url}.new") if b is own else b, create=b is own)
+        for b in config.backends
+    ]
+    try:
+        fresh = backends[config.backends.index(own)]
+        await write_marker(fresh, marker_of(config, own, backends), new=True)
+    finally:
+        await close_all(backends)
+    await made.rename(folder)
+    return member_of(path, own)
+
+
+async def remark(path: str, member: Member) -> None:
+    """Write the marker of a backend anew that was found to be this store's."""
+    config = await trio.to_thread.run_sync(read_config, path)
+    own = next((backend for backend in config.backends if backend.id == member.id), None)
+    if own is None:
+        raise UsageError(f"config.toml names no backend {member.name} any more")
+    backends = [open_configured(path, backend) for backend in config.backends]
+    try:
+        here = backends[config.backends.index(own)]
+        await here.put(MARKER_KEY, [encode_marker(marker_of(config, own, backends))])
+    finally:
+        await close_all(backends)
+
+
+async def close_all(backends: Sequence[Backend]) -> None:
+    """Close backends that were opened here."""
+    for backend in backends:
+        await backend.aclose()

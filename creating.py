@@ -1,0 +1,166 @@
+"""Stores made, and backends added to them: each is marked before the configuration names it."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from .backends.base import Backend
+from .backends.keys import MARKER_KEY
+from .backends.marker import write_marker
+from .cas.index.index import Index
+from .cas.locks import locked
+from .cas.packs.placement import Candidate
+from .cas.packs.survival import describe
+from .cas.reserve import SIZE, Reserve
+from .config import BackendConfig, StoreConfig, config_path, read_config, write_config
+from .configured import close_all, marker_of, open_configured
+from .erasure.scheme import Scheme
+from .errors import ExistsError, ModelFloatError, UsageError
+from .ids import StoreId, random_backend_id, random_store_id
+from .opening import open_store
+
+OWN_FOLDER: Final = "backends"
+"""Where, in the store's folder, `init` puts directories of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """A backend to be: `domain` None means what the backend itself says."""
+
+    name: str
+    url: str
+    domain: str | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport:
+    """A store that was made. `overhead` is parity bytes a data byte."""
+
+    path: str
+    id: StoreId
+    scheme: Scheme
+    backends: tuple[str, ...]
+    survives: str
+    overhead: float
+
+
+def default_scheme(backends: int) -> Scheme:
+    """The scheme of a store with that many backends, where none was asked for."""
+    if backends <= 1:
+        return Scheme(8, 1)
+    if backends <= 3:
+        return Scheme(backends - 1, 1)
+    if backends <= 5:
+        return Scheme(backends - 2, 2)
+    return Scheme(4, 2)
+
+
+async def create_store(
+    path: str, scheme: Scheme | None, backends: Sequence[BackendSpec], *, reserve: int = SIZE
+) -> InitReport:
+    """Make a store in the folder `path`; ExistsError if there is one.
+
+    Without backends it gets directories of its own: one, or k+m of them when a scheme is given.
+    `reserve` is how many bytes are kept aside for rm and gc on a full disk, if there is room. The
+    configuration is written last, so an interrupted init left no store.
+    """
+    path = str(await trio.Path(path).resolve())
+    if await trio.Path(config_path(path)).exists():
+        raise ExistsError(f"{path} is a store already; use another folder or work with that one")
+    specs = list(backends) or _own_directories(scheme)
+    for spec in specs:
+        _refuse_fleeting(spec.url)
+    chosen = scheme or default_scheme(len(backends))
+    _make_folders(path)
+    store = random_store_id()
+    configs = tuple(
+        BackendConfig(s.name, s.url, random_backend_id(), s.domain, s.weight) for s in specs
+    )
+    config = StoreConfig(store, str(chosen), configs)
+    candidates = await _mark_all(path, config)
+    index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
+    index.close()
+    await trio.to_thread.run_sync(Reserve(path).make, reserve)
+    write_config(path, config)
+    return InitReport(
+        path,
+        store,
+        chosen,
+        tuple(s.name for s in specs),
+        describe(chosen, candidates),
+        chosen.m / chosen.k,
+    )
+
+
+async def add_backend(
+    path: str, name: str, url: str, domain: str | None = None, weight: float = 1.0
+) -> str:
+    """Make `url` a backend of the store in `path`; what the store survives now, in a line."""
+    _refuse_fleeting(url)
+    async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend add"):
+        config = await trio.to_thread.run_sync(read_config, path)
+        if any(backend.name == name for backend in config.backends):
+            raise ExistsError(f"the store has a backend {name} already; choose another name")
+        new = BackendConfig(name, url, random_backend_id(), domain, weight)
+        await _extend(path, replace(config, backends=(*config.backends, new)), new)
+    async with open_store(path) as store:
+        return store.survives()
+
+
+async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
+    """Mark the new backend, remember it, then tell the others' markers about it."""
+    fresh = open_configured(path, new, create=True)
+    others = [(b, open_configured(path, b)) for b in config.backends if b.id != new.id]
+    opened = [fresh, *(backend for _, backend in others)]
+    try:
+        await write_marker(fresh, marker_of(config, new, opened), new=True)
+        write_config(path, config)
+        for each, backend in others:
+            # A backend that is down now learns of the others with the next change.
+            with contextlib.suppress(ModelFloatError):
+                await write_marker(backend, marker_of(config, each, opened), new=False)
+    finally:
+        await close_all(opened)
+
+
+async def _mark_all(path: str, config: StoreConfig) -> list[Candidate]:
+    """Make and mark all backends of a new store; on failure no mark of it stays behind."""
+    marked: list[Backend] = []
+    opened: list[Backend] = []
+    try:
+        opened += (open_configured(path, each, create=True) for each in config.backends)
+        for each, backend in zip(config.backends, opened, strict=True):
+            await write_marker(backend, marker_of(config, each, opened), new=True)
+            marked.append(backend)
+    except BaseException:
+        with trio.move_on_after(10, shield=True):
+            for backend in marked:
+                with contextlib.suppress(ModelFloatError):
+                    await backend.delete(MARKER_KEY)
+        raise
+    finally:
+        await close_all(opened)
+    return [
+        Candidate(each.id, backend.properties.domain, each.weight)
+        for each, backend in zip(config.backends, opened, strict=True)
+    ]
+
+
+def _refuse_fleeting(url: str) -> None:
+    if url.startswith("memory:"):
+        raise UsageError(f"{url} keeps nothing when the command ends; use a directory")
+
+
+def _own_directories(scheme: Scheme | None) -> list[BackendSpec]:
+    count = 1 if scheme is None else scheme.n
+    return [BackendSpec(f"d{i}", f"{OWN_FOLDER}/d{i}") for i in range(count)]
+
+
+def _make_folders(path: str) -> None:
+    for folder in ("", OWN_FOLDER, "locks", "log"):
+        os.makedirs(os.path.join(path, folder), mode=0o700, exist_ok=True)
