@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from modelfloat.bench import add, erasure, files, index, memory, read, rebuild
+from modelfloat.bench import add, erasure, files, index, memory, read, rebuild, verify
 from modelfloat.bench.harness import BenchError, say
 from modelfloat.bench.report import Report, write
 from modelfloat.bench.session import Session
@@ -31,6 +31,7 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "rebuild": rebuild.measure,
     "files": files.measure,
     "memory": memory.measure,
+    "verify": verify.measure,
 }
 
 

@@ -38,6 +38,10 @@ class Store:
         """Any command, timed and its memory sampled."""
         return run_command(self._argv(*arguments), _environment())
 
+    def verify(self) -> Run:
+        """`modelfloat verify` of everything; `BenchError` where it finds anything wrong."""
+        return run_command(self._argv("verify", "--quiet"), _environment())
+
     def check(self, source: Source) -> None:
         """`BenchError` unless `modelfloat cat` gives the source's bytes back."""
         argv = self._argv("cat", f"{REPOSITORY}/{source.path.name}")

@@ -21,7 +21,7 @@ from typing import Final
 
 import trio
 
-from ...errors import KeyExistsError, UnavailableError
+from ...errors import KeyExistsError, ModelFloatError, UnavailableError
 from ...ids import ObjectId, StoreId
 from ..formats.journal import DIGEST_SIZE, JournalEntry, PackStored, Record, encode_record
 from ..index.index import Index
@@ -148,9 +148,14 @@ class Journal:
 
     def leave(self) -> None:
         """Note the last record's number, where nothing is left unsure: the id may be used again."""
-        if not self._unsure:
-            last, _ = self._index.writer(self._writer)
+        if self._unsure:
+            return
+        last, _ = self._index.writer(self._writer)
+        try:
             write_slot(self._path, Slot(self._writer, last))
+        except ModelFloatError as error:
+            # All that was asked for is done: the next journal takes another id, that is all.
+            log.warning("%s", error)
 
 
 def _chunks(group: list[_Waiting]) -> int:

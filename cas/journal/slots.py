@@ -8,11 +8,14 @@ again (`docs/format.md`, Write order).
 A file cut short is no slot: it is written only while nothing of its writer is left to apply.
 """
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ...errors import ModelFloatError
 from ...ids import WriterId, random_writer_id
 
 PREFIX: Final = "writer"
@@ -49,12 +52,30 @@ def read_slot(path: str) -> Slot | None:
 
 
 def write_slot(path: str, slot: Slot) -> None:
-    """Replace what a slot's file holds, durably; the caller holds its lock."""
+    """Replace what a slot's file holds, durably; the caller holds its lock.
+
+    ModelFloatError when the disk is full, or may not be written.
+    """
     closed = "" if slot.closed is None else f" {slot.closed}"
+    with _named(path):
+        _replace(path, f"{slot.writer.hex()}{closed}\n".encode())
+
+
+def _replace(path: str, data: bytes) -> None:
     with open(path, "r+b", buffering=0) as file:
         file.truncate()
-        file.write(f"{slot.writer.hex()}{closed}\n".encode())
+        file.write(data)
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelFloatError(
+            f"{path} cannot be written: {error.strerror}; see to the disk that the store is on"
+        ) from error
 
 
 def last_numbers(folder: str) -> dict[WriterId, int]:
@@ -66,12 +87,10 @@ def last_numbers(folder: str) -> dict[WriterId, int]:
 
 def note_given_up(folder: str, writer: WriterId, last: int) -> None:
     """Remember, durably, the last record of a writer whose slot another one gets."""
-    fd = os.open(os.path.join(folder, GIVEN_UP), _APPEND, 0o600)
-    try:
-        os.write(fd, f"{writer.hex()} {last}\n".encode())
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    path = os.path.join(folder, GIVEN_UP)
+    with _named(path), open(os.open(path, _APPEND, 0o600), "ab", buffering=0) as file:
+        file.write(f"{writer.hex()} {last}\n".encode())
+        os.fsync(file.fileno())
 
 
 def given_up(folder: str) -> dict[WriterId, int]:

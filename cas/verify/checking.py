@@ -36,7 +36,7 @@ from .throttle import Throttle
 
 Recreate = Callable[[Member], Awaitable[Member | None]]
 """Makes a lost backend anew where that is safe, and returns it; None where it is not."""
-AHEAD: Final = 3
+AHEAD: Final = 2
 """Packs that are checked at once."""
 Remark = Callable[[Member], Awaitable[None]]
 """Writes a backend's marker anew."""

@@ -37,9 +37,9 @@ from ..statistics import shard_size
 from .shardread import absent
 from .throttle import Throttle
 
-PIECE: Final = 2 << 20
+PIECE: Final = 4 << 20
 """Bytes read at once: whole blocks, and few enough to be in cache still when they are hashed."""
-STREAMS: Final = min(16, (os.cpu_count() or 1) + 2)
+STREAMS: Final = min(16, (os.cpu_count() or 1) + 1)
 """Shards that are read at once."""
 
 log = logging.getLogger(__name__)

@@ -103,9 +103,9 @@ class Crasher:
         return Ran(status, out, err, [line[2:] for line in lines], struck)
 
 
-def each_step(count: int, *, all_of_them: bool) -> Iterator[int]:
-    """Numbers of steps to try: every one, or SAMPLE of them, the first and the last among them."""
-    if all_of_them or count <= SAMPLE:
+def each_step(count: int, *, all_of_them: bool, sample: int = SAMPLE) -> Iterator[int]:
+    """Numbers of steps to try: all, or `sample` of them with the first and the last."""
+    if all_of_them or count <= sample:
         yield from range(count)
     else:
-        yield from sorted({round(i * (count - 1) / (SAMPLE - 1)) for i in range(SAMPLE)})
+        yield from sorted({round(i * (count - 1) / (sample - 1)) for i in range(sample)})

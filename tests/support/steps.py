@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import lmdb
@@ -168,18 +168,17 @@ def _wrap_index(steps: Steps) -> None:
 
 
 def _wrap_slots(steps: Steps) -> None:
-    real = slots.write_slot
+    real = slots._replace
 
-    def write_slot(path: str, slot: slots.Slot) -> None:
+    def replace(path: str, data: bytes) -> None:
         steps.reach("slot begin", path)
         if steps._fault == "kill":
             os.truncate(path, 0)
             steps.reach("slot cut", path)
-        real(path, slot)
+        real(path, data)
         steps.reach("slot end", path)
 
-    for module in _holding("write_slot", real):
-        module.write_slot = write_slot
+    slots._replace = replace
 
 
 def _wrap_unlink(steps: Steps) -> None:
@@ -191,10 +190,3 @@ def _wrap_unlink(steps: Steps) -> None:
         steps.reach("unlink end", os.fsdecode(source))
 
     moving.unlink = unlink
-
-
-def _holding(name: str, value: Callable[..., Any]) -> Iterator[Any]:
-    """Modules that have `value` under that name, wherever they imported it from."""
-    for module in list(sys.modules.values()):
-        if getattr(module, name, None) is value:
-            yield module
