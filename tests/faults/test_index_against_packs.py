@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas.index import Index
-from modelfloat.cas.records import Location
+from modelfloat.cas.index.index import Index
+from modelfloat.cas.index.records import Location
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.ids import ChunkId, PackNumber
