@@ -12,11 +12,13 @@ import trio
 from ...backends.keys import journal_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyExistsError, KeyNotFoundError, UnavailableError
-from ...ids import BackendId, StoreId, WriterId
+from ...ids import BackendId, Key, StoreId, WriterId
 from ..formats.journal import RecordHead, decode_head, is_sound
 from ..packs.members import Member, Members
 from ..packs.placement import place
 
+CLEANUP: Final = 10.0
+"""Seconds that taking back the copies of a record that failed may take."""
 READERS: Final = 8
 """Copies that are asked for at once while a record is looked for."""
 
@@ -32,16 +34,23 @@ async def store_record(
     members: Members, writer: WriterId, seq: int, data: bytes, copies: int
 ) -> None:
     """Make all copies of a record durable; what a backend said unless all but one, at least one,
-    are. KeyExistsError when another record has that number somewhere: nothing is replaced."""
+    are. KeyExistsError when another record has that number somewhere: nothing is replaced.
+
+    Of a record that fails so, no copy is left behind where that can be helped: it was announced to
+    nobody, and found later it would stand beside what was done in its place.
+    """
     up = {member.id: member for member in members.up()}
     places = place(writer, [m.candidate for m in up.values()], copies)
     if not places:
         raise UnavailableError("no backend is up: nothing can be recorded; see `backend ls`")
     failures: list[BackendError] = []
+    made: list[tuple[Member, Key]] = []
 
     async def put(copy: int, where: BackendId) -> None:
+        key = journal_key(writer, seq, copy)
         try:
-            await _put_once(up[where], writer, seq, copy, data)
+            if await _put_once(up[where], key, data):
+                made.append((up[where], key))
         except BackendError as error:
             members.note_failure(up[where], error)
             failures.append(error)
@@ -49,17 +58,25 @@ async def store_record(
     async with trio.open_nursery() as nursery:
         for copy, where in enumerate(places):
             nursery.start_soon(put, copy, where)
-    for error in failures:
-        if isinstance(error, KeyExistsError):
-            raise error
-    if failures and len(places) - len(failures) < max(1, copies - 1):
-        raise failures[0]
+    refusal = _refusal(failures, len(places), copies)
+    if refusal is not None:
+        await _take_back(made)
+        raise refusal
     for error in failures:
         log.warning("%s is without one of its copies: %s", record_name(writer, seq), error)
 
 
-async def _put_once(member: Member, writer: WriterId, seq: int, copy: int, data: bytes) -> None:
-    key = journal_key(writer, seq, copy)
+def _refusal(failures: list[BackendError], tried: int, copies: int) -> BackendError | None:
+    """Why a record does not count as written; None where it does."""
+    for error in failures:
+        if isinstance(error, KeyExistsError):
+            return error
+    too_few = failures and tried - len(failures) < max(1, copies - 1)
+    return failures[0] if too_few else None
+
+
+async def _put_once(member: Member, key: Key, data: bytes) -> bool:
+    """Put a copy where none is; whether it is this call's, for all that one can know."""
     backend = RetryBackend(member.backend)
     try:
         await backend.put(key, [data], if_absent=True)
@@ -67,6 +84,23 @@ async def _put_once(member: Member, writer: WriterId, seq: int, copy: int, data:
         # Its own first try, or another opening's: equal bytes are as good as written.
         if await backend.get(key) != data:
             raise
+        return False
+    return True
+
+
+async def _take_back(made: list[tuple[Member, Key]]) -> None:
+    """Remove copies again, best effort."""
+
+    async def delete(member: Member, key: Key) -> None:
+        try:
+            await member.backend.delete(key)
+        except BackendError as error:
+            log.info("%s; a copy of a record that failed stays behind", error)
+
+    with trio.move_on_after(CLEANUP, shield=True):
+        async with trio.open_nursery() as nursery:
+            for member, key in made:
+                nursery.start_soon(delete, member, key)
 
 
 async def load_record(

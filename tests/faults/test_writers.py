@@ -24,12 +24,14 @@ from modelfloat.cas.index.index import Index
 from modelfloat.cas.journal.journal import Journal, open_journal
 from modelfloat.cas.journal.slots import Slot, read_slot, write_slot
 from modelfloat.cas.locks import first_free, locked
+from modelfloat.cas.packs.members import Member
 from modelfloat.cas.packs.objectpacks import read_objects
+from modelfloat.cas.packs.placement import place
 from modelfloat.cas.store import Store
 from modelfloat.creating import BackendSpec
 from modelfloat.errors import ModelFloatError, QuotaError
 from modelfloat.ids import PackId, WriterId
-from modelfloat.opening import open_store
+from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.stores import add, flip_bit, fresh_store, read, weights
 
 Journals = dict[tuple[WriterId, int], dict[int, Path]]
@@ -323,3 +325,37 @@ async def test_a_locks_folder_that_cannot_be_written_is_told(tmp_path: Path) -> 
     with pytest.raises(ModelFloatError, match="cannot be locked: No such file"):
         async with locked(str(tmp_path / "nowhere" / "refs")):
             pass
+
+
+async def test_a_ref_record_that_failed_leaves_no_second_head(tmp_path: Path) -> None:
+    """One copy of it was durable; its backend is away while the add is repeated, and comes back."""
+    weights(tmp_path / "a", 1_500_000, "a")
+    b = weights(tmp_path / "b", 1_500_000, "b")
+    async with fresh_store(tmp_path / "s") as store:
+        await add(store, tmp_path / "a")
+        before = set(records(tmp_path / "s"))
+        async with journal_of(store) as journal:
+            writer = journal._writer
+            taker = min(journal_places(store, writer), key=lambda member: member.name)
+            for member in store.members:
+                if member is not taker:
+                    member.backend = faulty = FaultyBackend(member.backend)
+                    faulty.inject("full", on=["put"], prefix="journal/")
+            with pytest.raises(QuotaError):
+                await journal.append(tombstone(1))
+        assert set(records(tmp_path / "s")) == before
+    (tmp_path / "s" / "backends" / taker.name).rename(tmp_path / "away")
+    async with open_store(str(tmp_path / "s")) as store:
+        await add(store, tmp_path / "b")
+    (tmp_path / "away").rename(tmp_path / "s" / "backends" / taker.name)
+    await rebuild_store(str(tmp_path / "s"))
+    async with open_store(str(tmp_path / "s")) as store:
+        assert len(store.index.refs()) == 1
+        assert await read(store, "acme/model/b") == b
+
+
+def journal_places(store: Store, writer: WriterId) -> list[Member]:
+    """The members that a writer's records go to."""
+    members = {member.id: member for member in store.members}
+    places = place(writer, [member.candidate for member in members.values()], 3)
+    return [members[id_] for id_ in places]
