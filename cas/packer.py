@@ -19,7 +19,7 @@ import trio
 from ..erasure.scheme import Scheme
 from ..ids import ChunkId, ObjectId, StoreId
 from .buffers import BufferPool
-from .formats.chunktable import Kind
+from .formats.chunktable import PACK_CHUNKS, Kind
 from .journal.journal import Journal
 from .packs.builder import NewChunk, PackBuilder, SealedPack, pack_limit
 from .packs.pool import Pool
@@ -28,6 +28,12 @@ LANE_PACKS: Final = 2
 SEALED: Final = 1
 """Packs that hold their parity in memory at once, at most: sealed, being stored."""
 OBJECT_PACK_SIZE: Final = 16 << 20
+SMALL_CHUNKS: Final = 4096
+"""Most chunks in a pack of small files or of objects.
+
+The index takes a pack over in one transaction, and LMDB holds every page that it touches in memory
+until the end: in a large index one for each chunk, and one for each object that is mirrored.
+"""
 
 
 class LaneName(Enum):
@@ -52,13 +58,14 @@ class _Buffers:
 
     packs: BufferPool
     limit: int
+    most: int
     free: trio.Semaphore
 
     @classmethod
-    def of(cls, slot: int, limit: int) -> "_Buffers":
-        """Buffers of `slot` bytes for packs of at most `limit` bytes."""
+    def of(cls, slot: int, limit: int, most: int = PACK_CHUNKS) -> "_Buffers":
+        """Buffers of `slot` bytes for packs of at most `limit` bytes and `most` chunks."""
         packs = BufferPool(slot, LANE_PACKS, populate=False)
-        return cls(packs, limit, trio.Semaphore(LANE_PACKS))
+        return cls(packs, limit, most, trio.Semaphore(LANE_PACKS))
 
 
 class _Lane:
@@ -87,7 +94,8 @@ class _Lane:
                 self._close()
             if self._builder is None:
                 await self._buffers.free.acquire()
-                self._builder = PackBuilder(self._kind, self._buffers.limit, self._buffers.packs)
+                buffers = self._buffers
+                self._builder = PackBuilder(self._kind, buffers.limit, buffers.packs, buffers.most)
             taken = await trio.to_thread.run_sync(fill, self._builder, chunks, at)
             if objects:
                 ids = [ObjectId(chunk.id) for chunk in chunks[at:taken]]
@@ -130,9 +138,11 @@ class Packer:
         self._parity = BufferPool(parity, SEALED, populate=False)
         self._lanes = {
             LaneName.LARGE: _Lane(self, Kind.DATA, _Buffers.of(slot, limit)),
-            LaneName.SMALL: _Lane(self, Kind.DATA, _Buffers.of(slot, limit)),
+            LaneName.SMALL: _Lane(self, Kind.DATA, _Buffers.of(slot, limit, SMALL_CHUNKS)),
             LaneName.OBJECTS: _Lane(
-                self, Kind.OBJECT, _Buffers.of(OBJECT_PACK_SIZE + 64, OBJECT_PACK_SIZE)
+                self,
+                Kind.OBJECT,
+                _Buffers.of(OBJECT_PACK_SIZE + 64, OBJECT_PACK_SIZE, SMALL_CHUNKS),
             ),
         }
         self._unfinished = 0

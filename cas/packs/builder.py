@@ -57,11 +57,15 @@ def pack_limit(scheme: Scheme) -> int:
 
 
 class PackBuilder:
-    """One open pack. `buffers` must give slots of at least `pack_limit` plus padding."""
+    """One open pack of at most `limit` bytes and `most` chunks. `buffers` must give slots of at
+    least `pack_limit` plus padding."""
 
-    def __init__(self, kind: Kind, limit: int, buffers: BufferPool) -> None:
+    def __init__(
+        self, kind: Kind, limit: int, buffers: BufferPool, most: int = PACK_CHUNKS
+    ) -> None:
         self._kind = kind
         self._limit = limit
+        self._most = most
         self._buffer = buffers.take()
         self._chunks: list[PackedChunk] = []
         self._length = 0
@@ -76,7 +80,7 @@ class PackBuilder:
 
     def fits(self, size: int) -> bool:
         """Whether one more chunk of `size` encoded bytes fits."""
-        return self._length + size <= self._limit and len(self._chunks) < PACK_CHUNKS
+        return self._length + size <= self._limit and len(self._chunks) < self._most
 
     def append(self, chunk: NewChunk) -> None:
         """Copy one chunk in; it must fit."""
