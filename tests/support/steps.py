@@ -17,7 +17,7 @@ from typing import Any
 
 import lmdb
 
-from modelfloat import opening
+from modelfloat import configured
 from modelfloat.backends import retry, upload
 from modelfloat.backends.base import Backend, Buffer
 from modelfloat.cas.add import moving
@@ -144,7 +144,7 @@ def install(steps: Steps) -> None:
 
 
 def _wrap_backends(steps: Steps) -> None:
-    real_open, real_publish = opening.open_backend, upload.Uploader._publish
+    real_open, real_publish = configured.open_backend, upload.Uploader._publish
 
     def open_backend(*arguments: Any, **options: Any) -> Any:
         return StepBackend(real_open(*arguments, **options), steps)
@@ -154,7 +154,7 @@ def _wrap_backends(steps: Steps) -> None:
             steps.reach("publish", path)
         real_publish(self, temporary, path, if_absent)
 
-    opening.open_backend = open_backend
+    configured.open_backend = open_backend
     upload.Uploader._publish = publish  # type: ignore[method-assign]
 
 
