@@ -118,7 +118,12 @@ class Store:
             return self._engine, self._token
 
     def close(self) -> None:
-        """Wait for calls under way, then let go of index and backends; again does nothing."""
+        """Wait for calls under way, then let go of index and backends; again does nothing.
+
+        In a forked child it does nothing either: the thread that it would wait for is not there.
+        """
+        if os.getpid() != self._pid:
+            return
         with self._calls:
             if self._engine is None or self._token is None or self._stop is None:
                 return

@@ -10,7 +10,7 @@ import trio
 
 from .backends.base import Backend
 from .backends.keys import MARKER_KEY
-from .backends.marker import write_marker
+from .backends.marker import read_marker, write_marker
 from .cas.index.index import Index
 from .cas.locks import locked
 from .cas.packs.placement import Candidate
@@ -20,7 +20,7 @@ from .config import BackendConfig, StoreConfig, config_path, read_config, write_
 from .configured import close_all, marker_of, open_configured
 from .erasure.scheme import Scheme
 from .errors import ExistsError, ModelFloatError, UsageError
-from .ids import StoreId, random_backend_id, random_store_id
+from .ids import BackendId, StoreId, random_backend_id, random_store_id
 from .opening import open_store
 
 OWN_FOLDER: Final = "backends"
@@ -107,9 +107,26 @@ async def add_backend(
         if any(backend.name == name for backend in config.backends):
             raise ExistsError(f"the store has a backend {name} already; choose another name")
         new = BackendConfig(name, url, random_backend_id(), domain, weight)
+        new = replace(new, id=await _begun(path, config, new) or new.id)
         await _extend(path, replace(config, backends=(*config.backends, new)), new)
     async with open_store(path) as store:
         return store.survives()
+
+
+async def _begun(path: str, config: StoreConfig, new: BackendConfig) -> BackendId | None:
+    """The UUID that an interrupted `backend add` has marked the place with; None if there is none.
+
+    Also that of a backend which is no longer in the configuration, and so comes back as it was.
+    """
+    with contextlib.suppress(ModelFloatError):
+        backend = open_configured(path, new)
+        try:
+            marker = await read_marker(backend)
+        finally:
+            await backend.aclose()
+        if marker.store == config.id and all(b.id != marker.backend for b in config.backends):
+            return marker.backend
+    return None
 
 
 async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:

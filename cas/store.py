@@ -265,13 +265,13 @@ async def open_engine(
 
     Without `wait` work that meets a lock of another process is LockedError.
     """
+    found = Members(store, list(members))
     index = Index.open(os.path.join(path, "index"))
     try:
         if index.store != store:
             raise IndexDamagedError(
                 f"the index in {path} is another store's; run `modelfloat rebuild-index`"
             )
-        found = Members(store, list(members))
         await found.look()
         async with trio.open_nursery() as nursery:
             engine = Store(path, scheme, index, found, nursery, recreate, remark, wait=wait)
@@ -283,5 +283,4 @@ async def open_engine(
     finally:
         index.close()
         with trio.CancelScope(shield=True):
-            for member in members:
-                await member.backend.aclose()
+            await found.aclose()

@@ -38,7 +38,7 @@ BLOCK = MAX_CHUNK = 1 << 20
 MAX_PACK = 64 << 20
 NO_ID = bytes(32)
 DIRECTORY, LINK = 2, 3
-PART = b".rescue-part"  # what a file is called until it is whole
+PART = b".rescue-" + os.urandom(8).hex().encode()  # what a file is called until it is whole
 reedsolo.init_tables(0x11D)
 
 
@@ -413,6 +413,8 @@ class Rescue:
 
     def tree(self, id_: bytes, path: bytes) -> None:
         """Write a directory's entries, each with its mode and time."""
+        if os.path.islink(path):  # Through it one would write elsewhere.
+            raise LostError("a link is there, where a folder should be; move it away")
         os.makedirs(path, exist_ok=True)
         os.chmod(path, os.stat(path).st_mode | 0o700)  # An earlier rescue may have closed it.
         for name, type_, mode, mtime, target in entries(self.store, id_):
@@ -428,8 +430,6 @@ class Rescue:
         if type_ == DIRECTORY:
             return self.tree(target, path)
         part = os.path.join(os.path.dirname(path), PART)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
         if type_ == LINK:
             os.symlink(target, part)
         else:

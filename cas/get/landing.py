@@ -21,6 +21,9 @@ from ..formats.tree import Entry
 
 PIECE: Final = 8 << 20
 """Bytes hashed at a time."""
+SYNCED: Final = 1 << 20
+"""Longer files are durable before they have their name and time; shorter ones would take more time
+to sync than to write, so what is there of them is read when it is to be believed."""
 _PERMISSIONS: Final = 0o777
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Without waiting for anybody, should a pipe lie there.
@@ -114,16 +117,18 @@ class Folder:
     ) -> bool:
         """Whether the file there is the entry's; then it gets its mode and time.
 
-        Size and time are believed, as every copying tool believes them, unless `verify`.
+        Of a file longer than SYNCED size and time are believed, as every copying tool believes
+        them, unless `verify`: it had its bytes before it had its time.
         """
         if not stat.S_ISREG(there.st_mode) or there.st_size != entry.size:
             return False
         alike = there.st_mtime_ns == entry.mtime_ns
-        if alike and not verify and there.st_mode & _PERMISSIONS == entry.mode & _PERMISSIONS:
+        believed = alike and not verify and entry.size > SYNCED
+        if believed and there.st_mode & _PERMISSIONS == entry.mode & _PERMISSIONS:
             return True
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
         try:
-            if (verify or not alike) and digest_of(fd) != digest:
+            if not believed and digest_of(fd) != digest:
                 return False
             _restore(entry, fd)
         finally:
@@ -153,12 +158,22 @@ class Part:
         self._name = name
         self._entry = entry
         self._part = part_name(name)
-        self.fd = os.open(self._part, _OPEN_PART, 0o600, dir_fd=folder.fd)
+        while not self._open():
+            pass
+
+    def _open(self) -> bool:
+        """Open and lock it; False where another get gave it its final name meanwhile."""
+        self.fd = os.open(self._part, _OPEN_PART, 0o600, dir_fd=self._folder.fd)
         try:
             self.had = self._take()
+            there = self._folder.status(self._part)
+            if there is not None and os.path.samestat(there, os.fstat(self.fd)):
+                return True
         except BaseException:
             os.close(self.fd)
             raise
+        os.close(self.fd)
+        return False
 
     def _take(self) -> int:
         path = self._folder.path(self._part)
@@ -190,8 +205,9 @@ class Part:
         """Give it its size, mode, time and name. With `digest` it is first made durable and read
         back: DamageError where it is not what was written."""
         os.ftruncate(self.fd, self._entry.size)
-        if digest is not None:
+        if digest is not None or self._entry.size > SYNCED:
             os.fsync(self.fd)
+        if digest is not None:
             # What is read back must come from the disk.
             os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
             if digest_of(self.fd) != digest:
@@ -201,6 +217,8 @@ class Part:
                 )
         _restore(self._entry, self.fd)
         os.rename(self._part, self._name, src_dir_fd=self._folder.fd, dst_dir_fd=self._folder.fd)
+        if digest is not None:
+            os.fsync(self._folder.fd)
 
     def close(self) -> None:
         """Close it; unless it was published, what was written stays for the next get."""

@@ -48,6 +48,7 @@ class Members:
     def __init__(self, store: StoreId, members: list[Member]) -> None:
         self._store = store
         self._by_id = {member.id: member for member in members}
+        self._opened = list(members)
         self._former: dict[BackendId, str] = {}
 
     @property
@@ -81,6 +82,13 @@ class Members:
     def adopt(self, members: list[Member]) -> None:
         """Take over what another process made of the configuration: new ones come, others go."""
         self._by_id = {m.id: self._by_id.get(m.id, m) for m in members}
+        # Those that went may be in use; those that were known come a second time, opened in vain.
+        self._opened += members
+
+    async def aclose(self) -> None:
+        """Let go of every backend that was ever handed in."""
+        for member in self._opened:
+            await member.backend.aclose()
 
     def name_of(self, id_: BackendId) -> str:
         """The name of a backend, also of one that was replaced; else its UUID's first digits."""
@@ -90,6 +98,7 @@ class Members:
     def replace(self, old: BackendId, new: Member) -> None:
         """Put a fresh backend in the place of a lost one."""
         self._former[old] = self.name_of(old)
+        self._opened.append(new)
         self._by_id = {
             (new.id if id_ == old else id_): (new if id_ == old else member)
             for id_, member in self._by_id.items()

@@ -1,12 +1,15 @@
 """docs/rescue.py: a store's files from its shards alone, whatever else is gone."""
 
 import ast
+import runpy
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.formats.objects import object_id
+from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
 from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
 from modelfloat.creating import BackendSpec
@@ -44,6 +47,35 @@ def test_it_is_one_file_that_imports_nothing_of_ours() -> None:
     foreign = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
     assert foreign <= {"blake3", "reedsolo", "zstandard"}
     assert SCRIPT.read_text().count("\n") < 500
+
+
+def test_no_tree_leads_out_of_the_destination(tmp_path: Path) -> None:
+    """A tree that has one name twice, as a link and as a folder: format.md forbids it."""
+    rescue_module = runpy.run_path(str(SCRIPT))
+    link, folder = EntryType.SYMLINK, EntryType.DIRECTORY
+    (tmp_path / "victim").mkdir()
+    (inner,) = encode_tree([Entry(b"file", link, 0o777, 0, 1, b"x")])
+    leads_out = Entry(b"a", link, 0o777, 0, 1, bytes(tmp_path / "victim"))
+    (outer,) = encode_tree([leads_out, Entry(b"a", folder, 0o755, 0, 0, object_id(inner))])
+
+    class Objects:
+        def object(self, id_: bytes, *_types: int) -> bytes:
+            return {bytes(object_id(inner)): inner, bytes(object_id(outer)): outer}[id_]
+
+    rescuing = rescue_module["Rescue"](Objects())
+    rescuing.tree(bytes(object_id(outer)), bytes(tmp_path / "out"))
+    assert rescuing.lost == 1
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
+async def test_any_name_of_a_file_is_a_name(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / ".rescue-part").write_bytes(b"mine")
+    (tmp_path / "source" / "zz").write_bytes(b"another")
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        await add(store, tmp_path / "source")
+    rescue(tmp_path / "out", sorted((tmp_path / "store" / "backends").iterdir()))
+    assert contents(tmp_path / "out" / "acme" / "model") == contents(tmp_path / "source")
 
 
 @pytest.mark.parametrize("scheme", ["4+2", "1+1", "1+0", "3+0", "2+3", "8+1"])

@@ -109,4 +109,6 @@ def test_a_forked_process_is_told(path: Path) -> None:
         store._pid -= 1
         with pytest.raises(UsageError, match="before this process was forked"):
             store.ls()
+        store.close()
         store._pid += 1
+        assert store.ls() == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from modelfloat.cas.formats.tree import Entry, EntryType
 from modelfloat.cas.get import extract, filling, getting, landing
 from modelfloat.cas.get.getting import get
 from modelfloat.cas.get.landing import part_name
@@ -40,6 +41,13 @@ def make_source(folder: Path) -> Path:
         os.utime(path, ns=(time, time), follow_symlinks=False)
     os.utime(folder / "inner", ns=(7, 7))
     return folder
+
+
+def change_unnoticed(path: Path) -> None:
+    """Change a file's bytes, not its size and time."""
+    status = path.stat()
+    path.write_bytes(bytes(status.st_size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @pytest.fixture
@@ -88,17 +96,47 @@ async def test_what_is_there_is_left_alone(store: Store, tmp_path: Path) -> None
     assert {path: path.lstat().st_ino for path in out.rglob("*")} == before
 
 
-async def test_size_and_time_are_believed_without_verify(store: Store, tmp_path: Path) -> None:
+async def test_size_and_time_of_large_files_are_believed_without_verify(
+    store: Store, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     await get(store, MODEL, str(out))
-    status = (out / "small").stat()
-    (out / "small").write_bytes(b"smalL")
-    os.utime(out / "small", ns=(status.st_atime_ns, status.st_mtime_ns))
+    change_unnoticed(out / "large")
     assert (await get(store, MODEL, str(out))).unchanged == 6
-    with pytest.raises(ExistsError, match="small is there and differs"):
+    with pytest.raises(ExistsError, match="large is there and differs"):
         await get(store, MODEL, str(out), verify=True)
     await get(store, MODEL, str(out), verify=True, force=True)
     assert contents(out) == contents(tmp_path / "source")
+
+
+async def test_small_files_are_read_before_they_are_believed(store: Store, tmp_path: Path) -> None:
+    """They are not synced one by one: after a power cut they may have a time and no bytes."""
+    out = tmp_path / "out"
+    await get(store, MODEL, str(out))
+    change_unnoticed(out / "small")
+    with pytest.raises(ExistsError, match="small is there and differs"):
+        await get(store, MODEL, str(out))
+
+
+async def test_a_part_that_got_its_name_meanwhile_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Entry(b"file", EntryType.FILE, 0o644, 5, 3, bytes(32))
+    folder = landing.Folder.open(str(tmp_path))
+    other = landing.Part(folder, b"file", entry)
+    other.write(0, [memoryview(b"abc")])
+
+    def publish_first(fd: int, _operation: int) -> None:
+        monkeypatch.undo()
+        other.publish(None)
+        other.close()
+
+    monkeypatch.setattr(fcntl, "flock", publish_first)
+    part = landing.Part(folder, b"file", entry)
+    os.ftruncate(part.fd, 0)
+    part.close()
+    folder.close()
+    assert (tmp_path / "file").read_bytes() == b"abc"
 
 
 async def test_folders_that_were_made_read_only_are_entered_again(

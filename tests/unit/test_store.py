@@ -218,6 +218,25 @@ async def test_a_backend_joins(tmp_path: Path) -> None:
         assert statuses["extra"].domain == "elsewhere"
 
 
+async def test_a_backend_whose_adding_was_interrupted_joins_when_it_is_added_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "store")
+    async with fresh_store(tmp_path / "store", "2+1"):
+        pass
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("modelfloat.creating.write_config", die)
+    with pytest.raises(KeyboardInterrupt):
+        await add_backend(path, "extra", str(tmp_path / "extra"))
+    monkeypatch.undo()
+    await add_backend(path, "extra", str(tmp_path / "extra"))
+    async with open_store(path) as store:
+        assert len(store.members.up()) == 4
+
+
 async def test_a_newer_index_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with fresh_store(tmp_path / "store"):
         pass
