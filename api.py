@@ -31,6 +31,7 @@ from .cas.read.reader import FileReader
 from .cas.refnames import parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
+from .cas.verify.checkorder import VerifyRequest
 from .errors import NotFoundError, UsageError, first_failure, one_failure
 from .fuse.inuse import find_in_use
 from .fuse.owndevices import mounted_devices
@@ -260,9 +261,23 @@ class Store:
             )
         )
 
-    def verify(self, *, repair: bool = False) -> VerifyReport:
-        """Check every shard; with `repair`, make again what is missing or damaged."""
-        return self._call(lambda engine: engine.verify(repair=repair))
+    def verify(
+        self,
+        address: str = "",
+        *,
+        repair: bool = False,
+        share: float | None = None,
+        rate: float | None = None,
+    ) -> VerifyReport:
+        """Check every shard, or those that `vendor/name[@REV][/path]` needs; with `repair`, make
+        again what is missing or damaged.
+
+        `share` (0 to 1) of the bytes: packs whose last check is longest ago. `rate` bounds reading,
+        in bytes a second.
+        """
+        where = parse_address(address) if address else None
+        request = VerifyRequest(repair, where, share, rate)
+        return self._call(lambda engine: engine.verify(request))
 
     def stats(self) -> StoreStats:
         """Where the bytes are."""

@@ -40,6 +40,7 @@ def test_a_session(path: Path, tmp_path: Path) -> None:
         assert (tmp_path / "out" / "model.safetensors").read_bytes() == data
         assert store.get(None, tmp_path / "all").files == 1
         assert store.verify().exit_status == 0
+        assert store.verify("acme/model", share=1.0, rate=1e9).packs > 0
         assert store.stats().logical == len(data)
 
 
