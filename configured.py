@@ -17,7 +17,7 @@ from .backends.marker import encode as encode_marker
 from .backends.registry import is_local_path, open_backend
 from .cas.packs.members import Member
 from .config import BackendConfig, StoreConfig, read_config
-from .errors import UsageError
+from .errors import NotFoundError
 
 
 def open_configured(path: str, backend: BackendConfig, *, create: bool = False) -> Backend:
@@ -86,7 +86,9 @@ async def remark(path: str, member: Member) -> None:
     config = await trio.to_thread.run_sync(read_config, path)
     own = next((backend for backend in config.backends if backend.id == member.id), None)
     if own is None:
-        raise UsageError(f"config.toml names no backend {member.name} any more")
+        raise NotFoundError(
+            f"{path}/config.toml no longer names the backend {member.name}; run the command again"
+        )
     backends = [open_configured(path, backend) for backend in config.backends]
     try:
         here = backends[config.backends.index(own)]

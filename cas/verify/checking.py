@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from ...erasure.scheme import Scheme
-from ...errors import BackendError, DeniedError, one_failure
+from ...errors import BackendError, one_failure
 from ..index.index import Index
 from ..journal.copies import record_name
 from ..journal.journal import Journal
@@ -51,9 +51,8 @@ async def no_recreation(_member: Member) -> Member | None:
     return None
 
 
-async def no_marking(member: Member) -> None:
-    """For stores none of whose backends may be marked anew."""
-    raise DeniedError(f"backend {member.name}: its marker is not ours to write")
+async def no_marking(_member: Member) -> None:
+    """For stores none of whose backends may be marked anew: the look after it finds it so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -440,6 +440,19 @@ def _one_place(scene: Scene) -> Outcome:
     return scene.raised(lambda: check_distinct({"d0": marker, "d1": marker}))
 
 
+def _not_configured(scene: Scene) -> Outcome:
+    """A backend is taken out of config.toml while `verify --repair` runs."""
+    import trio
+
+    from modelfloat.config import read_config
+    from modelfloat.configured import members_of, remark
+
+    path = str(scene.store)
+    member = members_of(path, read_config(path))[0]
+    scene.config('uuid = "', f'uuid = "{"0" * 32}" # ')
+    return scene.raised(lambda: trio.run(remark, path, member))
+
+
 def _too_few_shards(scene: Scene) -> Outcome:
     from modelfloat.erasure.codec import decode
     from modelfloat.erasure.scheme import Scheme
@@ -630,6 +643,7 @@ PROVOKED: dict[str, Provocation] = {
     "has no branch or tag ‹name›": plain("rm", "acme/tiny@none"),
     "there is no folder": plain("get", "acme/tiny/file", "{root}/none/file"),
     "no store is mounted": plain("umount", "{root}"),
+    "no longer names the backend": _not_configured,
     "does not set": plain("config", "--unset", "wait"),
     # In the way
     "is a store already": plain("init"),
