@@ -22,6 +22,7 @@ import trio
 
 from ..errors import DeniedError, KeyExistsError, UnavailableError, UsageError
 from ..ids import Key
+from ..redaction import redact
 from .base import Buffer, Listed, Properties, Usage
 from .device import device_domain, filesystem_of
 from .fetch import rest, short
@@ -78,12 +79,13 @@ class LocalBackend:
         """Open a plain path or a `file://` URL; UsageError when it names another host."""
         path = url
         if url[:7].lower() == "file://":
-            parts = urlsplit(url)
-            if parts.netloc not in ("", "localhost"):
-                raise UsageError(f"backend {name}: {url} is not on this host; mount it first")
-            path = unquote(parts.path)
+            host, path = _split(url)
+            if host not in ("", "localhost"):
+                raise UsageError(
+                    f"backend {name}: {redact(url)} is not on this host; mount it first"
+                )
         if not path or "\0" in path:
-            raise UsageError(f"backend {name}: {url!r} names no directory")
+            raise UsageError(f"backend {name}: {redact(url)!r} names no directory")
         return (cls.create if create else cls)(name, path, domain=domain)
 
     async def put(self, key: Key, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
@@ -271,3 +273,12 @@ def _size_of(found: os.stat_result) -> int:
 def _check_offset(key: Key, offset: int) -> None:
     if offset < 0:
         raise ValueError(f"offset {offset} of {key} is negative")
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Host and path of a `file://` URL; no path where it is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text may quote user information
+        return "", ""
+    return parts.netloc, unquote(parts.path)

@@ -17,9 +17,9 @@ from typing import Any, Final, NoReturn
 
 from ..errors import FormatError, KeyExistsError, KeyNotFoundError, MarkerError, UsageError
 from ..ids import UUID_SIZE, BackendId, StoreId
+from ..redaction import redact
 from .base import Backend
 from .keys import MARKER_KEY
-from .registry import redact
 
 FORMAT: Final = 1
 KNOWN_RO_COMPAT: Final = 0

@@ -19,7 +19,6 @@ SCHEMES: Final[dict[str, str]] = {
 """Scheme → module and class; `from_url(name, url, domain=, create=)` opens one."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_USER: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
 
 
 def open_backend(
@@ -49,11 +48,6 @@ def open_backend(
 def is_local_path(url: str) -> bool:
     """Whether `url` is a plain path, which the caller may have to resolve first."""
     return _SCHEME.match(url) is None
-
-
-def redact(url: str) -> str:
-    """`url` without user information, as it may be printed and written down."""
-    return _USER.sub(r"\1", url)
 
 
 def _bare(name: str, url: str, domain: str | None, create: bool) -> Backend:

@@ -5,6 +5,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from ..errors import UsageError
+from ..redaction import redact
 
 if TYPE_CHECKING:
     from ..creating import BackendSpec
@@ -20,13 +21,15 @@ def parse_backend(text: str) -> "BackendSpec":
     """
     name, equals, rest = text.partition("=")
     if not equals or "/" in name:
-        raise UsageError(f"--backend {text!r}: write it as NAME=URL, for example d0=/disk1/models")
+        raise UsageError(
+            f"--backend {redact(text)!r}: write it as NAME=URL, for example d0=/disk1/models"
+        )
     options: dict[str, str] = {}
     while (match := _OPTION.fullmatch(rest)) is not None:
         if match["key"] not in ("domain", "weight") or match["key"] in options:
             raise UsageError(
-                f"--backend {text!r}: {match['key']!r} is unknown or doubled; options are domain= "
-                "and weight=, once each"
+                f"--backend {redact(text)!r}: {match['key']!r} is unknown or doubled; options are "
+                "domain= and weight=, once each"
             )
         options[match["key"]] = match["value"]
         rest = match["url"]

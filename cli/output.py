@@ -6,7 +6,6 @@ Results go to stdout, everything else to stderr.
 import contextlib
 import errno
 import json
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,12 +13,11 @@ from itertools import islice
 from typing import Any, Final
 
 from ..errors import ModelFloatError
+from ..redaction import redact_text
 
 PAGE: Final = 1000
 """Rows that are aligned with each other where there may be any number of them."""
 
-_USER: Final = re.compile(r"//[^/\s@]*@")
-"""User information, password included, of any URL in a text."""
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -78,7 +76,7 @@ def shown(name: bytes) -> str:
 
 def one_line(text: str) -> str:
     """`text` on one line, printable, and without what stands before the @ of a URL."""
-    safe = _USER.sub("//", " ".join(text.splitlines()))
+    safe = redact_text(" ".join(text.splitlines()))
     return shown(safe.encode("utf-8", "surrogateescape"))
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from modelfloat.backends.keys import check_key
 from modelfloat.backends.limit import LimitBackend, Limits
-from modelfloat.backends.registry import is_local_path, open_backend, redact
+from modelfloat.backends.registry import is_local_path, open_backend
 from modelfloat.backends.retry import RetryBackend, RetryPolicy
 from modelfloat.errors import UnavailableError, UsageError
+from modelfloat.redaction import redact
 
 KEY = check_key("k")
 
@@ -57,7 +58,9 @@ def test_unknown_schemes_name_the_known() -> None:
         open_backend("d0", "gopher://me:secret@host/x")
 
 
-@pytest.mark.parametrize("url", ["", "file://", "file://host/path", "/a\0b"])
+@pytest.mark.parametrize(
+    "url", ["", "file://", "file://host/path", "/a\0b", "file://[u", "file://u:\u2100@h/"]
+)
 def test_what_names_no_directory(url: str) -> None:
     with pytest.raises(UsageError, match="backend d0"):
         open_backend("d0", url)
@@ -68,8 +71,12 @@ def test_what_names_no_directory(url: str) -> None:
     [
         ("s3://key:secret@bucket/path", "s3://bucket/path"),
         ("s3://k@e@y:sec@ret@bucket", "s3://bucket"),
-        ("sftp://me@host:22/a@b", "sftp://host:22/a@b"),
-        ("https://host/?mail=a@b", "https://host/?mail=a@b"),
+        ("file://AKIA:se/cret@host/x", "file://host/x"),
+        ("s3://k:a?b#c d@e@bucket", "s3://bucket"),
+        # What may be a secret goes, even where it was a path.
+        ("sftp://me@host:22/a@b", "sftp://b"),
+        ("file:///path/a@b", "file:///path/a@b"),
+        ("file://localhost/path/a@b", "file://localhost/path/a@b"),
         ("/path/with:a@b", "/path/with:a@b"),
         ("memory://", "memory://"),
         ("x://u:p@[::1]:8/", "x://[::1]:8/"),

@@ -70,6 +70,10 @@ def test_a_message_is_as_its_row_says(
         "backend add new memory://user:{secret}@host/x",
         "init --store {file}x --backend a=gopher://user:{secret}@host/x,size=1",
         "init --store {file}x --backend gopher://user:{secret}@host/x",
+        "backend add new file://user:{secret}/x@y/{secret}@host/x",
+        "backend add new gopher://{secret}/y:{secret}?#@{secret}@host/x",
+        "init --store {file}x --backend a=file://{secret}:a/{secret}@host/x",
+        "init --store {file}x --backend a=file://{secret}:a/{secret}@host/x,size=1",
     ],
 )
 @pytest.mark.parametrize("option", ["", "--json", "--verbose"])
