@@ -41,6 +41,7 @@ from .marks import Marks
 from .orphans import Orphan, Orphans
 from .rewriting import Rewriter, Victim
 from .selection import Selection
+from .standing import Standing
 from .sweeping import Sweeper
 
 WHAT: Final = "modelfloat gc"
@@ -68,6 +69,7 @@ class Collection:
         self._access = access
         self._index: Index = access.index
         self._pool: Pool = access.pool
+        self._standing = Standing(access.pool)
         self._scheme = scheme
         self._objects = objects
         self._grace = grace
@@ -116,9 +118,7 @@ class Collection:
     # Marking
 
     async def _begin(self) -> None:
-        self._marks = await trio.to_thread.run_sync(
-            Marks, self._index, lambda pack: self._pool.healthy(pack, 0, pack.length)
-        )
+        self._marks = await trio.to_thread.run_sync(Marks, self._index, self._standing.rank)
         self._marking = Marking(
             self._index, self._objects, self._marks, trio.from_thread.check_cancelled
         )
@@ -149,11 +149,18 @@ class Collection:
         return self._marks.stored_since(before)
 
     async def _again(self, journal: Journal) -> None:
-        """Mark what the refs have come to reach since, with nobody else at work."""
+        """Mark what the refs have come to reach since, with nobody else at work.
+
+        All of it where what was marked may not be the best any more.
+        """
         await journal.require_complete()
-        await trio.to_thread.run_sync(self._marks.check)
-        await trio.to_thread.run_sync(self._mark)
+        await trio.to_thread.run_sync(self._mark_more)
         await trio.to_thread.run_sync(self._mark_in_use)
+
+    def _mark_more(self) -> None:
+        if not self._marks.check():
+            self._marking.forget()
+        self._mark()
 
     # Deleting
 

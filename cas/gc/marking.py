@@ -62,6 +62,12 @@ class Marking:
                 stack += self._visit(self._children(self._objects.raw(id_)))
         self._flush()
 
+    def forget(self) -> None:
+        """Take all marks away, to begin anew."""
+        self._marks.forget()
+        self._homeless.clear()
+        self._chunks.clear()
+
     def is_needed(self, ids: Iterable[bytes]) -> set[bytes]:
         """Those of the objects `ids` that were reached."""
         ids = set(ids)

@@ -1,8 +1,8 @@
 """Marks: one bit for every place of every pack, for "this is still needed".
 
-A chunk is marked in one place: in the best of its healthy packs, the one with most parity and among
-those the newest; so a chunk that was copied to another pack no longer holds the old one. Where no
-pack of it is healthy, every place is marked: any of them may be what saves it.
+A chunk is marked in one place: in the best of its packs (`standing`), among equals the newest; so a
+chunk that was copied to another pack no longer holds the old one. Where shards are missing of the
+best one, every place is marked: any of them may be what saves it.
 
 Memory, whatever the number of files: a bit a place and some 80 bytes a pack.
 
@@ -24,6 +24,7 @@ from ..formats.chunktable import Kind
 from ..index.index import Index
 from ..index.records import PackRecord
 from ..statistics import shard_size
+from .standing import WHOLE
 
 Array = npt.NDArray[Any]
 
@@ -52,8 +53,6 @@ ROW: Final = np.dtype(
 )
 """What `Index.rows` gives."""
 
-HEALTHY: Final = 1 << 48
-_M_SHIFT: Final = 40
 _BATCH: Final = 1000
 
 
@@ -67,11 +66,11 @@ class Marked:
 
 
 class Marks:
-    """The marks of one collection. `is_healthy` says whether a pack is whole, as far as known."""
+    """The marks of one collection. `rank` says how good a pack is, as `standing.rank` does."""
 
-    def __init__(self, index: Index, is_healthy: Callable[[PackRecord], bool]) -> None:
+    def __init__(self, index: Index, rank: Callable[[PackRecord], int]) -> None:
         self._index = index
-        self._is_healthy = is_healthy
+        self._rank = rank
         self.packs: Array = np.zeros(0, PACK)
         self._first: Array = np.zeros(0, np.int64)
         self._bits: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
@@ -94,10 +93,12 @@ class Marks:
         after = int(self.packs["number"][-1]) if len(self.packs) else 0
         self._append(self._table(after))
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """Take in everything that happened meanwhile: packs that came, and those that went.
 
-        ConflictError where the index was made anew: then no number means what it did.
+        False where one in which something is marked went, or is not as good as it was: then another
+        place may be the better one, and the marks must be made anew. ConflictError where the index
+        was made anew: then no number means what it did.
         """
         now = self._table(0)
         old = self.packs
@@ -108,9 +109,18 @@ class Marks:
         last = old["number"][-1] if len(old) else 0
         if not same.all() or int((now["number"] <= last).sum()) != int(there.sum()):
             raise ConflictError("the index was made anew while gc ran; run it again")
+        worse = ~there
+        worse[there] = now["rank"][at[there]] < old["rank"][there]
         old["rank"][there] = now["rank"][at[there]]
         self.there[: len(old)] = there
+        holds = not (worse & (self.places > 0)).any()
         self._append(now[now["number"] > last])
+        return holds
+
+    def forget(self) -> None:
+        """Take all marks away; what is known of the packs stays."""
+        for array in (self._bits, self.places, self.bytes, self.fleeting):
+            array[:] = 0
 
     def _table(self, after: int) -> Array:
         records = self._index.packs(after=after)
@@ -120,9 +130,6 @@ class Marks:
         return np.concatenate(parts)
 
     def _row(self, record: PackRecord) -> tuple[object, ...]:
-        rank = record.number + (record.m << _M_SHIFT)
-        if self._is_healthy(record):
-            rank += HEALTHY
         stored = sum(shard_size(record, i) for i in range(record.n))
         return (
             record.number,
@@ -131,7 +138,7 @@ class Marks:
             record.chunk_count,
             record.length,
             stored,
-            rank,
+            self._rank(record),
         )
 
     def _append(self, rows: Array) -> None:
@@ -243,11 +250,11 @@ def _begins(rows: Array) -> Array:
 
 
 def _best(begins: Array, rank: Array) -> Array:
-    """Which of several places of a chunk to mark: the best, or all where none is healthy."""
+    """Which of several places of a chunk to mark: the best, or all where that is not whole."""
     group = np.cumsum(begins) - 1
     best = np.zeros(int(group[-1]) + 1, np.int64)
     np.maximum.at(best, group, rank)
-    chosen: Array = (rank == best[group]) | (best[group] < HEALTHY)
+    chosen: Array = (rank == best[group]) | (best[group] & WHOLE == 0)
     return chosen
 
 

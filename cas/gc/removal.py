@@ -23,6 +23,7 @@ from ..refnames import Address, RefHead, RepoName
 from .collected import RemoveReport
 from .marking import Marking
 from .marks import Marks
+from .standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Removal:
 
     def _only(self, left: Sequence[ObjectId], gone: Sequence[ObjectId]) -> int:
         """Bytes, with parity, of data that the objects `gone` reach and `left` do not."""
-        marks = Marks(self.index, lambda pack: self.pool.healthy(pack, 0, pack.length))
+        marks = Marks(self.index, Standing(self.pool).rank)
         marking = Marking(self.index, self.objects, marks, trio.from_thread.check_cancelled)
         marking.reach(left)
         before = marks.bytes.copy()

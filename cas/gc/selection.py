@@ -1,9 +1,10 @@
 """Which packs a collection deletes, which it rewrites, and which are too young to be touched.
 
 A pack of which nothing is marked is dead. One of which less than half is marked is sparse: what is
-needed of it is copied. Small packs are copied together, where that makes fewer of them. A pack
-younger than the grace period is left alone: an add that broke off will be repeated and find what it
-had stored. The age is that of the pack's shards, by their backend's clock.
+needed of it is copied. Small packs are copied together, where that makes fewer of them. What misses
+a shard is not copied before it was repaired. A pack younger than the grace period is left alone: an
+add that broke off will be repeated and find what it had stored. The age is that of its shards, by
+their backend's clock.
 """
 
 import logging
@@ -23,6 +24,7 @@ from ..packs.pool import Pool
 from .condemning import each
 from .marks import Array, Marks
 from .rewriting import Victim, scheme_for
+from .standing import WHOLE
 
 SMALL: Final = 16 << 20
 """Data packs shorter than this many bytes are merged."""
@@ -113,7 +115,15 @@ class Selection:
     def _sparse(self) -> Array:
         marks = self._marks
         little = np.less(2 * marks.bytes, marks.packs["length"])
-        found: Array = np.logical_and(little, marks.there & (marks.places > 0))
+        found: Array = np.logical_and(little, self._whole() & (marks.places > 0))
+        return found
+
+    def _whole(self) -> Array:
+        """Packs of which no shard is missing: others are repaired before they are rewritten.
+
+        What they hold may be marked in several of them, and would be copied as often.
+        """
+        found: Array = np.logical_and(self._marks.there, self._marks.packs["rank"] & WHOLE != 0)
         return found
 
     def _wanting(self) -> Array:
@@ -127,7 +137,7 @@ class Selection:
         objects = OBJECT_PACK_SIZE // QUARTER
         limit = np.where(packs["kind"] == Kind.OBJECT, objects, data)
         few = packs["chunks"] < PACK_CHUNKS // QUARTER
-        short = np.logical_and(self._marks.there, packs["length"] < limit)
+        short = np.logical_and(self._whole(), packs["length"] < limit)
         # What is soon garbage would make garbage of what it was copied together with.
         lasting: Array = (self._marks.places > 0) & (self._marks.fleeting == 0)
         found: Array = np.logical_and(short & few, lasting)

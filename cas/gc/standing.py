@@ -1,0 +1,60 @@
+"""How good a pack is: which place of a chunk to keep where several packs have it.
+
+Better is what more of its shards may be lost of; then what was made to lose more; then what lies on
+its backends as evenly as the store can; then the newer one.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..index.records import PackRecord
+from ..packs.placement import crowding, limits, place
+from ..packs.pool import Pool
+
+WHOLE: Final = 1
+"""The bit of a rank that says that no shard of the pack is missing, as far as is known."""
+_BYTE: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Judges the packs of one pool by what is known of their shards and backends now."""
+
+    pool: Pool
+
+    def rank(self, pack: PackRecord) -> int:
+        """How good a pack is, the higher the better, below 2**63; see `WHOLE`."""
+        return rank(pack, self.spare(pack), self.excess(pack))
+
+    def replaces(self, new: PackRecord, old: PackRecord) -> bool:
+        """Whether a pack with all that is needed of `old` is as safe as that was made to be."""
+        whole = self.spare(new) == new.m
+        return whole and new.m >= old.m and self.excess(new) <= self.excess(old)
+
+    def spare(self, pack: PackRecord) -> int:
+        """Shards that may be lost of it still; negative where it is lost now."""
+        return sum(self.pool.usable(pack, index) for index in range(pack.n)) - pack.k
+
+    def excess(self, pack: PackRecord) -> int:
+        """By how many shards it is more crowded than the store's backends make necessary."""
+        everyone = [member.candidate for member in self.pool.members]
+        holders = [self.pool.holder(pack, index) for index in range(pack.n)]
+        now = crowding(member.candidate for member in holders if member is not None)
+        domains = len({candidate.domain for candidate in everyone})
+        if now.backend * len(everyone) <= pack.n and now.domain * domains <= pack.n:
+            return 0
+        most = limits(pack.m, pack.n, everyone)
+        by_id = {candidate.id: candidate for candidate in everyone}
+        best = crowding(by_id[id_] for id_ in place(pack.id, everyone, pack.n, most=most))
+        return max(0, now.backend - best.backend) + max(0, now.domain - best.domain)
+
+
+def rank(pack: PackRecord, spare: int, excess: int = 0) -> int:
+    """The rank of a pack of which `spare` more shards may be lost, `excess` too many in one place.
+
+    8 bits of spare shards, 8 of m, 8 of evenness, 32 of the pack's number, and WHOLE.
+    """
+    found = min(max(spare, 0), _BYTE)
+    for value, bits in ((pack.m, 8), (_BYTE - min(excess, _BYTE), 8), (pack.number, 32)):
+        found = found << bits | value
+    return found << 1 | (WHOLE if spare >= pack.m else 0)
