@@ -250,14 +250,20 @@ class Store:
         where = parse_address(address)
         return self._call(lambda engine: engine.remove(where, grace=grace))
 
-    def gc(self, *, grace: float = GRACE, dry_run: bool = False) -> GcReport:
+    def gc(
+        self, *, grace: float = GRACE, dry_run: bool = False, accept_losses: bool = False
+    ) -> GcReport:
         """Delete what no ref reaches, nor reached in the last `grace` seconds; what that freed.
 
-        With `dry_run` nothing is changed. Files that are open on a mount are kept.
+        With `dry_run` nothing is changed. Files that are open on a mount are kept. Where lost
+        journal records may have made refs, nothing is deleted unless `accept_losses`.
         """
         return self._call(
             lambda engine: engine.gc(
-                grace=grace, dry_run=dry_run, find_in_use=lambda: find_in_use(engine.path)
+                grace=grace,
+                dry_run=dry_run,
+                accept_losses=accept_losses,
+                find_in_use=lambda: find_in_use(engine.path),
             )
         )
 

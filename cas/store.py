@@ -157,10 +157,16 @@ class Store:
         *,
         grace: float = GRACE,
         dry_run: bool = False,
+        accept_losses: bool = False,
         find_in_use: FindInUse = nothing_in_use,
     ) -> GcReport:
-        """Delete what no ref reaches, nor reached in the last `grace` seconds; see `Collection`."""
+        """Delete what no ref reaches, nor reached in the last `grace` seconds; see `Collection`.
+
+        With `accept_losses` also where lost journal records may have made refs.
+        """
         report = GcReport(dry_run=dry_run)
+        if accept_losses and not dry_run:
+            await self.index.write(self.index.accept_gaps)
 
         async def collect() -> GcReport:
             collection = Collection(

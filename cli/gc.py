@@ -31,6 +31,13 @@ def gc(
             show_default=False,
         ),
     ] = None,
+    accept_losses: Annotated[
+        bool,
+        typer.Option(
+            "--accept-losses",
+            help="Go on although lost journal records may have made branches or tags.",
+        ),
+    ] = False,
 ) -> None:
     """Delete what no branch or tag needs any more.
 
@@ -42,7 +49,10 @@ def gc(
 
     async def work(store: "Store") -> "GcReport":
         return await store.gc(
-            grace=seconds, dry_run=dry_run, find_in_use=lambda: find_in_use(settings.store)
+            grace=seconds,
+            dry_run=dry_run,
+            accept_losses=accept_losses,
+            find_in_use=lambda: find_in_use(settings.store),
         )
 
     report = in_store(settings, work)

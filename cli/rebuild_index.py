@@ -90,6 +90,11 @@ def _some(found: list[str], everything: bool) -> list[str]:
 def _verdict(report: "RebuildReport") -> str:
     if report.exit_status == 4:
         return "DATA IS LOST: bring backends back, or add the files again that cannot be read"
+    if report.refs_unsure:
+        return (
+            "the index is made anew, but branches or tags may be missing: add again what is, then "
+            "`modelfloat verify --repair` and `modelfloat gc --accept-losses`"
+        )
     if report.exit_status == 3:
         return "the index is made anew; `modelfloat verify --repair` mends what is missing"
     return "the index is made anew"

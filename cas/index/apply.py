@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import FormatError
-from ...ids import PackNumber
+from ...ids import PackNumber, WriterId
 from ..formats.chunktable import PackedChunk
 from ..formats.journal import (
     NO_ID,
@@ -22,7 +22,16 @@ from ..formats.journal import (
 )
 from ..refnames import RepoName, ref_key
 from .environment import Databases
-from .records import HEAD, NUMBER, REFLOG, Location, PackRecord, ShardState
+from .records import (
+    HEAD,
+    NUMBER,
+    RECORD,
+    REFLOG,
+    Location,
+    LostRecords,
+    PackRecord,
+    ShardState,
+)
 
 
 def apply_entry(dbs: Databases, txn: Any, entry: JournalEntry) -> None:
@@ -110,6 +119,15 @@ def doomed_packs(dbs: Databases, txn: Any, entries: Iterable[JournalEntry]) -> s
             if key is not None:
                 found.add(bytes(key))
     return found
+
+
+def narrow_gap(dbs: Databases, txn: Any, writer: WriterId, seq: int) -> None:
+    """A record that counted as lost is there after all: those behind it still do."""
+    value = txn.pop(RECORD.pack(writer, seq), db=dbs.gaps)
+    if value is not None:
+        gap = LostRecords.of_row(RECORD.pack(writer, seq), value)
+        if gap.last > seq:
+            txn.put(*replace(gap, first=seq + 1).row(), db=dbs.gaps)
 
 
 def chunk_rows(number: int, chunks: Sequence[PackedChunk]) -> Iterable[tuple[bytes, bytes]]:

@@ -34,7 +34,7 @@ _FORBIDDEN: Final = (os.strerror(errno.EACCES), os.strerror(errno.EROFS))
 class Databases:
     """The index's sub-databases, as `docs/format.md` specifies them.
 
-    The last four are None in an index that lacks them and can only be read.
+    The last five are None in an index that lacks them and can only be read.
     """
 
     meta: Any
@@ -49,6 +49,7 @@ class Databases:
     sources: Any
     deleted: Any
     lost: Any
+    gaps: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _settle(path: str, env: Any, read_only: str) -> Environment:
         found = _format_of(env)
         _check_format(path, found)
         dbs = _databases(env, create=False)
-        if read_only or (found == FORMAT and dbs.lost is not None):
+        if read_only or (found == FORMAT and dbs.gaps is not None):
             return Environment(env, dbs, read_only)
         dbs = _databases(env, create=True)
         with env.begin(write=True, db=dbs.meta) as txn:
@@ -165,6 +166,7 @@ def _databases(env: Any, *, create: bool) -> Databases:
         sources=open_new(b"sources"),
         deleted=open_new(b"deleted"),
         lost=open_new(b"lost"),
+        gaps=open_new(b"gaps"),
     )
 
 

@@ -15,6 +15,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import trio
@@ -23,12 +24,12 @@ from ...errors import ConflictError, IndexDamagedError, ModelFloatError
 from ...ids import ChunkId, ObjectId, PackNumber, StoreId, WriterId
 from ..formats.chunktable import PackedChunk
 from ..formats.journal import Record, ShardPlaced
-from .apply import apply_entry, chunk_rows, doomed_packs
+from .apply import apply_entry, chunk_rows, doomed_packs, narrow_gap
 from .checknotes import Check, note_check, note_damage
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
-from .lookups import BATCH, RECORD, WRITER, Lookups
-from .records import NUMBER, Location, ShardState
+from .lookups import BATCH, WRITER, Lookups
+from .records import NUMBER, RECORD, Location, ShardState
 from .sourcerows import SourceRows
 
 PlaceRow = tuple[ChunkId, Location]
@@ -125,6 +126,7 @@ class Index(Lookups):
                 txn.put(id_, data, db=self._dbs.objects)
             for entry in record.entries:
                 apply_entry(self._dbs, txn, entry)
+            narrow_gap(self._dbs, txn, record.writer, record.seq)
             txn.put(record.writer, WRITER.pack(record.seq, record.digest), db=self._dbs.writers)
 
     def place(self, placed: Sequence[ShardPlaced]) -> None:
@@ -183,6 +185,13 @@ class Index(Lookups):
         with self._write_transaction() as txn:
             for writer, seq in records:
                 txn.put(RECORD.pack(writer, seq), b"", db=self._dbs.lost)
+
+    def accept_gaps(self) -> None:
+        """From now on nothing waits for refs that lost records may have made."""
+        accepted = [replace(gap, open=False) for gap in self.gaps() if gap.open]
+        with self._write_transaction() as txn:
+            for gap in accepted:
+                txn.put(*gap.row(), db=self._dbs.gaps)
 
     def restore_places(self, number: PackNumber, chunks: Sequence[PackedChunk]) -> None:
         """Put back the places of a pack's chunks, as its chunk table has them."""

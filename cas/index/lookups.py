@@ -16,12 +16,19 @@ from ..formats.journal import NO_ID, RefChanged, RefKind, decode_ref
 from ..refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
 from .chunkrows import Row, rows_after
 from .environment import Environment, guarded
-from .records import HEAD, LOCATION_SIZE, NUMBER, REFLOG, Location, PackRecord
+from .records import (
+    HEAD,
+    LOCATION_SIZE,
+    NUMBER,
+    RECORD,
+    REFLOG,
+    Location,
+    LostRecords,
+    PackRecord,
+)
 
 BATCH: Final = 20_000
 """Rows that a pass over all chunks reads or deletes in one transaction."""
-RECORD: Final = struct.Struct(">16sQ")
-"""A key in `lost`: writer id, sequence number."""
 WRITER: Final = struct.Struct("<Q32s")
 """A value in `writers`: sequence number, digest."""
 
@@ -234,3 +241,10 @@ class Lookups:
             return False
         with self._reading("lost") as txn:
             return txn.get(RECORD.pack(writer, seq)) is not None
+
+    def gaps(self) -> list[LostRecords]:
+        """Records that were lost before this index was made: few, whatever the store's size."""
+        if self._dbs.gaps is None:
+            return []
+        with self._reading("gaps") as txn, txn.cursor() as cursor:
+            return [LostRecords.of_row(bytes(key), value) for key, value in cursor]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from ...ids import BackendId, PackId, PackNumber
+from ...ids import BackendId, PackId, PackNumber, WriterId
 from ..formats.chunktable import Kind
 from ..formats.journal import NOWHERE, PackStored
 
@@ -15,11 +15,14 @@ HEAD: Final = struct.Struct("<32s32sq")
 """A head of a ref: change id, commit, time."""
 REFLOG: Final = struct.Struct(">Q32s")
 """A key in `reflog`: time, change id."""
+RECORD: Final = struct.Struct(">16sQ")
+"""A key in `lost` and `gaps`: writer id, sequence number."""
 
 _LOCATION: Final = struct.Struct(">IHBBIII")
 LOCATION_SIZE: Final = _LOCATION.size
 _PACK: Final = struct.Struct("<16sBBBxQQQIxxxxq")
 _SHARD: Final = struct.Struct("<16sB")
+_GAP: Final = struct.Struct(">QB")
 
 
 class ShardState(IntEnum):
@@ -28,6 +31,30 @@ class ShardState(IntEnum):
     GOOD = 0
     MISSING = 1
     DAMAGED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LostRecords:
+    """Records `first` to `last` of a writer that a rebuild found no sound copy of.
+
+    `open` says that refs which they made or moved may be missing here.
+    """
+
+    writer: WriterId
+    first: int
+    last: int
+    open: bool
+
+    def row(self) -> tuple[bytes, bytes]:
+        """Key and value in the sub-database `gaps`."""
+        return RECORD.pack(self.writer, self.first), _GAP.pack(self.last, self.open)
+
+    @classmethod
+    def of_row(cls, key: bytes, value: bytes) -> "LostRecords":
+        """What a row of `gaps` says."""
+        last, open_ = _GAP.unpack(value)
+        writer, first = RECORD.unpack(key)
+        return cls(WriterId(writer), first, last, bool(open_))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,27 @@
-"""Whether the index knows every journal record that can be found: gc deletes nothing before that.
+"""Whether the index knows every journal record that there is: gc deletes nothing before that.
 
 An index that was put back from an older copy, or that lies on another machine, lacks refs; what
-only those reach would look dead. So every record on the backends that are up is either applied, or
-gc ends there.
+only those reach would look dead. So every record on the backends that are up, and every one that
+slots and given-up ids tell of, is either applied, or known to be lost and accepted, or gc ends
+there.
 """
 
+from collections.abc import Callable
 from contextlib import aclosing
 
 from ...backends.keys import parse_journal_key
 from ...errors import BackendError, IndexDamagedError, UnavailableError
 from ...ids import WriterId
+from ..index.index import Index
 from ..packs.members import Members
 from .catchup import CatchUp
 from .copies import record_name
+from .slots import given_up
 
 
 async def require_complete(catch_up: CatchUp) -> None:
-    """Apply the records that the index lacks; IndexDamagedError where one cannot be applied.
+    """Apply the records that the index lacks; IndexDamagedError where one cannot be applied, or
+    was lost and may have made refs.
 
     UnavailableError where so many backends are down that all copies of a record may be on them.
     """
@@ -27,21 +32,48 @@ async def require_complete(catch_up: CatchUp) -> None:
         raise UnavailableError(
             f"with {names} down nothing is deleted: the journal may say there that it is needed"
         )
-    for writer, last in (await _last_records(members)).items():
-        known, _ = catch_up.index.writer(writer)
-        if last > known:
-            await catch_up.apply_missed(writer)
-            known, _ = catch_up.index.writer(writer)
-        if last > known:
+    for writer, behind in (await _behind(catch_up)).items():
+        await catch_up.apply_missed(writer)
+        missing = [seq for seq in behind if _is_missing(catch_up.index, writer, seq)]
+        if missing:
             raise IndexDamagedError(
-                f"{record_name(writer, known + 1)} cannot be applied to the index: nothing is "
-                "deleted; run `modelfloat rebuild-index`"
+                f"{record_name(writer, min(missing))} cannot be applied to the index: nothing is "
+                "deleted; run `modelfloat verify --repair`, and if that does not help `modelfloat "
+                "rebuild-index`"
+            )
+    refuse_gaps(catch_up.index)
+
+
+def refuse_gaps(index: Index) -> None:
+    """IndexDamagedError while lost records may have made refs that the index lacks."""
+    for gap in index.gaps():
+        if gap.open:
+            raise IndexDamagedError(
+                f"{record_name(gap.writer, gap.first)} is lost: refs that it made may be missing, "
+                "and what only they reach would go; add again what is missing, then run "
+                "`modelfloat gc --accept-losses`"
             )
 
 
-async def _last_records(members: Members) -> dict[WriterId, int]:
-    """The highest number of a record, by writer."""
-    last: dict[WriterId, int] = {}
+async def _behind(catch_up: CatchUp) -> dict[WriterId, set[int]]:
+    """Numbers of records behind the last one that the index knows, by writer."""
+    behind: dict[WriterId, set[int]] = {}
+    known: dict[WriterId, int] = {}
+
+    def note(writer: WriterId, seq: int) -> None:
+        if writer not in known:
+            known[writer] = catch_up.index.writer(writer)[0]
+        if seq > known[writer]:
+            behind.setdefault(writer, set()).add(seq)
+
+    for writer, last in given_up(catch_up.folder).items():
+        note(writer, last)
+    await _list(catch_up.members, note)
+    return behind
+
+
+async def _list(members: Members, note: Callable[[WriterId, int], None]) -> None:
+    """Tell `note` of every record that a backend lists."""
     for member in members.up():
         try:
             async with aclosing(member.backend.list("journal/")) as listing:
@@ -49,8 +81,14 @@ async def _last_records(members: Members) -> dict[WriterId, int]:
                     parsed = parse_journal_key(listed.key)
                     if parsed is not None:
                         writer, seq, _ = parsed
-                        last[writer] = max(seq, last.get(writer, 0))
+                        note(writer, seq)
         except BackendError as error:
             members.note_failure(member, error)
             raise UnavailableError(f"the journal cannot be listed: {error}") from error
-    return last
+
+
+def _is_missing(index: Index, writer: WriterId, seq: int) -> bool:
+    """Whether a record is neither applied nor known to be lost."""
+    if seq <= index.writer(writer)[0] or index.is_made_good(writer, seq):
+        return False
+    return not any(gap.writer == writer and gap.first <= seq <= gap.last for gap in index.gaps())

@@ -30,7 +30,7 @@ from ..packs.members import Members
 from .catchup import CatchUp, ReadObjects
 from .completeness import require_complete
 from .copies import record_name, store_record
-from .slots import PREFIX, Slot, write_slot
+from .slots import PREFIX, Slot, note_given_up, write_slot
 
 GROUP: Final = 64
 """Most packs or changes that wait for one record."""
@@ -121,8 +121,10 @@ class Journal:
         try:
             record = await self._store(entries)
         except KeyExistsError as error:
-            name = record_name(self._writer, self._index.writer(self._writer)[0] + 1)
+            last, _ = self._index.writer(self._writer)
+            name = record_name(self._writer, last + 1)
             log.warning("%s is there already (%s): going on as another writer", name, error)
+            note_given_up(self._catch_up.folder, {self._writer: last})
             slot = Slot.fresh()
             write_slot(self._path, replace(slot, closed=None))
             self._writer = slot.writer

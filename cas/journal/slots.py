@@ -11,7 +11,7 @@ A file cut short is no slot: it is written only while nothing of its writer is l
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,23 +85,30 @@ def last_numbers(folder: str) -> dict[WriterId, int]:
     return {slot.writer: slot.closed for slot in slots if slot is not None and slot.closed}
 
 
-def note_given_up(folder: str, writer: WriterId, last: int) -> None:
-    """Remember, durably, the last record of a writer whose slot another one gets."""
+def note_given_up(folder: str, last: Mapping[WriterId, int]) -> None:
+    """Remember, durably, the last records of writers whose slots others get; 0 for none."""
     path = os.path.join(folder, GIVEN_UP)
+    lines = "".join(f"{writer.hex()} {number}\n" for writer, number in last.items())
     with _named(path), open(os.open(path, _APPEND, 0o600), "ab", buffering=0) as file:
-        file.write(f"{writer.hex()} {last}\n".encode())
+        # An empty line ends one that a crash has cut short.
+        file.write(f"\n{lines}".encode())
         os.fsync(file.fileno())
 
 
 def given_up(folder: str) -> dict[WriterId, int]:
     """The last known record of every writer that was given up; a line cut short counts for none."""
+    last: dict[WriterId, int] = {}
+    for writer, number in _lines(folder):
+        last[writer] = max(number, last.get(writer, 0))
+    return last
+
+
+def _lines(folder: str) -> Iterator[tuple[WriterId, int]]:
     try:
         with open(os.path.join(folder, GIVEN_UP), "rb") as file:
             found = [_TEXT.fullmatch(line) for line in file]
     except FileNotFoundError:
-        return {}
-    return {
-        WriterId(bytes.fromhex(match[1].decode())): int(match[2])
-        for match in found
-        if match is not None and match[2] is not None
-    }
+        return
+    for match in found:
+        if match is not None and match[2] is not None:
+            yield WriterId(bytes.fromhex(match[1].decode())), int(match[2])

@@ -28,8 +28,8 @@ from ..formats.journal import (
 )
 from ..index.apply import apply_entry
 from ..index.environment import FORMAT, guarded, make_environment
-from ..index.lookups import RECORD, WRITER, Lookups
-from ..index.records import NUMBER, PackRecord, ShardState
+from ..index.lookups import WRITER, Lookups
+from ..index.records import NUMBER, RECORD, LostRecords, PackRecord, ShardState
 from .foundpacks import Found
 from .rowsort import ROW, Rows, RowSorter
 from .scratch import Scratch
@@ -140,6 +140,12 @@ class Draft(Lookups):
         with self._writing() as txn:
             for writer, seq in records:
                 txn.put(RECORD.pack(writer, seq), b"", db=self._dbs.lost)
+
+    def note_gaps(self, gaps: Iterable[LostRecords]) -> None:
+        """Lost records that this index is without."""
+        with self._writing() as txn:
+            for gap in gaps:
+                txn.put(*gap.row(), db=self._dbs.gaps)
 
     @property
     def pack_count(self) -> int:

@@ -16,7 +16,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +25,15 @@ import trio
 from ...errors import FormatError, IndexDamagedError, ModelFloatError, UnavailableError
 from ...ids import BackendId, PackId, StoreId, WriterId
 from ..index.index import Index
-from ..journal.slots import PREFIX, Slot, last_numbers, write_slot
+from ..index.records import LostRecords
+from ..journal.slots import (
+    PREFIX,
+    Slot,
+    given_up,
+    last_numbers,
+    note_given_up,
+    write_slot,
+)
 from ..locks import each_free
 from ..packs.members import Members
 from ..packs.pool import Pool
@@ -53,8 +61,9 @@ class RebuildReport:
 
     `missing` names journal records of which no sound copy is left, `damaged_copies` counts copies
     of others. `found_again` are packs that only their shards told of, `maybe_older` refs that lost
-    records may have moved. `lost_packs` are object packs that cannot be read, `missing_objects`
-    counts what refs reach and no place has. `kept` is the folder of the old index, "" for none.
+    records may have moved, and with `refs_unsure` some may be gone. `lost_packs` are object packs
+    that cannot be read, `missing_objects` counts what refs reach and no place has. `kept` is the
+    folder of the old index, "" for none.
     """
 
     writers: int = 0
@@ -66,6 +75,7 @@ class RebuildReport:
     damaged_copies: int = 0
     found_again: list[str] = field(default_factory=list)
     maybe_older: list[str] = field(default_factory=list)
+    refs_unsure: bool = False
     lost_packs: list[str] = field(default_factory=list)
     missing_objects: int = 0
     missing_shards: int = 0
@@ -104,7 +114,7 @@ async def rebuild_index(
         raise
     report = rebuild.report
     report.kept = await trio.to_thread.run_sync(_put_in_place, path)
-    await trio.to_thread.run_sync(_give_up_slots, locks)
+    await trio.to_thread.run_sync(_give_up_slots, locks, rebuild.known)
     report.seconds = time.monotonic() - started
     return report
 
@@ -134,6 +144,8 @@ class _Rebuild:
     old: Index | None
     report: RebuildReport = field(default_factory=RebuildReport)
     listed: set[BackendId] = field(default_factory=set)
+    known: dict[WriterId, int] = field(default_factory=dict)
+    """The highest number that anything says a writer has used."""
 
     async def run(self) -> None:
         self.listed, size = await take_inventory(self.members, self.draft.scratch)
@@ -141,10 +153,12 @@ class _Rebuild:
         self.progress.total = size // max(1, min(self.copies, len(self.members)))
         gaps = await self._read_journals()
         gaps += await trio.to_thread.run_sync(self._cut_short)
+        found = gaps
         gaps = await trio.to_thread.run_sync(self._still_open, gaps)
         if gaps:
             await self._find_packs()
             await trio.to_thread.run_sync(self._ask_old)
+        await trio.to_thread.run_sync(self._note_gaps, found)
         await trio.to_thread.run_sync(self.draft.settle_packs, self.listed.__contains__)
         await trio.to_thread.run_sync(self.draft.write_chunks)
         lost = await mirror_all(self.draft, Pool(self.members), self._read)
@@ -200,16 +214,26 @@ class _Rebuild:
         self.progress.advance(size, "rebuild-index")
 
     def _cut_short(self) -> list[Gap]:
-        """Records behind the last that was found, as the writers' slots and an old index know."""
-        known = last_numbers(self.locks)
+        """Records behind the last that was found, as slots, given-up ids and an old index know."""
+        for numbers in (last_numbers(self.locks), given_up(self.locks)):
+            self._know(numbers)
         try:
             if self.old is not None:
-                for writer in self.old.writers():
-                    known[writer] = max(known.get(writer, 0), self.old.writer(writer)[0])
+                self._know({writer: self.old.writer(writer)[0] for writer in self.old.writers()})
         except IndexDamagedError as error:
             self._old_fails(error)
-        last = {writer: self.draft.writer(writer)[0] for writer in known}
-        return [Gap(w, last[w] + 1, seq, None) for w, seq in known.items() if seq > last[w]]
+        found = {writer: self.draft.writer(writer)[0] for writer in self.draft.writers()}
+        gaps = [
+            Gap(writer, found.get(writer, 0) + 1, last, None)
+            for writer, last in self.known.items()
+            if last > found.get(writer, 0)
+        ]
+        self._know(found)
+        return gaps
+
+    def _know(self, numbers: Mapping[WriterId, int]) -> None:
+        for writer, number in numbers.items():
+            self.known[writer] = max(number, self.known.get(writer, 0))
 
     def _still_open(self, gaps: list[Gap]) -> list[Gap]:
         """The gaps that an old index does not know to be made good."""
@@ -227,6 +251,28 @@ class _Rebuild:
             self._old_fails(error)
             return gaps
         return found
+
+    def _note_gaps(self, gaps: list[Gap]) -> None:
+        rows = [LostRecords(g.writer, g.first, g.last, self._is_unsure(g)) for g in gaps]
+        self.draft.note_gaps(rows)
+        self.report.refs_unsure = any(row.open for row in rows)
+
+    def _is_unsure(self, gap: Gap) -> bool:
+        """Whether the records of a gap may have made refs that nothing else tells of."""
+        if self.old is None:
+            return True
+        try:
+            told = [g for g in self.old.gaps() if g.writer == gap.writer and g.first <= gap.last]
+            told = [g for g in told if g.last >= gap.first]
+            last = max([self.old.writer(gap.writer)[0], *(g.last for g in told)])
+            behind = range(max(gap.first, last + 1), gap.last + 1)
+            # What a repair wrote anew, without having known it, had never been acknowledged.
+            return any(g.open for g in told) or not all(
+                self.old.is_made_good(gap.writer, seq) for seq in behind
+            )
+        except IndexDamagedError as error:
+            self._old_fails(error)
+            return True
 
     def _old_fails(self, error: IndexDamagedError) -> None:
         log.warning("the old index is no help: %s", error)
@@ -297,8 +343,15 @@ def _number(name: str) -> int | None:
     return int(number) if number != name and number.isdecimal() else None
 
 
-def _give_up_slots(folder: str) -> None:
-    """Give up every writer id: what a backend that is away holds of it was not seen."""
+def _give_up_slots(folder: str, known: Mapping[WriterId, int]) -> None:
+    """Give up every writer id: what a backend that is away holds of it was not seen.
+
+    Their last numbers are noted, else a later loss of these records would not be noticed.
+    """
+    noted = given_up(folder)
+    news = {writer: last for writer, last in known.items() if last > noted.get(writer, -1)}
+    if news:
+        note_given_up(folder, news)
     with contextlib.closing(each_free(folder, PREFIX)) as paths:
         for path in paths:
             write_slot(path, Slot.fresh())

@@ -6,8 +6,11 @@ right one even where there are as many of each.
 """
 
 import logging
+import os
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
 
 import trio
 
@@ -18,10 +21,16 @@ from ...ids import BackendId, WriterId
 from ..formats.journal import DIGEST_SIZE
 from ..index.index import Index
 from ..journal.copies import head_of, load_copy, record_name
+from ..journal.slots import given_up
 from ..packs.members import Member, Members
 from ..packs.placement import Candidate, limits, misplaced, place
 from ..reports import Problem, VerifyReport
 from .rerecord import LostRecord
+
+LOCKS: Final = "locks"
+"""Where, in the store's folder, given-up writers are noted."""
+BEHIND: Final = 10_000
+"""Lost records behind a writer's last known one that are looked at: nobody loses more."""
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +44,10 @@ async def check_copies(
     sound copy is left on a backend that is up are returned, unless that was made good already.
     """
     lost: list[LostRecord] = []
-    for writer in index.writers():
+    noted = given_up(os.path.join(os.path.dirname(index.path), LOCKS))
+    for writer in sorted({*index.writers(), *noted}):
         check = _Check(index, writer, members, copies, report, repair)
-        await check.run(*index.writer(writer))
+        await check.run(*index.writer(writer), noted.get(writer))
         lost += ((writer, seq) for seq in check.lost)
     return lost
 
@@ -69,13 +79,32 @@ class _Check:
     reachable: dict[BackendId, Candidate] = field(default_factory=dict)
     lost: list[int] = field(default_factory=list)
 
-    async def run(self, last: int, digest: bytes) -> None:
-        """Check records `last` to 1; `digest` is the last one's."""
+    async def run(self, last: int, digest: bytes, given_up: int | None) -> None:
+        """Check records `last` to 1; `digest` is the last one's.
+
+        Of a writer that was given up also those behind, since nothing follows any more; `given_up`
+        is the number of its last record that was acknowledged, as far as was known.
+        """
         for member in self.members.up():
             await self._list(member)
+        if given_up is not None:
+            await self._check_behind(last, given_up)
         expected: bytes | None = digest
         for seq in range(last, 0, -1):
             expected = await self._check_record(seq, expected)
+
+    async def _check_behind(self, last: int, given_up: int) -> None:
+        """Check the records that the index does not know: some have never been acknowledged, and
+        a rebuild found what could be found of others."""
+        without: set[int] = set()
+        for gap in self.index.gaps():
+            if gap.writer == self.writer:
+                without.update(islice(range(max(gap.first, last + 1), gap.last + 1), BEHIND))
+        for seq in sorted({*(seq for seq in self.held if seq > last), *without}):
+            await self._check_record(seq, None)
+            if seq <= given_up and seq not in without and seq in self.lost:
+                # What it said is not in this index: nobody could write it anew.
+                self.lost.remove(seq)
 
     async def _list(self, member: Member) -> None:
         """Note which copies a member has: one listing in place of many questions."""

@@ -120,7 +120,7 @@ async def test_a_record_that_cannot_be_applied_ends_it(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "older", path / "index")
     left = set(shard_files(path))
     async with open_store(str(path)) as store:
-        with pytest.raises(IndexDamagedError, match="run `modelfloat rebuild-index`"):
+        with pytest.raises(IndexDamagedError, match="`modelfloat rebuild-index`"):
             await store.gc(grace=0)
     assert set(shard_files(path)) == left
 
