@@ -19,6 +19,7 @@ secrets), and whatever this release does not know in it is refused: rewriting wo
 """
 
 import contextlib
+import glob
 import math
 import os
 import re
@@ -32,6 +33,8 @@ from .errors import FormatError, NotFoundError, UsageError
 from .ids import UUID_SIZE, BackendId, StoreId
 
 CONFIG_NAME: Final = "config.toml"
+OWN_FOLDER: Final = "backends"
+"""Where, in the store's folder, `init` puts directories of its own."""
 
 Scalar = str | bool | int | float
 """What a setting may be."""
@@ -102,6 +105,11 @@ def read_config(store: str) -> StoreConfig:
         with open(path, "rb") as file:
             document = tomllib.load(file)
     except (FileNotFoundError, NotADirectoryError):
+        if remains := what_remains(store):
+            raise NotFoundError(
+                f"{path} is missing, but {remains} is there: restore it, or write it anew from a "
+                "backend's marker (docs/guide.md says how)"
+            ) from None
         raise NotFoundError(
             f"there is no store at {store}; make one with `modelfloat init`, or name another with "
             "--store"
@@ -109,6 +117,14 @@ def read_config(store: str) -> StoreConfig:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not valid TOML: {error}; correct that line") from error
     return _decode(document, path)
+
+
+def what_remains(store: str) -> str | None:
+    """What shows that the folder `store` was a store, whether or not it has a configuration: its
+    index, or the marker of a backend in it; None if there is neither."""
+    index = os.path.join(store, "index", "data.mdb")
+    markers = os.path.join(glob.escape(store), OWN_FOLDER, "*", "modelfloat.json")
+    return index if os.path.exists(index) else next(iter(sorted(glob.glob(markers))), None)
 
 
 def write_config(store: str, config: StoreConfig) -> None:

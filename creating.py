@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import trio
 
@@ -16,15 +15,20 @@ from .cas.locks import locked
 from .cas.packs.placement import Candidate
 from .cas.packs.survival import describe
 from .cas.reserve import SIZE, Reserve
-from .config import BackendConfig, StoreConfig, config_path, read_config, write_config
+from .config import (
+    OWN_FOLDER,
+    BackendConfig,
+    StoreConfig,
+    config_path,
+    read_config,
+    what_remains,
+    write_config,
+)
 from .configured import close_all, marker_of, open_configured
 from .erasure.scheme import Scheme
 from .errors import ExistsError, ModelFloatError, UsageError
 from .ids import BackendId, StoreId, random_backend_id, random_store_id
 from .opening import open_store
-
-OWN_FOLDER: Final = "backends"
-"""Where, in the store's folder, `init` puts directories of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,12 @@ async def create_store(
     path = str(await trio.Path(path).resolve())
     if await trio.Path(config_path(path)).exists():
         raise ExistsError(f"{path} is a store already; use another folder or work with that one")
+    if remains := await trio.to_thread.run_sync(what_remains, path):
+        raise ExistsError(
+            f"{config_path(path)} is missing, but {remains} is there: restore it, or write it "
+            "anew from a backend's marker (docs/guide.md says how); a new store takes another "
+            "folder"
+        )
     specs = list(backends) or _own_directories(scheme)
     for spec in specs:
         _refuse_fleeting(spec.url)

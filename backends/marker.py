@@ -232,6 +232,10 @@ async def write_marker(backend: Backend, marker: Marker, *, new: bool) -> None:
             pass
         else:
             return
+        there = await read_marker(backend)
+        if there.store != marker.store:
+            # The id of the store that is being made says nothing to anybody.
+            raise _foreign(backend, f"belongs to store {there.store.hex()} already")
     found = await check_marker(backend, marker.store, marker.backend)
     if found.ro_compat & ~KNOWN_RO_COMPAT:
         raise FormatError(

@@ -100,6 +100,11 @@ class Scene:
         path.mkdir(exist_ok=True)
         return path
 
+    def without_config(self) -> "Scene":
+        """The same with config.toml gone."""
+        (self.store / "config.toml").unlink()
+        return self
+
     def without_backends(self) -> "Scene":
         """The same with every backend gone."""
         shutil.rmtree(self.store / "backends")
@@ -628,6 +633,8 @@ PROVOKED: dict[str, Provocation] = {
     "the store ‹path› is closed": _closed,
     # Not there
     "there is no store at": plain("--store", "{root}/none", "ls", "--store", "{root}/none"),
+    "=‹config.toml› is missing, but ‹file› is there: restore it, or write it anew from a backend's "
+    "marker (docs/guide.md says how)": lambda s: s.without_config()("ls"),
     "there is no repository": plain("log", "acme/none"),
     "there is no vendor": plain("ls", "nobody"),
     "has no branch, tag or commit": plain("ls", "acme/tiny@v9"),
@@ -647,6 +654,7 @@ PROVOKED: dict[str, Provocation] = {
     "does not set": plain("config", "--unset", "wait"),
     # In the way
     "is a store already": plain("init"),
+    "; a new store takes another": lambda s: s.without_config()("init"),
     "has a backend ‹name› already": plain("backend", "add", "d0", "{root}/d0"),
     "has a tag ‹name› already": plain("add", "{file}", "acme/tiny", "--tag", "v1"),
     "has a ‹branch or tag› ‹name›": plain("add", "{file}", "acme/tiny@v1"),
