@@ -20,14 +20,16 @@ Value = str | bool | int | float
 """What a setting is; sizes are bytes, durations seconds."""
 
 PREFIX: Final = "MODELFLOAT_"
-GRACE: Final = 14 * 86_400.0
-RESERVE: Final = 256 << 20
+LONGEST: Final = 36_525 * 86_400.0
+"""Seconds, a century: with more, the moment that lies so far ahead would have no date."""
+LARGEST: Final = 10**18
+"""Bytes: no disk has more."""
 SYSTEM_STORE: Final = "/var/lib/modelfloat"
 SYSTEM_MOUNT: Final = "/models"
 
 _YES: Final = frozenset({"1", "yes", "true", "on"})
 _NO: Final = frozenset({"0", "no", "false", "off"})
-_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kMGT]?)(i?)B?")
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtT]?)(i?)B?")
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d|w)?")
 _SECONDS: Final = {None: 1, "s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -58,7 +60,10 @@ def size(text: str) -> int:
     if match is None:
         raise ValueError("write a size, for example 400MB or 2GiB")
     base = 1024 if match[3] else 1000
-    return int(float(match[1]) * base ** " kMGT".index(match[2] or " "))
+    found = float(match[1]) * base ** " kmgt".index((match[2] or " ").lower())
+    if found > LARGEST:
+        raise ValueError("write a size of at most 1000000 TB")
+    return int(found)
 
 
 def duration(text: str) -> float:
@@ -66,7 +71,10 @@ def duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError("write a duration, for example 14d, 12h or 30s")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > LONGEST:
+        raise ValueError("write a duration of at most 36525d")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,18 @@ class Setting:
 
 def _always(value: Value) -> Callable[[Mapping[str, str]], Value]:
     return lambda _: value
+
+
+def _grace(_environment: Mapping[str, str]) -> float:
+    from ..cas.gc.collected import GRACE
+
+    return GRACE
+
+
+def _reserve(_environment: Mapping[str, str]) -> int:
+    from ..cas.reserve import SIZE
+
+    return SIZE
 
 
 def _default_store(environment: Mapping[str, str]) -> str:
@@ -153,8 +173,8 @@ SETTINGS: Final = (
     Setting("allow_other", switch, "let other users read mounts", _is_root, "--allow-other"),
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
-    Setting("grace", duration, "how long gc keeps what was removed", _always(GRACE), "--grace"),
-    Setting("reserve", size, "bytes that init sets aside for full disks", _always(RESERVE)),
+    Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),
+    Setting("reserve", size, "bytes that init sets aside for full disks", _reserve),
     Setting(
         "low_priority",
         switch,

@@ -13,6 +13,7 @@ from .output import human_rate, human_seconds, human_size, one_line, plural, rea
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
+from .settingtable import size
 
 if TYPE_CHECKING:
     from ..cas.reports import Problem, VerifyReport
@@ -22,9 +23,6 @@ FILES_SHOWN: Final = 20
 """Lines about lost files, unless --verbose."""
 
 _SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
-_RATE: Final = re.compile(
-    r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(?:([kMGTkmgt])(i)?)?B?(?:/s)?", re.ASCII
-)
 
 
 @command
@@ -86,11 +84,13 @@ def parse_share(text: str) -> float:
 
 def parse_rate(text: str) -> float:
     """`50MB/s` as bytes a second, decimal units or KiB, MiB, GiB; UsageError for what is none."""
-    match = _RATE.fullmatch(text)
-    if match is None or not float(match[1]):
+    try:
+        rate = size(text.removesuffix("/s"))
+    except ValueError:
+        rate = 0
+    if not rate:
         raise UsageError(f"--budget {text!r} is no rate: give bytes a second, as 50MB/s")
-    base = 1024 if match[3] else 1000
-    return float(match[1]) * float(base ** " kmgt".index((match[2] or " ").lower()))
+    return float(rate)
 
 
 def document(report: "VerifyReport") -> dict[str, object]:

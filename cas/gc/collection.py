@@ -74,7 +74,7 @@ class Collection:
         self._objects = objects
         self._grace = grace
         self._find_in_use = find_in_use
-        self._since_ns = time.time_ns() - int(grace * 1e9)
+        self._since_ns = time.time_ns() - int(min(grace, time.time()) * 1e9)
         self._sweeper = Sweeper(self._index, self._pool.members, access.copies)
         self._orphans = Orphans(self._index, self._pool, grace)
         self._report = report

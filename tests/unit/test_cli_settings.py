@@ -209,6 +209,13 @@ def test_what_is_no_size_and_no_duration(text: str) -> None:
             read(text)
 
 
+@pytest.mark.parametrize("digits", ["999999999999999", "9" * 400])
+def test_what_is_beyond_any_disk_and_any_date(digits: str) -> None:
+    for read, unit in ((size, "TB"), (duration, "d")):
+        with pytest.raises(ValueError, match="at most"):
+            read(f"{digits}{unit}")
+
+
 def test_the_table_is_of_one_form() -> None:
     assert len(BY_KEY) == len(SETTINGS)
     for setting in SETTINGS:
