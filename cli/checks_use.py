@@ -102,14 +102,24 @@ def _sockets(folder: str) -> set[str]:
 
 def _living(state: "MountState") -> Finding:
     if state.problem:
-        text = f"pid {state.pid}: {state.problem}"
-        return problem("mounts", one_line(text), f"`kill {state.pid}` ends it")
+        return _silent(state)
     where = f"pid {state.pid} serves {state.mountpoint} since {human_time(state.started_ns)}"
     opened = f"{where}, {plural(len(state.open), 'open file')}"
     if state.version != __version__:
         other = f"{one_line(opened)}; it runs release {state.version}, this is {__version__}"
         return warning("mounts", other, "unmount it and mount it again")
     return ok("mounts", one_line(opened))
+
+
+def _silent(state: "MountState") -> Finding:
+    """A mount that told nothing: only one that hangs is to be ended, others serve well."""
+    from ..fuse.mountstate import SILENT
+
+    what, _, remedy = one_line(state.problem).partition("; ")
+    text = f"pid {state.pid}: {what}"
+    if state.problem != SILENT:
+        return warning("mounts", text, remedy or "ask as the user who mounts")
+    return problem("mounts", text, f"`kill {state.pid}` ends it")
 
 
 def read_errors(states: "Iterable[MountState]") -> list[dict[str, object]]:

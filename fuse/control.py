@@ -24,6 +24,7 @@ import trio
 
 from ..errors import FormatError, ModelFloatError
 from .mountstate import (
+    SILENT,
     MountState,
     OpenFileState,
     ReadError,
@@ -222,7 +223,7 @@ def _hear(pid: int, connection: socket.socket | OSError, latest: float) -> Mount
     except FormatError as error:
         return MountState(pid, "", "", 0, problem=str(error))
     except (TimeoutError, BlockingIOError):
-        return MountState(pid, "", "", 0, problem="it does not answer")
+        return MountState(pid, "", "", 0, problem=SILENT)
     except OSError as error:
         return MountState(pid, "", "", 0, problem=f"it cannot be asked: {error.strerror}")
 

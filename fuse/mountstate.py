@@ -12,6 +12,8 @@ from ..errors import FormatError
 
 FORMAT: Final = 1
 """The version of the document. It rises only when older readers would misunderstand it."""
+SILENT: Final = "it does not answer"
+"""The problem of a mount that hangs."""
 _NONSENSE: Final = (
     ValueError,
     TypeError,

@@ -31,6 +31,7 @@ from modelfloat.cli.settingtable import SETTINGS
 from modelfloat.fuse.control import MountState, ReadError
 from modelfloat.fuse.liveness import Life
 from modelfloat.fuse.mountinfo import Mount
+from modelfloat.fuse.mountstate import SILENT
 from modelfloat.tests.support.mounts import remount_read_only, small_tmpfs
 from modelfloat.tests.support.stores import shard_files, weights
 from modelfloat.version import __version__
@@ -442,7 +443,9 @@ def living(**changes: Any) -> MountState:
     [
         (living(), Level.OK, "pid 7 serves /m since"),
         (living(version="0.0.1"), Level.WARNING, "it runs release 0.0.1"),
-        (living(problem="it does not answer"), Level.PROBLEM, "kill 7"),
+        (living(problem=SILENT), Level.PROBLEM, "kill 7"),
+        (living(problem="it is newer; upgrade this one"), Level.WARNING, "newer; upgrade this"),
+        (living(problem="it cannot be asked: Permission denied"), Level.WARNING, "as the user"),
     ],
 )
 def test_living_mounts(
