@@ -197,7 +197,13 @@ class Store:
     ) -> AddPlan:
         """What `add` of the same would do, and whether it fits; nothing is changed."""
         where = parse_address(address)
-        request = AddRequest(self._paths(sources), where, exclude=exclude, sync=sync)
+        request = AddRequest(
+            self._paths(sources),
+            where,
+            exclude=exclude,
+            sync=sync,
+            keep_out=mounted_devices(self._path),
+        )
         return self._call(lambda engine: engine.plan(request))
 
     @staticmethod

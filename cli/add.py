@@ -122,7 +122,7 @@ def add(
         from .hfcache import import_hf_cache
 
         options = (message, tag, exclude, sync, move, dry_run, reread, sha256 is not None)
-        return import_hf_cache(settings, given, plain=not any(options))
+        return import_hf_cache(settings, given, plain=not any(options), preflight=not no_preflight)
     if len(given) < 2 or not sources or target is None:
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
     from ..cas.add.request import AddRequest

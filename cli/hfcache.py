@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..hub.importing import ImportReport
 
 
-def import_hf_cache(settings: Settings, given: list[str], *, plain: bool) -> int:
+def import_hf_cache(settings: Settings, given: list[str], *, plain: bool, preflight: bool) -> int:
     """Import the cache in the folder that was given, if one was; the exit status.
 
     `plain` says that no option was given that is about other adds.
@@ -31,11 +31,15 @@ def import_hf_cache(settings: Settings, given: list[str], *, plain: bool) -> int
         from ..hub.importing import import_cache
 
         with progress_of(settings, "add") as progress:
-            return await import_cache(store, path, settings.text("author"), progress)
+            author = settings.text("author")
+            return await import_cache(store, path, author, progress, preflight=preflight)
 
     report = in_store(settings, work)
     _tell(report, settings)
-    say_json(document(report, path)) if settings.json else _print(report, path)
+    if settings.json:
+        say_json(document(report, path))
+    elif not settings.quiet:
+        _print(report, path)
     return report.exit_status
 
 

@@ -110,7 +110,8 @@ def _in_background(settings: Settings, path: str, options: "MountOptions") -> in
 
 def _arguments(settings: Settings, path: str, options: "MountOptions") -> list[str]:
     """The command line of the daemon: what was found out here holds there."""
-    arguments = ["--store", settings.store, "mount", "--foreground"]
+    wait = "--wait" if settings.wait else "--no-wait"
+    arguments = ["--store", settings.store, wait, "mount", "--foreground"]
     arguments += ["--verbose"] * settings.verbose
     arguments.append("--allow-other" if options.allow_other else "--no-allow-other")
     if options.uid is not None:

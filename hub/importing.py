@@ -65,17 +65,23 @@ class ImportReport:
 
 
 async def import_cache(
-    store: Store, path: str, author: str, progress: Progress | None = None
+    store: Store,
+    path: str,
+    author: str,
+    progress: Progress | None = None,
+    *,
+    preflight: bool = True,
 ) -> ImportReport:
     """Import every model of the Hugging Face cache in the folder `path`.
 
+    Without `preflight` it begins even where there is not going to be room.
     NotFoundError where there is no such folder; UsageError where it has no model.
     """
     listing = await trio.to_thread.run_sync(read_cache, path)
     if not listing.models and not listing.skipped:
         raise UsageError(f"{path} has no models--… folder: it is no Hugging Face cache")
     report = ImportReport(skipped=listing.skipped)
-    work = _Import(store, author, progress or Progress(), report)
+    work = _Import(store, author, progress or Progress(), report, preflight)
     for model in listing.models:
         await work.model(model)
     return report
@@ -87,6 +93,7 @@ class _Import:
     author: str
     progress: Progress
     report: ImportReport
+    preflight: bool
 
     async def model(self, model: CachedModel) -> None:
         """Import a model's snapshots, oldest first, then make its refs as they are."""
@@ -116,6 +123,7 @@ class _Import:
             f"Hugging Face {repo} {snapshot.commit}",
             author=self.author,
             sync=True,
+            preflight=self.preflight,
             expected_sha256=expected_sha256,
         )
         try:

@@ -11,7 +11,7 @@ import trio
 
 import modelfloat
 from modelfloat.creating import create_store
-from modelfloat.errors import NotFoundError, UsageError
+from modelfloat.errors import ExistsError, NotFoundError, UsageError
 from modelfloat.tests.support.stores import weights
 
 
@@ -113,3 +113,14 @@ def test_a_forked_process_is_told(path: Path) -> None:
         store.close()
         store._pid += 1
         assert store.ls() == []
+
+
+def test_a_plan_keeps_out_of_the_stores_own_mounts(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "modelfloat.api.mounted_devices", lambda _: frozenset({tmp_path.stat().st_dev})
+    )
+    (tmp_path / "file").write_bytes(b"content")
+    with modelfloat.open(path) as store, pytest.raises(ExistsError, match="stored already"):
+        store.plan(tmp_path / "file", "acme/tiny")

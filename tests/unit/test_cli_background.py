@@ -8,7 +8,9 @@ import pytest
 
 from modelfloat.cli import background
 from modelfloat.cli.main import run
-from modelfloat.cli.mount import log_path
+from modelfloat.cli.mount import _arguments, log_path
+from modelfloat.cli.settings import Flags, resolve
+from modelfloat.fuse.mountoptions import MountOptions
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,12 @@ from modelfloat.cli.mount import log_path
 )
 def test_log_path(path: str, name: str) -> None:
     assert log_path("/store", path) == f"/store/log/{name}"
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_the_daemon_waits_for_locks_as_it_was_told(wait: bool) -> None:
+    arguments = _arguments(resolve(Flags(wait=wait), {}), "/m", MountOptions())
+    assert ("--wait" in arguments, "--no-wait" in arguments) == (wait, not wait)
 
 
 def test_a_store_that_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.backends.base import Usage
+from modelfloat.backends.local import LocalBackend
+from modelfloat.cli.main import run
 from modelfloat.cli.settings import hf_cache
 from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.hfcaches import HfRepository, commit_of
@@ -40,6 +43,26 @@ def test_a_cache_is_imported_and_told(tmp_path: Path) -> None:
     assert again.stderr.startswith(f"modelfloat: not imported: acme/llama@{COMMIT[:12]}: ")
     document = json.loads(again.stdout)
     assert (document["cache"], document["added"], len(document["failed"])) == (str(cache), [], 1)
+
+
+def test_no_preflight_and_quiet_hold_for_an_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def usage(_: LocalBackend) -> Usage:
+        return Usage(10, 10**15, "disk")
+
+    monkeypatch.setattr(LocalBackend, "usage", usage)
+    store, cache = ["--store", str(tmp_path / "store")], tmp_path / "hub"
+    repository = HfRepository(cache, "models--acme--llama")
+    blob = repository.blob(b"weights" * 1000, large=True)
+    repository.snapshot(COMMIT, {"model.bin": blob}, ref="main")
+    assert run([*store, "--quiet", "init"]) == 0
+    quiet = [*store, "--quiet", "add", "--from-hf-cache", str(cache)]
+    capsys.readouterr()
+    assert run(quiet) == 1
+    assert "10 B are free" in capsys.readouterr().err
+    assert run([*quiet, "--no-preflight"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
