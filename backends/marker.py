@@ -245,20 +245,6 @@ async def write_marker(backend: Backend, marker: Marker, *, new: bool) -> None:
     await backend.put(MARKER_KEY, [data])
 
 
-def check_distinct(markers: Mapping[str, Marker]) -> None:
-    """Refuse two names of one backend: they would count as two copies. Keys are names."""
-    names: dict[BackendId, str] = {}
-    for name, marker in markers.items():
-        other = names.setdefault(marker.backend, name)
-        if other != name:
-            raise MarkerError(
-                f"backends {other} and {name} are one place (UUID {marker.backend.hex()}); "
-                "remove one of them",
-                backend=name,
-                key=MARKER_KEY,
-            )
-
-
 def _foreign(backend: Backend, problem: str) -> MarkerError:
     return MarkerError(
         f"backend {backend.name}: it {problem}; check its URL and what is mounted there",

@@ -4,7 +4,6 @@ Larger read-ahead makes the kernel ask for 1 MiB at a time instead of 128 KiB, w
 sequential read costs in requests. It holds for files opened from then on.
 """
 
-import errno
 import logging
 import os
 from typing import Final
@@ -17,7 +16,6 @@ MAX_BACKGROUND: Final = 64
 """Read-ahead requests under way at once."""
 CONGESTION: Final = 48
 """From so many on the kernel stops to read ahead; three quarters, as is its own default."""
-_PERMISSION: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,6 @@ from .flags import check_readable
 MAGIC: Final = b"MFOB"
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<4sBBxx")
-MAX_OBJECT: Final = 512 << 10
-"""Longest object, bytes."""
 
 _EXTENSION: Final = struct.Struct("<HxxI")
 

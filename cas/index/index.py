@@ -22,9 +22,8 @@ import trio
 
 from ...errors import ConflictError, IndexDamagedError, ModelFloatError
 from ...ids import ChunkId, ObjectId, PackNumber, StoreId, WriterId
-from ..formats.chunktable import PackedChunk
 from ..formats.journal import Record, ShardPlaced
-from .apply import apply_entry, chunk_rows, doomed_packs, narrow_gap
+from .apply import apply_entry, doomed_packs, narrow_gap
 from .checknotes import Check, note_check, note_damage
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
@@ -192,11 +191,6 @@ class Index(Lookups):
         with self._write_transaction() as txn:
             for gap in accepted:
                 txn.put(*gap.row(), db=self._dbs.gaps)
-
-    def restore_places(self, number: PackNumber, chunks: Sequence[PackedChunk]) -> None:
-        """Put back the places of a pack's chunks, as its chunk table has them."""
-        with self._write_transaction() as txn, txn.cursor(db=self._dbs.chunks) as cursor:
-            cursor.putmulti(sorted(chunk_rows(number, chunks)))
 
     @contextlib.contextmanager
     def _write_transaction(self) -> Iterator[Any]:

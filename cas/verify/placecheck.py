@@ -127,20 +127,6 @@ class PlaceCheck:
             if pack.number < len(counts) and counts[pack.number] > pack.chunk_count
         ]
 
-    def _drop_strays(self) -> None:
-        known: dict[PackNumber, bool] = {}
-        batch: list[Row] = []
-        for id_, places in self._index.each_chunk():
-            for place in places:
-                if place.pack not in known:
-                    known[place.pack] = self._index.pack(place.pack) is not None
-                if not known[place.pack]:
-                    batch.append((id_, place))
-            if len(batch) >= 10_000:
-                self._index.change_rows([], batch)
-                batch = []
-        self._index.change_rows([], batch)
-
     async def _drop_surplus(self, number: PackNumber) -> None:
         pack = self._index.pack(number)
         table = None if pack is None else await self._table(pack)

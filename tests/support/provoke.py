@@ -437,14 +437,6 @@ def _damaged_marker(scene: Scene) -> Outcome:
     return scene.raised(lambda: decode(b"{", "d0"))
 
 
-def _one_place(scene: Scene) -> Outcome:
-    from modelfloat.backends.marker import check_distinct, decode
-
-    data = (scene.store / "backends/d0/modelfloat.json").read_bytes()
-    marker = decode(data, "d0")
-    return scene.raised(lambda: check_distinct({"d0": marker, "d1": marker}))
-
-
 def _not_configured(scene: Scene) -> Outcome:
     """A backend is taken out of config.toml while `verify --repair` runs."""
     import trio
@@ -709,7 +701,6 @@ PROVOKED: dict[str, Provocation] = {
     "no ‹marker› at its root": lambda s: _marker_of(s, None),
     "it ‹belongs elsewhere›": lambda s: _marker_of(s, "d1"),
     "its ‹marker› ‹problem›": _damaged_marker,
-    "are one place": _one_place,
     "free some space there or add": _translated(28),
     "this needs about": _backend_full,
     "check the directory's owner": _backend_read_only,

@@ -12,7 +12,6 @@ from modelfloat.backends.marker import (
     LARGEST,
     Marker,
     MarkerBackend,
-    check_distinct,
     check_marker,
     decode,
     encode,
@@ -206,10 +205,3 @@ async def test_an_unavailable_backend_stays_unavailable(backend: MemoryBackend) 
     faulty.inject("unavailable")
     with pytest.raises(UnavailableError):
         await check_marker(faulty, STORE, D0)
-
-
-def test_two_names_of_one_backend_are_refused() -> None:
-    other = replace(MARKER, backend=D1, name="d1")
-    check_distinct({"d0": MARKER, "d1": other})
-    with pytest.raises(MarkerError, match="backends d0 and d5 are one place"):
-        check_distinct({"d0": MARKER, "d1": other, "d5": MARKER})

@@ -61,10 +61,9 @@ def test_places_are_put_back(index: Index) -> None:
     assert isinstance(stored, PackStored)
     apply(index, 1, stored)
     before = index.locate([chunk.id for chunk in stored.chunks])
-    number = before[0][0].pack
-    index.restore_places(number, stored.chunks)
+    index.change_rows([(c.id, p[0]) for c, p in zip(stored.chunks, before, strict=True)], [])
     assert index.locate([chunk.id for chunk in stored.chunks]) == before
-    index.restore_places(number, [replace(stored.chunks[0], offset=5)])
+    index.change_rows([(stored.chunks[0].id, replace(before[0][0], offset=5))], [])
     assert len(index.locate([stored.chunks[0].id])[0]) == 2
 
 
