@@ -9,18 +9,24 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
-from ...errors import DamageError, KeyExistsError
+from ...errors import BackendError, DamageError, KeyExistsError
 from ...ids import ObjectId, StoreId, WriterId
 from ..formats.chunktable import Kind
-from ..formats.journal import PackStored, ShardPlaced, decode_record
+from ..formats.journal import PackStored, Record, ShardPlaced, decode_record
 from ..index.index import Index
 from ..locks import each_free
 from ..packs.members import Members
-from .copies import load_record, record_name, store_record
+from .copies import last_listed, load_record, record_name, store_record
 from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
 
 ReadObjects = Callable[[PackStored], Awaitable[dict[ObjectId, bytes]]]
+
+_EARLIER: Final = (
+    "the index is of an earlier state than the journals: took over what it lacked; if it comes "
+    "from a backup, `modelfloat rebuild-index` is sure to find everything"
+)
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +65,14 @@ class CatchUp:
         slot = read_slot(path)
         if slot is not None:
             known, _ = self.index.writer(slot.writer)
-            if slot.closed != known or (own and await self._goes_on(slot.writer)):
+            doubted = own and await self._may_go_on(slot.writer, known)
+            if slot.closed != known or doubted:
                 await self.apply_missed(slot.writer)
             last, _ = self.index.writer(slot.writer)
-            if slot.closed == last:
+            if slot.closed == last and not doubted:
                 return slot
+            if slot.closed == known < last:
+                log.warning("%s", _EARLIER)
             if slot.closed is not None and slot.closed > last:
                 name = record_name(slot.writer, last + 1)
                 log.warning("%s is not to be found: what it announced is missing here", name)
@@ -73,20 +82,19 @@ class CatchUp:
         write_slot(path, slot)
         return slot
 
-    async def _goes_on(self, writer: WriterId) -> bool:
-        """Whether there is a record behind the last one known of a writer that has ended well."""
-        last, digest = self.index.writer(writer)
-        seq = last + 1
-        found = await load_record(
-            self.members, self.store, writer, seq, digest, self.copies, thorough=False
-        )
-        if found is None:
-            return False
-        log.warning(
-            "the index is of an earlier state than the journals: taking over what it lacks; if it "
-            "comes from a backup, `modelfloat rebuild-index` is sure to find everything"
-        )
-        return True
+    async def _may_go_on(self, writer: WriterId, last: int) -> bool:
+        """Whether any copy of a record behind `last` is on a backend, or may be on one that cannot
+        be listed: then no number of this writer may be given to another record."""
+        if self.members.down():
+            return True
+        try:
+            for member in self.members.up():
+                if await last_listed(member, writer) > last:
+                    return True
+        except BackendError as error:
+            log.info("%s; another writer id is taken", error)
+            return True
+        return False
 
     async def _place_late(self) -> None:
         """Places of shards whose pack another writer stored, and was settled later."""
@@ -110,13 +118,18 @@ class CatchUp:
                 await store_record(self.members, writer, seq, data, self.copies)
             except KeyExistsError as error:
                 log.warning("a copy of %s differs (%s); `verify --repair` mends it", name, error)
-            objects: dict[ObjectId, bytes] = {}
             for entry in record.entries:
-                if isinstance(entry, PackStored) and entry.kind is Kind.OBJECT:
-                    objects |= await self._objects(entry)
                 if isinstance(entry, ShardPlaced) and self.index.pack_of_id(entry.pack) is None:
                     self.late.append(entry)
-            await self.index.write(self.index.apply, record, objects)
+            await self.index.write(self.index.apply, record, await self.objects_of(record))
+
+    async def objects_of(self, record: Record) -> dict[ObjectId, bytes]:
+        """The objects in packs that a record stores, for the index's mirror."""
+        objects: dict[ObjectId, bytes] = {}
+        for entry in record.entries:
+            if isinstance(entry, PackStored) and entry.kind is Kind.OBJECT:
+                objects |= await self._objects(entry)
+        return objects
 
     async def _objects(self, stored: PackStored) -> dict[ObjectId, bytes]:
         """The objects of a pack; none where a later record must have deleted it."""

@@ -5,11 +5,12 @@ that were asked for: a copy of another record at its key is as good as damaged.
 """
 
 import logging
+from contextlib import aclosing
 from typing import Final
 
 import trio
 
-from ...backends.keys import journal_key
+from ...backends.keys import journal_key, parse_journal_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyExistsError, KeyNotFoundError, UnavailableError
 from ...ids import BackendId, Key, StoreId, WriterId
@@ -110,17 +111,14 @@ async def load_record(
     seq: int,
     previous: bytes,
     copies: int,
-    *,
-    thorough: bool = True,
 ) -> bytes | None:
     """A sound copy of the record after the one with the digest `previous`, from any backend that
-    is up, or from where it belongs unless `thorough`; None where none has one. FormatError when a
-    newer release wrote it."""
+    is up; None where none has one. FormatError when a newer release wrote it."""
     up = {member.id: member for member in members.up()}
     places = place(writer, [m.candidate for m in up.values()], copies)
     likely = list(enumerate(places))
     others = [(c, id_) for id_ in up for c in range(copies) if (c, id_) not in likely]
-    order = [*likely, *others] if thorough else likely
+    order = [*likely, *others]
     found: dict[int, bytes] = {}
 
     async def load(copy: int, where: BackendId) -> None:
@@ -152,6 +150,16 @@ def head_of(data: bytes, store: StoreId, writer: WriterId, seq: int) -> RecordHe
         return None
     head = decode_head(data, record_name(writer, seq))
     return head if (head.store, head.writer, head.seq) == (store, writer, seq) else None
+
+
+async def last_listed(member: Member, writer: WriterId) -> int:
+    """The highest number of a writer that a backend has any copy of, sound or not; 0 for none."""
+    last = 0
+    async with aclosing(member.backend.list(f"journal/{writer.hex()}/")) as listing:
+        async for listed in listing:
+            parsed = parse_journal_key(listed.key)
+            last = max(last, 0 if parsed is None else parsed[1])
+    return last
 
 
 async def load_copy(

@@ -23,7 +23,15 @@ import trio
 
 from ...errors import KeyExistsError, ModelFloatError, UnavailableError
 from ...ids import ObjectId, StoreId
-from ..formats.journal import DIGEST_SIZE, JournalEntry, PackStored, Record, encode_record
+from ..formats.journal import (
+    DIGEST_SIZE,
+    JournalEntry,
+    PackStored,
+    Record,
+    ShardPlaced,
+    decode_record,
+    encode_record,
+)
 from ..index.index import Index
 from ..locks import first_free
 from ..packs.members import Members
@@ -77,6 +85,14 @@ class Journal:
         await waiting.done.wait()
         if not waiting.written:
             raise waiting.error or UnavailableError("the journal was closed before it was written")
+
+    async def keep(self, data: bytes, name: str) -> None:
+        """Append what another sound record says, called `name`, whose number is this record's no
+        longer. Places of shards are left out: since then they may have moved, and listings tell."""
+        record = decode_record(data, name)
+        entries = [entry for entry in record.entries if not isinstance(entry, ShardPlaced)]
+        if entries:
+            await self.append(entries, await self._catch_up.objects_of(record))
 
     async def catch_up_others(self) -> None:
         """Apply what writers that crashed since this journal was opened left in theirs.

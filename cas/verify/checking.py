@@ -114,9 +114,8 @@ class Checking:
 
     async def _check_journal(self, report: VerifyReport, journal: Journal | None) -> None:
         copies = self.scheme.m + 1
-        lost = await check_copies(
-            self.index, self._members, copies, report, repair=journal is not None
-        )
+        keep = None if journal is None else journal.keep
+        lost = await check_copies(self.index, self._members, copies, report, keep)
         if lost and journal is not None:
             await self._make_good(lost, report, journal)
 

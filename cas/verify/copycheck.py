@@ -8,6 +8,7 @@ right one even where there are as many of each.
 import logging
 import os
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -16,7 +17,7 @@ import trio
 
 from ...backends.keys import journal_key, parse_journal_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, FormatError
+from ...errors import BackendError, FormatError, ModelFloatError
 from ...ids import BackendId, WriterId
 from ..formats.journal import DIGEST_SIZE
 from ..index.index import Index
@@ -31,14 +32,17 @@ LOCKS: Final = "locks"
 """Where, in the store's folder, given-up writers are noted."""
 BEHIND: Final = 10_000
 """Lost records behind a writer's last known one that are looked at: nobody loses more."""
+Keep = Callable[[bytes, str], Awaitable[None]]
+"""Appends to the journal what a record says, given as its bytes and name."""
 
 log = logging.getLogger(__name__)
 
 
 async def check_copies(
-    index: Index, members: Members, copies: int, report: VerifyReport, *, repair: bool
+    index: Index, members: Members, copies: int, report: VerifyReport, keep: Keep | None
 ) -> list[LostRecord]:
-    """Check that every record has its copies where they belong; `repair` puts them there.
+    """Check that every record has its copies where they belong, and put them there if `keep` is
+    given: it records anew what another record of the same number says, before that is replaced.
 
     Whatever is wrong is among the report's problems, under the record's name. Records of which no
     sound copy is left on a backend that is up are returned, unless that was made good already.
@@ -46,7 +50,7 @@ async def check_copies(
     lost: list[LostRecord] = []
     noted = given_up(os.path.join(os.path.dirname(index.path), LOCKS))
     for writer in sorted({*index.writers(), *noted}):
-        check = _Check(index, writer, members, copies, report, repair)
+        check = _Check(index, writer, members, copies, report, keep)
         await check.run(*index.writer(writer), noted.get(writer))
         lost += ((writer, seq) for seq in check.lost)
     return lost
@@ -74,7 +78,8 @@ class _Check:
     members: Members
     copies: int
     report: VerifyReport
-    repair: bool
+    keep: Keep | None
+    kept: set[bytes] = field(default_factory=set)
     held: dict[int, list[tuple[int, Member]]] = field(default_factory=dict)
     reachable: dict[BackendId, Candidate] = field(default_factory=dict)
     lost: list[int] = field(default_factory=list)
@@ -130,7 +135,7 @@ class _Check:
         bad = await self._mend_bad(seq, found, data)
         where = self._chosen(found, data)
         await self._mend_missing(seq, where, data, bad)
-        await self._mend_crowded(seq, where, data)
+        await self._mend_crowded(seq, where, data, bad)
         head = None if data is None else head_of(data, self.index.store, self.writer, seq)
         return None if head is None else head.previous
 
@@ -167,19 +172,35 @@ class _Check:
         for (copy, id_), content in list(found.copies.items()):
             if data is not None and content == data:
                 continue
+            expendable = True
             if content is None:
                 problem = "copy that cannot be read"
             elif self._is_record(content, seq):
                 problem = "copy that differs from the others"
+                expendable = data is not None and await self._keep(seq, content)
             else:
                 problem = "damaged copy"
-            if await self._put(seq, copy, id_, data):
+            if expendable and await self._put(seq, copy, id_, data):
                 found.copies[copy, id_] = data
                 self._note(seq, copy, id_, problem, repaired=True)
             else:
                 bad.add(copy)
                 self._note(seq, copy, id_, problem, repaired=False)
         return bad
+
+    async def _keep(self, seq: int, content: bytes) -> bool:
+        """Record anew what another record of that number says, as it may have been acknowledged
+        while an index of an earlier state was not in use yet; whether that is done."""
+        name = record_name(self.writer, seq)
+        if self.keep is None or content in self.kept:
+            return self.keep is not None
+        try:
+            await self.keep(content, name)
+        except ModelFloatError as error:
+            log.warning("another %s cannot be recorded anew: %s", name, error)
+            return False
+        self.kept.add(content)
+        return True
 
     def _chosen(self, found: _Found, data: bytes | None) -> list[Candidate | None]:
         """For each copy the place that counts: where it belongs, else away from the others."""
@@ -220,13 +241,13 @@ class _Check:
         return self.reachable[found[0]] if found else None
 
     async def _mend_crowded(
-        self, seq: int, where: list[Candidate | None], data: bytes | None
+        self, seq: int, where: list[Candidate | None], data: bytes | None, bad: set[int]
     ) -> None:
         up = list(self.reachable.values())
         moves = misplaced(self.writer, where, up, limits(1, self.copies, up))
         for copy, move in sorted(moves.items()):
             here = where[copy]
-            if here is not None:
+            if here is not None and copy not in bad:
                 repaired = await self._put(seq, copy, move.to, data)
                 problem = f"copy on the same {move.crowded} as another"
                 self._note(seq, copy, here.id, problem, repaired=repaired)
@@ -234,7 +255,7 @@ class _Check:
     async def _put(self, seq: int, copy: int, to: BackendId, data: bytes | None) -> bool:
         """Write one copy, whatever is there, if that is wanted; whether it is durable."""
         member = self.members.get(to)
-        if not self.repair or data is None or member is None:
+        if self.keep is None or data is None or member is None:
             return False
         try:
             await RetryBackend(member.backend).put(journal_key(self.writer, seq, copy), [data])
