@@ -24,7 +24,7 @@ import trio
 import trio.from_thread
 
 from .cas.add.request import AddRequest
-from .cas.formats.tree import EntryType
+from .cas.addressed import look_up, shown_head
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
 from .cas.read.reader import FileReader
@@ -32,7 +32,7 @@ from .cas.refnames import parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
 from .cas.verify.checkorder import VerifyRequest
-from .errors import NotFoundError, UsageError, first_failure, one_failure
+from .errors import UsageError, first_failure, one_failure
 from .fuse.inuse import find_in_use
 from .fuse.owndevices import mounted_devices
 from .opening import open_store
@@ -303,20 +303,17 @@ class Store:
 def _list(engine: Engine, text: str) -> list[Listed]:
     if not text:
         return [_repository(engine, repo) for repo in map(str, engine.refs.repositories())]
-    address = parse_address(text)
-    root = engine.objects.commit(engine.refs.resolve(address.repo, address.rev)).tree
-    entry = engine.objects.find(root, address.path)
-    if address.path and entry is None:
-        raise NotFoundError(f"there is no {address}")
-    if entry is not None and entry.type is not EntryType.DIRECTORY:
-        entries = [entry]
+    found = look_up(engine.objects, engine.refs, parse_address(text))
+    if found.entry is not None and found.directory is None:
+        entries = [found.entry]
     else:
-        entries = list(engine.objects.directory(entry.object if entry else root).entries())
+        entries = list(engine.objects.directory(found.directory or found.root).entries())
     return [Listed(os.fsdecode(e.name), e.type.name.lower(), e.size, e.mtime_ns) for e in entries]
 
 
 def _repository(engine: Engine, name: str) -> Listed:
     repo = parse_address(name).repo
-    newest = max(engine.refs.heads(repo), key=lambda head: head.time_ns)
-    tree = engine.objects.directory(engine.objects.commit(newest.commit).tree)
-    return Listed(name, "repository", sum(e.size for e in tree.entries()), newest.time_ns)
+    heads = engine.refs.heads(repo)
+    tree = engine.objects.directory(engine.objects.commit(shown_head(heads).commit).tree)
+    updated = max(head.time_ns for head in heads)
+    return Listed(name, "repository", sum(e.size for e in tree.entries()), updated)

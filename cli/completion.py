@@ -47,6 +47,7 @@ def _candidates(store: str, incomplete: str) -> list[str]:
 
 
 def _paths(index: "Index", incomplete: str) -> list[str]:
+    from ..cas.addressed import look_up
     from ..cas.formats.tree import EntryType
     from ..cas.objects import Objects
     from ..cas.refnames import parse_address
@@ -55,10 +56,9 @@ def _paths(index: "Index", incomplete: str) -> list[str]:
     folder, _, _ = incomplete.rpartition("/")
     address = parse_address(folder)
     objects = Objects(index)
-    root = objects.commit(Refs(index, objects).resolve(address.repo, address.rev)).tree
-    entry = objects.find(root, address.path)
-    if address.path and (entry is None or entry.type is not EntryType.DIRECTORY):
+    directory = look_up(objects, Refs(index, objects), address).directory
+    if directory is None:
         return []
-    entries = objects.directory(entry.object if entry else root).entries()
+    entries = objects.directory(directory).entries()
     names = (os.fsdecode(e.name) + "/" * (e.type is EntryType.DIRECTORY) for e in entries)
     return [path for name in names if (path := f"{folder}/{name}").startswith(incomplete)]

@@ -25,7 +25,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.formats.tree import Entry
-    from ..cas.refnames import RefHead, RepoName
+    from ..cas.refnames import RepoName
     from ..cas.store import Store
 
 
@@ -100,10 +100,11 @@ def _row(each: Summary) -> list[str]:
 
 def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) -> Summary:
     """What there is to say of a repository."""
+    from ..cas.addressed import shown_head
     from .trees import count_files, size_of
 
     heads = store.refs.heads(repo)
-    tree = store.objects.commit(_main_head(heads).commit).tree
+    tree = store.objects.commit(shown_head(heads).commit).tree
     return Summary(
         str(repo),
         size_of(store.objects, tree),
@@ -115,20 +116,11 @@ def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) 
     )
 
 
-def _main_head(heads: Iterable["RefHead"]) -> "RefHead":
-    from ..cas.formats.journal import RefKind
-    from ..cas.refnames import DEFAULT_BRANCH
-
-    return max(
-        heads, key=lambda h: ((h.kind, h.ref) == (RefKind.BRANCH, DEFAULT_BRANCH), h.time_ns)
-    )
-
-
 async def _entries(store: "Store", settings: Settings, text: str, *, long: bool) -> None:
+    from ..cas.addressed import look_up
     from ..cas.refnames import parse_address
-    from .trees import find
 
-    found = find(store, parse_address(text))
+    found = look_up(store.objects, store.refs, parse_address(text))
     if found.entry is not None and found.directory is None:
         entries: Iterable[Entry] = [found.entry]
     else:

@@ -7,29 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..cas.formats.commit import Commit
 from ..cas.formats.tree import Entry, EntryType
-from ..errors import NotFoundError
 from ..ids import ObjectId
 
 if TYPE_CHECKING:
     from ..cas.objects import Objects
-    from ..cas.refnames import Address
-    from ..cas.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What an address names: an entry, or with `entry` None the root directory of a commit."""
-
-    address: "Address"
-    root: ObjectId
-    entry: Entry | None
-
-    @property
-    def directory(self) -> ObjectId | None:
-        """The directory's tree; None for files and links."""
-        if self.entry is None:
-            return self.root
-        return self.entry.object if self.entry.type is EntryType.DIRECTORY else None
 
 
 @dataclass(slots=True)
@@ -43,15 +24,6 @@ class Changes:
     def __str__(self) -> str:
         parts = [("+", self.added), ("~", self.changed), ("-", self.removed)]
         return " ".join(f"{sign}{count}" for sign, count in parts if count) or "none"
-
-
-def find(store: "Store", address: "Address") -> Found:
-    """Look an address up; NotFoundError, UsageError or ConflictError where it names nothing."""
-    root = store.objects.commit(store.refs.resolve(address.repo, address.rev)).tree
-    entry = store.objects.find(root, address.path)
-    if address.path and entry is None:
-        raise NotFoundError(f"{address} is not there; `modelfloat ls {address.repo}` shows what is")
-    return Found(address, root, entry)
 
 
 def size_of(objects: "Objects", tree: ObjectId) -> int:

@@ -16,6 +16,7 @@ import trio
 
 from ...errors import ModelFloatError, NotFoundError, UsageError, one_failure
 from ...ids import ObjectId, is_name
+from ..addressed import look_up
 from ..formats.journal import RefKind
 from ..formats.tree import Entry, EntryType
 from ..objects import Objects
@@ -85,19 +86,11 @@ async def _write(extractor: Extractor, target: Target) -> None:
 def _targets(store: "Store", address: Address | None, dest: str, report: GetReport) -> list[Target]:
     if address is None:
         return list(_all(store, dest, report))
-    commit = store.refs.resolve(address.repo, address.rev)
-    root = store.objects.commit(commit).tree
-    entry = store.objects.find(root, address.path)
-    if entry is None:
-        if address.path:
-            raise NotFoundError(
-                f"{address} is not there; `modelfloat ls {address.repo}` shows what is"
-            )
-        return [Target(dest, root)]
-    if entry.type is EntryType.DIRECTORY:
-        return [Target(dest, entry.object)]
-    parent, name = _place(dest, entry.name)
-    return [Target(parent, None, entry, name)]
+    found = look_up(store.objects, store.refs, address)
+    if found.entry is None or found.directory is not None:
+        return [Target(dest, found.directory)]
+    parent, name = _place(dest, found.entry.name)
+    return [Target(parent, None, found.entry, name)]
 
 
 def _place(dest: str, name: bytes) -> tuple[str, bytes]:

@@ -634,7 +634,6 @@ PROVOKED: dict[str, Provocation] = {
     "history is shorter": plain("ls", "acme/tiny@main~9"),
     "there is no ‹address›; `modelfloat ls": plain("cat", "acme/tiny/none"),
     "‹address› is not there; `modelfloat ls": plain("get", "acme/tiny/none", "{root}/out"),
-    "=there is no ‹address›": lambda s: s.api(lambda store: store.ls("acme/tiny/none")),
     "is a directory, not a file": plain("cat", "acme/tiny/folder"),
     "goes round in circles": _link("link"),
     "leaves its repository": _link_out,

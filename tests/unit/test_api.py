@@ -10,6 +10,7 @@ import pytest
 import trio
 
 import modelfloat
+from modelfloat.cli.main import run
 from modelfloat.creating import create_store
 from modelfloat.errors import ExistsError, NotFoundError, UsageError
 from modelfloat.tests.support.stores import weights
@@ -124,3 +125,19 @@ def test_a_plan_keeps_out_of_the_stores_own_mounts(
     (tmp_path / "file").write_bytes(b"content")
     with modelfloat.open(path) as store, pytest.raises(ExistsError, match="stored already"):
         store.plan(tmp_path / "file", "acme/tiny")
+
+
+def test_it_lists_a_repository_as_the_command_does(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The branch main counts, also where another one is newer."""
+    (tmp_path / "file").write_bytes(b"seven b")
+    (tmp_path / "long").write_bytes(b"a longer one")
+    with modelfloat.open(path) as store:
+        store.add(tmp_path / "file", "acme/tiny")
+        store.add(tmp_path / "long", "acme/tiny@other")
+        (listed,) = store.ls()
+    assert run(["--store", str(path), "--json", "ls"]) == 0
+    (said,) = json.loads(capsys.readouterr().out)
+    assert (listed.name, listed.size, listed.mtime_ns) == ("acme/tiny", 7, said["updated_ns"])
+    assert said["size"] == 7
