@@ -127,8 +127,8 @@ class _Reader:
 
     def fail(self, problem: str) -> NoReturn:
         raise MarkerError(
-            f"backend {self._backend}: its {MARKER_KEY} {problem}; it counts as down, run "
-            "`modelfloat verify --repair` once it is restored",
+            f"backend {self._backend}: its {MARKER_KEY} {problem}; "
+            "`modelfloat verify --repair` writes it anew where its shards are this store's",
             backend=self._backend,
             key=MARKER_KEY,
         )

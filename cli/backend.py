@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .backendspec import make_backend
+from .failures import leave_out_backends
 from .options import PlainCommand, command, global_options
 from .output import say, say_json
 from .session import in_store
@@ -55,6 +56,7 @@ def backend_ls(settings: Settings) -> None:
     """List the places that hold shards, and their state."""
     import dataclasses
 
+    leave_out_backends()
     backends = in_store(settings, lambda store: store.backends())
     if settings.json:
         say_json([dataclasses.asdict(backend) for backend in backends])

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import DamageError
 from .completion import complete_address
 from .options import command
-from .output import to_stdout
+from .output import one_line, to_stdout
 from .session import in_store
 from .settings import Settings
 
@@ -43,7 +44,10 @@ async def _copy(store: "Store", text: str) -> None:
     with contextlib.closing(store.open_file(address)) as reader:
         stdout = sys.stdout.fileno()
         for offset in range(0, reader.size, PIECE):
-            piece = await reader.read(offset, PIECE)
+            try:
+                piece = await reader.read(offset, PIECE)
+            except DamageError as error:
+                raise type(error)(f"{one_line(text)}: {error}") from error
             # A reader that stopped reading would hold the thread: let Ctrl-C leave it behind.
             with to_stdout():
                 await trio.to_thread.run_sync(write_all, stdout, piece, abandon_on_cancel=True)

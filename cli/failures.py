@@ -24,6 +24,8 @@ _HINTS: Final = {
     errno.EMFILE: "; allow more open files (`ulimit -n`)",
 }
 """What to do about an error of the system that nobody translated."""
+_OF_BACKENDS: Final = "modelfloat.cas.packs.members"
+"""The logger that says which backends count as down."""
 BROKEN_PIPE: Final = 141
 """What shells give a program whose reader went away: 128 + SIGPIPE."""
 
@@ -134,6 +136,11 @@ def log_times() -> None:
         handler.setFormatter(_WithTime())
 
 
+def leave_out_backends() -> None:
+    """Tell nothing of backends that are down: the command's result does."""
+    logging.getLogger(_OF_BACKENDS).setLevel(logging.ERROR)
+
+
 def _tell_warnings(settings: Settings) -> None:
     """Send what the engine logs to stderr, in lines like our own."""
     handler = _Stderr()
@@ -141,5 +148,6 @@ def _tell_warnings(settings: Settings) -> None:
     logger = logging.getLogger("modelfloat")
     logger.handlers = [handler]
     logger.propagate = False
+    logging.getLogger(_OF_BACKENDS).setLevel(logging.NOTSET)
     level = logging.DEBUG if settings.verbose else logging.WARNING
     logger.setLevel(logging.ERROR if settings.quiet else level)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from .failures import leave_out_backends
 from .options import command
 from .output import columns, human_size, plural, reason, say, say_json
 from .session import in_store
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @command
 def stats(settings: Settings) -> None:
     """Show where the bytes are and what may be lost."""
+    leave_out_backends()
     report = in_store(settings, lambda store: store.stats())
     if settings.json:
         say_json(document(report))

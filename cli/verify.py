@@ -8,6 +8,7 @@ import typer
 
 from ..errors import UsageError
 from .completion import complete_address
+from .failures import leave_out_backends
 from .options import command
 from .output import human_rate, human_seconds, human_size, one_line, plural, reason, say, say_json
 from .progress import progress_of
@@ -66,6 +67,7 @@ def verify(
         with progress_of(settings, "verify") as progress:
             return await store.verify(request, progress=progress)
 
+    leave_out_backends()
     report = in_store(settings, work)
     if settings.json:
         say_json(document(report))
@@ -106,7 +108,7 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
     rate = human_rate(report.bytes_read, report.seconds)
     time = human_seconds(report.seconds)
     found = [f"{checked}, {human_size(report.bytes_read)} read in {time} ({rate})"]
-    found += [f"{name}: down ({reason(name, why)})" for name, why in report.down.items()]
+    found += [_down(report, name, why) for name, why in report.down.items()]
     found += [f"{name}: was lost, and was made anew" for name in report.replaced]
     found += _problems(report)
     if report.unlisted:
@@ -141,7 +143,7 @@ def _unneeded(report: "VerifyReport") -> list[str]:
 
 def _problems(report: "VerifyReport") -> list[str]:
     """One line for each backend and kind of problem."""
-    counts = Counter(map(_kind, report.problems))
+    counts = Counter(_kind(problem) for problem in report.problems if not _told(report, problem))
     repaired = Counter(_kind(problem) for problem in report.problems if problem.repaired)
     found = []
     for kind, count in counts.items():
@@ -151,6 +153,18 @@ def _problems(report: "VerifyReport") -> list[str]:
         what = thing if thing == "index" else f"{backend or 'no backend'}: {plural(count, thing)}"
         found.append(f"{what}: {one_line(problem)}{tail}")
     return sorted(found)
+
+
+def _down(report: "VerifyReport", name: str, why: str) -> str:
+    """One line for a backend that is down: why, and how many shards nobody could look at."""
+    shards = sum(_told(report, p) and p.backend == name for p in report.problems)
+    counted = f", with {plural(shards, 'shard')}" if shards else ""
+    return f"{name}: down{counted} ({reason(name, why)})"
+
+
+def _told(report: "VerifyReport", problem: "Problem") -> bool:
+    """Whether a problem is only that its backend is down, which has a line of its own."""
+    return problem.backend in report.down and problem.problem == "its backend is down"
 
 
 def _kind(problem: "Problem") -> tuple[str, str, str]:

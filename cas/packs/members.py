@@ -123,7 +123,7 @@ class Members:
             except (BackendError, FormatError) as error:
                 problem = str(error)
         if problem and not member.down:
-            log.warning("%s; it counts as down", problem)
+            _tell(member, problem)
         elif member.down and not problem:
             log.info("backend %s is up again", member.name)
         member.down = problem
@@ -133,4 +133,9 @@ class Members:
         if isinstance(error, UnavailableError | MarkerError) and not member.down:
             member.down = str(error)
             member.looked = trio.current_time()
-            log.warning("%s; it counts as down", error)
+            _tell(member, str(error))
+
+
+def _tell(member: Member, why: str) -> None:
+    why = why.removeprefix(f"backend {member.name}: ").removeprefix(f"backend {member.name} ")
+    log.warning("backend %s counts as down: %s", member.name, why)

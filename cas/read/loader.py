@@ -182,24 +182,27 @@ class Loader:
         """
         places = await trio.to_thread.run_sync(self._places, id_, limiter=self._cpus)
         damaged, reason = False, None
+        passed: dict[str, None] = {}  # each told once, and only where the chunk is had after all
         for load in (self._load_plain, self._load_sound):
             for chunk in places:
                 try:
                     with one_failure():
                         encoded = await load(chunk)
                 except (DamageError, BackendError) as error:
-                    log.warning("chunk %s: %s", id_.hex()[:16], error)
+                    passed[str(error)] = None
                     reason = error
                     continue
                 found, _ = await trio.to_thread.run_sync(
                     self._decode, [chunk], encoded, False, limiter=self._cpus
                 )
                 if found:
+                    for why in passed:
+                        log.warning("chunk %s: %s", id_.hex()[:16], why)
                     return found[id_]
                 damaged = True
-                log.warning(
-                    "chunk %s in pack %s does not verify", id_.hex()[:16], chunk.pack.id.hex()
-                )
+                passed[f"it does not verify in pack {chunk.pack.id.hex()}"] = None
+        for why in passed:
+            log.info("chunk %s: %s", id_.hex()[:16], why)
         raise self._beyond_help(id_, places, damaged, reason)
 
     def _places(self, id_: ChunkId) -> list[Placed]:
@@ -213,6 +216,11 @@ class Loader:
     async def _load_sound(self, chunk: Placed) -> memoryview:
         return await load_sound(self._pool, chunk.pack, chunk.place.offset, chunk.place.stored)
 
+    def _away(self, places: list[Placed]) -> list[str]:
+        """Names of backends that are down and hold shards of a chunk's packs."""
+        holders = {backend for chunk in places for backend in chunk.pack.backends}
+        return sorted(m.name for m in self._pool.members.down() if m.id in holders)
+
     def _beyond_help(
         self, id_: ChunkId, places: list[Placed], damaged: bool, reason: Exception | None
     ) -> DamageError:
@@ -221,9 +229,13 @@ class Loader:
         advice = "run `modelfloat verify`, then add the file again"
         if damaged:
             return DataLostError(f"{what} is damaged beyond what parity mends; {advice}")
-        if any(self._pool.members.down()):
-            # The reason names them, and says what to do when they are back.
-            return DataLostError(f"{what}: {reason}")
+        away = self._away(places)
+        if away:
+            names = f"{', '.join(away)} {'is' if len(away) == 1 else 'are'}"
+            return DataLostError(
+                f"{what} cannot be read: {names} down; bring back what is gone for now and read "
+                "again, `modelfloat doctor` says more"
+            )
         return DataLostError(f"{what}: {reason}; {advice}")
 
 

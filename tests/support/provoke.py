@@ -706,7 +706,7 @@ PROVOKED: dict[str, Provocation] = {
     "is in the way of a folder": _in_the_way,
     # Lost
     "=‹chunk›: ‹reason›; ‹advice›": _lost,
-    "=‹chunk›: ‹reason›": _lost_while_down,
+    "‹chunk› cannot be read: ‹backends› down": _lost_while_down,
     "is damaged beyond what parity": _damaged,
     "in no pack that the index knows": _chunk_gone,
     "shards are there, ‹needed›": _too_few_shards,
