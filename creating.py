@@ -43,7 +43,7 @@ class BackendSpec:
 
 @dataclass(frozen=True, slots=True)
 class InitReport:
-    """A store that was made. `overhead` is parity bytes a data byte."""
+    """A store that was made. `overhead` is parity bytes a data byte, `reserve` in bytes."""
 
     path: str
     id: StoreId
@@ -51,6 +51,7 @@ class InitReport:
     backends: tuple[str, ...]
     survives: str
     overhead: float
+    reserve: int
 
 
 def default_scheme(backends: int) -> Scheme:
@@ -95,7 +96,8 @@ async def create_store(
     candidates = await _mark_all(path, config)
     index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
     index.close()
-    await trio.to_thread.run_sync(Reserve(path).make, reserve)
+    kept = Reserve(path)
+    await trio.to_thread.run_sync(kept.make, reserve)
     write_config(path, config)
     return InitReport(
         path,
@@ -104,6 +106,7 @@ async def create_store(
         tuple(s.name for s in specs),
         describe(chosen, candidates),
         chosen.m / chosen.k,
+        kept.size,
     )
 
 

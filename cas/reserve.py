@@ -52,6 +52,11 @@ class Reserve:
         if wanted > (there or 0):
             self._extend(there, wanted)
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept now; 0 where it was given up, or none is wanted. Blocks."""
+        return self._length() or 0
+
     def give_up(self) -> bool:
         """Remove it; whether that gave any room. Blocks."""
         if not self._length():

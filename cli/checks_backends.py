@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from .checks import Finding, examine, ok, problem, warning
-from .checks_store import LITTLE
+from .checks_store import FULL, LITTLE, MAKE_ROOM
 from .output import human_size, plural, reason
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def _ask(member: "Member") -> list[Finding]:
     name = f"backend {member.name}"
     if member.down:
         what, _, remedy = reason(member.name, member.down).partition("; ")
-        return [problem(name, f"down: {what}", remedy or _back(member.name))]
+        return [problem(name, f"down: {what}", _back(member.name, remedy))]
     usage = await member.backend.usage()
     path = member.backend.properties.url
     local = os.path.isabs(path)
@@ -75,15 +75,25 @@ async def _ask(member: "Member") -> list[Finding]:
     return found
 
 
-def _back(name: str) -> str:
-    return f"bring {name} back, or `modelfloat backend add` another and `verify --repair`"
+def _back(name: str, remedy: str) -> str:
+    """What to do: first what the failure itself advises, then for one that is gone for good."""
+    first = remedy or f"bring {name} back"
+    if first.startswith("`modelfloat verify"):
+        return first
+    return (
+        f"{first}{'' if first.endswith('?') else ';'} If it is gone for good: "
+        "`modelfloat backend add` another, `modelfloat verify --repair`, then "
+        f"`modelfloat backend rm {name}`"
+    )
 
 
 def room(name: str, free: int | None, where: str, domain: str) -> Iterator[Finding]:
     """How much more a backend takes."""
     left = "unknown space" if free is None else human_size(free)
     text = f"up, {left} free, {where}, domain {domain}"
-    if free is not None and free < LITTLE:
+    if free is not None and free < FULL:
+        yield problem(name, text, f"{MAKE_ROOM}, or add a backend")
+    elif free is not None and free < LITTLE:
         yield warning(name, text, "free some space there, or add a backend")
     else:
         yield ok(name, text)

@@ -12,6 +12,9 @@ from .output import human_size, plural
 
 LITTLE: Final = 2_000_000_000
 """Free bytes below which a folder is short of space."""
+FULL: Final = 1_000_000
+"""Free bytes below which nothing can be stored any more."""
+MAKE_ROOM: Final = "`modelfloat rm` what is not needed, then `modelfloat gc --grace 0`"
 _TEMPORARY: Final = re.compile(r"config\.toml\.[0-9a-f]{8}")
 
 
@@ -69,6 +72,10 @@ def space(store: str) -> Iterator[Finding]:
         yield problem("disk space", f"{store} is on a read-only filesystem", "mount it writable")
     elif not os.access(store, os.W_OK | os.X_OK):
         yield problem("disk space", f"{store} may not be written by you", "run as its owner")
+    elif free < FULL:
+        yield problem(
+            "disk space", f"{human_size(free)} free at {store}: the disk is full", MAKE_ROOM
+        )
     elif free < LITTLE:
         yield warning(
             "disk space",

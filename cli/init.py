@@ -6,7 +6,7 @@ import typer
 
 from .backendspec import parse_backend
 from .options import command
-from .output import plural, say, say_json
+from .output import human_size, plural, say, say_json
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def init(
         say_json(document(report))
     elif not settings.quiet:
         say(summary(report))
+        if report.reserve < reserve:
+            say(_smaller(report.reserve, reserve))
 
 
 def document(report: "InitReport") -> dict[str, object]:
@@ -62,7 +64,17 @@ def document(report: "InitReport") -> dict[str, object]:
         "overhead": report.overhead,
         "backends": list(report.backends),
         "survives": report.survives,
+        "reserve": report.reserve,
     }
+
+
+def _smaller(kept: int, wanted: int) -> str:
+    if not kept:
+        return "no reserve: the disk is too small or too full to keep any for rm and gc"
+    return (
+        f"the reserve for rm and gc is {human_size(kept)} instead of {human_size(wanted)}: at most "
+        "1 % of what was free"
+    )
 
 
 def summary(report: "InitReport") -> str:

@@ -174,7 +174,7 @@ SETTINGS: Final = (
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),
-    Setting("reserve", size, "bytes that init sets aside for full disks", _reserve),
+    Setting("reserve", size, "what init sets aside, at most 1 % of what is free", _reserve),
     Setting(
         "low_priority",
         switch,

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cli.output import human_size
 from modelfloat.tests.support.command import modelfloat
+from modelfloat.tests.support.mounts import small_tmpfs
 
 
 @pytest.fixture
@@ -55,3 +57,19 @@ def test_a_damaged_marker_is_told_as_it_is_mended(store: Path, tmp_path: Path) -
     assert "`modelfloat verify --repair` writes it anew" in told
     assert modelfloat("--store", store, "verify", "--repair").returncode == 3
     assert not modelfloat("--store", store, "ls").stderr
+
+
+def test_doctor_says_what_to_do_about_a_disk_that_is_gone_for_good(store: Path) -> None:
+    done = modelfloat("--store", store, "doctor")
+    assert "is the disk mounted? If it is gone for good: `modelfloat backend add`" in done.stdout
+    assert done.returncode == 1
+
+
+def test_a_small_disk_is_said_to_have_a_small_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELFLOAT_RESERVE", "256MiB")
+    with small_tmpfs(tmp_path / "small", "100m") as disk:
+        said = modelfloat("--store", disk / "store", "init").stdout
+        kept = (disk / "store/reserve").stat().st_size
+        assert f"is {human_size(kept)} instead of 268 MB" in said

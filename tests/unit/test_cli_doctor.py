@@ -307,16 +307,21 @@ def test_when_packs_were_verified(store: Path, capsys: Capture) -> None:
     assert examined(store, capsys)[1]["verified"][0] == "warning"
 
 
-@pytest.mark.parametrize("free", [10_000_000_000, 1_000_000])
-def test_disk_space(free: int, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [(10_000_000_000, Level.OK), (1_000_000, Level.WARNING), (0, Level.PROBLEM)],
+)
+def test_disk_space(
+    free: int, expected: Level, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.statvfs(store)
     fields = [1, 1, free, free, free, *real[5:10]]
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
-    assert only(checks_store.space(str(store)))[0] is (
-        Level.OK if free > checks_store.LITTLE else Level.WARNING
-    )
-    level, _ = only(checks_backends.room("backend d0", free, "/d0", "disk"))
-    assert level is (Level.OK if free > checks_store.LITTLE else Level.WARNING)
+    for found in (
+        only(checks_store.space(str(store))),
+        only(checks_backends.room("backend d0", free, "/d0", "disk")),
+    ):
+        assert (found[0], "gc --grace 0" in found[1]) == (expected, expected is Level.PROBLEM)
 
 
 def test_a_read_only_filesystem(tmp_path: Path) -> None:
