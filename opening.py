@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -48,29 +48,43 @@ async def open_store(path: str, *, wait: bool = True) -> AsyncIterator[Store]:
         ) as store,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(_follow, path, config, store)
+        follower = _Follower(path, config, store)
+        store.members.refresh = follower.look
+        nursery.start_soon(follower.run)
         yield store
         nursery.cancel_scope.cancel()
 
 
-async def _follow(path: str, config: StoreConfig, store: Store) -> None:
-    """Take over backends that other processes add, for as long as a store is open."""
-    index = await trio.to_thread.run_sync(_index_file, path)
-    while True:
-        await trio.sleep(FOLLOW)
+@dataclass(slots=True)
+class _Follower:
+    """Takes over backends that other processes add or take away, while a store is open."""
+
+    path: str
+    config: StoreConfig
+    store: Store
+
+    async def run(self) -> None:
+        """Look again and again."""
+        index = await trio.to_thread.run_sync(_index_file, self.path)
+        while True:
+            await trio.sleep(FOLLOW)
+            index = await trio.to_thread.run_sync(_tell_replaced, self.path, index)
+            await self.look()
+
+    async def look(self) -> None:
+        """Take over what the configuration says now."""
         try:
-            index = await trio.to_thread.run_sync(_tell_replaced, path, index)
-            now = await trio.to_thread.run_sync(read_config, path)
-            if now.backends == config.backends:
-                continue
-            members = await trio.to_thread.run_sync(members_of, path, now)
+            now = await trio.to_thread.run_sync(read_config, self.path)
+            if now.backends == self.config.backends:
+                return
+            members = await trio.to_thread.run_sync(members_of, self.path, now)
         except (ModelFloatError, OSError) as error:
             # A configuration being edited must not end what is open: it stays as it was.
             log.warning("%s; what is open goes on without the change", error)
-            continue
-        config = now
-        store.members.adopt(members)
-        await store.members.look()
+            return
+        self.config = now
+        self.store.members.adopt(members)
+        await self.store.members.look()
 
 
 def _index_file(path: str) -> tuple[int, int] | None:

@@ -58,6 +58,8 @@ class Access:
         async with locked(self.lock("store"), shared=not alone, wait=self.wait, what=what):
             # While we waited for the lock rebuild-index may have had it.
             self.index.check_current()
+            # And `backend rm`: what is put on a backend that has gone from the list would be lost.
+            await self.pool.members.refresh()
             async with self._open_journal() as journal:
                 yield journal
 

@@ -4,7 +4,7 @@ Concurrency: states change in the event loop only, between awaits.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,6 +50,8 @@ class Members:
         self._by_id = {member.id: member for member in members}
         self._opened = list(members)
         self._former: dict[BackendId, str] = {}
+        self.refresh: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+        """Takes over what the configuration has come to say; who has waited for a lock calls it."""
 
     @property
     def store(self) -> StoreId:

@@ -70,7 +70,8 @@ class PackStorer:
         if len(places) < count:
             raise UnavailableError(
                 f"with {down} down, {count} shards of a pack do not fit on the others with at most "
-                f"{most.backend} on each; bring one back, see `modelfloat backend ls`"
+                f"{most.backend} on each; bring one back, or take it off the list with "
+                "`modelfloat backend rm`"
             )
         best = {candidate.id: candidate for candidate in everyone}
         whole = crowding(best[id_] for id_ in place(seed, everyone, count, most=most))

@@ -553,6 +553,11 @@ def _marker_of(scene: Scene, other: str | None) -> Outcome:
     return scene.raised(lambda: trio.run(check_marker, backend, config.id, config.backends[0].id))
 
 
+def _only_backend(scene: Scene) -> Outcome:
+    scene("init", store=scene.root / "one")
+    return scene("backend", "rm", "d0", store=scene.root / "one")
+
+
 def _marker_forbids(scene: Scene) -> Outcome:
     import trio
 
@@ -627,6 +632,7 @@ PROVOKED: dict[str, Provocation] = {
     "there is no store at": plain("--store", "{root}/none", "ls", "--store", "{root}/none"),
     "=‹config.toml› is missing, but ‹file› is there: restore it, or write it anew from a backend's "
     "marker (docs/guide.md says how)": lambda s: s.without_config()("ls"),
+    "the store has no backend": plain("backend", "rm", "none"),
     "there is no repository": plain("log", "acme/none"),
     "there is no vendor": plain("ls", "nobody"),
     "has no branch, tag or commit": plain("ls", "acme/tiny@v9"),
@@ -657,6 +663,8 @@ PROVOKED: dict[str, Provocation] = {
     "is there and is no directory": lambda s: _get_over(s, "folder", "acme/tiny"),
     "is there and is no file": _pipe_in_the_way,
     "it is not empty": _mount_on_files,
+    "shards of ‹count› packs are on": plain("backend", "rm", "d0"),
+    "is the store's only backend": _only_backend,
     # Locks
     "is held by ‹holders›": _locked,
     # Formats
@@ -730,7 +738,7 @@ ELSEWHERE: dict[str, str] = {
     "a store ‹is mounted›": "mount/test_cli_mount.py::test_mounting_twice_is_refused",
     "inside the store mounted on": "mount/test_umount.py::test_only_a_folder_outside_is_mounted_on",
     "inside the store ‹path›;": "mount/test_umount.py::test_only_a_folder_outside_is_mounted_on",
-    "BusyError": "mount/test_umount.py::test_who_uses_it_is_listed",
+    "is in use; end what uses it": "mount/test_umount.py::test_who_uses_it_is_listed",
     "has several heads": "fs/test_fs_names.py::test_a_branch_of_two_heads_is_an_error_not_a_choice",
     "written by another get": "unit/test_get.py::test_two_at_once_do_not_write_one_file",
     "contradicts itself in": "faults/test_index_damage.py::test_a_row_that_contradicts_itself",

@@ -43,7 +43,7 @@ def test_help_lists_what_is_offered_and_nothing_else(
     assert captured.err == ""
 
 
-@pytest.mark.parametrize("command", [*sorted(COMMANDS), "backend add", "backend ls"])
+@pytest.mark.parametrize("command", [*sorted(COMMANDS), "backend add", "backend ls", "backend rm"])
 def test_every_command_has_help_and_the_global_options(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,7 +60,7 @@ def test_every_command_has_help_and_the_global_options(
 
 def test_commands_of_backend(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backend", "--help"]) == 0
-    assert listed_commands(capsys.readouterr().out) == {"add", "ls"}
+    assert listed_commands(capsys.readouterr().out) == {"add", "ls", "rm"}
 
 
 @pytest.mark.parametrize("command", LATER)
@@ -81,6 +81,7 @@ def test_commands_that_come_later_are_unknown(
         ["get", "a/b"],
         ["backend"],
         ["backend", "add", "name"],
+        ["backend", "rm"],
         ["--store"],
     ],
 )
