@@ -1,9 +1,9 @@
 """The terminal sessions of the README, made by running them: `python docs/screens.py`.
 
-Each session runs in a folder of its own. What differs from run to run (ids, times, rates, free
-space, the folder, where chance puts shards) is replaced or left out, so the result is the same
-everywhere and a test can compare it. It writes `docs/screens/NAME.svg`, and the text between the
-README's marks of that name.
+Each session runs in a folder of its own. What differs from run to run (times, rates, free space,
+where chance puts shards) becomes `…`, an id one that is plainly made up, the folder `~`: so the
+result is the same everywhere, a test can compare it, and no number is in it that was not there. It
+writes `docs/screens/NAME.svg`, and the text between the README's marks of that name.
 """
 
 import os
@@ -44,16 +44,18 @@ SESSIONS = {
         "modelfloat config wait",
     ],
 }
-_CHANGING = (
-    (re.compile(r"\b[0-9a-f]{12}(?:[0-9a-f]{20})?\b"), "3f2a9c01d2e4"),
-    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?"), "2026-01-31 12:00"),
-    (re.compile(r"\b[0-9.,]+ [kMGT]?B/s"), "850 MB/s"),
-    (re.compile(r"\b\d+(?:\.\d+)? s\b"), "0.04 s"),
-    (re.compile(r"\b[0-9.]+ [GT]B(?= (?:that )?(?:are )?free)"), "500 GB"),
+CHANGING = (
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?"), "YYYY-MM-DD hh:mm"),
+    (re.compile(r"\b[0-9.,]+ [kMGT]?B/s"), "… MB/s"),
+    (re.compile(r"\b\d+(?:\.\d+)? s\b"), "… s"),
+    (re.compile(r"\b[0-9.]+ [GT]B(?= (?:that )?(?:are )?free)"), "… GB"),
     # Small packs lie where chance puts them.
-    (re.compile(r"^d\d: \d+ .*\n", re.MULTILINE), ""),
-    (re.compile(r"\d+ shards, [0-9.]+ MB read"), "16 shards, 4.50 MB read"),
+    (re.compile(r"(?:^d\d: \d+ .*\n)+", re.MULTILINE), "…\n"),
+    (re.compile(r"\d+ shards, [0-9.]+ MB read"), "… shards, … MB read"),
 )
+_ID = re.compile(r"\b[0-9a-f]{12}\b")
+MADE_UP = "abcdef"
+"""What ids are made of, one letter each, in the order in which they come."""
 
 
 def play(folder: Path) -> dict[str, str]:
@@ -67,10 +69,16 @@ def play(folder: Path) -> dict[str, str]:
         "TZ": "UTC",
     }
     subprocess.run([sys.executable, "-c", MODEL], cwd=folder, check=True)
+    ids: dict[str, str] = {}
     return {
-        name: "\n".join(_run(line, folder, environment) for line in lines)
+        name: _with_made_up_ids("\n".join(_run(line, folder, environment) for line in lines), ids)
         for name, lines in SESSIONS.items()
     }
+
+
+def _with_made_up_ids(text: str, known: dict[str, str]) -> str:
+    """`text` with another id for each that is in it; one that was met before stays what it was."""
+    return _ID.sub(lambda m: known.setdefault(m[0], MADE_UP[len(known)] * 12), text)
 
 
 def _program(folder: Path) -> Path:
@@ -93,7 +101,7 @@ def _run(line: str, folder: Path, environment: dict[str, str]) -> str:
         check=False,
     )
     text = done.stdout.replace(str(folder), "~").rstrip("\n")
-    for pattern, steady in _CHANGING:
+    for pattern, steady in CHANGING:
         text = pattern.sub(steady, text)
     return "\n".join([f"$ {line}", *([text] if text else [])])
 

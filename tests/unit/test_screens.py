@@ -28,3 +28,9 @@ def test_the_readme_and_the_pictures_are_as_the_program_is(
     assert screens.in_readme(readme, texts) == readme
     for name, text in texts.items():
         assert (ROOT / "docs/screens" / f"{name}.svg").read_text() == screens.svg(name, text)
+
+
+def test_a_mask_is_no_number(screens: ModuleType) -> None:
+    """What stands in the README for a measured number must not look like one."""
+    assert [mask for _, mask in screens.CHANGING if any(c.isdigit() for c in mask)] == []
+    assert not any(c.isdigit() for c in screens.MADE_UP)
