@@ -44,7 +44,10 @@ class Removal:
         frees = await trio.to_thread.run_sync(self._frees, heads)
         async with self.access.writing("modelfloat rm") as journal:
             removed, now = await self._remove(journal, address)
-        if removed and {head.change for head in removed} != {head.change for head in heads}:
+        if not removed:
+            # Somebody else removed it while we counted: so there is none, or it came back.
+            return await self.refs(address, grace)
+        if {head.change for head in removed} != {head.change for head in heads}:
             # It moved while we counted: what it had come to by then was removed.
             heads, frees = removed, await trio.to_thread.run_sync(self._frees, removed)
         return RemoveReport(address.repo, tuple(heads), frees=frees, grace=grace, removed_ns=now)
@@ -86,11 +89,15 @@ class Removal:
         return marks.stored_since(before)
 
     async def _remove(self, journal: Journal, address: Address) -> tuple[list[RefHead], int]:
-        """Take away the heads that the address means now, and when (ns)."""
-        now = time.time_ns()
+        """Take away the heads that the address means now, and when (ns).
+
+        That is never before a change that is known: a clock that was set back would take the grace
+        period away, once it is right again.
+        """
         async with self.access.refs():
             await journal.catch_up_others()
             heads = _of(self.index.refs(address.repo), address.rev)
+            now = max(time.time_ns(), self.index.last_change_ns())
             if heads:
                 await journal.append([removed(head, now) for head in heads])
         return heads, now

@@ -208,6 +208,13 @@ class Lookups:
         with self._reading("reflog") as txn, txn.cursor() as cursor:
             return list(islice(cursor.iternext(), count)) if cursor.set_range(key) else []
 
+    def last_change_ns(self) -> int:
+        """The latest time of any ref change, ns since the epoch; 0 where none is known."""
+        if self._dbs.reflog is None:
+            return 0
+        with self._reading("reflog") as txn, txn.cursor() as cursor:
+            return int(REFLOG.unpack(cursor.key())[0]) if cursor.last() else 0
+
     def writer(self, writer: WriterId) -> tuple[int, bytes]:
         """Sequence number and digest of the writer's last record that was applied here."""
         with self._reading("writers") as txn:
@@ -234,6 +241,13 @@ class Lookups:
             if not cursor.set_range(key):
                 return []
             return list(islice(cursor.iternext(values=False), count))
+
+    def is_deleted(self, pack: PackId) -> bool:
+        """Whether a record deleted that pack."""
+        if self._dbs.deleted is None:
+            return False
+        with self._reading("deleted") as txn:
+            return txn.get(pack) is not None
 
     def is_made_good(self, writer: WriterId, seq: int) -> bool:
         """Whether that record is lost, and what it said was written anew."""
