@@ -9,7 +9,7 @@ A lane has LANE_PACKS of them, one filling while one is stored, so it waits for 
 memory stays bounded. Few on purpose: memory touched for the first time is dear.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 import trio
 
 from ..erasure.scheme import Scheme
-from ..ids import ChunkId, ObjectId, StoreId
+from ..ids import ChunkId, ObjectId, PackId, StoreId
 from .buffers import BufferPool
 from .formats.chunktable import PACK_CHUNKS, Kind
 from .journal.journal import Journal
@@ -116,17 +116,30 @@ def fill(builder: PackBuilder, chunks: Sequence[NewChunk], at: int) -> int:
     return at
 
 
+def _untold(_pack: PackId) -> None:
+    """For packers of whose packs nobody wants to know."""
+
+
 class Packer:
     """Packs and stores new chunks, in tasks of `nursery`.
 
     `pending` holds, by kind, the ids that were claimed and are not in the index yet. `encoded` and
     `stored` count bytes of data packs that are durable: in packs, and with parity. `packs` and
-    `written` count all packs, and their bytes with parity.
+    `written` count all packs, and their bytes with parity. `made` hears of every pack
+    once the index has it.
     """
 
     def __init__(
-        self, store: StoreId, scheme: Scheme, pool: Pool, journal: Journal, nursery: trio.Nursery
+        self,
+        store: StoreId,
+        scheme: Scheme,
+        pool: Pool,
+        journal: Journal,
+        nursery: trio.Nursery,
+        *,
+        made: Callable[[PackId], None] = _untold,
     ) -> None:
+        self._made = made
         self._store = store
         self._scheme = scheme
         self._pool = pool
@@ -209,6 +222,7 @@ class Packer:
         del sealed, builder
         free.release()
         await self._journal.append([stored], objects)
+        self._made(stored.pack)
         self.pending[stored.kind].difference_update(chunk.id for chunk in stored.chunks)
         self._unfinished -= 1
         if not self._unfinished:

@@ -80,3 +80,9 @@ class GcReport:
     kept: list[Kept] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    def begin(self) -> None:
+        """Forget what a collection that failed had seen; what it did stays."""
+        self.pending = self.skipped = self.young = 0
+        self.kept = []
+        self.warnings = []

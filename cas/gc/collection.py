@@ -39,10 +39,10 @@ from .condemning import pardon
 from .marking import Marking
 from .marks import Marks
 from .orphans import Orphan, Orphans
-from .rewriting import Rewriter, Victim
+from .rewriting import Copied, Rewriter
 from .selection import Selection
 from .standing import Standing
-from .sweeping import Sweeper
+from .sweeping import TOMBSTONES, Sweeper
 
 WHAT: Final = "modelfloat gc"
 BATCH: Final = 64
@@ -83,6 +83,7 @@ class Collection:
         """Collect, and say what was done."""
         started = time.monotonic()
         with one_failure():
+            self._report.begin()
             if self._report.dry_run:
                 await self._plan()
             else:
@@ -94,7 +95,9 @@ class Collection:
 
     async def _plan(self) -> None:
         await self._begin()
-        dead, sparse, small = self._selected()
+        dead, sparse, small = await trio.to_thread.run_sync(self._selected)
+        if self._pool.members.down():
+            self._report.skipped, sparse, small = len({*sparse, *small}), [], []
         self._report.deleted = len(dead)
         self._report.rewritten, self._report.merged = len(sparse), len(small)
         self._report.freed = sum(self._stored(row) for row in dead)
@@ -106,8 +109,8 @@ class Collection:
 
     async def _collect(self) -> None:
         await self._begin()
-        dead, _, _ = self._selected()
-        await self._sweeper.condemn([pack for row in dead if (pack := self._record(row))])
+        dead = await trio.to_thread.run_sync(self._selection.dead)
+        await self._sweeper.condemn(await trio.to_thread.run_sync(self._records, dead))
         orphans = await self._orphans.find()
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
@@ -164,26 +167,39 @@ class Collection:
 
     # Deleting
 
-    async def _delete(self, journal: Journal, rows: Sequence[int]) -> int:
+    async def _delete(self, journal: Journal, rows: Sequence[int]) -> set[int]:
         """Delete the condemned packs in `rows` that nothing needs now, and pardon the others; the
-        number of packs of which a shard stays for now."""
-        still = set(self._selection.dead())
-        packs: list[tuple[int, PackRecord]] = []
-        spared: list[tuple[int, PackRecord]] = []
+        rows of those that were deleted."""
+        gone: set[int] = set()
+        for start in range(0, len(rows), TOMBSTONES):
+            batch = rows[start : start + TOMBSTONES]
+            packs, spared = await trio.to_thread.run_sync(self._judge, batch)
+            self._report.pending += await self._sweeper.delete(journal, list(packs.values()))
+            self._report.deleted += len(packs)
+            self._report.freed += sum(self._stored(row) for row in packs)
+            gone |= packs.keys()
+            for pack in spared:
+                await pardon(self._pool.members, pack.id)
+        return gone
+
+    def _judge(self, rows: Sequence[int]) -> tuple[dict[int, PackRecord], list[PackRecord]]:
+        """Which of the condemned packs in `rows` are dead, by row, and which are not."""
+        # A file may have been opened since it was marked: who has one is asked as late as can be.
+        self._mark_in_use()
+        dead = set(self._selection.dead())
+        packs: dict[int, PackRecord] = {}
+        spared: list[PackRecord] = []
         for row in rows:
             pack = self._record(row)
-            if pack is not None:
-                (packs if row in still else spared).append((row, pack))
-        for _, pack in spared:
-            await pardon(self._pool.members, pack.id)
-        left = await self._sweeper.delete(journal, [pack for _, pack in packs])
-        self._report.deleted += len(packs)
-        self._report.freed += sum(self._stored(row) for row, _ in packs)
-        return left
+            if pack is not None and row in dead:
+                packs[row] = pack
+            elif pack is not None:
+                spared.append(pack)
+        return packs, spared
 
     async def _clean(self, journal: Journal, orphans: Sequence[Orphan]) -> None:
         """What earlier collections and crashed adds left, and objects that nothing reaches."""
-        self._report.pending = await self._sweeper.finish()
+        self._report.pending = await self._sweeper.finish(journal)
         gone = await self._orphans.delete(journal, orphans)
         self._report.orphans += len(gone)
         self._report.freed += sum(orphan.size for orphan in gone)
@@ -200,26 +216,34 @@ class Collection:
     # Rewriting
 
     async def _rewrite(self) -> None:
-        _, sparse, merging = self._selected()
+        # What was marked anew may make others worth it, whose age nobody has asked for.
+        await self._selection.spare_young()
+        _, sparse, merging = await trio.to_thread.run_sync(self._selected)
         small = set(merging)
         rows = sorted({*sparse, *small})
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
+            if self._pool.members.down():
+                down = ", ".join(sorted(member.name for member in self._pool.members.down()))
+                self._leave(len(rows) - start, f"with {down} down new packs would survive less")
+                return
             try:
                 done = await self._copy(batch)
             except ModelFloatError as error:
                 if not isinstance(error, BackendError) and not is_full(error):
                     raise
-                self._report.skipped += len(rows) - start
-                log.warning("%s: %d packs are not rewritten now", error, len(rows) - start)
+                self._leave(len(rows) - start, error)
                 return
-            await self._replace(done)
-            self._report.skipped += len(batch) - len(done)
-            merged = sum(victim.row in small for victim in done)
-            self._report.merged += merged
-            self._report.rewritten += len(done) - merged
+            gone = await self._replace(done)
+            self._report.skipped += len(batch) - len(gone)
+            self._report.merged += len(gone & small)
+            self._report.rewritten += len(gone - small)
 
-    async def _copy(self, rows: Sequence[int]) -> list[Victim]:
+    def _leave(self, count: int, why: object) -> None:
+        self._report.skipped += count
+        log.warning("%s: %d packs are not rewritten now", why, count)
+
+    async def _copy(self, rows: Sequence[int]) -> list[Copied]:
         async with self._access.writing(WHAT) as journal:
             victims = [
                 victim
@@ -232,23 +256,37 @@ class Collection:
         self._report.freed -= result.written
         return result.done
 
-    async def _replace(self, victims: Sequence[Victim]) -> None:
-        """Delete packs that were copied, unless an add has come to need more of them."""
-        if not victims:
-            return
-        await self._sweeper.condemn([victim.pack for victim in victims])
-        for victim in victims:
-            self._marks.clear(victim.row)
+    async def _replace(self, copies: Sequence[Copied]) -> set[int]:
+        """Delete packs that were copied, unless an add has come to need more of them, or they are
+        safer than what they were copied to; the rows of those that were deleted."""
+        if not copies:
+            return set()
+        await self._sweeper.condemn([copied.victim.pack for copied in copies])
+        for copied in copies:
+            self._marks.clear(copied.victim.row)
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
-            deleted = self._report.deleted
-            self._report.pending += await self._delete(journal, [v.row for v in victims])
-            self._report.deleted = deleted
+            await trio.to_thread.run_sync(self._keep_safer, copies)
+            gone = await self._delete(journal, [copied.victim.row for copied in copies])
+        self._report.deleted -= len(gone)
+        return gone
+
+    def _keep_safer(self, copies: Sequence[Copied]) -> None:
+        for copied in copies:
+            old = self._record(copied.victim.row)
+            made = [self._index.pack_of_id(pack) for pack in copied.into]
+            if old is None or all(new and self._standing.replaces(new, old) for new in made):
+                continue
+            self._selection.keep(copied.victim.row)
+            log.warning("pack %s stays: what it was copied to would survive less", old.id.hex())
 
     def _selected(self) -> tuple[list[int], list[int], list[int]]:
         """Rows of dead, sparse and small packs."""
         sparse = self._selection.sparse()
-        return self._selection.dead(), sparse, self._selection.small(but=sparse)
+        return self._selection.dead(), sparse, self._selection.small(but=frozenset(sparse))
+
+    def _records(self, rows: Sequence[int]) -> list[PackRecord]:
+        return [pack for row in rows if (pack := self._record(row)) is not None]
 
     def _record(self, row: int) -> PackRecord | None:
         return self._selection.record(row)

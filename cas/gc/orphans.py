@@ -6,10 +6,12 @@ record of it may turn up later, on a backend that is away, and must not bring it
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
+
+import trio
 
 from ...backends.keys import parse_shard_key
 from ...backends.retry import RetryBackend
@@ -24,6 +26,9 @@ from .condemning import each
 
 MOST: Final = 100_000
 """Orphans that one collection deletes; the next one takes the others."""
+
+BATCH: Final = 1000
+"""Shards that are looked up at once."""
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +57,11 @@ class Orphans:
         found: list[Orphan] = []
         for member in self.pool.members.up():
             try:
-                async for orphan in self._on(member):
-                    found.append(orphan)
-                    if len(found) == MOST:
-                        return found
+                async with aclosing(self._on(member)) as orphans:
+                    async for orphan in orphans:
+                        found.append(orphan)
+                        if len(found) == MOST:
+                            return found
             except BackendError as error:
                 self.pool.members.note_failure(member, error)
                 log.warning("%s", error)
@@ -63,10 +69,10 @@ class Orphans:
 
     async def delete(self, journal: Journal, orphans: Sequence[Orphan]) -> list[Orphan]:
         """Delete those that are orphans still; which were deleted."""
-        still = [orphan for orphan in orphans if self._is_orphan(orphan)]
-        unknown = {orphan.pack for orphan in still if self.index.pack_of_id(orphan.pack) is None}
+        still = await trio.to_thread.run_sync(self._sift, orphans)
+        unknown = await trio.to_thread.run_sync(self._unknown, still)
         if unknown:
-            await journal.append([PackDeleted(pack) for pack in sorted(unknown)])
+            await journal.append([PackDeleted(pack) for pack in unknown])
         deleted: list[Orphan] = []
 
         async def delete(orphan: Orphan) -> None:
@@ -81,16 +87,34 @@ class Orphans:
         await each(delete, still)
         return deleted
 
-    async def _on(self, member: Member) -> AsyncIterator[Orphan]:
+    async def _on(self, member: Member) -> AsyncGenerator[Orphan]:
+        async with aclosing(self._shards(member)) as listing:
+            async for shards in listing:
+                for orphan in await trio.to_thread.run_sync(self._sift, shards):
+                    if await self._is_old(orphan):
+                        yield orphan
+
+    async def _shards(self, member: Member) -> AsyncGenerator[list[Orphan]]:
+        """All shards on a backend, orphans or not, BATCH at a time."""
+        batch: list[Orphan] = []
         async with aclosing(member.backend.list("packs/")) as listing:
             async for listed in listing:
                 parsed = parse_shard_key(listed.key)
                 if parsed is None:
                     continue
                 pack, index, _, _ = parsed
-                orphan = Orphan(member, listed.key, pack, index, listed.size)
-                if self._is_orphan(orphan) and await self._is_old(orphan):
-                    yield orphan
+                batch.append(Orphan(member, listed.key, pack, index, listed.size))
+                if len(batch) == BATCH:
+                    yield batch
+                    batch = []
+        yield batch
+
+    def _sift(self, shards: Sequence[Orphan]) -> list[Orphan]:
+        return [shard for shard in shards if self._is_orphan(shard)]
+
+    def _unknown(self, orphans: Sequence[Orphan]) -> list[PackId]:
+        packs = sorted({orphan.pack for orphan in orphans})
+        return [pack for pack in packs if self.index.pack_of_id(pack) is None]
 
     def _is_orphan(self, orphan: Orphan) -> bool:
         """Whether no pack has that shard there; one that moved must be sound where it is now."""

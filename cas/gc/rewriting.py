@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, ChunkDamagedError, DamageError, ModelFloatError, one_failure
-from ...ids import ChunkId, ObjectId, StoreId
+from ...ids import ChunkId, ObjectId, PackId, StoreId
 from ..codecs.registry import decode
 from ..formats.chunktable import Kind, PackedChunk
 from ..index.index import Index
@@ -42,11 +42,19 @@ class Victim:
     slots: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A pack of which everything needed was copied, and the packs that hold that now, and more."""
+
+    victim: Victim
+    into: Sequence[PackId]
+
+
 @dataclass(slots=True)
 class Rewritten:
-    """What was rewritten: the victims that nothing needs any more, and the packs made of them."""
+    """What was rewritten; how many packs were made of it, and their bytes with parity."""
 
-    done: list[Victim]
+    done: list[Copied]
     packs: int = 0
     written: int = 0
 
@@ -78,9 +86,12 @@ class Rewriter:
         yield from groups.items()
 
     async def _rewrite(self, scheme: Scheme, victims: list[Victim], result: Rewritten) -> None:
-        copied = []
+        copied: list[Victim] = []
+        made: list[PackId] = []
         async with trio.open_nursery() as nursery:
-            packer = Packer(self._store, scheme, self._pool, self._journal, nursery)
+            packer = Packer(
+                self._store, scheme, self._pool, self._journal, nursery, made=made.append
+            )
             for victim in victims:
                 try:
                     await self._copy(victim, packer)
@@ -90,7 +101,7 @@ class Rewriter:
                     copied.append(victim)
             await packer.flush()
             packer.close()
-        result.done += copied
+        result.done += [Copied(victim, made) for victim in copied]
         result.packs += packer.packs
         result.written += packer.written
 

@@ -8,10 +8,11 @@ their backend's clock.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import numpy as np
+import trio
 
 from ...erasure.scheme import Scheme
 from ...errors import BackendError
@@ -47,6 +48,7 @@ class Selection:
         self._scheme = scheme
         self._grace = grace
         self._young: set[int] = set()
+        self._asked: set[int] = set()
 
     @property
     def young(self) -> int:
@@ -54,15 +56,21 @@ class Selection:
         return len(self._young)
 
     async def spare_young(self) -> None:
-        """Find out which packs that might be chosen are too young."""
+        """Find out which packs that might be chosen are too young, as far as it is not known."""
         if self._grace:
-            await each(self._spare, self._rows(self._dead() | self._wanting()))
+            rows = [row for row in self._rows(self._wanting()) if row not in self._asked]
+            await each(self._spare, rows)
+            self._asked.update(rows)
 
     async def _spare(self, row: int) -> None:
-        pack = self.record(row)
+        pack = await trio.to_thread.run_sync(self.record, row)
         if pack is None or not await self._is_old(pack):
             self._young.add(row)
-            self._marks.spared[row] = True
+            self.keep(row)
+
+    def keep(self, row: int) -> None:
+        """Choose that pack never more."""
+        self._marks.spared[row] = True
 
     async def _is_old(self, pack: PackRecord) -> bool:
         """By the first shard that can be asked; a pack that none can be asked of is young."""
@@ -78,17 +86,15 @@ class Selection:
 
     def dead(self) -> list[int]:
         """Rows of packs of which nothing is needed."""
-        return [row for row in self._rows(self._dead()) if row not in self._young]
+        return self._rows(self._dead())
 
     def sparse(self) -> list[int]:
         """Rows of packs that are to be rewritten, in the order in which they were stored."""
-        return [row for row in self._rows(self._sparse()) if row not in self._young]
+        return self._rows(self._sparse())
 
-    def small(self, but: Sequence[int] = ()) -> list[int]:
+    def small(self, but: AbstractSet[int] = frozenset()) -> list[int]:
         """Rows of small packs that become fewer when they are merged, `but` these."""
-        chosen = [
-            row for row in self._rows(self._is_small()) if row not in self._young and row not in but
-        ]
+        chosen = [row for row in self._rows(self._is_small()) if row not in but]
         alike: dict[tuple[int, Scheme], list[int]] = {}
         for row in chosen:
             pack = self.record(row)
@@ -106,7 +112,8 @@ class Selection:
         return self._index.pack(self._marks.number(row))
 
     def _rows(self, chosen: Array) -> list[int]:
-        return [int(row) for row in np.flatnonzero(chosen[: self._marks.known])]
+        mine = np.logical_and(chosen, ~self._marks.spared)[: self._marks.known]
+        return [int(row) for row in np.flatnonzero(mine)]
 
     def _dead(self) -> Array:
         found: Array = np.logical_and(self._marks.there, self._marks.places == 0)
@@ -127,9 +134,9 @@ class Selection:
         return found
 
     def _wanting(self) -> Array:
-        """Packs of which something is not needed, and that would be rewritten."""
+        """Packs that might be deleted, or be rewritten as something in them is not needed."""
         incomplete = self._marks.places < self._marks.packs["chunks"]
-        return self._sparse() | (self._is_small() & incomplete)
+        return self._dead() | self._sparse() | (self._is_small() & incomplete)
 
     def _is_small(self) -> Array:
         packs = self._marks.packs

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+import trio
+
 from ...ids import PackId
-from ..formats.condemned import Condemned
 from ..formats.journal import PackDeleted
 from ..index.index import Index
 from ..index.records import PackRecord
@@ -42,19 +43,27 @@ class Sweeper:
             left += await execute(self.members, [sentence(self.members, pack) for pack in batch])
         return left
 
-    async def finish(self) -> int:
+    async def finish(self, journal: Journal) -> int:
         """Delete what earlier collections began to; the number of packs of which a shard stays.
 
         A condemned pack that the index still knows is pardoned: this collection will judge anew.
+        One that no record deleted gets a tombstone: a record that stores it may turn up later.
         """
-        dead: list[Condemned] = []
-        for pack, record in (await condemned(self.members)).items():
-            if self.index.pack_of_id(pack) is None:
-                dead.append(record)
-            else:
-                await pardon(self.members, pack)
-        return await execute(self.members, dead)
+        found = await condemned(self.members)
+        known, unsaid = await trio.to_thread.run_sync(self._sort, list(found))
+        for pack in known:
+            await pardon(self.members, pack)
+            del found[pack]
+        await self._bury(journal, unsaid)
+        return await execute(self.members, found.values())
+
+    def _sort(self, packs: Sequence[PackId]) -> tuple[list[PackId], list[PackId]]:
+        """Packs that the index has, and those of which it knows nothing, not even their end."""
+        known = [pack for pack in packs if self.index.pack_of_id(pack) is not None]
+        gone = {*known, *(pack for pack in packs if self.index.is_deleted(pack))}
+        return known, [pack for pack in packs if pack not in gone]
 
     async def _bury(self, journal: Journal, packs: Sequence[PackId]) -> None:
-        if packs:
-            await journal.append([PackDeleted(pack) for pack in packs])
+        waiting = iter(packs)
+        while batch := list(islice(waiting, TOMBSTONES)):
+            await journal.append([PackDeleted(pack) for pack in batch])

@@ -1,15 +1,21 @@
 """gc and chunks that lie in several packs: which copy stays, and when the other one may go."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.cas.add.request import AddRequest
+from modelfloat.cas.formats.journal import NOWHERE
 from modelfloat.cas.gc.collection import Collection
+from modelfloat.cas.gc.standing import Standing
 from modelfloat.cas.index.records import PackRecord, ShardState
 from modelfloat.cas.journal.journal import Journal
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
+from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 
 
@@ -87,3 +93,73 @@ async def test_no_copy_goes_while_none_is_whole(tmp_path: Path) -> None:
         await store.verify(repair=True)
         await store.gc(grace=0)
         assert len(split_packs(store)) == 1
+
+
+async def test_what_misses_a_shard_replaces_nothing(tmp_path: Path) -> None:
+    weights(tmp_path / "a", 3_000_000)
+    async with fresh_store(tmp_path / "s", "4+2") as store:
+        await add(store, tmp_path / "a")
+        standing = Standing(store.pool)
+        for pack in store.index.packs():
+            assert standing.replaces(pack, pack)
+            less = replace(pack, backends=(*pack.backends[:-1], NOWHERE))
+            assert standing.rank(less) < standing.rank(pack)
+            assert not standing.replaces(less, pack)
+            twice = replace(pack, backends=(*pack.backends[:-1], pack.backends[0]))
+            assert standing.rank(twice) < standing.rank(pack)
+            assert not standing.replaces(twice, pack)
+            assert standing.replaces(pack, twice)
+
+
+async def three_small(path: Path) -> dict[str, bytes]:
+    """A store in `path`/s with three small packs, and what its files hold."""
+    files = {name: weights(path / name, 3_000_000, name) for name in "abc"}
+    async with fresh_store(path / "s", "4+2") as store:
+        for name in files:
+            await add(store, path / name, f"acme/{name}")
+    return files
+
+
+def most_on_one(store: Store) -> int:
+    """Shards of one pack that one backend has, at most."""
+    return max(max(Counter(pack.backends).values()) for pack in store.index.packs())
+
+
+async def test_nothing_is_rewritten_while_a_backend_is_down(tmp_path: Path) -> None:
+    await three_small(tmp_path)
+    for name in ("d0", "d1"):
+        (tmp_path / "s/backends" / name).rename(tmp_path / name)
+    async with open_store(str(tmp_path / "s")) as store:
+        before = list(store.index.packs())
+        planned = await store.gc(grace=0, dry_run=True)
+        report = await store.gc(grace=0)
+        assert (report.merged, report.rewritten) == (planned.merged, planned.rewritten) == (0, 0)
+        assert list(store.index.packs()) == before
+    for name in ("d0", "d1"):
+        (tmp_path / name).rename(tmp_path / "s/backends" / name)
+    async with open_store(str(tmp_path / "s")) as store:
+        assert (await store.gc(grace=0)).merged > 0
+        assert most_on_one(store) == 1
+
+
+async def test_a_pack_stays_that_is_safer_than_its_copy(tmp_path: Path) -> None:
+    """One backend takes nothing while gc copies, so another one gets two shards of a pack."""
+    files = await three_small(tmp_path)
+    async with open_store(str(tmp_path / "s")) as store:
+        before = {pack.id for pack in store.index.packs()}
+        member = next(iter(store.members))
+        member.backend = faulty = FaultyBackend(member.backend)
+        faulty.inject("full", on=["put"], prefix="packs/")
+        report = await store.gc(grace=0)
+        assert report.skipped > 0
+        assert (report.merged, report.rewritten) == (0, 0)
+        assert before <= {pack.id for pack in store.index.packs()}
+        assert not list((tmp_path / "s/backends").glob("*/condemned/*"))
+        for name, data in files.items():
+            assert await read(store, f"acme/{name}/{name}") == data
+    async with open_store(str(tmp_path / "s")) as store:
+        await store.gc(grace=0)
+        await store.gc(grace=0)
+        assert most_on_one(store) == 1
+        assert len(list(store.index.packs())) < len(before)
+        assert (await store.verify()).exit_status == 0
