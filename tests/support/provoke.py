@@ -437,6 +437,72 @@ def _damaged_marker(scene: Scene) -> Outcome:
     return scene.raised(lambda: decode(b"{", "d0"))
 
 
+def _dead_mount_of_others(scene: Scene) -> Outcome:
+    from modelfloat.fuse import mountpoint
+    from modelfloat.fuse.liveness import Life
+    from modelfloat.fuse.mountinfo import Mount
+
+    scene.patch.setattr(mountpoint, "mount_at", lambda path: Mount(path, "fuse.sshfs", "0:1"))
+    scene.patch.setattr(mountpoint, "life_of", lambda _: Life.DEAD)
+    return scene.raised(lambda: mountpoint.prepare(str(scene.folder())))
+
+
+def _silent_mount(scene: Scene) -> Outcome:
+    from modelfloat.fuse import inuse
+    from modelfloat.fuse.mountstate import SILENT, MountState
+
+    silent = MountState(7, "", "", 0, problem=SILENT)
+    scene.patch.setattr(inuse, "mount_states", lambda _: [silent])
+    return scene("gc")
+
+
+def _too_many_readers(scene: Scene) -> Outcome:
+    import lmdb
+
+    from modelfloat.cas.index.environment import guarded
+
+    def fail() -> None:
+        with guarded(str(scene.store / "index"), "meta"):
+            raise lmdb.ReadersFullError
+
+    return scene.raised(fail)
+
+
+def _shrinks(scene: Scene) -> Outcome:
+    from modelfloat.cas.add.sources import FileSource
+
+    with open(scene.file, "rb") as file:
+        source = FileSource(file.fileno(), 1000, str(scene.file))
+        return scene.raised(lambda: source.read(0, 1000))
+
+
+def _journal_that_cannot_be_listed(scene: Scene) -> Outcome:
+    from modelfloat.backends.local import LocalBackend
+    from modelfloat.errors import UnavailableError
+
+    async def fail(self: LocalBackend, prefix: str = "") -> object:
+        if prefix == "journal/":
+            raise UnavailableError(f"backend {self.name}: it is away")
+        async for listed in real(self, prefix):
+            yield listed
+
+    real = LocalBackend.list
+    scene.patch.setattr(LocalBackend, "list", fail)
+    return scene("gc", "--grace", "0")
+
+
+def _nowhere_to_record(scene: Scene) -> Outcome:
+    import trio
+
+    from modelfloat.cas.journal.copies import store_record
+    from modelfloat.cas.packs.members import Members
+    from modelfloat.config import read_config
+    from modelfloat.ids import WriterId
+
+    nobody = Members(read_config(str(scene.store)).id, [])
+    return scene.raised(lambda: trio.run(store_record, nobody, WriterId(bytes(16)), 1, b"", 1))
+
+
 def _not_configured(scene: Scene) -> Outcome:
     """A backend is taken out of config.toml while `verify --repair` runs."""
     import trio
@@ -665,8 +731,10 @@ PROVOKED: dict[str, Provocation] = {
     "it is not empty": _mount_on_files,
     "shards of ‹count› packs are on": plain("backend", "rm", "d0"),
     "is the store's only backend": _only_backend,
+    "is a dead mount of type": _dead_mount_of_others,
     # Locks
     "is held by ‹holders›": _locked,
+    "‹count› readers": _too_many_readers,
     # Formats
     "is not valid TOML": config_that_says("[store]", "[store"),
     "has no table [store]": lambda s: _config_is(s, "[settings]\n"),
@@ -686,6 +754,7 @@ PROVOKED: dict[str, Provocation] = {
     "from writing; upgrade": _newer("add {file} acme/tiny", ro_compat=1 << 31),
     "from writing (features": _marker_forbids,
     # The index
+    "shrank while": _shrinks,
     "no index at": _index(shutil.rmtree),
     "is another store's": _foreign_index,
     "the index file": _index(lambda p: os.truncate(p / "data.mdb", 8192)),
@@ -703,6 +772,9 @@ PROVOKED: dict[str, Provocation] = {
     "do not fit on the others": _fewer,
     "down nothing is deleted": _all_down("gc --grace 0", 2),
     "too many backends are down": _all_down("rebuild-index"),
+    "nothing can be recorded": _nowhere_to_record,
+    "the journal cannot be listed": _journal_that_cannot_be_listed,
+    "does not say which files": _silent_mount,
     "‹path› is gone; is the disk": _gone,
     "‹backend and key›: ‹reason›; check the disk": _translated(5),
     "no ‹marker› at its root": lambda s: _marker_of(s, None),
@@ -742,6 +814,14 @@ ELSEWHERE: dict[str, str] = {
     "has several heads": "fs/test_fs_names.py::test_a_branch_of_two_heads_is_an_error_not_a_choice",
     "written by another get": "unit/test_get.py::test_two_at_once_do_not_write_one_file",
     "contradicts itself in": "faults/test_index_damage.py::test_a_row_that_contradicts_itself",
+    "‹index› cannot be used": "unit/test_index_access.py::test_a_damaged_index_is_not_read",
+    "was made anew meanwhile": (
+        "faults/test_gc_and_others.py::test_a_store_whose_index_was_made_anew_is_opened_again"
+    ),
+    "in git, expected is": f"{_HF}::test_a_damaged_snapshot_is_refused_and_the_rest_goes_on",
+    "the index in ‹path› needs about": (
+        "unit/test_add_preflight.py::test_an_index_without_room_is_told"
+    ),
     "‹index› cannot be written": "faults/test_index_damage.py::test_no_room_for_the_file_to_grow",
     "‹index› has filled": "faults/test_index_damage.py::test_a_full_map",
     "‹changed› while": f"{_CHANGING}::test_one_that_does_not_stay_is_left_out",
@@ -781,19 +861,9 @@ ELSEWHERE: dict[str, str] = {
 """Rows that need a mount, a second process or a failing disk, and the tests that do it."""
 
 UNPROVOKED: tuple[str, ...] = (
-    "is a dead mount of type",
-    "‹count› readers",
-    "‹index› cannot be used",
-    "shrank while",
     "was refused (‹reason›)",
     "=no backend is up",
-    "nothing can be recorded",
-    "the journal cannot be listed",
     "made anew while gc ran",
-    "was made anew meanwhile",
-    "does not say which files",
     "has a name that cannot be stored",
-    "the index in ‹path› needs about",
-    "in git, expected is",
 )
 """Rows that no test brings about yet: each is a race, or a state that an earlier check forbids."""

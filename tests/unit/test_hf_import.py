@@ -108,6 +108,7 @@ async def test_a_damaged_snapshot_is_refused_and_the_rest_goes_on(
         (line,) = report.failed
         assert line.startswith(f"acme/llama@{NEW[:12]}: {llama.path}/snapshots/{NEW}/")
         assert "download it again" in line
+        assert ("in git, expected is" in line) == (damaged == "small")
         assert refs(store, "acme/llama") == {OLD}, "main stays where it was: nowhere"
         assert await read(store, "zoo/cat/x") == b"x"
 
