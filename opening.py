@@ -104,7 +104,8 @@ def _tell_replaced(path: str, opened: tuple[int, int] | None) -> tuple[int, int]
     if opened is not None:
         log.warning(
             "the index of %s was replaced, and this process serves from the old one: what is "
-            "there can be read, what is added from now on is not seen; mount again",
+            "damaged there stays so, what is added from now on is not seen; unmount, and mount "
+            "again",
             path,
         )
     return now

@@ -105,6 +105,9 @@ def _living(state: "MountState") -> Finding:
         return _silent(state)
     where = f"pid {state.pid} serves {state.mountpoint} since {human_time(state.started_ns)}"
     opened = f"{where}, {plural(len(state.open), 'open file')}"
+    if state.index_replaced:
+        stale = f"pid {state.pid} serves {state.mountpoint} from an index that was replaced since"
+        return problem("mounts", one_line(stale), "unmount it and mount it again")
     if state.version != __version__:
         other = f"{one_line(opened)}; it runs release {state.version}, this is {__version__}"
         return warning("mounts", other, "unmount it and mount it again")

@@ -47,13 +47,13 @@ def document(report: "RebuildReport") -> dict[str, object]:
 
 
 def _warn_of_mounts(store: str) -> None:
-    """Name the mounts that go on with the old index until they end."""
+    """Name the mounts that go on with the old index until they are made again."""
     from ..fuse.control import mount_states
 
     for mount in mount_states(store):
         complain(
-            f"the mount at {mount.mountpoint} (pid {mount.pid}) goes on with the old index; mount "
-            "it again to see what is added from now on"
+            f"the mount at {mount.mountpoint} (pid {mount.pid}) goes on with the old index, "
+            "and with what is damaged in it, until it is unmounted and mounted again"
         )
 
 

@@ -56,10 +56,12 @@ async def serve(
     path = await trio.to_thread.run_sync(prepare, mountpoint, store.path)
     started = time.time_ns()
     operations = Operations(store, options.look(started))
+    index = _index_of(store.path)
 
     def state() -> MountState:
         open_files, errors = operations.open_files(), operations.last_errors()
-        return MountState(os.getpid(), __version__, path, started, open_files, errors)
+        replaced = index is not None and _index_of(store.path) not in (None, index)
+        return MountState(os.getpid(), __version__, path, started, open_files, errors, replaced)
 
     # Signals are caught before the mount exists: none may leave it behind.
     with (
@@ -76,6 +78,15 @@ async def serve(
         finally:
             session.close()
     log.info("%s is unmounted", path)
+
+
+def _index_of(store: str) -> tuple[int, int] | None:
+    """Which file the store's index is, None while there is none."""
+    try:
+        found = os.stat(os.path.join(store, "index", "data.mdb"))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def load_binding() -> Binding:

@@ -53,7 +53,8 @@ class ReadError:
 class MountState:
     """One mount: its daemon's pid and release, where, since when (ns since the epoch).
 
-    `errors` are the last ones, oldest first. `problem` says why nothing but `pid` is known, ""
+    `errors` are the last ones, oldest first. `index_replaced`: rebuild-index has put another index
+    in the place of the one that it serves from. `problem` says why nothing but `pid` is known, ""
     where all is known: a daemon that hangs or is of a newer release may have files open.
     """
 
@@ -63,6 +64,7 @@ class MountState:
     started_ns: int
     open: tuple[OpenFileState, ...] = ()
     errors: tuple[ReadError, ...] = ()
+    index_replaced: bool = False
     problem: str = ""
 
 
@@ -95,6 +97,7 @@ def _state(document: dict[str, Any]) -> MountState:
         int(document.get("started_ns", 0)),
         tuple(_open_file(each) for each in document.get("open", ())),
         tuple(_error(each) for each in document.get("errors", ())),
+        document.get("index_replaced", False) is True,
     )
 
 

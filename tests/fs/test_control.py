@@ -31,6 +31,7 @@ STATE = MountState(
     17,
     (OpenFileState("ab" * 32, "acme/llama/v", (3, 4)),),
     (ReadError(18, "acme/llama/w", 0, "chunk is gone"),),
+    index_replaced=True,
 )
 
 

@@ -67,3 +67,19 @@ def test_a_daemon_that_is_stopped_hangs_nobody(
         (state,) = mount_states(str(shelf_folder))
         daemon.process.send_signal(signal.SIGCONT)
         assert (state.pid, state.problem) == (daemon.process.pid, "it does not answer")
+
+
+def test_a_mount_of_a_replaced_index_says_so(
+    shelf: Shelf, shelf_folder: Path, mountpoint: Path
+) -> None:
+    shelf.commit("acme/llama", {"v": b"content"})
+    index, other = shelf_folder / "index", shelf_folder / "another"
+    index.mkdir(exist_ok=True)
+    (index / "data.mdb").touch()
+    with mounted(shelf_folder, mountpoint):
+        (state,) = mount_states(str(shelf_folder))
+        assert not state.index_replaced
+        other.write_bytes((index / "data.mdb").read_bytes())
+        other.replace(index / "data.mdb")
+        (state,) = mount_states(str(shelf_folder))
+        assert state.index_replaced
