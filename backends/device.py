@@ -80,7 +80,7 @@ def _whole_disk(block: str) -> str:
 def _mounted_from(number: int, mounts: str) -> int | None:
     """The block device from which the filesystem with that device number was mounted, if any."""
     wanted = f"{os.major(number)}:{os.minor(number)}"
-    for line in _read(mounts).splitlines():
+    for line in _read(mounts).split("\n"):
         mount, _, rest = line.partition(" - ")
         source = rest.split(" ")[1:2]
         if mount.split(" ")[2:3] == [wanted] and source and source[0].startswith("/dev/"):
@@ -100,7 +100,7 @@ def _names(folder: str) -> list[str]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
             return file.read().strip()
     except OSError:
         return ""

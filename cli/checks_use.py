@@ -34,13 +34,14 @@ def locks(folder: str) -> Iterator[Finding]:
 
 def holders(folder: str, table: str) -> dict[str, str]:
     """The lock files of `folder` that somebody holds, and who; `table` is as proc_locks(5) says."""
+    from ..fuse.mountinfo import superblock_of
+
     files = {}
+    major, minor = map(int, superblock_of(folder).split(":"))
     for entry in os.scandir(folder):
         if "." in entry.name or entry.name.endswith("-gate"):
             continue  # names of holders, and of who waits
-        status = entry.stat(follow_symlinks=False)
-        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-        files[f"{device}:{status.st_ino}"] = entry.path
+        files[f"{major:02x}:{minor:02x}:{entry.inode()}"] = entry.path
     found: dict[str, str] = {}
     with open(table, encoding="ascii", errors="replace") as lines:
         for line in lines:

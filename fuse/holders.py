@@ -33,15 +33,18 @@ def holders_of(mount: Mount) -> list[Holder]:
     uses: dict[int, set[str]] = {}
     for pid, what in [*_by_proc(mount), *_by_daemon(mount)]:
         uses.setdefault(pid, set()).add(what)
-    return [Holder(pid, _name(pid), tuple(sorted(what))) for pid, what in sorted(uses.items())]
+    return [
+        Holder(pid, name_of(pid) or "?", tuple(sorted(what))) for pid, what in sorted(uses.items())
+    ]
 
 
-def _name(pid: int) -> str:
+def name_of(pid: int) -> str:
+    """The name of a process's program; "" where it has ended."""
     try:
         with open(f"{_PROC}/{pid}/comm", encoding="utf-8", errors="backslashreplace") as file:
             return file.read().strip()
     except OSError:
-        return "?"
+        return ""
 
 
 def _by_daemon(mount: Mount) -> Iterator[tuple[int, str]]:

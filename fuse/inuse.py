@@ -4,6 +4,7 @@ from ..cas.gc.collected import InUse
 from ..errors import UnavailableError
 from ..ids import ObjectId
 from .control import mount_states
+from .holders import name_of
 from .mountstate import MountState
 
 
@@ -28,12 +29,4 @@ def find_in_use(store: str) -> list[InUse]:
 def _who(state: MountState, pids: tuple[int, ...]) -> str:
     if not pids:
         return f"somebody on the mount {state.mountpoint}"
-    return ", ".join(f"pid {pid} ({_command(pid)})" for pid in pids)
-
-
-def _command(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return "it has ended"
+    return ", ".join(f"pid {pid} ({name_of(pid) or 'it has ended'})" for pid in pids)

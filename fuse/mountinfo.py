@@ -34,7 +34,7 @@ class Mount:
 def parse_mountinfo(data: bytes) -> list[Mount]:
     """All mounts in the order they were made; the format is that of proc_pid_mountinfo(5)."""
     found = []
-    for line in data.splitlines():
+    for line in data.split(b"\n"):  # of a name, the kernel leaves "\r" as it is
         head, separator, tail = line.partition(b" - ")
         fields, rest = head.split(b" "), tail.split(b" ")
         if separator and len(fields) > 4 and len(rest) > 1 and _NUMBER.fullmatch(fields[0]):
@@ -77,6 +77,23 @@ def mount_above(path: str) -> Mount | None:
     """The mount of ours inside which `path` lies; None if in none. No link is followed."""
     parents = {path[:at] for at, letter in enumerate(path) if letter == "/"}
     return next((mount for mount in mounts() if mount.path in parents), None)
+
+
+def superblock_of(path: str) -> str:
+    """The device, as `major:minor`, by which the kernel knows the filesystem under a folder.
+
+    It is that of mountinfo and of `/proc/locks`; stat tells another one of a btrfs subvolume.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            known = dict(line.split(":", 1) for line in file if ":" in line)
+        number = int(known.get("mnt_id", "-1"))
+        found = [mount.device for mount in all_mounts() if mount.id == number]
+        status = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return found[0] if found else f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
 
 
 def _topmost(path: str) -> Mount | None:

@@ -82,7 +82,7 @@ def filesystem_type(path: str, mountinfo: str = "/proc/self/mountinfo") -> str:
     path = os.path.realpath(path)
     found, longest = "", -1
     try:
-        with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
+        with open(mountinfo, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             mounts = [match.groups() for line in file if (match := _MOUNT.match(line))]
     except OSError:
         return ""

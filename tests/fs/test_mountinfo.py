@@ -18,6 +18,11 @@ half a line
 OURS = Mount("/srv/a folder", "fuse.modelfloat", "0:27", 30, "/srv/the store")
 
 
+def test_a_carriage_return_in_a_name_ends_no_line() -> None:
+    data = SAMPLE.replace(rb"a\040folder", b"a\rfolder")
+    assert "/srv/a\rfolder" in [mount.path for mount in parse_mountinfo(data)]
+
+
 def test_lines_become_mounts() -> None:
     found = parse_mountinfo(SAMPLE)
     assert [mount.type for mount in found] == [

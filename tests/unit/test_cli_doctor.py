@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from modelfloat.cli.checks import Finding, Level, examine, ok, problem
 from modelfloat.cli.main import run
 from modelfloat.cli.settings import Settings
 from modelfloat.cli.settingtable import SETTINGS
+from modelfloat.fuse import mountinfo
 from modelfloat.fuse.control import MountState, ReadError
 from modelfloat.fuse.liveness import Life
 from modelfloat.fuse.mountinfo import Mount
@@ -400,6 +402,22 @@ def test_a_store_without_parity(tmp_path: Path, capsys: Capture) -> None:
 
 
 # Who uses it
+
+
+def test_locks_are_known_by_the_device_of_the_superblock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A btrfs subvolume has, for stat, another device than the kernel's tables."""
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/store").touch()
+    table = tmp_path / "table"
+    inode = (tmp_path / "locks/store").stat().st_ino
+    table.write_text(f"1: FLOCK  ADVISORY  WRITE 77 00:ff:{inode} 0 EOF\n")
+    real = mountinfo.all_mounts()
+    odd = [replace(mount, device="0:255") for mount in real]
+    monkeypatch.setattr(mountinfo, "all_mounts", lambda: odd)
+    found = checks_use.holders(str(tmp_path / "locks"), str(table))
+    assert found == {f"{tmp_path}/locks/store": "pid 77"}
 
 
 def test_locks_that_are_held(store: Path, capsys: Capture) -> None:
