@@ -64,8 +64,8 @@ class Environment:
 def make_environment(path: str, *, private: bool = False) -> Environment:
     """Open the environment in `path`, which may be empty, with all its sub-databases.
 
-    A `private` one is used by nobody else yet: nothing is locked, and nothing is durable before
-    `sync`. UnsupportedError on a network filesystem.
+    A `private` one is used by nobody else yet: nothing is durable before `sync`. UnsupportedError
+    on a network filesystem.
     """
     refuse_network(path)
     try:
@@ -138,9 +138,7 @@ def _open(path: str, *, read_only: bool = False) -> Any:
 
 
 def _open_private(path: str) -> Any:
-    return lmdb.open(
-        path, map_size=MAP_SIZE, max_dbs=MAX_DATABASES, mode=0o600, lock=False, sync=False
-    )
+    return lmdb.open(path, map_size=MAP_SIZE, max_dbs=MAX_DATABASES, mode=0o600, sync=False)
 
 
 def _databases(env: Any, *, create: bool) -> Databases:

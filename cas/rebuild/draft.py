@@ -4,8 +4,8 @@ Journals are read in any order, so what depends on an order waits until all of t
 `scratch`, and rows of chunks in sorted runs (`rowsort`). Nothing here is durable before `finish`: a
 rebuild that was interrupted begins anew.
 
-Concurrency: synchronous, one caller at a time, in whichever thread: both environments are opened
-without LMDB's locks, since nobody else knows them.
+Concurrency: synchronous, in whichever thread. One writes at a time, others may read meanwhile: both
+environments have LMDB's locks, without which a reader's pages would be used again under it.
 """
 
 import contextlib

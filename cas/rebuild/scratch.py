@@ -50,12 +50,15 @@ class Copy:
 
 
 class Scratch:
-    """The notes of one rebuild, in the new folder `path`. Synchronous, one caller at a time."""
+    """The notes of one rebuild, in the new folder `path`. Synchronous, in any thread.
+
+    One thread reads while another one writes: so LMDB's locks are needed.
+    """
 
     def __init__(self, path: str) -> None:
         os.makedirs(path)
         self._path = path
-        self._env = lmdb.open(path, map_size=MAP_SIZE, max_dbs=len(NAMES), lock=False, sync=False)
+        self._env = lmdb.open(path, map_size=MAP_SIZE, max_dbs=len(NAMES), sync=False)
         self._shards, self._copies, self._placed, self._tables, self._said = (
             self._env.open_db(name) for name in NAMES
         )
