@@ -4,9 +4,11 @@
     locks/gc         alone: gc, from its first look at the refs to its last delete
     locks/refs       alone: whoever moves a ref, for the moment in which it moves
     locks/config     alone: whoever changes config.toml
+    locks/settling   alone: whoever settles slots of crashed writers, or takes one
     locks/writer-N   alone: whoever has a journal open; its number is a slot (`cas.journal.slots`)
 
-They are taken in this order: gc, store, writer-N, refs. Nobody who only reads takes any of them.
+They are taken in this order: gc, store, refs, settling, writer-N; a writer-N stays held when a ref
+moves later, for whoever settles waits for none. Nobody who only reads takes any of them.
 """
 
 import contextlib

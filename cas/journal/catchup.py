@@ -7,7 +7,9 @@ was given up may still arrive later, so a number that looks unused may be in use
 
 import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,13 +18,15 @@ from ...ids import ObjectId, StoreId, WriterId
 from ..formats.chunktable import Kind
 from ..formats.journal import PackStored, Record, ShardPlaced, decode_record
 from ..index.index import Index
-from ..locks import each_free
+from ..locks import each_free, locked
 from ..packs.members import Members
 from .copies import last_listed, load_record, record_name, store_record
 from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
 
 ReadObjects = Callable[[PackStored], Awaitable[dict[ObjectId, bytes]]]
 
+SETTLING: Final = "settling"
+"""The lock file of who settles slots."""
 _EARLIER: Final = (
     "the index is of an earlier state than the journals: took over what it lacked; if it comes "
     "from a backup, `modelfloat rebuild-index` is sure to find everything"
@@ -43,8 +47,15 @@ class CatchUp:
     read_objects: ReadObjects
     late: list[ShardPlaced] = field(default_factory=list)
 
+    def settling(self) -> AbstractAsyncContextManager[None]:
+        """Keep others from settling meanwhile: a slot that somebody holds to settle it looks like
+        one whose writer is at work, and would be passed over. It always waits, and whoever has it
+        waits for no lock."""
+        path = os.path.join(self.folder, SETTLING)
+        return locked(path, what="takes over what a writer that crashed has left")
+
     async def others(self) -> None:
-        """Settle every slot that nobody holds; ours is held and left alone.
+        """Settle every slot that nobody holds; ours is held and left alone. In `settling`.
 
         An index of an earlier state, from a backup, gets what writers without a slot have done.
         """

@@ -99,7 +99,8 @@ class Journal:
 
         To be called under the refs' lock, before the head is read that a ref change will name.
         """
-        await self._catch_up.others()
+        async with self._catch_up.settling():
+            await self._catch_up.others()
 
     async def require_complete(self) -> None:
         """Apply every record that any backend has, or raise; for who is alone with the store."""
@@ -196,9 +197,11 @@ async def open_journal(
     for those records.
     """
     catch_up = CatchUp(folder, store, index, members, copies, read_objects)
-    with first_free(folder, PREFIX) as path:
-        await catch_up.others()
-        journal = Journal(catch_up, path, await catch_up.settle(path, own=True))
+    with contextlib.ExitStack() as held:
+        async with catch_up.settling():
+            path = held.enter_context(first_free(folder, PREFIX))
+            await catch_up.others()
+            journal = Journal(catch_up, path, await catch_up.settle(path, own=True))
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(journal.run)

@@ -21,6 +21,7 @@ from modelfloat.cas.formats.journal import (
     encode_record,
 )
 from modelfloat.cas.index.index import Index
+from modelfloat.cas.journal.catchup import CatchUp
 from modelfloat.cas.journal.journal import Journal, open_journal
 from modelfloat.cas.journal.slots import Slot, read_slot, write_slot
 from modelfloat.cas.locks import first_free, locked
@@ -105,6 +106,57 @@ async def test_an_open_journal_catches_up_who_crashed_since(
             await crash_before_the_ref(store, tmp_path / "b", monkeypatch)
             await journal.catch_up_others()
             assert await read(store, "acme/model/b") == data["b"]
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_slot_that_somebody_settles_is_waited_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    own: bool,
+) -> None:
+    """One process takes over a ref change, slowly, while another one moves the same ref."""
+    for name in "abc":
+        weights(tmp_path / name, 1_500_000, name)
+    path = str(tmp_path / "s")
+    async with fresh_store(tmp_path / "s") as store:
+        await add(store, tmp_path / "a")
+        with contextlib.ExitStack() as held:
+            if not own:
+                held.enter_context(first_free(f"{path}/locks", "writer"))
+            await crash_before_the_ref(store, tmp_path / "b", monkeypatch)
+    waiting, go_on = trio.Event(), trio.Event()
+    real = CatchUp.apply_missed
+
+    async def slowly(self: CatchUp, writer: WriterId) -> None:
+        if not waiting.is_set():
+            waiting.set()
+            await go_on.wait()
+        await real(self, writer)
+
+    monkeypatch.setattr(CatchUp, "apply_missed", slowly)
+    async with open_store(path) as one, open_store(path) as other, trio.open_nursery() as nursery:
+        nursery.start_soon(settle, one)
+        await waiting.wait()
+        before = other.index.refs()
+        nursery.start_soon(add, other, tmp_path / "c")
+        while (  # noqa: ASYNC110 - neither has an event
+            "settling: held by" not in caplog.text and other.index.refs() == before
+        ):
+            await trio.sleep(0.01)
+        go_on.set()
+    caplog.clear()
+    async with open_store(path) as store:
+        await settle(store)
+        assert len(store.index.refs()) == 1
+        for name in "abc":
+            await read(store, f"acme/model/{name}")
+
+
+async def settle(store: Store) -> None:
+    async with journal_of(store):
+        pass
 
 
 async def test_ids_are_used_again_after_a_clean_end_only(tmp_path: Path) -> None:
