@@ -120,20 +120,26 @@ async def rebuild_store(
     UnavailableError where more backends are down than that can be done without.
     """
     path = str(await trio.Path(path).resolve())
-    config = await trio.to_thread.run_sync(read_config, path)
-    members = await trio.to_thread.run_sync(members_of, path, config)
+    await trio.to_thread.run_sync(read_config, path)  # where there is no store no lock is made
     locks, what = os.path.join(path, "locks"), "modelfloat rebuild-index"
     await trio.Path(locks).mkdir(exist_ok=True)
+    with one_failure():
+        async with (
+            locked(os.path.join(locks, "gc"), wait=wait, what=what),
+            locked(os.path.join(locks, "store"), wait=wait, what=what),
+        ):
+            return await _rebuild(path, progress or Progress())
+
+
+async def _rebuild(path: str, progress: Progress) -> RebuildReport:
+    """With its locks held: a backend may have come or gone while they were waited for."""
+    config = await trio.to_thread.run_sync(read_config, path)
+    members = await trio.to_thread.run_sync(members_of, path, config)
     found = Members(config.id, members)
     try:
-        with one_failure():
-            await found.look()
-            async with (
-                locked(os.path.join(locks, "gc"), wait=wait, what=what),
-                locked(os.path.join(locks, "store"), wait=wait, what=what),
-            ):
-                copies = Scheme.parse(config.scheme).m + 1
-                return await rebuild_index(path, config.id, found, copies, progress or Progress())
+        await found.look()
+        copies = Scheme.parse(config.scheme).m + 1
+        return await rebuild_index(path, config.id, found, copies, progress)
     finally:
         with trio.CancelScope(shield=True):
             await close_all([member.backend for member in members])

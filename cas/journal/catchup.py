@@ -88,7 +88,8 @@ class CatchUp:
                 name = record_name(slot.writer, last + 1)
                 log.warning("%s is not to be found: what it announced is missing here", name)
             # What the slot announced may be found later, and must not be taken for nothing.
-            note_given_up(self.folder, {slot.writer: max(last, slot.closed or 0)})
+            if last or slot.closed != 0:
+                note_given_up(self.folder, {slot.writer: max(last, slot.closed or 0)})
         slot = Slot.fresh()
         write_slot(path, slot)
         return slot

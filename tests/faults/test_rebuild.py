@@ -11,6 +11,7 @@ import trio
 
 from modelfloat.cas.formats.journal import PackDeleted
 from modelfloat.cas.index.index import Index
+from modelfloat.cas.locks import locked
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.creating import BackendSpec
@@ -57,10 +58,10 @@ async def fill(path: Path) -> dict[str, bytes]:
 
 
 async def two_at_once(store: Store, sources: Path) -> None:
-    """Two adds side by side: two journals."""
+    """Two adds side by side, while somebody has the journal that was used so far."""
     for name in ("left", "right"):
         (sources / name).write_bytes(noise(name, 700_000))
-    async with trio.open_nursery() as nursery:
+    async with store.access.writing("a test"), trio.open_nursery() as nursery:
         nursery.start_soon(add, store, sources / "left", "acme/left")
         nursery.start_soon(add, store, sources / "right", "acme/right")
 
@@ -242,6 +243,30 @@ async def test_writers_are_waited_for(tmp_path: Path) -> None:
     async with fresh_store(tmp_path / "store") as store, store.access.writing("a test"):
         with pytest.raises(LockedError, match="a test"):
             await rebuild_store(str(tmp_path / "store"), wait=False)
+
+
+async def test_backends_are_looked_at_once_the_locks_are_held(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that comes back while the locks are waited for is up for the rebuild."""
+    path = tmp_path / "store"
+    held = await fill(path)
+    (path / "backends" / "d2").rename(tmp_path / "away")
+    reports = []
+    gc = str(path / "locks" / "gc")
+
+    async def rebuild() -> None:
+        reports.append(await rebuild_store(str(path)))
+
+    async with trio.open_nursery() as nursery, locked(gc, what="a test"):
+        nursery.start_soon(rebuild)
+        while "held by" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+            await trio.sleep(0.01)
+        (tmp_path / "away").rename(path / "backends" / "d2")
+    caplog.clear()
+    (report,) = reports
+    assert (report.down, report.exit_status) == ({}, 0)
+    await check(path, held)
 
 
 def records(store: Path, backend: str = "*") -> list[Path]:
