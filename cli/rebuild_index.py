@@ -78,6 +78,8 @@ def lines(report: "RebuildReport", *, everything: bool) -> list[str]:
         found.append(f"{plural(report.missing_objects, 'object')} that refs reach cannot be had")
     if report.kept:
         found.append(f"the old index is kept as {report.kept}; remove it when all is well")
+    if report.dropped:
+        found.append(f"of earlier rebuilds, removed for it: {', '.join(report.dropped)}")
     return [*found, _verdict(report)]
 
 

@@ -63,7 +63,7 @@ class RebuildReport:
     of others. `found_again` are packs that only their shards told of, `maybe_older` refs that lost
     records may have moved, and with `refs_unsure` some may be gone. `lost_packs` are object packs
     that cannot be read, `missing_objects` counts what refs reach and no place has. `kept` is the
-    folder of the old index, "" for none.
+    folder of the old index, "" for none, and `dropped` those of earlier ones, which were removed.
     """
 
     writers: int = 0
@@ -81,6 +81,7 @@ class RebuildReport:
     missing_shards: int = 0
     down: dict[str, str] = field(default_factory=dict)
     kept: str = ""
+    dropped: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -113,7 +114,7 @@ async def rebuild_index(
             await trio.to_thread.run_sync(draft.abandon)
         raise
     report = rebuild.report
-    report.kept = await trio.to_thread.run_sync(_put_in_place, path)
+    report.kept, report.dropped = await trio.to_thread.run_sync(_put_in_place, path)
     await trio.to_thread.run_sync(_give_up_slots, locks, rebuild.known)
     report.seconds = time.monotonic() - started
     return report
@@ -323,19 +324,20 @@ class _Rebuild:
             )
 
 
-def _put_in_place(path: str) -> str:
-    """Give the new index its name; the folder that the old one is kept in, "" for none."""
+def _put_in_place(path: str) -> tuple[str, list[str]]:
+    """Give the new index its name; the folder that the old one is kept in, "" for none,
+    and those of earlier ones, which are removed for it."""
     former = put_in_place(os.path.join(path, DRAFT), os.path.join(path, INDEX))
     Index.forget(os.path.join(path, INDEX))
     if former is None:
-        return ""
+        return "", []
     kept = sorted(name for name in os.listdir(path) if _number(name) is not None)
     number = max((_number(name) or 0 for name in kept), default=0) + 1
     os.rename(former, os.path.join(path, f"{KEPT}{number}"))
     sync_folder(path)
     for name in kept:
         shutil.rmtree(os.path.join(path, name), ignore_errors=True)
-    return f"{KEPT}{number}"
+    return f"{KEPT}{number}", kept
 
 
 def _number(name: str) -> int | None:

@@ -177,6 +177,7 @@ async def test_one_old_index_is_kept(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         report = await rebuild_store(str(tmp_path / "store"))
         assert report.kept == f"index.damaged-{number}"
+        assert report.dropped == [f"index.damaged-{n}" for n in (number - 1,) if n]
         kept = [p.name for p in (tmp_path / "store").iterdir() if p.name.startswith("index")]
         assert sorted(kept) == ["index", f"index.damaged-{number}"]
     await check(tmp_path / "store", held)

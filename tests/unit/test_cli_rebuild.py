@@ -59,8 +59,10 @@ def test_what_is_missing_is_named_in_moderation() -> None:
         maybe_older=["acme/model@main"],
         missing_shards=3,
         kept="index.damaged-2",
+        dropped=["index.damaged-1"],
     )
     found = lines(report, everything=False)
+    assert "of earlier rebuilds, removed for it: index.damaged-1" in found
     assert "journal record 00000000/3: no sound copy of it is left" in found
     assert "acme/model@main: may be older than it was" in found
     assert "… and 5 more; --verbose names them" in found
