@@ -12,7 +12,8 @@ set -e
 folder=$1; shift
 mount -t tmpfs -o size=48m tmpfs "$folder"
 export MODELFLOAT_STORE="$folder/s" MODELFLOAT_RESERVE=256MiB
-modelfloat() { "$PYTHON" -m modelfloat.cli.main --quiet "$@"; }
+loud() { "$PYTHON" -m modelfloat.cli.main "$@"; }
+modelfloat() { loud --quiet "$@"; }
 modelfloat init --erasure 2+1
 head -c 6000000 /dev/urandom > "$folder/keep"
 modelfloat add "$folder/keep" acme/keep > /dev/null
@@ -24,8 +25,8 @@ rm "$folder/gone"
 stat -c 'reserve %s %b' "$folder/s/reserve"
 cat /dev/zero 2> /dev/null > "$folder/filler" || true
 df --output=avail -B1 "$folder" | tail -1
-modelfloat rm acme/gone
-modelfloat gc --grace 0
+loud rm acme/gone
+loud gc --grace 0
 stat -c 'reserve %s %b' "$folder/s/reserve"
 modelfloat verify > /dev/null
 modelfloat cat acme/keep/keep | cmp - "$folder/keep"
