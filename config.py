@@ -115,7 +115,7 @@ def read_config(store: str) -> StoreConfig:
             "--store"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is not valid TOML: {error}; correct that line") from error
+        raise FormatError(f"{path} is not valid TOML: {error}; correct it") from error
     return _decode(document, path)
 
 

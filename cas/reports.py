@@ -44,7 +44,8 @@ class AddReport:
     `logical` = `new` + `deduplicated`, raw bytes; `encoded` is what the new ones take in packs and
     `stored` what they take on backends with parity and footers. Of `deduplicated`, `already` bytes
     were stored before this add began, of which `unchanged` bytes, in `unchanged_files`, were not
-    even read. `commit` is None when nothing changed. `skipped` names what was left out, and why;
+    even read. `commit` is None when nothing changed. `skipped` names what was left out, and why,
+    `left_out` has a line for each rule by which names were;
     `warnings` tell what was added and may not be what was meant. `failed` names files that could
     not be read as they are, because they changed again and again, vanished, or may not be read:
     the commit has everything but them. `removed` lists what `sync` took away, folders with a slash
@@ -66,6 +67,7 @@ class AddReport:
     stored: int = 0
     seconds: float = 0.0
     skipped: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -97,6 +99,7 @@ class AddPlan:
     index_free: int = 0
     problem: str = ""
     skipped: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     removed_files: int = 0

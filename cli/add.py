@@ -1,5 +1,6 @@
 """`modelfloat add`: put files and folders into a repository."""
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,17 +122,24 @@ def add(
     if from_hf_cache:
         from .hfcache import import_hf_cache
 
-        options = (message, tag, exclude, sync, move, dry_run, reread, sha256 is not None)
-        return import_hf_cache(settings, given, plain=not any(options), preflight=not no_preflight)
+        plain = not any((message, tag, exclude, sync, move, reread, sha256 is not None))
+        preflight = not no_preflight
+        return import_hf_cache(settings, given, plain=plain, dry_run=dry_run, preflight=preflight)
     if len(given) < 2 or not sources or target is None:
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
     from ..cas.add.request import AddRequest
     from ..cas.refnames import parse_address
     from ..fuse.owndevices import mounted_devices
 
+    try:
+        address = parse_address(target)
+    except UsageError as error:
+        if not os.path.lexists(target):
+            raise
+        raise UsageError(f"{error}; the target comes last: SRC … VENDOR/NAME") from None
     request = AddRequest(
         sources,
-        parse_address(target),
+        address,
         message,
         tag,
         settings.text("author"),
@@ -152,7 +160,7 @@ def add(
             return await store.carry_out(request, progress)
 
     report = in_store(settings, work)
-    tell_lines("skipped ", report.skipped, settings)
+    tell_lines("skipped ", [*report.skipped, *report.left_out], settings)
     tell_lines("warning: ", report.warnings, settings)
     # Files that no commit has are errors: they are told however quiet, and the status says so.
     tell_lines("not added: ", report.failed, replace(settings, quiet=False))
@@ -183,6 +191,7 @@ def document(report: "AddReport") -> dict[str, object]:
         "moved_bytes": report.moved_bytes,
         "kept": report.kept,
         "skipped": report.skipped,
+        "left_out": report.left_out,
         "warnings": report.warnings,
         "failed": report.failed,
     }

@@ -28,7 +28,7 @@ def tell_lines(what: str, lines: list[str], settings: Settings) -> None:
 def show_plan(settings: Settings, request: "AddRequest") -> int:
     """Print what the request would do; 1 where it would not fit."""
     plan = in_store(settings, lambda store: store.plan(request))
-    tell_lines("skipped ", plan.skipped, settings)
+    tell_lines("skipped ", [*plan.skipped, *plan.left_out], settings)
     tell_lines("warning: ", plan.warnings, settings)
     say_json(document(plan)) if settings.json else say(summary(plan))
     if plan.problem:
@@ -54,6 +54,7 @@ def document(plan: "AddPlan") -> dict[str, object]:
         "removed": plan.removed,
         "removed_files": plan.removed_files,
         "skipped": plan.skipped,
+        "left_out": plan.left_out,
         "warnings": plan.warnings,
     }
 
@@ -66,6 +67,6 @@ def summary(plan: "AddPlan") -> str:
     if plan.unchanged_files:
         files = plural(plan.unchanged_files, "file")
         lines.append(f"{files}, {human_size(plan.unchanged)}, unchanged and stored already")
-    free = "" if plan.free is None else f" of {human_size(plan.free)} that are free"
+    free = "" if plan.free is None else f"; {human_size(plan.free)} are free"
     lines.append(f"needs at most about {human_size(plan.needed)} with parity{free}")
     return "\n".join(lines)

@@ -45,10 +45,9 @@ def examine_index(path: str, store: str) -> list[Finding]:
 def main() -> None:
     """Print what there is to say of the index as JSON."""
     path, store = sys.argv[1:]
-    found = [
-        *examine("index", lambda: opens(path, store)),
-        *examine("packs", lambda: packs(path)),
-    ]
+    found = examine("index", lambda: opens(path, store))
+    told = {each.text for each in found}
+    found += [each for each in examine("packs", lambda: packs(path)) if each.text not in told]
     rows = [[each.check, int(each.level), each.text, each.remedy] for each in found]
     sys.stdout.write(json.dumps(rows))
 

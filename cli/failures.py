@@ -45,7 +45,7 @@ def report(error: BaseException, *, verbose: bool) -> int:
     """Tell the user what went wrong, in one line; returns the exit status."""
     cause = first_cause(error)
     if isinstance(cause, KeyboardInterrupt):
-        complain("interrupted")
+        complain("interrupted; repeat the command, it goes on where it was")
         return INTERRUPTED
     if isinstance(cause, BrokenPipeError):
         _abandon_stdout()

@@ -99,7 +99,7 @@ def _freed(report: "GcReport") -> str:
         done.append(f"{report.rewritten:,} rewritten")
     if report.merged:
         into = f" into {report.merged_into:,}" if report.merged_into else ""
-        done.append(f"{report.merged:,} merged{into}")
+        done.append(f"{plural(report.merged, 'small pack')} merged{into}")
     if report.orphans:
         done.append(f"{plural(report.orphans, 'orphaned shard')} deleted")
     if not done:

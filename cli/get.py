@@ -36,7 +36,7 @@ def get(
         typer.Argument(
             metavar="DEST",
             help="A folder for the contents of a repository or folder; for a file its new name, or "
-            "a folder that is there.",
+            "a folder that is there. Needed, but --all takes DEST alone.",
             show_default=False,
         ),
     ] = None,
@@ -115,7 +115,8 @@ def _tell(settings: Settings, dest: str, done: "GetReport") -> None:
 
 def _summary(done: "GetReport") -> str:
     links = f" and {plural(done.links, 'link')}" if done.links else ""
-    same = f"; {done.unchanged:,} were there already" if done.unchanged else ""
+    was = "was" if done.unchanged == 1 else "were"
+    same = f"; {done.unchanged:,} {was} there already" if done.unchanged else ""
     checked = f"; {done.verified:,} read back and compared" if done.verified else ""
     return f"{plural(done.files, 'file')}{links}, {human_size(done.bytes)}{same}{checked}"
 

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from ..hub.importing import ImportReport
 
 
-def import_hf_cache(settings: Settings, given: list[str], *, plain: bool, preflight: bool) -> int:
+def import_hf_cache(
+    settings: Settings, given: list[str], *, plain: bool, dry_run: bool, preflight: bool
+) -> int:
     """Import the cache in the folder that was given, if one was; the exit status.
 
     `plain` says that no option was given that is about other adds.
     """
+    if dry_run:
+        raise UsageError(
+            "--from-hf-cache has no --dry-run: what is stored already is neither read nor stored "
+            "again, so importing can be interrupted and repeated; leave --dry-run out"
+        )
     if len(given) > 1 or not plain:
         raise UsageError(
             "--from-hf-cache takes the folder of one cache, or none, and no VENDOR/NAME or option "
@@ -69,4 +76,5 @@ def _print(report: "ImportReport", path: str) -> None:
             say(f"{each.repo}@{each.branch}: {files}, new {human_size(each.new)}")
     changed = sum(each.commit is not None for each in report.added)
     same = len(report.added) - changed
-    say(f"{path}: {plural(changed, 'branch')} imported, {same:,} were there already")
+    was = "was" if same == 1 else "were"
+    say(f"{path}: {plural(changed, 'branch')} imported, {same:,} {was} there already")

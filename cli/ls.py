@@ -3,7 +3,7 @@
 import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from ..cas.store import Store
 
 
+REFS_SHOWN: Final = 8
+"""Branches and tags of a repository that are named; --json names all."""
+
+
 @command
 def ls(
     settings: Settings,
@@ -45,7 +49,8 @@ def ls(
         bool,
         typer.Option(
             "-l",
-            help="Of files show mode, size and time too; of repositories what removing each frees.",
+            help="Of files show mode, size and time too; of repositories what removing each frees, "
+            "and branches and tags.",
         ),
     ] = False,
 ) -> None:
@@ -60,9 +65,13 @@ def ls(
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One repository: by its branch main, or by its newest ref where it has no such branch."""
+    """One repository: by its branch main, or by its newest ref where it has no such branch.
+
+    `ref` is the ref that it is shown by, `refs` are all.
+    """
 
     name: str
+    ref: str
     size: int
     files: int
     updated_ns: int
@@ -88,14 +97,25 @@ async def _repositories(
     if settings.json:
         say_json([{**asdict(each), "updated": iso_time(each.updated_ns)} for each in found])
     elif found:
-        head = ["name", "size", *["frees"] * long, "files", "updated", "health"]
-        say(columns([head, *map(_row, found)], f"<>{'>' * long}><<"))
+        more = ["refs"] * long
+        head = ["name", "size", *["frees"] * long, "files", "updated", "health", *more]
+        say(columns([head, *map(_row, found)], f"<>{'>' * long}><<{'<' * long}"))
 
 
 def _row(each: Summary) -> list[str]:
+    from ..cas.refnames import DEFAULT_BRANCH
+
     frees = [] if each.frees is None else [human_size(each.frees)]
-    name, updated = shown(each.name.encode()), human_time(each.updated_ns)
-    return [name, human_size(each.size), *frees, f"{each.files:,}", updated, each.health]
+    # One without main says what its figures are of, and so how it is read.
+    name = each.name if each.ref == DEFAULT_BRANCH else f"{each.name}@{each.ref}"
+    refs = [] if each.frees is None else [_refs(each.refs)]
+    updated, size = human_time(each.updated_ns), human_size(each.size)
+    return [shown(name.encode()), size, *frees, f"{each.files:,}", updated, each.health, *refs]
+
+
+def _refs(refs: list[str]) -> str:
+    more = f" and {len(refs) - REFS_SHOWN:,} more" if len(refs) > REFS_SHOWN else ""
+    return shown(", ".join(refs[:REFS_SHOWN]).encode()) + more
 
 
 def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) -> Summary:
@@ -104,9 +124,11 @@ def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) 
     from .trees import count_files, size_of
 
     heads = store.refs.heads(repo)
-    tree = store.objects.commit(shown_head(heads).commit).tree
+    head = shown_head(heads)
+    tree = store.objects.commit(head.commit).tree
     return Summary(
         str(repo),
+        head.ref,
         size_of(store.objects, tree),
         count_files(store.objects, tree),
         max(head.time_ns for head in heads),

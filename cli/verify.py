@@ -10,7 +10,17 @@ from ..errors import UsageError
 from .completion import complete_address
 from .failures import leave_out_backends
 from .options import command
-from .output import human_rate, human_seconds, human_size, one_line, plural, reason, say, say_json
+from .output import (
+    human_rate,
+    human_seconds,
+    human_size,
+    one_line,
+    plural,
+    reason,
+    say,
+    say_json,
+    shown,
+)
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
@@ -121,9 +131,9 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
         f"pack {pack}: more shards are gone than parity replaces" for pack in report.lost
     )
     found += _unneeded(report)
-    shown = report.lost_files if all_files else report.lost_files[:FILES_SHOWN]
-    found += [f"lost: {one_line(name)}" for name in shown]
-    hidden = len(report.lost_files) - len(shown)
+    named = report.lost_files if all_files else report.lost_files[:FILES_SHOWN]
+    found += [f"lost: {shown(name.encode('utf-8', 'surrogateescape'))}" for name in named]
+    hidden = len(report.lost_files) - len(named)
     if hidden:
         found.append(f"lost: {hidden:,} more; --verbose names them")
     if report.unlisted_files:

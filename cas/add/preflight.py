@@ -59,6 +59,7 @@ async def plan(reading: Reading, request: AddRequest) -> AddPlan:
     await trio.to_thread.run_sync(staging.scan, report, progress)
     made = AddPlan(report.repo, report.branch, progress.files, progress.total)
     made.skipped, made.warnings = report.skipped, report.warnings
+    made.left_out = report.left_out
     unchanged = Unchanged(reading, request)
     fresh = await trio.to_thread.run_sync(_find_unchanged, staging, unchanged, made)
     await trio.to_thread.run_sync(_find_removals, reading, staging, made)

@@ -20,6 +20,8 @@ SKIPPED_FOLDERS: Final = (".git", ".cache/huggingface")
 DEEPEST: Final = 400
 """Folders within folders that are followed: trees are walked and merged by recursion."""
 SKIPPED_FILES: Final = ("*.incomplete",)
+BY_DEFAULT: Final = "by default"
+BY_EXCLUDE: Final = "by --exclude"
 _NOTHING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """What a link to nothing gives."""
 _KINDS: Final = {
@@ -88,6 +90,15 @@ class Scan:
     avoid: frozenset[bytes] = frozenset()
     devices: frozenset[int] = frozenset()
     passed: set[tuple[bytes, ...]] = field(default_factory=set)
+    by_name: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def left_out(self) -> list[str]:
+        """A line for each rule that left something out by its name: the first, and how many."""
+        lines = []
+        for rule, (first, count) in self.by_name.items():
+            more = f" and {count - 1:,} more" if count > 1 else ""
+            lines.append(f"{first}{more}, left out {rule}")
+        return lines
 
     def items(self, sources: Sequence[str], into: tuple[bytes, ...], name: bytes) -> Iterator[Item]:
         """Every item of `sources`, to lie below the directory `into`.
@@ -142,7 +153,9 @@ class Scan:
             # Taken from the end: a million names are let go of while their files are found.
             name = names.pop()
             inside = os.path.join(below, name)
-            if left_out(os.fsdecode(inside), self.exclude):
+            if rule := rule_against(os.fsdecode(inside), self.exclude):
+                first, count = self.by_name.get(rule, (os.fsdecode(os.path.join(folder, name)), 0))
+                self.by_name[rule] = first, count + 1
                 continue
             source, target = os.path.join(folder, name), (*path, name)
             try:
@@ -192,13 +205,14 @@ class Scan:
         self.passed.add(path)
 
 
-def left_out(below: str, exclude: Sequence[str]) -> bool:
-    """Whether what lies at the path `below` an added folder is not to be looked at."""
-    if any(below == f or below.endswith("/" + f) for f in SKIPPED_FOLDERS):
-        return True
+def rule_against(below: str, exclude: Sequence[str]) -> str:
+    """Why what lies at the path `below` an added folder is not to be looked at, "" if it is."""
     name = os.path.basename(below)
-    patterns = (*SKIPPED_FILES, *exclude)
-    return any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(below, p) for p in patterns)
+    for rule, patterns in ((BY_DEFAULT, SKIPPED_FILES), (BY_EXCLUDE, exclude)):
+        if any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(below, p) for p in patterns):
+            return rule
+    skipped = any(below == f or below.endswith("/" + f) for f in SKIPPED_FOLDERS)
+    return BY_DEFAULT if skipped else ""
 
 
 def _is_inner(below: bytes, text: bytes, link: bytes, root: bytes) -> bool:

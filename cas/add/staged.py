@@ -127,12 +127,16 @@ class Leaves:
 
     def entries(self) -> Iterator[Entry]:
         """What goes into the tree, sorted by name. UsageError where a name comes twice."""
-        last = None
+        last, before = None, 0
         for index in self._by_name():
             name = self.name(index)
             if name == last:
-                raise UsageError(f"{shown(name)} is added twice to the same place")
-            last = name
+                one, two = self._place(before), self._place(index)
+                raise UsageError(
+                    f"{shown(name)} is added twice to the same place, from {shown(one)} and "
+                    f"{shown(two)}"
+                )
+            last, before = name, index
             _, type_, mode, mtime_ns, _, size, _, _, target = _ROW.unpack_from(
                 self._rows, index * _ROW.size
             )
@@ -149,10 +153,14 @@ class Leaves:
             if row[1] == EntryType.FILE and row[5] in sizes:
                 yield Leaf(self._item(index, folder, row), self, index)
 
+    def _place(self, index: int) -> bytes:
+        """The path on disk of a row."""
+        where = self._folders[bisect_right(self._starts, index) - 1]
+        return where[1:] if where.startswith(b"\0") else where + self.name(index)
+
     def _item(self, index: int, folder: tuple[bytes, ...], row: tuple[int, ...]) -> Item:
         name = self.name(index)
-        where = self._folders[bisect_right(self._starts, index) - 1]
-        source = where[1:] if where.startswith(b"\0") else where + name
+        source = self._place(index)
         _, type_, mode, mtime_ns, ctime_ns, size, device, inode, _ = row
         return Item(
             (*folder, name),

@@ -12,7 +12,7 @@ from ..formats.tree import EntryType
 from ..reports import AddReport, Progress
 from .demands import check_request
 from .request import AddRequest, Reading
-from .scan import Item, Scan, left_out
+from .scan import Item, Scan, rule_against
 from .staged import Leaf, Staged
 from .syncing import Path, Removals
 from .trees import check_conflicts
@@ -46,6 +46,7 @@ class Staging:
                 progress.files += 1
                 progress.total += item.size
         report.skipped, report.failed = scan.skipped, scan.failed
+        report.left_out = scan.left_out()
         if request.sync:
             self.staged.directory(self._into).whole = True
         self.staged.check()
@@ -83,7 +84,9 @@ class Staging:
 
     def _stays(self, below: Path) -> bool:
         text = os.fsdecode(b"/".join(below))
-        return (*self._into, *below) in self._scan.passed or left_out(text, self._request.exclude)
+        return (*self._into, *below) in self._scan.passed or bool(
+            rule_against(text, self._request.exclude)
+        )
 
     def _base(self) -> ObjectId | None:
         """The tree of the branch's head, as it is now."""

@@ -57,7 +57,10 @@ class Folder:
     def open(cls, path: str) -> "Folder":
         """The folder `path`, made with those above it where it is not there."""
         fresh = not os.path.lexists(path)
-        os.makedirs(path, exist_ok=True)
+        try:
+            os.makedirs(path, exist_ok=True)
+        except FileExistsError:
+            raise ExistsError(f"{path} is there and is no directory; move it away") from None
         return cls(os.open(path, _OPEN_FOLDER), path.rstrip("/"), None, None, fresh=fresh)
 
     def path(self, name: bytes) -> str:

@@ -78,7 +78,7 @@ class Index(Lookups):
                 return _open[path]
             if not os.path.exists(os.path.join(path, "data.mdb")):
                 raise IndexDamagedError(
-                    f"no index at {path}: if this is a store run `modelfloat rebuild-index`"
+                    f"no index at {path}: if this is a store, run `modelfloat rebuild-index`"
                 )
             file = _file_of(path)
             index = _open[path] = cls(path, open_environment(path))

@@ -259,6 +259,7 @@ class Pool:
     def lost(self, record: PackRecord, left: AbstractSet[int]) -> DataLostError:
         """The error for a pack of which only the shards `left` can be read."""
         down = ", ".join(sorted(m.name for m in self.members.down()))
+        verb = "are" if ", " in down else "is"
         gone = ", ".join(
             f"{i} on {self.members.name_of(record.backends[i])}"
             for i in range(record.n)
@@ -267,5 +268,5 @@ class Pool:
         return DataLostError(
             f"pack {record.id.hex()}: {record.n - len(left)} of {record.n} shards are gone, "
             f"{record.k} are needed (gone: {gone})"
-            + (f"; run `modelfloat verify --repair` when {down} is back" if down else "")
+            + (f"; run `modelfloat verify --repair` when {down} {verb} back" if down else "")
         )

@@ -193,7 +193,9 @@ class Checking:
             return []
         if not await trio.to_thread.run_sync(self._suffices):
             names = ", ".join(member.name for member in lost)
-            log.warning("%s must come back: without them there is not enough to repair from", names)
+            log.warning(
+                "there is not enough to repair from without %s: bring back what can be", names
+            )
             return []
         replaced = []
         for member in lost:

@@ -661,6 +661,8 @@ PROVOKED: dict[str, Provocation] = {
     "--gid ‹text›": _mount_flag("group_id", "nobody of this name"),
     "numbers end at": _mount_flag("user_id", "99999999999"),
     "add needs SRC and": plain("add", "{file}"),
+    "--from-hf-cache has no": plain("add", "--from-hf-cache", "--dry-run"),
+    "the target comes last": plain("add", "acme/tiny", "{root}"),
     "--from-hf-cache takes": plain("add", "--from-hf-cache", "{root}", "acme/tiny"),
     "it is no Hugging Face cache": plain("add", "--from-hf-cache", "{root}"),
     "is a path: rm removes": plain("rm", "acme/tiny/file"),

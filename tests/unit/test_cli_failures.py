@@ -47,7 +47,7 @@ def _raise(error: BaseException) -> None:
             "/\\xff: Permission denied; change its mode, or run this as its owner",
         ),
         (OSError(errno.ENOSPC, "x"), 1, "No space left on device; free some space"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "interrupted; repeat the command, it goes on where it was"),
         (
             ZeroDivisionError("division by zero"),
             1,

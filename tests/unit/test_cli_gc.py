@@ -100,7 +100,7 @@ def test_gc_names_who_keeps_what() -> None:
         kept=[Kept("acme/llama/model.safetensors", "pid 4242 (python)", 1_200_000_000)] * 22,
     )
     told = lines(report, all_files=False)
-    assert told[0] == "freed 38.2 GB: 600 packs deleted, 12 rewritten, 40 merged into 2"
+    assert told[0] == "freed 38.2 GB: 600 packs deleted, 12 rewritten, 40 small packs merged into 2"
     assert told[1] == "kept 1.20 GB for pid 4242 (python) reading acme/llama/model.safetensors"
     assert told[21] == "kept 2 more open files; --verbose names them"
     assert "3 packs with shards on backends that are down" in told[22]

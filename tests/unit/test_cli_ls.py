@@ -45,9 +45,9 @@ def test_what_removing_frees(store: Path, capsys: Capture) -> None:
 def test_columns(store: Path, capsys: Capture) -> None:
     assert run(["--store", str(store), "ls", "acme", "-l"]) == 0
     head, one, _ = capsys.readouterr().out.splitlines()
-    assert head.split() == ["name", "size", "frees", "files", "updated", "health"]
+    assert head.split() == ["name", "size", "frees", "files", "updated", "health", "refs"]
     assert one.split()[:3] == ["acme/one", "4.00", "MB"]
-    assert one.split()[-1] == "ok"
+    assert one.split()[-2:] == ["ok", "main"]
 
 
 def test_health(store: Path, capsys: Capture) -> None:
@@ -71,3 +71,12 @@ def test_hashes_of_files(store: Path, capsys: Capture) -> None:
     assert own["blake3"] == blake3(noise("own", SIZE)).hexdigest()
     assert shared["name"] == "shared"
     assert "blake3" not in listed(store, capsys, "acme/one")[0]
+
+
+def test_a_repository_without_main_says_what_is_shown(store: Path, capsys: Capture) -> None:
+    assert run(["--store", str(store), "--quiet", "add", __file__, "acme/zero@br", "--tag=t"]) == 0
+    assert run(["--store", str(store), "ls", "-l"]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("acme/zero@t "), "its newest"
+    assert last.endswith("br, t")
+    assert listed(store, capsys)[-1]["ref"] == "t"

@@ -119,7 +119,10 @@ def test_ctrl_c_is_one_word_and_status_130(store: Path, tmp_path: Path) -> None:
     with open(store / "locks" / "store", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         status, said = _interrupted(start)
-    assert (status, said) == (130, "modelfloat: interrupted\n")
+    assert (status, said) == (
+        130,
+        "modelfloat: interrupted; repeat the command, it goes on where it was\n",
+    )
 
 
 def test_a_lost_backend_is_warned_of_once(tmp_path: Path) -> None:
