@@ -233,3 +233,9 @@ def test_stats() -> None:
     document = json.loads(json.dumps(stats.document(report)))
     assert (document["net_ratio"], document["free"]) == (0.6, 50_000_000)
     assert document["backends"][1]["up"] is False
+
+
+def test_a_lost_name_is_told_as_it_can_be_typed() -> None:
+    report = VerifyReport(lost=["ab" * 16], lost_files=["acme/tiny@main/a\nb \udcff"])
+    lines = verify.lines(report, repair=False, all_files=False)
+    assert r"lost: acme/tiny@main/a\nb \xff" in lines
