@@ -1,7 +1,8 @@
 """`modelfloat config`: every setting, its value and where that came from; and how to change one."""
 
 import os
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final
 
 import typer
 
@@ -9,7 +10,7 @@ from ..errors import FormatError, NotFoundError, UsageError
 from .options import command
 from .output import columns, one_line, say, say_json
 from .settings import Found, Settings
-from .settingtable import BY_KEY, SETTINGS, Setting, Value
+from .settingtable import BY_KEY, SETTINGS, Setting, Value, duration, size
 
 WRONG = 2
 
@@ -48,7 +49,7 @@ def config(
     if settings.json:
         say_json(rows)
     elif key is not None:
-        say(_text(rows[0]["value"]))
+        say(_text(rows[0]["value"], key))
     else:
         _print(settings, rows)
     return WRONG if any(row["problem"] for row in rows) else 0
@@ -79,7 +80,7 @@ def _flag(settings: Settings, setting: Setting) -> Value | None:
 def _print(settings: Settings, rows: list[dict[str, Value]]) -> None:
     table = [["setting", "value", "from", "what it is"]]
     for row in rows:
-        value = "?" if row["problem"] else _text(row["value"])
+        value = "?" if row["problem"] else _text(row["value"], str(row["setting"]))
         table.append([str(row["setting"]), value, one_line(str(row["from"])), str(row["about"])])
     say(columns(table, "<<<<"))
     for row in rows:
@@ -89,9 +90,21 @@ def _print(settings: Settings, rows: list[dict[str, Value]]) -> None:
         say(f"{one_line(key)}: {settings.store}/config.toml sets it, but it is no setting")
 
 
-def _text(value: Value) -> str:
+_UNITS: Final[Mapping[Callable[[str], Value], tuple[tuple[str, int], ...]]] = {
+    duration: (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)),
+    size: (("GiB", 1 << 30), ("GB", 10**9), ("MiB", 1 << 20), ("MB", 10**6), ("kB", 1000)),
+}
+"""Units of settings, the largest first, by what reads them."""
+
+
+def _text(value: Value, key: str) -> str:
+    """A value as it can be typed: `14d`, `256MiB`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float):
+        for unit, length in _UNITS.get(BY_KEY[key].read, ()):
+            if value and value % length == 0:
+                return f"{value // length:.0f}{unit}"
     return one_line(f"{value:g}" if isinstance(value, float) else str(value)) or "–"
 
 

@@ -100,3 +100,19 @@ def test_values_that_cannot_be_are_shown_and_hide_no_other(
 def test_without_a_store_the_settings_are_shown(capsys: Capture, tmp_path: Path) -> None:
     assert run(["config", "--store", str(tmp_path / "none")]) == 0
     assert str(tmp_path / "none") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "said"),
+    [
+        *(("grace", "14d", "14d"), ("grace", "90", "90s"), ("grace", "0", "0")),
+        *(("reserve", "256MiB", "256MiB"), ("reserve", "400MB", "400MB")),
+    ],
+)
+def test_a_value_is_shown_as_it_can_be_typed(
+    key: str, typed: str, said: str, capsys: Capture
+) -> None:
+    assert run(["config", key, typed]) == 0
+    capsys.readouterr()
+    assert run(["config", key]) == 0
+    assert capsys.readouterr().out == f"{said}\n"

@@ -133,7 +133,7 @@ def test_a_lost_backend_is_warned_of_once(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "store" / "backends" / "d1")
     done = modelfloat(*store, "verify", "--repair")
     assert done.returncode == 3
-    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not done.stderr, "the result says it"
     assert "d1: was lost, and was made anew" in done.stdout
 
 
