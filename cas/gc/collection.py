@@ -24,7 +24,7 @@ import trio.from_thread
 
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, ModelFloatError, one_failure
-from ...ids import ObjectId
+from ...ids import ChunkId, ObjectId
 from ..access import Access
 from ..formats.journal import NO_ID
 from ..index.index import Index
@@ -209,7 +209,10 @@ class Collection:
 
     async def _forget(self, ids: Sequence[ObjectId]) -> None:
         needed = await trio.to_thread.run_sync(self._marking.is_needed, ids)
-        dead = [id_ for id_ in ids if id_ not in needed]
+        # Those of a pack that stays are kept with it: an add that finds them there relies on both.
+        rest = [id_ for id_ in ids if id_ not in needed]
+        stored = await trio.to_thread.run_sync(self._index.locate, [ChunkId(id_) for id_ in rest])
+        dead = [id_ for id_, places in zip(rest, stored, strict=True) if not places]
         if dead:
             await self._index.write(self._index.drop_objects, dead)
 

@@ -123,16 +123,16 @@ async def rebuild_index(
 @contextlib.contextmanager
 def _old_index(path: str, store: StoreId) -> Iterator[Index | None]:
     """The index that is there, where it can be read and is this store's."""
-    try:
-        index = Index.open(path)
-    except ModelFloatError as error:
-        log.info("%s", error)
-        yield None
-        return
-    try:
-        yield index if index.store == store else None
-    finally:
-        index.close()
+    with contextlib.ExitStack() as stack:
+        index: Index | None = None
+        try:
+            index = stack.enter_context(contextlib.closing(Index.open(path)))
+            if index.store != store:
+                index = None
+        except ModelFloatError as error:
+            log.info("%s", error)
+            index = None
+        yield index
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from modelfloat.errors import (
     UnavailableError,
 )
 from modelfloat.opening import open_store, rebuild_store
+from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 
 DAY = 86_400.0
@@ -39,6 +40,29 @@ def grow_old(store: Path, seconds: float) -> None:
     then = time.time() - seconds
     for path in shard_files(store):
         os.utime(path, (then, then))
+
+
+async def test_objects_of_a_pack_that_stays_are_kept(tmp_path: Path) -> None:
+    """Else a healthy store looked damaged to a repair, and an add met objects in half only."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(60):
+        (folder / str(number)).write_bytes(noise(f"many {number}", 300))
+    (tmp_path / "one").write_bytes(noise("one", 300))
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        await add(store, folder, "acme/many")
+        await add(store, tmp_path / "one", "acme/one")
+        await store.gc(grace=0)  # they share packs now
+        await remove(store, "acme/one")
+        await store.gc(grace=0)
+        report = await store.verify(repair=True)
+        assert (report.exit_status, report.problems) == (0, [])
+        await add(store, tmp_path / "one", "acme/one")
+        assert await read(store, "acme/one/one") == noise("one", 300)
+        await remove(store, "acme/one")
+        await remove(store, "acme/many")
+        await store.gc(grace=0)
+        assert list(store.index.object_ids()) == []
 
 
 async def test_shards_on_a_backend_that_is_down_are_deleted_later(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """rebuild-index: from what lies on the backends, whatever became of the index."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from modelfloat.cas.locks import locked
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.creating import BackendSpec
-from modelfloat.errors import LockedError, ModelFloatError, UnavailableError
+from modelfloat.errors import IndexDamagedError, LockedError, ModelFloatError, UnavailableError
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.indexes import differences, picture
 from modelfloat.tests.support.samples import noise
@@ -114,11 +115,21 @@ def garble(index: Path) -> None:
     (index / "data.mdb").write_bytes(b"garbage" * 10_000)
 
 
+def hide_the_store(index: Path) -> None:
+    """The row that says whose index it is has an impossible length; it still can be opened."""
+    row = b"\x10\0\0\0\0\0\x05\0store"
+    data = (index / "data.mdb").read_bytes()
+    assert row in data
+    (index / "data.mdb").write_bytes(data.replace(row, row.replace(b"\x10\0\0\0", b"\x10\0\0\xff")))
+    with contextlib.closing(Index.open(str(index))) as damaged, pytest.raises(IndexDamagedError):
+        assert damaged.store
+
+
 def keep(_index: Path) -> None:
     """Nothing is wrong with it."""
 
 
-@pytest.mark.parametrize("damage", [lose, cut, garble, keep])
+@pytest.mark.parametrize("damage", [lose, cut, garble, hide_the_store, keep])
 async def test_the_result_equals_what_was(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     held = await fill(tmp_path / "store")
     before = picture(tmp_path / "store")
