@@ -192,5 +192,5 @@ def _own_directories(scheme: Scheme | None) -> list[BackendSpec]:
 
 
 def _make_folders(path: str) -> None:
-    for folder in ("", OWN_FOLDER, "locks", "log"):
+    for folder in ("", OWN_FOLDER, "locks", "log", "run"):
         os.makedirs(os.path.join(path, folder), mode=0o700, exist_ok=True)

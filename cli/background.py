@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Final
 
+from ..fuse.ownership import give, make_folder
 from .output import complain, tell
 
 READY: Final = b"ready\n"
@@ -57,7 +58,7 @@ def start(arguments: Sequence[str], log_path: str) -> int:
 def _log_or_none(path: str) -> int:
     """The log; one that nobody will see where the store cannot be written to."""
     try:
-        return _open_log(path)
+        return open_log(path)
     except OSError as error:
         folder = os.path.dirname(path)
         tell(f"no log is kept of this mount: {folder}: {os.strerror(error.errno or 0)}")
@@ -65,13 +66,18 @@ def _log_or_none(path: str) -> int:
             return os.dup(file.fileno())
 
 
-def _open_log(path: str) -> int:
+def open_log(path: str) -> int:
     """The log, begun anew where it has grown long; `KEPT` earlier ones stay beside it."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    folder = os.path.dirname(path)
+    store = os.path.dirname(folder)
+    os.close(make_folder(folder, store))
     with contextlib.suppress(FileNotFoundError):
         if os.stat(path).st_size > LONGEST:
             _make_way(path)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    log = os.open(path, flags, 0o600)
+    give(log, store)
+    return log
 
 
 def _make_way(path: str) -> None:

@@ -51,9 +51,11 @@ def _warn_of_mounts(store: str) -> None:
     from ..fuse.control import mount_states
 
     for mount in mount_states(store):
+        # One that did not answer did not say where it is.
+        which = f"at {mount.mountpoint} (pid {mount.pid})"
         complain(
-            f"the mount at {mount.mountpoint} (pid {mount.pid}) goes on with the old index, "
-            "and with what is damaged in it, until it is unmounted and mounted again"
+            f"the mount {which if mount.mountpoint else f'of pid {mount.pid}'} goes on with the "
+            "old index, and with what is damaged in it, until it is unmounted and mounted again"
         )
 
 

@@ -1,8 +1,8 @@
 """Asking the mounts of a store what they do, over a Unix socket each: `STORE/run/mount-PID.sock`.
 
-Whoever connects gets one JSON document and the end of the stream; nothing is ever asked for. The
-folder's owner alone may connect. An address in AF_UNIX has 108 bytes, a store's path any number:
-so sockets are named through the folder's descriptor.
+Whoever connects gets one JSON document and the end of the stream; nothing is ever asked for. Only
+the store's owner and root may connect. An address in AF_UNIX has 108 bytes, a store's path any
+number: so sockets are named through the folder's descriptor.
 
 Concurrency: whoever makes or removes a socket holds the folder's flock, so no socket is taken for
 a dead daemon's in the moment between its bind and its listen. The lock is held across no wait.
@@ -31,6 +31,7 @@ from .mountstate import (
     decode_state,
     encode_state,
 )
+from .ownership import make_folder
 
 __all__ = ["MountState", "OpenFileState", "ReadError", "answer_all", "listening", "mount_states"]
 
@@ -50,21 +51,33 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def listening(store: str) -> Iterator[socket.socket | None]:
-    """The socket of this process's mount of the store in `store`; None where there can be none.
+    """The socket of this process's mount of the store in `store`; None where it cannot write.
 
-    A store that cannot be written to is mounted without one, with a warning.
+    ModelFloatError where others could write and would not see this mount: gc would delete what is
+    open on it.
     """
-    try:
-        folder = _make_folder(store)
-    except OSError as error:
-        log.warning("no other command will see this mount: %s: %s", error.filename, error.strerror)
-        yield None
-        return
-    try:
-        with _bound(folder) as server:
-            yield server
-    finally:
-        os.close(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = make_folder(os.path.join(store, FOLDER), store)
+            stack.callback(os.close, folder)
+            server, name = _bound(folder, os.stat(store))
+        except OSError as error:
+            _refuse_unseen(store, error)
+            yield None
+            return
+        stack.enter_context(server)
+        stack.callback(_remove, folder, name)
+        yield server
+
+
+def _refuse_unseen(store: str, error: OSError) -> None:
+    path = os.path.join(store, FOLDER)
+    if os.access(store, os.W_OK):
+        raise ModelFloatError(
+            f"{path} takes no socket ({error.strerror}), without which gc cannot see what is open "
+            "on a mount; let it be a folder of the user who mounts, on a filesystem with sockets"
+        ) from error
+    log.warning("gc will refuse while this is mounted: %s: %s", path, error.strerror)
 
 
 async def answer_all(server: socket.socket, state: Callable[[], MountState]) -> None:
@@ -79,31 +92,26 @@ async def answer_all(server: socket.socket, state: Callable[[], MountState]) -> 
     await trio.serve_listeners(answer, [listener])
 
 
-def _make_folder(store: str) -> int:
-    path = os.path.join(store, FOLDER)
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    return _open_folder(path)
-
-
-def _open_folder(path: str) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-@contextlib.contextmanager
-def _bound(folder: int) -> Iterator[socket.socket | None]:
-    with socket.socket(socket.AF_UNIX) as server:
+def _bound(folder: int, store: os.stat_result) -> tuple[socket.socket, str]:
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        name = _bind(folder, server)
         try:
-            name = _bind(folder, server)
-        except OSError as error:
-            log.warning("no other command will see this mount: no socket: %s", error.strerror)
-            yield None
-            return
-        server.setblocking(False)
-        try:
-            yield server
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=folder)
+            if os.geteuid() == 0:  # the store's owner is to see root's mounts too
+                os.chown(name, store.st_uid, store.st_gid, dir_fd=folder, follow_symlinks=False)
+            server.setblocking(False)
+        except BaseException:
+            _remove(folder, name)
+            raise
+    except BaseException:
+        server.close()
+        raise
+    return server, name
+
+
+def _remove(folder: int, name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 def _bind(folder: int, server: socket.socket) -> str:
@@ -158,8 +166,7 @@ def _remove_if_dead(folder: int, name: str) -> None:
         _connect(folder, name).close()
     except OSError as error:
         if error.errno == errno.ECONNREFUSED:
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=folder)
+            _remove(folder, name)
 
 
 # The side of whoever asks
@@ -173,7 +180,7 @@ def mount_states(store: str) -> list[MountState]:
     """
     path = os.path.join(store, FOLDER)
     try:
-        folder = _open_folder(path)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Final
 
 from ..errors import ModelFloatError
 from .control import mount_states
+from .fsname import store_of
 from .mountinfo import Mount, all_mounts
 
 _PROC: Final = "/proc"
@@ -50,7 +51,8 @@ def name_of(pid: int) -> str:
 def _by_daemon(mount: Mount) -> Iterator[tuple[int, str]]:
     """Who opened what is open, of those that are still there: they may have handed it on."""
     with contextlib.suppress(ModelFloatError):
-        for state in mount_states(mount.source) if os.path.isabs(mount.source) else []:
+        store = store_of(mount.source)
+        for state in mount_states(store) if os.path.isabs(store) else []:
             if state.mountpoint == mount.path:
                 for file in state.open:
                     yield from ((p, file.name) for p in file.pids if os.path.exists(f"/proc/{p}"))

@@ -16,7 +16,7 @@ _ESCAPE: Final = re.compile(rb"\\([0-3][0-7]{2})")
 class Mount:
     """One mount: the folder it covers, its type, and its device as `major:minor`.
 
-    `id` is the mount's number in its namespace; `source` what was mounted: of ours, the store.
+    `id` is the mount's number in its namespace; `source` what was mounted: of ours, see `fsname`.
     """
 
     path: str

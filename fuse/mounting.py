@@ -47,8 +47,8 @@ async def serve(
 
     SIGTERM and SIGINT unmount it as well; when they come again, requests under way are dropped at
     once. `ready` is called as soon as the mount answers, `stopping` when it is told to end. Runs in
-    the main thread, which alone may wait for signals. UsageError, ExistsError or UnsupportedError
-    when it cannot be mounted.
+    the main thread, which alone may wait for signals. UsageError, ExistsError, UnsupportedError
+    or ModelFloatError when it cannot be mounted.
     """
     if binding is None:
         binding = load_binding()
@@ -57,11 +57,14 @@ async def serve(
     started = time.time_ns()
     operations = Operations(store, options.look(started))
     index = _index_of(store.path)
+    device = ""
 
     def state() -> MountState:
         open_files, errors = operations.open_files(), operations.last_errors()
         replaced = index is not None and _index_of(store.path) not in (None, index)
-        return MountState(os.getpid(), __version__, path, started, open_files, errors, replaced)
+        return MountState(
+            os.getpid(), __version__, path, started, open_files, errors, replaced, device=device
+        )
 
     # Signals are caught before the mount exists: none may leave it behind.
     with (
@@ -70,6 +73,8 @@ async def serve(
     ):
         session = binding.mount(operations, path, options.of_mount(store.path))
         try:
+            mount = await trio.to_thread.run_sync(mount_at, path)
+            device = "" if mount is None else mount.device
             async with trio.open_nursery() as nursery:
                 if server is not None:
                     nursery.start_soon(answer_all, server, state)

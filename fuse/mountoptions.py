@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .attributes import Look
+from .fsname import name_of
 
 SUBTYPE: Final = "modelfloat"
 _OPTIONS: Final = frozenset(
@@ -41,11 +42,8 @@ class MountOptions:
 
 
 def _source(store: str) -> str:
-    """The store's path as what is mounted, where pyfuse3 can pass it on."""
-    if not store.isascii() or not store.isprintable():
-        return SUBTYPE
-    # libfuse splits options at commas.
-    return store.replace("\\", "\\\\").replace(",", "\\,")
+    """The store as what is mounted; libfuse splits options at commas."""
+    return name_of(store).replace("\\", "\\\\").replace(",", "\\,")
 
 
 def _umask() -> int:

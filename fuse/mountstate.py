@@ -5,6 +5,7 @@ that are missing have defaults; only a document of a newer `FORMAT` is not read.
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ FORMAT: Final = 1
 """The version of the document. It rises only when older readers would misunderstand it."""
 SILENT: Final = "it does not answer"
 """The problem of a mount that hangs."""
+_DEVICE: Final = re.compile(r"[0-9]{1,9}:[0-9]{1,9}", re.ASCII)
 _NONSENSE: Final = (
     ValueError,
     TypeError,
@@ -55,7 +57,8 @@ class MountState:
 
     `errors` are the last ones, oldest first. `index_replaced`: rebuild-index has put another index
     in the place of the one that it serves from. `problem` says why nothing but `pid` is known, ""
-    where all is known: a daemon that hangs or is of a newer release may have files open.
+    where all is known: a daemon that hangs or is of a newer release may have files open. `device`
+    is the mount's, as `major:minor`: it stays when the mount is hidden or shows elsewhere too.
     """
 
     pid: int
@@ -66,6 +69,7 @@ class MountState:
     errors: tuple[ReadError, ...] = ()
     index_replaced: bool = False
     problem: str = ""
+    device: str = ""
 
 
 def encode_state(state: MountState) -> bytes:
@@ -98,7 +102,14 @@ def _state(document: dict[str, Any]) -> MountState:
         tuple(_open_file(each) for each in document.get("open", ())),
         tuple(_error(each) for each in document.get("errors", ())),
         document.get("index_replaced", False) is True,
+        device=_device(document.get("device", "")),
     )
+
+
+def _device(text: str) -> str:
+    if text and not _DEVICE.fullmatch(text):
+        raise ValueError(text)
+    return text
 
 
 def _open_file(item: dict[str, Any]) -> OpenFileState:

@@ -32,6 +32,7 @@ STATE = MountState(
     (OpenFileState("ab" * 32, "acme/llama/v", (3, 4)),),
     (ReadError(18, "acme/llama/w", 0, "chunk is gone"),),
     index_replaced=True,
+    device="0:47",
 )
 
 
@@ -153,23 +154,41 @@ async def test_who_asks_and_does_not_listen_ends_nothing(tmp_path: Path) -> None
         assert await ask(tmp_path) == [long]
 
 
-@pytest.mark.parametrize("broken", ["a file", "read-only"])
-async def test_a_store_that_cannot_be_written_is_mounted_all_the_same(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_cannot_be_written_is_mounted_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if broken == "a file":
-        (tmp_path / "run").touch()
-    else:
+    def refuse(path: str, _mode: int) -> None:
+        raise OSError(30, "Read-only file system", path)
 
-        def refuse(path: str, **_kwargs: object) -> None:
-            raise OSError(30, "Read-only file system", path)
-
-        monkeypatch.setattr(os, "makedirs", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     with caplog.at_level(logging.WARNING), listening(str(tmp_path)) as server:
         assert server is None
     (record,) = caplog.records
-    assert "no other command will see this mount" in record.getMessage()
+    assert "gc will refuse while this is mounted" in record.getMessage()
     assert str(tmp_path / "run") in record.getMessage()
+
+
+@pytest.mark.parametrize("broken", ["a file", "a link", "no sockets"])
+def test_a_store_that_others_can_write_is_not_mounted_unseen(
+    tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if broken == "a file":
+        (tmp_path / "run").touch()
+    elif broken == "a link":
+        (tmp_path / "else").mkdir()
+        (tmp_path / "run").symlink_to(tmp_path / "else")
+    else:
+
+        def refuse(_server: socket.socket, _address: str) -> None:
+            raise OSError(1, "Operation not permitted")
+
+        monkeypatch.setattr(socket.socket, "bind", refuse)
+    with (
+        pytest.raises(ModelFloatError, match="run takes no socket"),
+        listening(str(tmp_path)),
+    ):
+        pass
 
 
 def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
@@ -199,6 +218,7 @@ def test_what_a_newer_daemon_adds_is_ignored_and_what_an_older_lacks_is_empty() 
         b"{}",
         b'{"format": 1}',
         b'{"format": 1, "pid": 7, "open": 3}',
+        b'{"format": 1, "pid": 7, "device": "x:y"}',
         b"\xff",
         b"[" * 100_000,
     ],

@@ -93,6 +93,37 @@ def test_called_as_mount_calls_it(store: Path, folder: Path) -> None:
     assert modelfloat("umount", folder).returncode == 0
 
 
+def test_what_mount_knows_of_every_filesystem(store: Path, folder: Path) -> None:
+    others = "sync,dirsync,diratime,iversion,silent,strictatime,_netdev,noauto"
+    done = helper(store, folder, "-o", f"{others},command={PROGRAM}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert modelfloat("umount", folder).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change a mount")
+def test_nothing_is_executed_where_noexec_is_asked_for(store: Path, folder: Path) -> None:
+    program = store.parent / "program"
+    program.write_text("#!/bin/sh\necho it ran\n")
+    program.chmod(0o755)
+    assert modelfloat("--store", store, "add", program, "acme/tiny").returncode == 0
+    for option, status in (("noexec,", 126), ("", 0)):
+        done = helper(store, folder, "-o", f"{option}command={PROGRAM}")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        (line,) = [
+            line
+            for line in Path("/proc/self/mountinfo").read_text().splitlines()
+            if f" {folder} " in line
+        ]
+        flags = line.split()[5].split(",")
+        assert {"ro", "nosuid", "nodev", "noatime"} <= set(flags)
+        assert ("noexec" in flags) == bool(option)
+        ran = subprocess.run(
+            ["sh", "-c", f"'{folder}/acme/tiny/program'"], capture_output=True, check=False
+        )
+        assert ran.returncode == status
+        assert modelfloat("umount", folder).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "word"),
     [

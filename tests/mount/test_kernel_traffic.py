@@ -5,7 +5,6 @@ import errno
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from modelfloat.fuse.mountinfo import mount_at
 from modelfloat.tests.support.mounted import PATIENCE, Daemon, mounted, needs_fuse
 from modelfloat.tests.support.mounts import forget_names
 from modelfloat.tests.support.shelf import ROOM, Shelf
+from modelfloat.tests.support.waiting import until
 
 pytestmark = [pytest.mark.mount, needs_fuse]
 
@@ -84,10 +84,7 @@ def test_what_the_kernel_forgets_is_forgotten(daemon: Daemon) -> None:
             assert (folder(daemon) / name).stat().st_size == 4
     assert daemon.counts()["inodes"] > 100
     forget_names(daemon.mountpoint)
-    latest = time.monotonic() + PATIENCE
-    while (left := daemon.counts()["inodes"]) and time.monotonic() < latest:
-        pass
-    assert left == 0
+    until(lambda: daemon.counts()["inodes"] == 0)
     assert (folder(daemon) / NAMES[7]).read_bytes() == b"same"
     assert daemon.counts()["inodes"] == 4
 

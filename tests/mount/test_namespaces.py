@@ -5,7 +5,6 @@ The host is a namespace too, whose mounts are shared as systemd has it, so nothi
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from modelfloat.fuse.control import mount_states
 from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.mounted import PATIENCE, needs_fuse
 from modelfloat.tests.support.namespaces import Namespace, as_root
+from modelfloat.tests.support.waiting import until
 
 pytestmark = [pytest.mark.mount, needs_fuse, as_root]
 
@@ -118,7 +118,4 @@ def test_a_container_that_got_the_mount_itself_keeps_it(host: Host) -> None:
         host.mount()
         assert host.seen(container) == "content"
         assert len(mount_states(str(host.folder / "store"))) == 2
-    latest = time.monotonic() + PATIENCE
-    while len(mount_states(str(host.folder / "store"))) == 2 and time.monotonic() < latest:
-        pass
-    assert len(mount_states(str(host.folder / "store"))) == 1
+    until(lambda: len(mount_states(str(host.folder / "store"))) == 1)

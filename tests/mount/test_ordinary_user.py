@@ -64,6 +64,37 @@ def test_mounted_for_all(user: Ordinary) -> None:
     assert user.modelfloat("umount", MODELS).returncode == 0
 
 
+def test_a_mount_by_root_leaves_the_store_to_its_owner(user: Ordinary) -> None:
+    """Also one that root made when `run` was not there yet."""
+    user.sh("rmdir store/run; echo more > more; head -c 5000000 /dev/urandom > large")
+    assert user.modelfloat("add", "large", "acme/large").returncode == 0
+    mounted = user.as_root("mount", HOME / "roots")
+    assert mounted.returncode == 0, mounted.stderr
+    assert user.sh("find store ! -user nobody").stdout == ""
+    for command in (["add", "more", "acme/more"], ["gc"]):
+        done = user.modelfloat(*command)
+        assert done.returncode == 0, done.stderr
+    assert user.as_root("umount", HOME / "roots").returncode == 0
+    done = user.modelfloat("mount", MODELS)
+    assert done.returncode == 0, done.stderr
+    holding = f"exec 3< {MODELS}/acme/large/large; echo $$ > holder; exec sleep 600"
+    user.sh(f"sh -c '{holding}' > /dev/null 2>&1 & until [ -s holder ]; do sleep 0; done")
+    assert user.modelfloat("rm", "acme/large").returncode == 0
+    for gc in (user.as_root, user.modelfloat):
+        done = gc("gc", "--grace", "0")
+        assert (done.returncode, "reading acme/large/large" in done.stdout) == (0, True)
+    assert user.sh("cmp large /proc/$(cat holder)/fd/3; kill $(cat holder)").stderr == ""
+
+
+def test_a_folder_for_root_alone_is_no_place_for_a_socket(user: Ordinary) -> None:
+    """A mount that gc cannot see does not come to be."""
+    assert user.sh("chown 0 store/run; chmod 700 store/run", 0).returncode == 0
+    done = user.modelfloat("mount", MODELS)
+    assert done.returncode == 1
+    assert "takes no socket (Permission denied)" in done.stderr
+    assert user.sh(f"ls {MODELS}").stdout == ""
+
+
 def test_a_dead_mount_is_cleared(user: Ordinary) -> None:
     kill = f"kill -9 $(basename store/run/*.sock .sock | cut -d- -f2); ls {MODELS}"
     for end in ("mount", "umount"):

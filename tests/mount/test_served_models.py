@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from safetensors import safe_open
 from modelfloat.fuse.mountinfo import mount_at
 from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.stores import weights
+from modelfloat.tests.support.waiting import until
 
 pytestmark = pytest.mark.mount
 
@@ -153,9 +153,7 @@ def test_a_new_commit_shows_without_remounting(shop: Shop, tmp_path: Path) -> No
     changed = weights(tmp_path / "model.safetensors", 3_000_000, "changed")
     shop("add", tmp_path / "model.safetensors", "acme/model")
     shop("add", tmp_path / "model.safetensors", "acme/other")
-    latest = time.monotonic() + 20
-    while shop.file.stat().st_size != len(changed) and time.monotonic() < latest:
-        time.sleep(0.05)
+    until(lambda: shop.file.stat().st_size == len(changed))
     assert shop.file.read_bytes() == changed
     assert (shop.point / "acme" / "other" / "model.safetensors").read_bytes() == changed
     assert held.read() == shop.data

@@ -57,6 +57,11 @@ class Ordinary:
         program = [sys.executable, "-m", "modelfloat.cli.main", *arguments]
         return self._namespace.run(*_as(NOBODY), *program)
 
+    def as_root(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
+        """Run our program as root, on the user's store."""
+        program = [sys.executable, "-m", "modelfloat.cli.main", *arguments]
+        return self._namespace.run("env", f"MODELFLOAT_STORE={HOME}/store", *program)
+
 
 def _as(uid: int) -> list[str]:
     become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]

@@ -561,8 +561,17 @@ def _marker_that_cannot_be(count: int, name: str) -> Provocation:
 def _unreadable_run_folder(scene: Scene) -> Outcome:
     from modelfloat.fuse.control import mount_states
 
+    shutil.rmtree(scene.store / "run")
     (scene.store / "run").write_bytes(b"no folder")
     return scene.raised(lambda: mount_states(str(scene.store)))
+
+
+def _no_socket(scene: Scene) -> Outcome:
+    from modelfloat.fuse.control import listening
+
+    shutil.rmtree(scene.store / "run")
+    (scene.store / "run").write_bytes(b"no folder")
+    return scene.raised(lambda: listening(str(scene.store)).__enter__())
 
 
 NAME = "a" * 300
@@ -799,6 +808,7 @@ PROVOKED: dict[str, Provocation] = {
     "nests deeper": _deep,
     "cannot mount on ‹path›: ‹reason›": _mount_below_a_file,
     "‹path› cannot be read: ‹reason›": _unreadable_run_folder,
+    "takes no socket": _no_socket,
 }
 
 _HF = "unit/test_hf_import.py"
@@ -807,6 +817,10 @@ ELSEWHERE: dict[str, str] = {
     "before this process was forked": "unit/test_api.py::test_a_forked_process_is_told",
     "what a mount of this store shows": (
         "mount/test_add_from_mount.py::test_a_mount_is_no_source_for_its_own_store"
+    ),
+    "the mount of pid ‹pid› does not say": "fs/test_other_releases.py::test_a_newer_daemon",
+    "the mount on ‹path› does not say": (
+        "mount/test_commands_and_mounts.py::test_gc_refuses_while_a_mount_cannot_be_asked"
     ),
     "closed while a file was": "unit/test_reader.py::test_a_store_that_is_closed_says_so",
     "a store ‹is mounted›": "mount/test_cli_mount.py::test_mounting_twice_is_refused",

@@ -56,7 +56,7 @@ def test_a_long_log_gives_way_to_a_new_one(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "log" / "mount-m.log"
 
     def write(text: str) -> list[str]:
-        log = background._open_log(str(path))
+        log = background.open_log(str(path))
         os.write(log, text.encode())
         os.close(log)
         return [file.read_text() for file in sorted(path.parent.iterdir())]

@@ -8,6 +8,7 @@ import pytest
 
 from modelfloat.cli.mountflags import group_id, permission_mask, user_id
 from modelfloat.errors import UsageError
+from modelfloat.fuse.fsname import name_of, store_of
 from modelfloat.fuse.mountoptions import MountOptions
 
 
@@ -50,9 +51,11 @@ def test_a_mount_shows_what_it_was_told_or_who_mounts() -> None:
         ("/srv/store", "/srv/store"),
         ("/srv/a b", "/srv/a b"),
         ("/srv/a,b\\c", "/srv/a\\,b\\\\c"),
-        ("/srv/größe", "modelfloat"),
-        ("/srv/a\nb", "modelfloat"),
+        ("/srv/größe", "/srv/gr%C3%B6%C3%9Fe"),
+        ("/srv/a\nb", "/srv/a%0Ab"),
+        ("/srv/50%C3", "/srv/50%25C3"),
     ],
 )
 def test_the_store_is_what_is_mounted(store: str, source: str) -> None:
     assert f"fsname={source}" in MountOptions().of_mount(store)
+    assert store_of(name_of(store)) == store
