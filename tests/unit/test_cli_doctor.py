@@ -447,7 +447,7 @@ def test_locks_that_are_held(store: Path, capsys: Capture) -> None:
 def test_a_stale_socket(store: Path, capsys: Capture) -> None:
     import socket
 
-    (store / "run").mkdir()
+    (store / "run").mkdir(exist_ok=True)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(store / "run" / "mount-1.sock"))
     level, text = examined(store, capsys)[1]["mounts"]
