@@ -785,7 +785,7 @@ PROVOKED: dict[str, Provocation] = {
     "too many backends are down": _all_down("rebuild-index"),
     "nothing can be recorded": _nowhere_to_record,
     "the journal cannot be listed": _journal_that_cannot_be_listed,
-    "does not say which files": _silent_mount,
+    "mount of pid ‹pid› does not say": _silent_mount,
     "‹path› is gone; is the disk": _gone,
     "‹backend and key›: ‹reason›; check the disk": _translated(5),
     "no ‹marker› at its root": lambda s: _marker_of(s, None),
@@ -818,7 +818,6 @@ ELSEWHERE: dict[str, str] = {
     "what a mount of this store shows": (
         "mount/test_add_from_mount.py::test_a_mount_is_no_source_for_its_own_store"
     ),
-    "the mount of pid ‹pid› does not say": "fs/test_other_releases.py::test_a_newer_daemon",
     "the mount on ‹path› does not say": (
         "mount/test_commands_and_mounts.py::test_gc_refuses_while_a_mount_cannot_be_asked"
     ),
