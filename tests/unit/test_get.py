@@ -302,5 +302,5 @@ async def test_nothing_is_made_where_the_folder_is_missing(store: Store, tmp_pat
     with pytest.raises(NotFoundError, match="there is no folder"):
         await get(store, parse_address("acme/model/small"), str(tmp_path / "no" / "copy"))
     (tmp_path / "large").write_bytes(b"")
-    with pytest.raises(ModelFloatError, match="large: File exists"):
+    with pytest.raises(ExistsError, match="large is there and is no directory"):
         await get(store, MODEL, str(tmp_path / "large"))
