@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
-from ..cas.formats.journal import RefKind
 from ..cas.formats.tree import Entry, EntryType
 from ..cas.objects import Directory
 from ..cas.refnames import RepoName, parse_address
@@ -161,13 +160,8 @@ class Tree:
         id_ = self._refs.resolve(repo, rev)
         commit = self._objects.commit(id_)
         node = DirectoryNode(repo, shown, id_, (), commit.tree, commit.time_ns)
-        return Found(node, MOVING if self._moves(repo, rev) else LASTING)
-
-    def _moves(self, repo: RepoName, rev: str | None) -> bool:
-        """Whether a REV that was resolved can come to mean another commit."""
-        if rev is None:
-            return True
-        return self._refs.head(repo, RefKind.BRANCH, rev.partition("~")[0]) is not None
+        # Tags can be removed and made again, and a prefix can come to be another commit's.
+        return Found(node, LASTING if rev == id_.hex() else MOVING)
 
 
 def _node_of(parent: DirectoryNode, entry: Entry) -> NamedNode:

@@ -147,6 +147,19 @@ def test_three_lost_is_eio_and_exit_status_4(shop: Shop) -> None:
     assert "model.safetensors" in shop("verify", expected=4)
 
 
+def test_a_tag_that_is_removed_and_made_again(shop: Shop, tmp_path: Path) -> None:
+    first = weights(tmp_path / "model.safetensors", 2_000_000, "first")
+    shop("add", "--tag=v1", tmp_path / "model.safetensors", "acme/tagged")
+    shop.mount()
+    tagged = shop.point / "acme" / "tagged@v1" / "model.safetensors"
+    assert tagged.read_bytes() == first
+    shop("rm", "acme/tagged@v1")
+    changed = weights(tmp_path / "model.safetensors", 3_000_000, "changed")
+    shop("add", "--tag=v1", tmp_path / "model.safetensors", "acme/tagged")
+    until(lambda: tagged.stat().st_size == len(changed))
+    assert tagged.read_bytes() == changed
+
+
 def test_a_new_commit_shows_without_remounting(shop: Shop, tmp_path: Path) -> None:
     shop.mount()
     held = open(shop.file, "rb")  # noqa: SIM115 - it must stay open over the commit
