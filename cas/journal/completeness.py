@@ -27,7 +27,7 @@ async def require_complete(catch_up: CatchUp) -> None:
     """
     members = catch_up.members
     down = members.down()
-    if len(down) >= catch_up.copies:
+    if len(down) >= surely_held(len(members), catch_up.copies):
         names = ", ".join(sorted(member.name for member in down))
         raise UnavailableError(
             f"with {names} down nothing is deleted: the journal may say there that it is needed"
@@ -42,6 +42,12 @@ async def require_complete(catch_up: CatchUp) -> None:
                 "rebuild-index`"
             )
     refuse_gaps(catch_up.index)
+
+
+def surely_held(members: int, copies: int) -> int:
+    """On how many backends a record lies that was written while some failed, m of them at most:
+    with fewer away, one copy is found."""
+    return max(1, min(copies - 1, members - (copies - 1)))
 
 
 def refuse_gaps(index: Index) -> None:

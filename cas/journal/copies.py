@@ -5,6 +5,7 @@ that were asked for: a copy of another record at its key is as good as damaged.
 """
 
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -16,7 +17,7 @@ from ...errors import BackendError, KeyExistsError, KeyNotFoundError, Unavailabl
 from ...ids import BackendId, Key, StoreId, WriterId
 from ..formats.journal import RecordHead, decode_head, is_sound
 from ..packs.members import Member, Members
-from ..packs.placement import place
+from ..packs.placement import UNLIMITED, Crowding, place
 
 CLEANUP: Final = 10.0
 """Seconds that taking back the copies of a record that failed may take."""
@@ -34,8 +35,9 @@ def record_name(writer: WriterId, seq: int) -> str:
 async def store_record(
     members: Members, writer: WriterId, seq: int, data: bytes, copies: int
 ) -> None:
-    """Make all copies of a record durable; what a backend said unless all but one, at least one,
-    are. KeyExistsError when another record has that number somewhere: nothing is replaced.
+    """Make all copies of a record durable, each on another backend where one fails; what a backend
+    said unless all but one, at least one, are. KeyExistsError when another record has that number
+    somewhere: nothing is replaced.
 
     Of a record that fails so, no copy is left behind where that can be helped: it was announced to
     nobody, and found later it would stand beside what was done in its place.
@@ -44,7 +46,7 @@ async def store_record(
     places = place(writer, [m.candidate for m in up.values()], copies)
     if not places:
         raise UnavailableError("no backend is up: nothing can be recorded; see `backend ls`")
-    failures: list[BackendError] = []
+    failures: dict[int, BackendError] = {}
     made: list[tuple[Member, Key]] = []
 
     async def put(copy: int, where: BackendId) -> None:
@@ -52,28 +54,38 @@ async def store_record(
         try:
             if await _put_once(up[where], key, data):
                 made.append((up[where], key))
+            failures.pop(copy, None)
         except BackendError as error:
             members.note_failure(up[where], error)
-            failures.append(error)
+            failures[copy] = error
 
-    async with trio.open_nursery() as nursery:
-        for copy, where in enumerate(places):
-            nursery.start_soon(put, copy, where)
+    pending, tried = dict(enumerate(places)), set[BackendId]()
+    while pending:
+        tried.update(pending.values())
+        async with trio.open_nursery() as nursery:
+            for copy, where in pending.items():
+                nursery.start_soon(put, copy, where)
+        free = [m.candidate for m in up.values() if m.id not in tried]
+        taken = [up[where].candidate for c, where in enumerate(places) if c not in failures]
+        others = place(writer, free, len(failures), taken, Crowding(1, UNLIMITED.domain))
+        pending = {} if _conflict(failures) else dict(zip(sorted(failures), others, strict=False))
     refusal = _refusal(failures, len(places), copies)
     if refusal is not None:
         await _take_back(made)
         raise refusal
-    for error in failures:
+    for error in failures.values():
         log.warning("%s is without one of its copies: %s", record_name(writer, seq), error)
 
 
-def _refusal(failures: list[BackendError], tried: int, copies: int) -> BackendError | None:
+def _conflict(failures: Mapping[int, BackendError]) -> KeyExistsError | None:
+    """That another record has the number; None where none is known to have it."""
+    return next((e for e in failures.values() if isinstance(e, KeyExistsError)), None)
+
+
+def _refusal(failures: Mapping[int, BackendError], tried: int, copies: int) -> BackendError | None:
     """Why a record does not count as written; None where it does."""
-    for error in failures:
-        if isinstance(error, KeyExistsError):
-            return error
     too_few = failures and tried - len(failures) < max(1, copies - 1)
-    return failures[0] if too_few else None
+    return _conflict(failures) or (next(iter(failures.values())) if too_few else None)
 
 
 async def _put_once(member: Member, key: Key, data: bytes) -> bool:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.creating import BackendSpec
+from modelfloat.errors import UnavailableError
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -101,6 +103,45 @@ async def test_the_only_copy_of_a_record_is_away(tmp_path: Path, left: int) -> N
     async with open_store(str(path)) as store:
         assert await read(store, "acme/y/y") == y
         assert await read(store, "acme/z/z") == (tmp_path / "z").read_bytes()
+
+
+async def test_a_copy_that_fails_goes_to_another_backend(tmp_path: Path) -> None:
+    weights(tmp_path / "x", 50_000)
+    specs = tuple(BackendSpec(f"d{i}", f"backends/d{i}", f"domain{i}") for i in range(3))
+    async with fresh_store(tmp_path / "s", "1+1", specs) as store:
+        await add(store, tmp_path / "x", "acme/x")
+        holder = min(copy.parts[0] for copy in journal_copies(tmp_path / "s"))
+        for member in store.members:
+            if member.name == holder:
+                member.backend = faulty = FaultyBackend(member.backend)
+                faulty.inject("denied", on=["put"], prefix="journal/")
+        before = journal_copies(tmp_path / "s")
+        await add(store, tmp_path / "x", "acme/again")
+        new = journal_copies(tmp_path / "s") - before
+        assert {(c.name[-1], c.parts[0] == holder) for c in new} == {("0", False), ("1", False)}
+        assert len({copy.parts[0] for copy in new}) == 2
+        assert (await store.verify()).exit_status == 0
+
+
+@pytest.mark.parametrize(("scheme", "count"), [("2+1", 3), ("1+1", 3)])
+async def test_gc_waits_for_who_may_have_a_records_only_copy(
+    tmp_path: Path, scheme: str, count: int
+) -> None:
+    """Folder put back, one copy of y's records left, on a backend that is away: 1 <= m."""
+    path = tmp_path / "s"
+    y, copies = await put_back(path, scheme, count)
+    kept = {copy for copy in copies if copy.name.endswith("-0")}
+    for copy in copies - kept:
+        (path / "backends" / copy).unlink()
+    holders = {copy.parts[0] for copy in kept}
+    unplug(path, holders)
+    async with open_store(str(path)) as store:
+        with pytest.raises(UnavailableError, match="nothing is deleted"):
+            await store.gc(grace=0)
+    plug_in(path, holders)
+    async with open_store(str(path)) as store:
+        await store.gc(grace=0)
+        assert await read(store, "acme/y/y") == y
 
 
 async def test_repair_keeps_what_another_record_of_a_number_says(tmp_path: Path) -> None:
