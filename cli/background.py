@@ -17,11 +17,12 @@ from .output import complain, tell
 
 READY: Final = b"ready\n"
 LONGEST: Final = 8 << 20
-"""Bytes from which on a log gives way to a new one when the next mount begins."""
+"""Bytes from which on a log gives way to a new one."""
 KEPT: Final = 2
 """Earlier logs that are kept."""
 _LOG_TAIL: Final = 16 << 10
 _PREFIX: Final = "modelfloat: "
+_FOREIGN: Final = ("fuse: ", "fusermount3: ")
 
 
 def start(arguments: Sequence[str], log_path: str) -> int:
@@ -105,9 +106,14 @@ def announce(ready_fd: int) -> None:
 
 
 def _last_words(log: int, offset: int) -> str:
-    """The last line of the log from `offset` on, without our own prefix."""
+    """The last line of the log from `offset` on, without our own prefix; and what libfuse and
+    fusermount3 had said before it, for they name the obstacle."""
     size = os.fstat(log).st_size
     begin = max(offset, size - _LOG_TAIL)
     lines = os.pread(log, size - begin, begin).decode(errors="replace").splitlines()
-    ours = [line for line in lines if line.startswith(_PREFIX)] or lines
-    return ours[-1].removeprefix(_PREFIX) if ours else ""
+    ours = [line for line in lines if line.startswith(_PREFIX)]
+    theirs = [line for line in lines if line.startswith(_FOREIGN)]
+    if not ours:
+        return lines[-1] if lines else ""
+    said = f" ({theirs[-1]})" if theirs else ""
+    return ours[-1].removeprefix(_PREFIX) + said

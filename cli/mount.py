@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import background
+from .boundedlog import keep_short
 from .failures import log_times
 from .mountflags import group_id, permission_mask, user_id
 from .notify import notify
@@ -72,6 +73,7 @@ def mount(
         return _in_background(settings, path, options)
     if ready_fd is not None:
         log_times()
+        keep_short(log_path(settings.store, path))
     in_store(settings, lambda store: _serve(settings, store, path, options, ready_fd))
     return None
 

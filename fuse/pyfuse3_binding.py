@@ -192,7 +192,7 @@ class Pyfuse3Binding:
             pyfuse3.init(Adapter(operations), path, set(options))
         except RuntimeError as error:
             raise UnsupportedError(
-                f"mounting on {path} was refused ({error}); libfuse said why just before this, "
+                f"mounting on {path} was refused ({error}); libfuse says why beside this line, "
                 "remove that obstacle and mount again"
             ) from error
         return Pyfuse3Session()

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,44 @@ def test_a_long_log_gives_way_to_a_new_one(tmp_path: Path, monkeypatch: pytest.M
     assert write("second 1234") == ["second 1234", "first 1234+"]
     assert write("third 12345") == ["third 12345", "second 1234", "first 1234+"]
     assert write("fourth") == ["fourth", "third 12345", "second 1234"]
+
+
+def test_a_log_is_kept_short_while_the_daemon_runs(tmp_path: Path) -> None:
+    """Equal lines are told once in a while; other ones go on in a new file when there are many."""
+    path = tmp_path / "log" / "mount-m.log"
+    program = textwrap.dedent(
+        f"""
+        import logging, os
+        from modelfloat.cli import background
+        from modelfloat.cli.boundedlog import keep_short
+        background.LONGEST = 1000
+        log = background.open_log({str(path)!r})
+        os.dup2(log, 1), os.dup2(log, 2)
+        logger = logging.getLogger("modelfloat")
+        logger.addHandler(logging.StreamHandler())
+        keep_short({str(path)!r})
+        for number in range(100):
+            logger.error("read of x by pid %d failed", number)
+        for number in range(100):
+            logger.error("line %d, which is not the one before", number)
+        """
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    logs = [file.read_text() for file in sorted(path.parent.iterdir())]
+    assert len(logs) == 3
+    assert max(map(len, logs)) < 1200
+    assert logs[0].endswith("line 99, which is not the one before\n")
+    assert "".join(logs).count("failed") <= 1
+
+
+def test_what_libfuse_said_is_told_with_the_failure(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.stderr.write('fusermount3: user has no write access to mountpoint\\n"
+        "modelfloat: mounting on /srv was refused\\n'); sys.exit(1)"
+    )
+    path = tmp_path / "log"
+    with path.open("a+b") as log:
+        subprocess.run([sys.executable, "-c", program], stderr=log, check=False, timeout=60)
+        assert background._last_words(log.fileno(), 0) == (
+            "mounting on /srv was refused (fusermount3: user has no write access to mountpoint)"
+        )
