@@ -77,7 +77,15 @@ class Store:
         self._removal = Removal(self.access, index, self.objects, self.pool)
         self._statistics = Statistics(index, self.objects, self.pool)
         self._checking = Checking(
-            index, self.pool, self.objects, self.refs, scheme, self._repairing, recreate, remark
+            index,
+            self.pool,
+            self.objects,
+            self.refs,
+            scheme,
+            self.access.lock(""),
+            self._repairing,
+            recreate,
+            remark,
         )
 
     @property

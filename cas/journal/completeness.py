@@ -16,7 +16,7 @@ from ..index.index import Index
 from ..packs.members import Members
 from .catchup import CatchUp
 from .copies import record_name
-from .slots import given_up
+from .slots import given_up, last_numbers
 
 
 async def require_complete(catch_up: CatchUp) -> None:
@@ -32,7 +32,8 @@ async def require_complete(catch_up: CatchUp) -> None:
         raise UnavailableError(
             f"with {names} down nothing is deleted: the journal may say there that it is needed"
         )
-    for writer, behind in (await _behind(catch_up)).items():
+    behind_by_writer = await _behind(catch_up.folder, catch_up.index, members)
+    for writer, behind in behind_by_writer.items():
         await catch_up.apply_missed(writer)
         missing = [seq for seq in behind if _is_missing(catch_up.index, writer, seq)]
         if missing:
@@ -61,21 +62,45 @@ def refuse_gaps(index: Index) -> None:
             )
 
 
-async def _behind(catch_up: CatchUp) -> dict[WriterId, set[int]]:
-    """Numbers of records behind the last one that the index knows, by writer."""
-    behind: dict[WriterId, set[int]] = {}
-    known: dict[WriterId, int] = {}
+async def take_over(catch_up: CatchUp) -> None:
+    """Apply the records that the index lacks and that can be had."""
+    for writer in await _behind(catch_up.folder, catch_up.index, catch_up.members):
+        await catch_up.apply_missed(writer)
 
-    def note(writer: WriterId, seq: int) -> None:
-        if writer not in known:
-            known[writer] = catch_up.index.writer(writer)[0]
-        if seq > known[writer]:
-            behind.setdefault(writer, set()).add(seq)
 
-    for writer, last in given_up(catch_up.folder).items():
-        note(writer, last)
-    await _list(catch_up.members, note)
-    return behind
+async def missed(folder: str, index: Index, members: Members) -> list[str]:
+    """Names of the first record of each writer that an index of an earlier state lacks.
+
+    A writer at work is one record ahead of the index for a moment, one that crashed until somebody
+    writes: that alone is passed over, unless a slot or a given-up id says that the index knew it.
+    """
+    known_once = given_up(folder)
+    for writer, last in last_numbers(folder).items():
+        known_once[writer] = max(last, known_once.get(writer, 0))
+    found = []
+    for writer, behind in (await _behind(folder, index, members)).items():
+        last = index.writer(writer)[0]
+        missing = [seq for seq in behind if _is_missing(index, writer, seq)]
+        if missing and max(max(missing), known_once.get(writer, 0) + 1) > last + 1:
+            found.append(record_name(writer, min(missing)))
+    return sorted(found)
+
+
+async def _behind(folder: str, index: Index, members: Members) -> dict[WriterId, set[int]]:
+    """Numbers of records behind the last one that the index knows, by writer.
+
+    The index is asked last: what is written meanwhile is not behind it.
+    """
+    found: dict[WriterId, set[int]] = {}
+    for told in (given_up(folder), last_numbers(folder)):
+        for writer, last in told.items():
+            found.setdefault(writer, set()).add(last)
+    await _list(members, lambda writer, seq: found.setdefault(writer, set()).add(seq))
+    behind = {
+        writer: {seq for seq in numbers if seq > index.writer(writer)[0]}
+        for writer, numbers in found.items()
+    }
+    return {writer: numbers for writer, numbers in behind.items() if numbers}
 
 
 async def _list(members: Members, note: Callable[[WriterId, int], None]) -> None:

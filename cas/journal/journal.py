@@ -36,7 +36,7 @@ from ..index.index import Index
 from ..locks import first_free
 from ..packs.members import Members
 from .catchup import CatchUp, ReadObjects
-from .completeness import require_complete
+from .completeness import require_complete, take_over
 from .copies import record_name, store_record
 from .slots import PREFIX, Slot, note_given_up, write_slot
 
@@ -105,6 +105,10 @@ class Journal:
     async def require_complete(self) -> None:
         """Apply every record that any backend has, or raise; for who is alone with the store."""
         await require_complete(self._catch_up)
+
+    async def take_over(self) -> None:
+        """Apply what any backend has and the index lacks, as far as it can be had."""
+        await take_over(self._catch_up)
 
     async def run(self) -> None:
         """Write records until the journal is closed."""

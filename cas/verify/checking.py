@@ -16,6 +16,7 @@ import trio
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, one_failure
 from ..index.index import Index
+from ..journal.completeness import missed
 from ..journal.copies import record_name
 from ..journal.journal import Journal
 from ..objects import Objects
@@ -57,13 +58,14 @@ async def no_marking(_member: Member) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """What a check needs of a store; `scheme` is that of new packs."""
+    """What a check needs of a store; `scheme` is that of new packs, `locks` the locks' folder."""
 
     index: Index
     pool: Pool
     objects: Objects
     refs: Refs
     scheme: Scheme
+    locks: str
     open_journal: OpenJournal
     recreate: Recreate
     remark: Remark
@@ -95,6 +97,8 @@ class Checking:
         progress: Progress,
         journal: Journal | None,
     ) -> None:
+        if request.everything:
+            await self._check_state(report, journal)
         throttle = Throttle(request.rate)
         mending = None if journal is None else self._mending(journal)
         checker = Checker(self.index, self.pool, report, progress, throttle, mending)
@@ -111,6 +115,18 @@ class Checking:
         )
         await needs.look(self._reached(request, checker))
         needs.settle()
+
+    async def _check_state(self, report: VerifyReport, journal: Journal | None) -> None:
+        """Whether the index is of an earlier state than the journals, as after a restore."""
+        behind = await missed(self.locks, self.index, self._members)
+        left = behind
+        if behind and journal is not None:
+            await journal.take_over()
+            left = await missed(self.locks, self.index, self._members)
+        for name in behind:
+            problem = "the index is of an earlier state; `modelfloat rebuild-index` has what there is"
+            repaired = name not in left
+            report.problems.append(Problem(name, 0, "", problem, repaired, kind="journal record"))
 
     async def _check_journal(self, report: VerifyReport, journal: Journal | None) -> None:
         copies = self.scheme.m + 1

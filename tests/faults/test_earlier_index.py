@@ -100,3 +100,43 @@ async def move_a_shard(store: Store, pack: PackId) -> None:
     assert record is not None
     async with store.access.writing("a test") as journal:
         await journal.append([ShardPlaced(pack, 0, record.backends[1])])
+
+
+async def test_verify_tells_of_an_earlier_index_and_repairs_it(tmp_path: Path) -> None:
+    held = fill(tmp_path)
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "one")
+    shutil.copytree(tmp_path / "store" / "index", tmp_path / "saved")
+    async with open_store(str(tmp_path / "store")) as store:
+        await add(store, tmp_path / "two")
+        assert (await store.verify()).exit_status == 0
+    put_back(tmp_path / "saved", tmp_path / "store" / "index")
+    async with open_store(str(tmp_path / "store")) as store:
+        report = await store.verify()
+        assert report.exit_status == 3
+        assert ["earlier state" in problem.problem for problem in report.problems] == [True]
+        await store.verify(repair=True)
+        assert (await store.verify()).exit_status == 0
+        assert await read(store, "acme/model/two") == held["two"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_verify_takes_over_what_only_listings_show(tmp_path: Path, kept: bool) -> None:
+    """The index and the slots come from a backup: records show that no slot tells of."""
+    held = fill(tmp_path)
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "one")
+    for part in ("index", "locks"):
+        shutil.copytree(tmp_path / "store" / part, tmp_path / "saved" / part)
+    async with open_store(str(tmp_path / "store")) as store:
+        await add(store, tmp_path / "two")
+    for part in ("index", "locks"):
+        put_back(tmp_path / "saved" / part, tmp_path / "store" / part)
+    if not kept:
+        shutil.rmtree(tmp_path / "store" / "locks")
+        (tmp_path / "store" / "locks").mkdir()
+    async with open_store(str(tmp_path / "store")) as store:
+        assert (await store.verify()).exit_status == 3
+        await store.verify(repair=True)
+        assert (await store.verify()).exit_status == 0
+        assert await read(store, "acme/model/two") == held["two"]
