@@ -19,8 +19,9 @@ MODEL = (
     "import json, random; n = 3_000_000; "
     "h = json.dumps({'w': {'dtype': 'U8', 'shape': [n], 'data_offsets': [0, n]}}).encode(); "
     "h += b' ' * (-len(h) % 8); "
-    "open('model.safetensors', 'wb').write("
-    "len(h).to_bytes(8, 'little') + h + random.Random(7).randbytes(n))"
+    "[open(f'{name}.safetensors', 'wb').write("
+    "len(h).to_bytes(8, 'little') + h + random.Random(name).randbytes(n))"
+    " for name in ('model', 'another')]"
 )
 SESSIONS = {
     "first": [
@@ -38,7 +39,7 @@ SESSIONS = {
         "modelfloat --quiet verify; echo status $?",
     ],
     "removal": [
-        "modelfloat add --dry-run model.safetensors acme/third",
+        "modelfloat add --dry-run another.safetensors acme/third",
         "modelfloat rm acme/copy",
         "modelfloat ls -l",
         "modelfloat config wait",

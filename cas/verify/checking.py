@@ -124,7 +124,7 @@ class Checking:
             await journal.take_over()
             left = await missed(self.locks, self.index, self._members)
         for name in behind:
-            problem = "the index is of an earlier state; `modelfloat rebuild-index` has what there is"
+            problem = "the index is of an earlier state; see `modelfloat rebuild-index`"
             repaired = name not in left
             report.problems.append(Problem(name, 0, "", problem, repaired, kind="journal record"))
 
