@@ -170,7 +170,8 @@ class Store:
     ) -> GcReport:
         """Delete what no ref reaches, nor reached in the last `grace` seconds; see `Collection`.
 
-        With `accept_losses` also where lost journal records may have made refs.
+        With `accept_losses` also where journal records that are lost, or lie on backends that are
+        down, may have made refs.
         """
         report = GcReport(dry_run=dry_run)
         if accept_losses and not dry_run:
@@ -178,7 +179,13 @@ class Store:
 
         async def collect() -> GcReport:
             collection = Collection(
-                self.access, self.scheme, self.objects, report, grace, find_in_use
+                self.access,
+                self.scheme,
+                self.objects,
+                report,
+                grace,
+                find_in_use,
+                accept_losses=accept_losses,
             )
             return await collection.run()
 

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Sequence
 from typing import Final
 
-from ..fuse.ownership import give, make_folder
 from .output import complain, tell
 
 READY: Final = b"ready\n"
@@ -69,6 +68,8 @@ def _log_or_none(path: str) -> int:
 
 def open_log(path: str) -> int:
     """The log, begun anew where it has grown long; `KEPT` earlier ones stay beside it."""
+    from ..fuse.ownership import give, make_folder
+
     folder = os.path.dirname(path)
     store = os.path.dirname(folder)
     os.close(make_folder(folder, store))

@@ -35,7 +35,8 @@ def gc(
         bool,
         typer.Option(
             "--accept-losses",
-            help="Go on although lost journal records may have made branches or tags.",
+            help="Go on although journal records that are lost, or on backends that are gone, "
+            "may have made branches or tags.",
         ),
     ] = False,
 ) -> None:

@@ -66,6 +66,7 @@ def play(folder: Path) -> dict[str, str]:
         "HOME": str(folder),
         "MODELFLOAT_STORE": str(folder / "store"),
         "MODELFLOAT_AUTHOR": "Ada",
+        "MODELFLOAT_RESERVE": "0",  # how large it is depends on the disk
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
     }

@@ -65,6 +65,8 @@ class Collection:
         report: GcReport,
         grace: float,
         find_in_use: FindInUse,
+        *,
+        accept_losses: bool = False,
     ) -> None:
         self._access = access
         self._index: Index = access.index
@@ -78,6 +80,7 @@ class Collection:
         self._sweeper = Sweeper(self._index, self._pool.members, access.copies)
         self._orphans = Orphans(self._index, self._pool, grace)
         self._report = report
+        self._accept_losses = accept_losses
 
     async def run(self) -> GcReport:
         """Collect, and say what was done."""
@@ -156,7 +159,7 @@ class Collection:
 
         All of it where what was marked may not be the best any more.
         """
-        await journal.require_complete()
+        await journal.require_complete(accept_losses=self._accept_losses)
         await trio.to_thread.run_sync(self._mark_more)
         await trio.to_thread.run_sync(self._mark_in_use)
 

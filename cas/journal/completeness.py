@@ -19,18 +19,20 @@ from .copies import record_name
 from .slots import given_up, last_numbers
 
 
-async def require_complete(catch_up: CatchUp) -> None:
+async def require_complete(catch_up: CatchUp, *, accept_losses: bool = False) -> None:
     """Apply the records that the index lacks; IndexDamagedError where one cannot be applied, or
     was lost and may have made refs.
 
-    UnavailableError where so many backends are down that all copies of a record may be on them.
+    UnavailableError where so many backends are down that all copies of a record may be on them,
+    unless the caller accepts the loss of what only they may have.
     """
     members = catch_up.members
     down = members.down()
-    if len(down) >= surely_held(len(members), catch_up.copies):
+    if not accept_losses and len(down) >= surely_held(len(members), catch_up.copies):
         names = ", ".join(sorted(member.name for member in down))
         raise UnavailableError(
-            f"with {names} down nothing is deleted: the journal may say there that it is needed"
+            f"with {names} down nothing is deleted: the journal may say there that it is needed; "
+            "bring back what is gone for now, or run `modelfloat gc --accept-losses`"
         )
     behind_by_writer = await _behind(catch_up.folder, catch_up.index, members)
     for writer, behind in behind_by_writer.items():

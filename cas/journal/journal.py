@@ -102,9 +102,9 @@ class Journal:
         async with self._catch_up.settling():
             await self._catch_up.others()
 
-    async def require_complete(self) -> None:
+    async def require_complete(self, *, accept_losses: bool) -> None:
         """Apply every record that any backend has, or raise; for who is alone with the store."""
-        await require_complete(self._catch_up)
+        await require_complete(self._catch_up, accept_losses=accept_losses)
 
     async def take_over(self) -> None:
         """Apply what any backend has and the index lacks, as far as it can be had."""

@@ -260,13 +260,20 @@ class Pool:
         """The error for a pack of which only the shards `left` can be read."""
         down = ", ".join(sorted(m.name for m in self.members.down()))
         verb = "are" if ", " in down else "is"
-        gone = ", ".join(
+        gone = self._shards(record, left)
+        return DataLostError(
+            f"pack {record.id.hex()}: {len(gone)} of {record.n} shards are gone, "
+            f"{record.k} are needed (gone: {', '.join(gone)})"
+            + (f"; run `modelfloat verify --repair` when {down} {verb} back" if down else "")
+        )
+
+    def gone(self, record: PackRecord) -> list[str]:
+        """Shards of a pack that cannot be had now, as far as is known, and where they were."""
+        return self._shards(record, {i for i in range(record.n) if self.usable(record, i)})
+
+    def _shards(self, record: PackRecord, left: AbstractSet[int]) -> list[str]:
+        return [
             f"{i} on {self.members.name_of(record.backends[i])}"
             for i in range(record.n)
             if i not in left
-        )
-        return DataLostError(
-            f"pack {record.id.hex()}: {record.n - len(left)} of {record.n} shards are gone, "
-            f"{record.k} are needed (gone: {gone})"
-            + (f"; run `modelfloat verify --repair` when {down} {verb} back" if down else "")
-        )
+        ]

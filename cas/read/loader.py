@@ -232,9 +232,12 @@ class Loader:
         away = self._away(places)
         if away:
             names = f"{', '.join(away)} {'is' if len(away) == 1 else 'are'}"
+            pack = places[0].pack
+            gone = self._pool.gone(pack)
             return DataLostError(
                 f"{what} cannot be read: {names} down; bring back what is gone for now and read "
-                "again, `modelfloat doctor` says more"
+                f"again, `modelfloat doctor` says more; {len(gone)} of {pack.n} shards are gone, "
+                f"{pack.k} are needed (gone: {', '.join(gone)})"
             )
         return DataLostError(f"{what}: {reason}; {advice}")
 

@@ -101,7 +101,9 @@ async def test_a_store_of_one_directory_that_is_gone_begins_again(tmp_path: Path
         with pytest.raises(UnavailableError, match=r"with d0 down, .*`modelfloat backend rm`"):
             await add(store, tmp_path / "f", "acme/other")
         await store.remove(parse_address("acme/model"), grace=0)
-        await store.gc(grace=0)
+        with pytest.raises(UnavailableError, match="--accept-losses"):
+            await store.gc(grace=0)
+        await store.gc(grace=0, accept_losses=True)
     with trio.fail_after(60):
         await remove_backend(path, "d0")
     async with open_store(path) as store:

@@ -127,7 +127,7 @@ def most_on_one(store: Store) -> int:
 
 async def test_nothing_is_rewritten_while_a_backend_is_down(tmp_path: Path) -> None:
     await three_small(tmp_path)
-    for name in ("d0", "d1"):
+    for name in ("d0",):
         (tmp_path / "s/backends" / name).rename(tmp_path / name)
     async with open_store(str(tmp_path / "s")) as store:
         before = list(store.index.packs())
@@ -135,7 +135,7 @@ async def test_nothing_is_rewritten_while_a_backend_is_down(tmp_path: Path) -> N
         report = await store.gc(grace=0)
         assert (report.merged, report.rewritten) == (planned.merged, planned.rewritten) == (0, 0)
         assert list(store.index.packs()) == before
-    for name in ("d0", "d1"):
+    for name in ("d0",):
         (tmp_path / name).rename(tmp_path / "s/backends" / name)
     async with open_store(str(tmp_path / "s")) as store:
         assert (await store.gc(grace=0)).merged > 0

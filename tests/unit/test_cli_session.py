@@ -397,7 +397,7 @@ def test_verify_finds_and_repairs(filled: Shell) -> None:
     for name in ("d1", "d4"):
         shutil.rmtree(filled.store / "backends" / name)
     text = filled("verify", status=3)
-    assert "d1: down (" in text
+    assert "d1: down" in text
     assert "verify --repair" in text
     assert "damage found and repaired" in filled("verify", "--repair", status=3)
     assert filled("verify").endswith("no damage found\n")
