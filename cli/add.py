@@ -16,6 +16,8 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.add.request import AddRequest
+    from ..cas.refnames import Address
     from ..cas.reports import AddReport
     from ..cas.store import Store
 
@@ -128,18 +130,11 @@ def add(
     if len(given) < 2 or not sources or target is None:
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
     from ..cas.add.request import AddRequest
-    from ..cas.refnames import parse_address
     from ..fuse.owndevices import mounted_devices
 
-    try:
-        address = parse_address(target)
-    except UsageError as error:
-        if not os.path.lexists(target):
-            raise
-        raise UsageError(f"{error}; the target comes last: SRC … VENDOR/NAME") from None
     request = AddRequest(
         sources,
-        address,
+        _address(target),
         message,
         tag,
         settings.text("author"),
@@ -151,9 +146,23 @@ def add(
         keep_out=mounted_devices(settings.store),
         sha256=sha256,
     )
+    return show_plan(settings, request) if dry_run else _carry_out(settings, request)
 
-    if dry_run:
-        return show_plan(settings, request)
+
+def _address(target: str) -> "Address":
+    """What the last argument names; who gave a source there is told so."""
+    from ..cas.refnames import parse_address
+
+    try:
+        return parse_address(target)
+    except UsageError as error:
+        if not os.path.lexists(target):
+            raise
+        raise UsageError(f"{error}; the target comes last: SRC … VENDOR/NAME") from None
+
+
+def _carry_out(settings: Settings, request: "AddRequest") -> int:
+    """Add, and tell what came of it; the exit status."""
 
     async def work(store: "Store") -> "AddReport":
         with progress_of(settings, "add") as progress:

@@ -45,6 +45,7 @@ SOURCES = (
 
 
 def main(folder: Path) -> None:
+    """Put every source into `folder` that is not there yet as it should be."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:
         path = folder / source.name

@@ -17,6 +17,7 @@ PADDING = 256
 
 
 def main(original: str, mounted: str, *paths: str) -> None:
+    """Run the model from both places on the files `paths`; the results must be equal."""
     files = [Path(path) for path in paths if Path(path).is_file()]
     inputs = np.stack([_features(file.read_bytes()) for file in files])
     expected, scores = _run(original, inputs), _run(mounted, inputs)

@@ -7,6 +7,7 @@ from safetensors import safe_open
 
 
 def main(original: str, mounted: str) -> None:
+    """Compare every tensor of the mounted file with the original's."""
     with safe_open(original, "numpy") as left, safe_open(mounted, "numpy") as right:
         names = sorted(left.keys())
         if names != sorted(right.keys()):

@@ -9,12 +9,10 @@ Synchronous; runs in worker threads. Every object is read from the index's mirro
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from ...errors import ChunkDamagedError
 from ...ids import ObjectId
-from ..formats.commit import decode_commit
+from ..formats.links import objects_of
 from ..formats.manifest import ENTRY, decode_manifest, decode_page
 from ..formats.objects import ObjectType, object_type
-from ..formats.tree import EntryType, Tree, decode_tree_index
 from ..index.index import Index
 from ..objects import Objects
 from .marks import Marks
@@ -82,24 +80,15 @@ class Marking:
 
     def _children(self, data: bytes) -> list[ObjectId]:
         """The objects that one names; the chunks that it names are taken note of."""
-        match object_type(data):
-            case ObjectType.COMMIT:
-                commit = decode_commit(data)
-                return [commit.tree, *commit.parents]
-            case ObjectType.TREE_INDEX:
-                return [tree.id for tree in decode_tree_index(data)]
-            case ObjectType.TREE:
-                tree = Tree(data)
-                entries = (tree[index] for index in range(len(tree)))
-                return [e.object for e in entries if e.type is not EntryType.SYMLINK]
-            case ObjectType.MANIFEST:
-                manifest = decode_manifest(data)
-                self._take(manifest.inline)
-                return [page.id for page in manifest.pages]
-            case ObjectType.MANIFEST_PAGE:
-                self._take(decode_page(data))
-                return []
-        raise ChunkDamagedError("an object of no known type; run `modelfloat verify --repair`")
+        type_ = object_type(data)
+        if type_ is ObjectType.MANIFEST:
+            manifest = decode_manifest(data)
+            self._take(manifest.inline)
+            return [page.id for page in manifest.pages]
+        if type_ is ObjectType.MANIFEST_PAGE:
+            self._take(decode_page(data))
+            return []
+        return objects_of(data)
 
     def _take(self, entries: bytes) -> None:
         self._chunks += [entries[at : at + _ID] for at in range(0, len(entries), ENTRY.size)]

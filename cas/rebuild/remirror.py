@@ -10,10 +10,8 @@ import trio
 from ...errors import BackendError, ChunkDamagedError, DamageError, IndexDamagedError
 from ...ids import ObjectId, PackId, PackNumber
 from ..formats.chunktable import PackedChunk, decode_table
-from ..formats.commit import decode_commit
-from ..formats.manifest import decode_manifest
+from ..formats.links import objects_of
 from ..formats.objects import ObjectType, object_id, object_type
-from ..formats.tree import EntryType, Tree, decode_tree_index
 from ..index.records import PackRecord
 from ..packs.objectpacks import decode_objects
 from ..packs.pool import Pool
@@ -123,7 +121,7 @@ def fill_gaps(draft: Draft, old: Old | None) -> int:
         # There are as many manifests as files, and none leads to another one.
         if type_ not in (ObjectType.MANIFEST, ObjectType.MANIFEST_PAGE):
             seen.add(id_)
-        queue += _named_by(type_, data)
+        queue += objects_of(data)
     return len(missing)
 
 
@@ -135,21 +133,3 @@ def _from_old(draft: Draft, id_: ObjectId, old: Old | None) -> bytes | None:
         return None
     draft.put_objects({id_: data})
     return data
-
-
-def _named_by(type_: ObjectType, data: bytes) -> list[ObjectId]:
-    """The objects that an object names."""
-    match type_:
-        case ObjectType.COMMIT:
-            commit = decode_commit(data)
-            return [commit.tree, *commit.parents]
-        case ObjectType.TREE_INDEX:
-            return [tree.id for tree in decode_tree_index(data)]
-        case ObjectType.TREE:
-            tree = Tree(data)
-            entries = (tree[number] for number in range(len(tree)))
-            return [e.object for e in entries if e.type is not EntryType.SYMLINK]
-        case ObjectType.MANIFEST:
-            return [page.id for page in decode_manifest(data).pages]
-        case _:
-            return []

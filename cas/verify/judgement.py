@@ -13,11 +13,10 @@ from blake3 import blake3
 
 from ...erasure.codec import decode
 from ...erasure.scheme import Scheme
-from ...errors import ModelFloatError
-from ..codecs.registry import decode as decode_chunk
 from ..formats.chunktable import PackedChunk
 from ..formats.shard import BLOCK, Footer, PackInfo, encode_tail, hash_blocks, join_tails
 from ..index.records import ShardState
+from ..packs.verifying import verifies
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ def _bad_chunks(info: PackInfo, shards: list[Shard]) -> frozenset[int]:
     return frozenset(
         slot
         for slot, chunk in enumerate(info.chunks)
-        if not _verifies(chunk, _encoded(chunk, info, shards))
+        if (data := _encoded(chunk, info, shards)) is None or not verifies(chunk, data)
     )
 
 
@@ -159,16 +158,3 @@ def _encoded(chunk: PackedChunk, info: PackInfo, shards: list[Shard]) -> memoryv
             return None
         parts.append(shards[index].payload[low:high])
     return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
-
-
-def _verifies(chunk: PackedChunk, data: memoryview | None) -> bool:
-    if data is None:
-        return False
-    if chunk.codec:
-        out = memoryview(bytearray(chunk.raw))
-        try:
-            decode_chunk(chunk.codec, data, out)
-        except ModelFloatError:
-            return False
-        data = out
-    return blake3(data).digest() == chunk.id

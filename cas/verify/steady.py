@@ -19,19 +19,18 @@ from blake3 import blake3
 from ...errors import (
     BackendError,
     FormatError,
-    ModelFloatError,
     ShardDamagedError,
     one_failure,
 )
 from ...ids import Key
 from ..buffers import BufferPool
-from ..codecs.registry import decode
 from ..formats.chunktable import MAX_CHUNK, PackedChunk, encode_table
 from ..formats.shard import BLOCK, Footer, PackInfo, encode_tail, join_tails
 from ..index.records import PackRecord, ShardState
 from ..packs.members import Member
 from ..packs.pool import Pool
 from ..packs.scrutiny import agreed, footer_of
+from ..packs.verifying import verifies
 from ..reports import Progress, VerifyReport
 from ..statistics import shard_size
 from .shardread import absent
@@ -228,15 +227,3 @@ class _Stream:
         low = max(chunk.offset - self._base, 0)
         high = min(chunk.offset + chunk.stored - self._base, self._info.shard)
         return low, high
-
-
-def verifies(chunk: PackedChunk, data: memoryview) -> bool:
-    """Whether a chunk's encoded bytes decode to its id."""
-    if chunk.codec:
-        out = memoryview(bytearray(chunk.raw))
-        try:
-            decode(chunk.codec, data, out)
-        except ModelFloatError:
-            return False
-        data = out
-    return blake3(data).digest() == chunk.id
