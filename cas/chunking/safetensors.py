@@ -7,12 +7,11 @@ which count from the end of the header; besides those only `__metadata__`, a map
 
 import logging
 import struct
-from collections.abc import Iterable
 from typing import Any, Final
 
 from .jsonmembers import load_object, members
 from .parser import Source
-from .regions import ElementType, Region, covers
+from .regions import ElementType, Region, covers, product
 
 HEADER_LIMIT: Final = 100_000_000
 """Longest header in bytes; the format's own limit."""
@@ -25,7 +24,12 @@ INFO_LIMIT: Final = 4096
 
 _LENGTH: Final = struct.Struct("<Q")
 _LOG: Final = logging.getLogger(__name__)
-_DTYPES: Final = {e.name: e for e in list(ElementType)[2:]}
+# The format's names of types are ours, for all that it has.
+_DTYPES: Final = {
+    element.name: element
+    for element in ElementType
+    if ElementType.BOOL <= element <= ElementType.F6_E3M2
+}
 
 
 class SafetensorsParser:
@@ -92,9 +96,14 @@ def _tensor(name: str, info: dict[str, Any], start: int, end: int) -> Region:
     size = stop - begin
     # A dtype that is newer than this release still tells where its tensors begin.
     element = _DTYPES.get(dtype, ElementType.UNKNOWN)
-    if element is not ElementType.UNKNOWN and _product(shape, 8 * size) * element.bits != 8 * size:
+    if element is not ElementType.UNKNOWN and not _fits(element, shape, size):
         raise ValueError(f"the shape of tensor {name!r} does not fit its {size} bytes")
     return Region(start + begin, size, element, name, shape)
+
+
+def _fits(element: ElementType, shape: tuple[int, ...], size: int) -> bool:
+    block = element.block
+    return product(shape, 8 * size) * block.bytes == size * block.elements
 
 
 def _integers(value: object, count: int | None = None) -> tuple[int, ...]:
@@ -104,13 +113,3 @@ def _integers(value: object, count: int | None = None) -> tuple[int, ...]:
     if not all(type(number) is int and number >= 0 for number in value):
         raise ValueError("something that is no number ≥ 0")
     return tuple(value)
-
-
-def _product(numbers: Iterable[int], limit: int) -> int:
-    """The product, or any number above `limit`: factors may have thousands of digits."""
-    result = 1
-    for number in sorted(numbers):
-        result *= number
-        if result > limit:
-            break
-    return result

@@ -32,9 +32,17 @@ def test_fastcdc_cuts_where_it_always_did(name: str) -> None:
     assert [span.size for span in spans] == CUTS[name]
 
 
-def test_element_types_have_their_numbers_and_sizes() -> None:
+def test_element_types_have_their_numbers_and_blocks() -> None:
+    golden = json.loads((GOLDEN / "blocks-v1.json").read_text())
+    assert {e.name: [int(e), *e.block] for e in ElementType} == golden
+
+
+def test_element_types_are_what_they_were_in_the_first_release() -> None:
     golden = json.loads((GOLDEN / "elements-v1.json").read_text())
-    assert {e.name: [int(e), e.bits] for e in ElementType} == golden
+    for name, (number, bits) in golden.items():
+        element = ElementType(number)
+        assert (element.name, 8 * element.block.bytes) == (name, bits * element.block.elements)
+        assert element.size == max(1, bits // 8)
 
 
 def test_a_safetensors_file_is_cut_where_it_always_was() -> None:

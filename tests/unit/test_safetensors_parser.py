@@ -60,14 +60,21 @@ def test_what_the_safetensors_library_writes_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "element", [e for e in ElementType if e > ElementType.BYTES], ids=lambda e: e.name
+    "element",
+    [e for e in ElementType if ElementType.BOOL <= e <= ElementType.F6_E3M2],
+    ids=lambda e: e.name,
 )
 def test_every_dtype_is_known_by_its_name(element: ElementType) -> None:
-    regions = _parse(
-        safetensors_file({"t": info(element.name, [2, 4], 0, element.bits)}, bytes(element.bits))
-    )
+    size = 8 * element.block.bytes // element.block.elements
+    regions = _parse(safetensors_file({"t": info(element.name, [2, 4], 0, size)}, bytes(size)))
     assert regions is not None
     assert regions[1].element is element
+
+
+def test_a_type_that_only_other_formats_have_is_not_known_by_our_name_for_it() -> None:
+    regions = _parse(safetensors_file({"t": info("Q4_0", [32], 0, 18)}, bytes(18)))
+    assert regions is not None
+    assert regions[1].element is ElementType.UNKNOWN
 
 
 def test_a_dtype_of_the_future_still_gives_its_region() -> None:
@@ -160,6 +167,7 @@ HOSTILE_TENSORS: dict[str, list[dict[str, Any]]] = {
     "shape of nothing": [info("U8", [0], 0, 4)],
     "empty with a shape": [GOOD, info("U8", [1], 4, 4)],
     "half a byte": [info("F4", [7], 0, 4)],
+    "three quarters of a byte": [info("F6_E2M3", [3], 0, 4)],
     "dtype a list": [{**GOOD, "dtype": ["U8"]}],
     "dtype a number": [{**GOOD, "dtype": 3}],
     "no dtype": [{"shape": [4], "data_offsets": [0, 4]}],

@@ -27,6 +27,13 @@ def test_a_large_region_is_cut_in_steps_from_its_start() -> None:
     assert _cut((MAX_CHUNK, F16)) == [(MAX_CHUNK, F16)]
 
 
+def test_quantised_tensors_are_cut_between_blocks() -> None:
+    q6, whole = ElementType.Q6_K, MAX_CHUNK // 210 * 210
+    assert whole == MAX_CHUNK - 46
+    assert _cut((2 * whole + 210, q6)) == [(whole, q6), (whole, q6), (210, q6)]
+    assert _cut((MAX_CHUNK // 18 * 18, ElementType.Q4_0)) == [(1_048_572, ElementType.Q4_0)]
+
+
 def test_steps_do_not_depend_on_what_stands_before() -> None:
     tensor = (3 * MAX_CHUNK + 4096, F32)
     assert _cut((100, BYTES), tensor)[1:] == _cut(tensor)
