@@ -18,6 +18,7 @@ from ..packs.encoding import Cut, encode_chunks, encode_objects
 from ..reports import AddReport, Progress
 from .known import Known
 from .request import AddRequest, Reading
+from .siblings import Folders
 from .unchanged import Unchanged
 
 Part = tuple[ChunkId, memoryview, ElementType]
@@ -40,6 +41,7 @@ class Ingest:
         self.unchanged = unchanged
         self.report = report
         self.progress = progress
+        self.folders = Folders()
         self.cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._known = Known(reading.index, reading.pool, reading.scheme)
         self._first = reading.index.next_pack

@@ -61,7 +61,7 @@ class LargeFiles:
         fd = await trio.to_thread.run_sync(open_item, item)
         try:
             name = os.fsdecode(item.source)
-            source = FileSource(fd, item.size, name)
+            source = FileSource(fd, item.size, name, self._ingest.folders.beside(item))
             cutter = await trio.to_thread.run_sync(open_cutter, name, source)
             file = _LargeFile(self._ingest, self._windows, item, cutter)
             await file.run(Pieces(item, fd), self._note_part)

@@ -17,6 +17,7 @@ from blake3 import blake3
 from ...errors import SourceChangedError, SourceUnreadableError
 from ...ids import ChunkId, ObjectId
 from ..chunking.cutter import open_cutter
+from ..chunking.parser import Source
 from ..formats.manifest import ChunkRef, encode_entries, encode_manifest
 from ..formats.objects import object_id
 from ..packer import LaneName
@@ -111,7 +112,8 @@ class SmallFiles:
         sha256 = Sha256(self._ingest.request, item)
         sha256.update(data)
         extensions = sha256.extensions()
-        cuts = _cut(os.fsdecode(item.source), data)
+        source = BytesSource(data, self._ingest.folders.beside(item))
+        cuts = _cut(os.fsdecode(item.source), source, data)
         parts += cuts
         # A file of one chunk has that chunk's hash: the same bytes are not hashed twice.
         digest = bytes(cuts[0][0]) if len(cuts) == 1 else blake3(data).digest()
@@ -126,9 +128,9 @@ class SmallFiles:
         )
 
 
-def _cut(name: str, data: bytes) -> list[Part]:
+def _cut(name: str, source: Source, data: bytes) -> list[Part]:
     view, at, parts = memoryview(data), 0, []
-    for span in open_cutter(name, BytesSource(data)).cut(view, True):
+    for span in open_cutter(name, source).cut(view, True):
         part = view[at : at + span.size]
         parts.append((ChunkId(blake3(part).digest()), part, span.element))
         at += span.size

@@ -2,24 +2,35 @@
 
 import os
 import stat
+from typing import Final
 
 from ...errors import SourceChangedError, SourceUnreadableError
+from ..chunking.parser import Siblings
 from ..chunking.regions import MAX_CHUNK
 from .scan import Item
+
+READING: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+"""How files are opened: without waiting for a writer, should a pipe have taken one's place."""
 
 
 class FileSource:
     """A file's bytes for parsers: exact reads, SourceChangedError when it shrank."""
 
-    def __init__(self, fd: int, size: int, name: str) -> None:
+    def __init__(self, fd: int, size: int, name: str, beside: Siblings | None = None) -> None:
         self._fd = fd
         self._size = size
         self._name = name
+        self._beside = beside
 
     @property
     def size(self) -> int:
         """Length in bytes when it was opened."""
         return self._size
+
+    @property
+    def beside(self) -> Siblings | None:
+        """The files in its folder, where they are to be looked at."""
+        return self._beside
 
     def read(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes from `offset` on."""
@@ -32,13 +43,19 @@ class FileSource:
 class BytesSource:
     """A small file's bytes for parsers, already read."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, beside: Siblings | None = None) -> None:
         self._data = data
+        self._beside = beside
 
     @property
     def size(self) -> int:
         """Length in bytes."""
         return len(self._data)
+
+    @property
+    def beside(self) -> Siblings | None:
+        """The files in its folder, where they are to be looked at."""
+        return self._beside
 
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on."""
@@ -47,10 +64,8 @@ class BytesSource:
 
 def open_item(item: Item) -> int:
     """A descriptor for reading; SourceChangedError when the file is gone, or no file any more."""
-    # Without waiting for a writer, should a pipe have taken the file's place.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     with Named(item):
-        fd = os.open(item.source, flags)
+        fd = os.open(item.source, READING)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise changed(item, "became something else than a file")

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from modelfloat.cas.chunking.cutter import Cutter
+from modelfloat.cas.chunking.parser import Siblings, Source
 from modelfloat.cas.chunking.regions import MAX_CHUNK
 from modelfloat.cas.chunking.spans import Span
 
@@ -17,6 +18,7 @@ class BytesSource:
     """A file that is `data`; reading beyond it fails, as it must."""
 
     data: bytes
+    beside: Siblings | None = None
 
     @property
     def size(self) -> int:
@@ -26,6 +28,36 @@ class BytesSource:
         if offset < 0 or size < 0 or offset + size > self.size:
             raise EOFError(f"{size} bytes at {offset} of {self.size}")
         return self.data[offset : offset + size]
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Shelf:
+    """A folder in memory, as the file `name` sees it; `looks` has what was opened."""
+
+    name: str
+    files: dict[str, bytes]
+    kept: dict[str, Any] = field(default_factory=dict)
+    looks: list[str] = field(default_factory=list)
+
+    def names(self, suffix: str) -> list[str]:
+        return sorted(name for name in self.files if name.lower().endswith(suffix))
+
+    def look(self, name: str, work: Callable[[Source], T]) -> T | None:
+        self.looks.append(name)
+        return work(BytesSource(self.files[name])) if name in self.files else None
+
+    def once(self, key: str, work: Callable[[], T]) -> T:
+        if key not in self.kept:
+            self.kept[key] = work()
+        kept: T = self.kept[key]
+        return kept
+
+    def source(self, name: str) -> BytesSource:
+        """The file of that name, with this folder round it."""
+        return BytesSource(self.files[name], replace(self, name=name))
 
 
 def noise(seed: int, size: int) -> bytes:
