@@ -70,7 +70,9 @@ class Ingest:
                 self.report.new += size
                 new.append(cut)
         if new:
-            chunks = await trio.to_thread.run_sync(encode_chunks, new, limiter=self.cpus)
+            chunks = await trio.to_thread.run_sync(
+                encode_chunks, new, self.request.effort, limiter=self.cpus
+            )
             await self._packer.put(lane, chunks)
 
     async def put_objects(self, objects: Sequence[bytes]) -> None:

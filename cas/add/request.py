@@ -8,6 +8,7 @@ from typing import Final
 
 from ...erasure.scheme import Scheme
 from ...ids import StoreId
+from ..codecs.effort import Effort
 from ..index.index import Index
 from ..journal.journal import Journal
 from ..objects import Objects
@@ -33,6 +34,8 @@ class AddRequest:
 
     Files that are as an earlier add has read them are not read again, unless `reread`.
 
+    `effort` is what is spent on encoding new chunks; what is stored already stays as it is.
+
     With `preflight` an add that is not going to fit ends before anything is stored.
 
     `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
@@ -49,6 +52,7 @@ class AddRequest:
     sync: bool = False
     move: bool = False
     reread: bool = False
+    effort: Effort = Effort.BALANCED
     preflight: bool = True
     keep_out: frozenset[int] = frozenset()
     sha256: bool | None = None

@@ -5,6 +5,7 @@ from typing import Final
 from ...errors import FormatError
 from ..chunking.regions import ElementType
 from .codec import Buffer, Codec
+from .effort import Effort
 from .raw import RAW
 from .sample import is_worth_it
 from .zstd import ZSTD
@@ -15,13 +16,16 @@ CODECS: Final = {codec.number: codec for codec in (RAW, ZSTD)}
 _CANDIDATES: Final[dict[ElementType, tuple[Codec, ...]]] = dict.fromkeys(ElementType, (ZSTD,))
 
 
-def choose(raw: memoryview, element: ElementType) -> tuple[int, Buffer]:
+def choose(
+    raw: memoryview, element: ElementType, effort: Effort = Effort.BALANCED
+) -> tuple[int, Buffer]:
     """The number of the codec to store a chunk with, and its encoded bytes.
 
-    The first candidate whose result is at least 3 % smaller is taken. Otherwise the chunk stays
-    raw, and the buffer returned is `raw` itself: the caller must not change it meanwhile.
+    The first candidate whose result is at least 3 % smaller is taken. Otherwise, and always at
+    effort `fast`, the chunk stays raw, and the buffer returned is `raw` itself: the caller must not
+    change it meanwhile.
     """
-    for codec in _CANDIDATES[element]:
+    for codec in () if effort is Effort.FAST else _CANDIDATES[element]:
         encoded = codec.encode(raw)
         if encoded is not None and is_worth_it(len(raw), len(encoded)):
             return codec.number, encoded

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ...backends.base import Buffer
 from ...ids import ChunkId, ObjectId
 from ..chunking.regions import ElementType
+from ..codecs.effort import Effort
 from ..codecs.registry import choose
 from ..index.records import Location
 from .builder import NewChunk
@@ -21,11 +22,11 @@ class Cut:
     place: Location | None
 
 
-def encode_chunks(cuts: Sequence[Cut]) -> list[NewChunk]:
-    """Chunks of files, each with the codec that suits it."""
+def encode_chunks(cuts: Sequence[Cut], effort: Effort = Effort.BALANCED) -> list[NewChunk]:
+    """Chunks of files, each with the codec that suits it and the effort."""
     chunks = []
     for cut in cuts:
-        codec, encoded = choose(cut.data, cut.element)
+        codec, encoded = choose(cut.data, cut.element, effort)
         chunks.append(NewChunk(cut.id, encoded, len(cut.data), codec, cut.element))
     return chunks
 

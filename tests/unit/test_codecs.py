@@ -8,6 +8,7 @@ import zstandard
 
 from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType
 from modelfloat.cas.codecs import registry
+from modelfloat.cas.codecs.effort import Effort
 from modelfloat.cas.codecs.raw import RAW
 from modelfloat.cas.codecs.registry import CODECS, choose, decode
 from modelfloat.cas.codecs.sample import SLICE_SIZE, SLICES, WHOLE_SIZE, is_promising, is_worth_it
@@ -48,6 +49,14 @@ def test_random_bytes_stay_raw_and_are_not_copied() -> None:
         number, encoded = choose(raw, UNKNOWN)
         assert number == RAW.number
         assert encoded is raw
+
+
+@pytest.mark.parametrize("element", ElementType)
+def test_the_fast_effort_stores_everything_as_it_is(element: ElementType) -> None:
+    raw = memoryview(TEXT)
+    number, encoded = choose(raw, element, Effort.FAST)
+    assert number == RAW.number
+    assert encoded is raw
 
 
 def test_zeros_shrink_to_almost_nothing() -> None:
