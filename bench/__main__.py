@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from modelfloat.bench import add, erasure, files, index, memory, read, rebuild, verify
+from modelfloat.bench import add, codecs, erasure, files, index, memory, read, rebuild, verify
 from modelfloat.bench.harness import BenchError, say
 from modelfloat.bench.report import Report, write
 from modelfloat.bench.session import Session
@@ -25,6 +25,7 @@ def _erasure(session: Session) -> Report:
 
 SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "erasure": _erasure,
+    "codecs": codecs.measure,
     "add": add.measure,
     "read": read.measure,
     "index": index.measure,

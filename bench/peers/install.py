@@ -30,12 +30,38 @@ def from_pypi(command: str, package: str) -> str:
     path = folder / "bin" / command
     if not path.exists():
         say(f"installing {package}")
-        if not (folder / "bin" / "python").exists():
-            venv.create(folder, with_pip=True)
-        _call(package, [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", package])
+        _install(_python(folder), package)
     if not path.exists():
         raise BenchError(f"{package} gave no {command}; remove {CACHE.name} and run this again")
     return str(path)
+
+
+def modules(name: str, *packages: str) -> str:
+    """The Python of a venv of that name in which `packages` can be imported; made if need be.
+
+    A peer that is a Python module is measured in a process of its own, with its own dependencies.
+    What was installed once is not looked at again: remove the venv to have it anew.
+    """
+    folder = CACHE / name
+    stamp = folder / "installed"
+    wanted = "\n".join(packages)
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        say(f"installing {', '.join(packages)}")
+        _install(_python(folder), *packages)
+        stamp.write_text(wanted, encoding="utf-8")
+    return str(folder / "bin" / "python")
+
+
+def _python(folder: Path) -> str:
+    """The Python of a venv, which is made if it is not there."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    return str(python)
+
+
+def _install(python: str, *packages: str) -> None:
+    _call(packages[0], [python, "-m", "pip", "install", "-q", *packages])
 
 
 def _apt_get(package: str) -> None:
