@@ -58,7 +58,7 @@ class Refs:
     def resolve(self, repo: RepoName, rev: str | None = None) -> ObjectId:
         """The commit that REV means: a branch, tag, commit prefix, or one of these and `~n`."""
         base, tilde, steps = (rev or DEFAULT_BRANCH).partition("~")
-        if tilde and not re.fullmatch(r"[0-9]{0,6}", steps):
+        if tilde and not re.fullmatch(r"[0-9]{0,18}", steps):
             raise UsageError(f"{rev!r} is no revision: a number must follow '~'")
         commit = self._resolve_base(repo, base)
         for _ in range(int(steps or 1) if tilde else 0):

@@ -13,6 +13,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
+import trio
+
 from ...errors import BackendError, DamageError, KeyExistsError
 from ...ids import ObjectId, StoreId, WriterId
 from ..formats.chunktable import Kind
@@ -89,9 +91,10 @@ class CatchUp:
                 log.warning("%s is not to be found: what it announced is missing here", name)
             # What the slot announced may be found later, and must not be taken for nothing.
             if last or slot.closed != 0:
-                note_given_up(self.folder, {slot.writer: max(last, slot.closed or 0)})
+                known_last = {slot.writer: max(last, slot.closed or 0)}
+                await trio.to_thread.run_sync(note_given_up, self.folder, known_last)
         slot = Slot.fresh()
-        write_slot(path, slot)
+        await trio.to_thread.run_sync(write_slot, path, slot)
         return slot
 
     async def _may_go_on(self, writer: WriterId, last: int) -> bool:

@@ -22,7 +22,7 @@ from typing import Final
 import trio
 
 from ...errors import KeyExistsError, ModelFloatError, UnavailableError
-from ...ids import ObjectId, StoreId
+from ...ids import ObjectId, StoreId, WriterId
 from ..formats.journal import (
     DIGEST_SIZE,
     JournalEntry,
@@ -68,8 +68,6 @@ class Journal:
         self._failure: Exception | None = None
         self._unsure = False
         self._send, self._receive = trio.open_memory_channel[_Waiting](GROUP)
-        # From here on a crash leaves the slot without the number of a last record.
-        write_slot(path, Slot(slot.writer, None))
 
     async def append(
         self, entries: Sequence[JournalEntry], objects: Mapping[ObjectId, bytes] | None = None
@@ -145,13 +143,16 @@ class Journal:
             last, _ = self._index.writer(self._writer)
             name = record_name(self._writer, last + 1)
             log.warning("%s is there already (%s): going on as another writer", name, error)
-            note_given_up(self._catch_up.folder, {self._writer: last})
-            slot = Slot.fresh()
-            write_slot(self._path, replace(slot, closed=None))
-            self._writer = slot.writer
+            self._writer = await trio.to_thread.run_sync(self._change_writer, last)
             record = await self._store(entries)
         await self._index.write(self._index.apply, record, objects)
         self._unsure = False
+
+    def _change_writer(self, last: int) -> WriterId:
+        note_given_up(self._catch_up.folder, {self._writer: last})
+        slot = Slot.fresh()
+        write_slot(self._path, replace(slot, closed=None))
+        return slot.writer
 
     async def _store(self, entries: tuple[JournalEntry, ...]) -> Record:
         last, previous = self._index.writer(self._writer)
@@ -205,7 +206,10 @@ async def open_journal(
         async with catch_up.settling():
             path = held.enter_context(first_free(folder, PREFIX))
             await catch_up.others()
-            journal = Journal(catch_up, path, await catch_up.settle(path, own=True))
+            slot = await catch_up.settle(path, own=True)
+            # From here on a crash leaves the slot without the number of a last record.
+            await trio.to_thread.run_sync(write_slot, path, replace(slot, closed=None))
+            journal = Journal(catch_up, path, slot)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(journal.run)
@@ -214,4 +218,5 @@ async def open_journal(
                 finally:
                     journal.close()
         finally:
-            journal.leave()
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(journal.leave)

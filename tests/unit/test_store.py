@@ -140,6 +140,7 @@ async def test_what_is_not_there_is_named(tmp_path: Path) -> None:
             ("acme/model/b", "no acme/model/b"),
             ("acme/model@nope/a", "no branch, tag or commit 'nope'"),
             ("acme/model@main~1/a", "history is shorter"),
+            ("acme/model@main~999999999999/a", "history is shorter"),
         ]:
             with pytest.raises(NotFoundError, match=problem):
                 store.open_file(parse_address(address))
