@@ -142,6 +142,7 @@ DAMAGED = {
     "longer content that claims less": _lying(TEXT + b"123456789", len(TEXT)),
     "content size unknown": _frame(write_content_size=False),
     "two frames": _frame(TEXT[:1000]) + _frame(TEXT[1000:]),
+    "bytes behind it": _frame() + b"x",
     "skippable frame": b"\x50\x2a\x4d\x18" + len(TEXT).to_bytes(4, "little") + TEXT,
     "checksum wrong": _frame(write_checksum=True)[:-1] + b"\0",
 }
@@ -150,7 +151,7 @@ DAMAGED = {
 @pytest.mark.parametrize("encoded", DAMAGED.values(), ids=DAMAGED.keys())
 def test_a_damaged_frame_is_named_so_and_stays_within_bounds(encoded: bytes) -> None:
     around = memoryview(bytearray(b"\xa5" * (len(TEXT) + 128)))
-    with pytest.raises(ChunkDamagedError, match=f"a zstd chunk of {len(TEXT)} bytes does not"):
+    with pytest.raises(ChunkDamagedError, match=f"a zstd frame of {len(TEXT)} bytes does not"):
         decode(ZSTD.number, encoded, around[64:-64])
     assert bytes(around[:64]) == bytes(around[-64:]) == b"\xa5" * 64
 
