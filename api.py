@@ -25,6 +25,7 @@ import trio.from_thread
 
 from .cas.add.request import AddRequest
 from .cas.addressed import look_up, shown_head
+from .cas.codecs.effort import Effort
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
 from .cas.read.reader import FileReader
@@ -159,6 +160,7 @@ class Store:
         reread: bool = False,
         preflight: bool = True,
         sha256: bool | None = None,
+        effort: str = "balanced",
     ) -> AddReport:
         """Store files and directories at `vendor/name[@branch][/path]`; what it did.
 
@@ -166,7 +168,8 @@ class Store:
         becomes as the sources are; with `move` each source is unlinked once it was read back and
         compared. `reread` reads files that are as an earlier add has read them. Without
         `preflight` it begins even where it is not going to fit. `sha256` None means where there
-        are four cores or more. All of it is explained in `modelfloat.cas.add.request.AddRequest`.
+        are four cores or more. `effort` is `fast`, `balanced` or `small`. All of it is explained in
+        `modelfloat.cas.add.request.AddRequest`.
 
         Raises what `modelfloat.errors` describes: SourceChangedError, UsageError, BackendError, …
         What `failed` and `kept` of the report name is no error here.
@@ -184,6 +187,7 @@ class Store:
             preflight=preflight,
             keep_out=mounted_devices(self._path),
             sha256=sha256,
+            effort=Effort.named(effort),
         )
         return self._call(lambda engine: engine.carry_out(request))
 

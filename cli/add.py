@@ -97,6 +97,15 @@ def add(
             show_default=False,
         ),
     ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fast|balanced|small",
+            help="What to spend on making new chunks smaller: fast stores them as they are, small "
+            "takes longer; balanced by default.",
+            show_default=False,
+        ),
+    ] = None,
     sha256: Annotated[
         bool | None,
         typer.Option(
@@ -126,10 +135,18 @@ def add(
 
         plain = not any((message, tag, exclude, sync, move, reread, sha256 is not None))
         preflight = not no_preflight
-        return import_hf_cache(settings, given, plain=plain, dry_run=dry_run, preflight=preflight)
+        return import_hf_cache(
+            settings,
+            given,
+            settings.text("effort", effort),
+            plain=plain,
+            dry_run=dry_run,
+            preflight=preflight,
+        )
     if len(given) < 2 or not sources or target is None:
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
     from ..cas.add.request import AddRequest
+    from ..cas.codecs.effort import Effort
     from ..fuse.owndevices import mounted_devices
 
     request = AddRequest(
@@ -143,6 +160,7 @@ def add(
         move=move,
         preflight=not no_preflight,
         reread=reread,
+        effort=Effort.named(settings.text("effort", effort)),
         keep_out=mounted_devices(settings.store),
         sha256=sha256,
     )

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def import_hf_cache(
-    settings: Settings, given: list[str], *, plain: bool, dry_run: bool, preflight: bool
+    settings: Settings,
+    given: list[str],
+    effort: str,
+    *,
+    plain: bool,
+    dry_run: bool,
+    preflight: bool,
 ) -> int:
     """Import the cache in the folder that was given, if one was; the exit status.
 
@@ -35,11 +41,12 @@ def import_hf_cache(
     path = hf_cache(given[0] if given else None)
 
     async def work(store: "Store") -> "ImportReport":
-        from ..hub.importing import import_cache
+        from ..cas.codecs.effort import Effort
+        from ..hub.importing import Adding, import_cache
 
         with progress_of(settings, "add") as progress:
-            author = settings.text("author")
-            return await import_cache(store, path, author, progress, preflight=preflight)
+            adding = Adding(settings.text("author"), Effort.named(effort), preflight)
+            return await import_cache(store, path, adding, progress)
 
     report = in_store(settings, work)
     _tell(report, settings)

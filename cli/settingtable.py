@@ -22,6 +22,8 @@ Value = str | bool | int | float
 PREFIX: Final = "MODELFLOAT_"
 LONGEST: Final = 36_525 * 86_400.0
 """Seconds, a century: with more, the moment that lies so far ahead would have no date."""
+EFFORTS: Final = ("fast", "balanced", "small")
+"""As `cas.codecs.effort` has them; a test compares."""
 LARGEST: Final = 10**18
 """Bytes: no disk has more."""
 SYSTEM_STORE: Final = "/var/lib/modelfloat"
@@ -75,6 +77,14 @@ def duration(text: str) -> float:
     if seconds > LONGEST:
         raise ValueError("write a duration of at most 36525d")
     return seconds
+
+
+def effort(text: str) -> str:
+    """The name of an effort; ValueError says which there are."""
+    word = text.strip().lower()
+    if word not in EFFORTS:
+        raise ValueError("write fast, balanced or small")
+    return word
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +191,13 @@ SETTINGS: Final = (
         "`add` leaves processor and disks to others",
         _always(False),
         "--low-priority",
+    ),
+    Setting(
+        "effort",
+        effort,
+        "what `add` spends on making chunks smaller: fast, balanced, small",
+        _always("balanced"),
+        "--effort",
     ),
 )
 """All settings, in the order in which `config` shows them."""

@@ -16,6 +16,7 @@ from typing import Final
 import trio
 
 from ..cas.add.request import AddRequest
+from ..cas.codecs.effort import Effort
 from ..cas.refnames import Address, RepoName, check_ref_name
 from ..cas.reports import AddReport, Progress
 from ..cas.store import Store
@@ -64,24 +65,27 @@ class ImportReport:
         return int(bool(self.failed))
 
 
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """How snapshots are added: see `AddRequest`."""
+
+    author: str = ""
+    effort: Effort = Effort.BALANCED
+    preflight: bool = True
+
+
 async def import_cache(
-    store: Store,
-    path: str,
-    author: str,
-    progress: Progress | None = None,
-    *,
-    preflight: bool = True,
+    store: Store, path: str, adding: Adding, progress: Progress | None = None
 ) -> ImportReport:
     """Import every model of the Hugging Face cache in the folder `path`.
 
-    Without `preflight` it begins even where there is not going to be room.
     NotFoundError where there is no such folder; UsageError where it has no model.
     """
     listing = await trio.to_thread.run_sync(read_cache, path)
     if not listing.models and not listing.skipped:
         raise UsageError(f"{path} has no models--… folder: it is no Hugging Face cache")
     report = ImportReport(skipped=listing.skipped)
-    work = _Import(store, author, progress or Progress(), report, preflight)
+    work = _Import(store, adding, progress or Progress(), report)
     for model in listing.models:
         await work.model(model)
     return report
@@ -90,10 +94,9 @@ async def import_cache(
 @dataclass(frozen=True, slots=True)
 class _Import:
     store: Store
-    author: str
+    adding: Adding
     progress: Progress
     report: ImportReport
-    preflight: bool
 
     async def model(self, model: CachedModel) -> None:
         """Import a model's snapshots, oldest first, then make its refs as they are."""
@@ -121,9 +124,10 @@ class _Import:
             [snapshot.path],
             Address(repo, branch, ()),
             f"Hugging Face {repo} {snapshot.commit}",
-            author=self.author,
+            author=self.adding.author,
             sync=True,
-            preflight=self.preflight,
+            effort=self.adding.effort,
+            preflight=self.adding.preflight,
             expected_sha256=expected_sha256,
         )
         try:

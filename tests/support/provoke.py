@@ -659,6 +659,9 @@ PROVOKED: dict[str, Provocation] = {
     "is no revision": plain("ls", "acme/tiny@main~x"),
     "is a repository: name a file": plain("cat", "acme/tiny"),
     "log takes VENDOR": plain("log", "acme/tiny/file"),
+    "there is no effort": lambda s: s.api(
+        lambda store: store.add(s.file, "acme/tiny", effort="most")
+    ),
     "there is nothing to add": lambda s: s.api(lambda store: store.add([], "acme/tiny")),
     "a source is empty": plain("add", "", "acme/tiny"),
     "standard input cannot be added": plain("add", "-", "acme/tiny"),

@@ -256,3 +256,37 @@ async def test_a_header_of_a_hundred_megabytes_is_stored_as_it_is(tmp_path: Path
         await add(store, tmp_path / "m.safetensors")
         data = await read(store, "acme/model/m.safetensors")
         assert data == (tmp_path / "m.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable", "stored", "shrinks"),
+    [
+        ([], None, None, True),
+        (["--effort", "fast"], None, None, False),
+        ([], "fast", None, False),
+        ([], None, "fast", False),
+        (["--effort=balanced"], "fast", "fast", True),
+        ([], "Small", "fast", True),
+    ],
+)
+def test_effort_comes_from_the_flag_the_environment_or_the_store(
+    shell: Add,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flag: list[str],
+    variable: str | None,
+    stored: str | None,
+    shrinks: bool,
+) -> None:
+    (source / "a").write_bytes(b"".join(b"%d\n" % number for number in range(200_000)))
+    if stored:
+        shell("config", "effort", stored)
+    if variable:
+        monkeypatch.setenv("MODELFLOAT_EFFORT", variable)
+    made = document(shell("add", source, "acme/m", "--json", *flag)[0])
+    assert (made["encoded"] < made["new"]) is shrinks
+
+
+def test_another_effort_is_refused(shell: Add, source: Path) -> None:
+    _, err = shell("add", source, "acme/m", "--effort", "most", status=2)
+    assert err == ("modelfloat: --effort: 'most' cannot be: write fast, balanced or small\n")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.codecs.effort import Effort
 from modelfloat.cli.settings import DEFAULT, Flags, Found, Settings, resolve
-from modelfloat.cli.settingtable import BY_KEY, SETTINGS, duration, size
+from modelfloat.cli.settingtable import BY_KEY, EFFORTS, SETTINGS, duration, size
 from modelfloat.config import BackendConfig, StoreConfig, read_config, write_config
 from modelfloat.errors import FormatError, UsageError
 from modelfloat.ids import BackendId, StoreId
@@ -222,3 +223,7 @@ def test_the_table_is_of_one_form() -> None:
         assert setting.key == setting.key.lower().replace("-", "_")
         assert setting.doc
         assert not setting.doc.endswith(".")
+
+
+def test_the_efforts_are_those_of_the_engine() -> None:
+    assert tuple(each.value for each in Effort) == EFFORTS

@@ -9,7 +9,7 @@ from modelfloat.cas.refnames import RepoName, parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import NotFoundError, UsageError
 from modelfloat.hub.hfcache import read_cache
-from modelfloat.hub.importing import ImportReport, import_cache
+from modelfloat.hub.importing import Adding, ImportReport, import_cache
 from modelfloat.tests.support.hfcaches import HfRepository, commit_of
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import flip_bit, fresh_store, read
@@ -39,7 +39,7 @@ def llama(cache: Path) -> HfRepository:
 
 
 async def run(store: Store, cache: Path) -> ImportReport:
-    return await import_cache(store, str(cache), "Ada")
+    return await import_cache(store, str(cache), Adding("Ada"))
 
 
 def refs(store: Store, repo: str) -> set[str]:
