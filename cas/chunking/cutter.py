@@ -6,12 +6,13 @@ from itertools import chain, repeat
 from typing import Final, Protocol
 
 from .fastcdc import FastCdc, zero_cuts
+from .gguf import GgufParser
 from .parser import HEAD_SIZE, Parser, Source
 from .regions import MAX_CHUNK, ElementType, Region, covers
 from .safetensors import SafetensorsParser
 from .spans import Span, spans
 
-PARSERS: Final[tuple[Parser, ...]] = (SafetensorsParser(),)
+PARSERS: Final[tuple[Parser, ...]] = (SafetensorsParser(), GgufParser())
 """Every format whose structure is known; the first that suits a file and parses it is used."""
 
 _LOG: Final = logging.getLogger(__name__)

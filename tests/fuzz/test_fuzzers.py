@@ -16,6 +16,8 @@ from blake3 import blake3
 
 from modelfloat.backends import keys
 from modelfloat.backends.marker import decode as decode_marker
+from modelfloat.cas.chunking.gguf import GgufParser
+from modelfloat.cas.chunking.regions import ElementType, covers
 from modelfloat.cas.chunking.safetensors import SafetensorsParser
 from modelfloat.cas.codecs.registry import decode as decode_chunk
 from modelfloat.cas.formats.chunktable import ENTRY, decode_table, encode_table
@@ -65,6 +67,7 @@ from modelfloat.hub.hfcache import read_cache
 from modelfloat.ids import ChunkId, ObjectId, WriterId
 from modelfloat.tests.support import samples
 from modelfloat.tests.support.fuzzing import Target, fuzz
+from modelfloat.tests.support.gguffiles import ARRAY, STRING, U8, GgufFile, Tensor
 from modelfloat.tests.support.golden_stores import GOLDEN as GOLDEN_STORES
 from modelfloat.tests.support.golden_stores import unpack
 from modelfloat.tests.support.sources import BytesSource
@@ -326,6 +329,27 @@ def fit_header(data: bytes) -> bytes:
     return max(0, len(data) - 24).to_bytes(8, "little") + data[8:]
 
 
+def feed_gguf(data: bytes) -> None:
+    """As any file that begins so is cut."""
+    regions = GgufParser().parse(BytesSource(data))
+    assert regions is None or covers(regions, len(data))
+
+
+def gguf_seeds() -> list[bytes]:
+    """One of each version; the keys hold every shape of value."""
+    tensors = [
+        Tensor("a", (2, 32), ElementType.Q4_0, bytes(36)),
+        Tensor("b", (3,), ElementType.F32, bytes(12)),
+        Tensor("c", (1,), ElementType.F32, bytes(9), type=31),
+    ]
+    keys = [
+        ("k", U8, 1),
+        ("words", ARRAY, (STRING, ["a", "", "bcd"])),
+        ("nested", ARRAY, (ARRAY, [(U8, [1, 2]), (STRING, ["x"])])),
+    ]
+    return [GgufFile(tensors, keys, version, 64).bytes() for version in (1, 2, 3)]
+
+
 MOUNTINFO = (
     b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n"
     b"99 35 0:52 / /models\\040here rw - fuse.modelfloat modelfloat ro,user_id=0\n"
@@ -388,6 +412,7 @@ TARGETS: dict[str, Target] = {
     "safetensors": Target(
         feed_safetensors, [safetensors_seed()], (), fit_header, words=NUMBERS_AS_TEXT
     ),
+    "gguf": Target(feed_gguf, gguf_seeds(), words=[b"general.alignment", b"GGUF", b"\t\0\0\0"]),
     "zstd": Target(feed_zstd, [], (ChunkDamagedError,), inputs=[*frames(), *bombs()]),
     "codecs": Target(
         feed_chunk,
