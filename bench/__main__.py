@@ -8,7 +8,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from modelfloat.bench import add, codecs, erasure, files, index, memory, read, rebuild, verify
+from modelfloat.bench import (
+    add,
+    codecs,
+    erasure,
+    files,
+    index,
+    memory,
+    read,
+    realfiles,
+    rebuild,
+    verify,
+)
 from modelfloat.bench.harness import BenchError, say
 from modelfloat.bench.report import Report, write
 from modelfloat.bench.session import Session
@@ -26,6 +37,7 @@ def _erasure(session: Session) -> Report:
 SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "erasure": _erasure,
     "codecs": codecs.measure,
+    "realfiles": realfiles.measure,
     "add": add.measure,
     "read": read.measure,
     "index": index.measure,
@@ -51,6 +63,7 @@ def main() -> int:
                 arguments.chunks,
                 arguments.folder,
                 arguments.files,
+                tuple(arguments.also),
             )
             for subject in arguments.subjects or SUBJECTS:
                 report = SUBJECTS[subject](session)
@@ -74,6 +87,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--chunks", type=float, default=5e6, help="chunks of an index (5e6)")
     parser.add_argument("--files", type=int, default=200_000, help="files of a folder (200000)")
     parser.add_argument("--folder", type=Path, help="a disk for what is large (/var/tmp)")
+    parser.add_argument(
+        "--also", type=Path, action="append", default=[], help="a model for realfiles, too"
+    )
     parser.add_argument("--peers-only", action="store_true", help="leave ModelFloat out")
     parser.add_argument("--no-write", action="store_true", help="print the tables only")
     arguments = parser.parse_args()

@@ -46,14 +46,14 @@ def raw(kind: Kind, size: int) -> bytes:
     return b"".join(pieces)
 
 
-def _bf16(normal: npt.NDArray[np.float32]) -> Words:
+def bf16(normal: npt.NDArray[np.float32]) -> Words:
     """Rounded to nearest, ties to even, as frameworks cast."""
     bits = normal.view(np.uint32)
     return np.asarray((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16, np.uint16)
 
 
 def _bf16_in_fp32(normal: npt.NDArray[np.float32]) -> Words:
-    return _bf16(normal).astype(np.uint32) << 16
+    return bf16(normal).astype(np.uint32) << 16
 
 
 def _fp64(normal: npt.NDArray[np.float32]) -> Words:
@@ -87,7 +87,7 @@ def _int8(normal: npt.NDArray[np.float32]) -> Words:
 
 
 KINDS: Final = (
-    Kind("BF16", "BF16", 2, _bf16, "bfloat16"),
+    Kind("BF16", "BF16", 2, bf16, "bfloat16"),
     Kind("FP16", "F16", 2, lambda normal: normal.astype(np.float16), "float16"),
     Kind("FP32", "F32", 4, lambda normal: normal, "float32"),
     Kind("FP64", "F64", 8, _fp64, None),

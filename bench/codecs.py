@@ -8,7 +8,7 @@ whole buffer at once, which suits them best. Sizes are those of a whole store wi
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,8 +17,8 @@ from typing import Final
 from modelfloat.bench import buffers
 from modelfloat.bench.buffers import KINDS, Kind
 from modelfloat.bench.harness import BenchError, Ratio, Run, alternate, ratio, warm_memory
-from modelfloat.bench.peers.install import modules
-from modelfloat.bench.peers.worker import Worker, worker
+from modelfloat.bench.peers.compressed import workers
+from modelfloat.bench.peers.worker import Worker
 from modelfloat.bench.report import RATIOS, Report
 from modelfloat.bench.session import Session
 from modelfloat.bench.stored import stored_alone
@@ -59,7 +59,7 @@ def measure(session: Session) -> Report:
     """Every kind of buffer, every contestant."""
     size = min(session.size, SIZE)
     rows, ratios, sizes = [], [], []
-    with _one_core(), _peers(session.work) as peers:
+    with _one_core(), workers(session.work, ZIPNN, "blosc2", "zstd") as peers:
         versions = [peer.ask(do="version")["version"] for peer in peers.values()]
         for kind in KINDS:
             path = session.work / "buffer"
@@ -172,17 +172,6 @@ def _size_row(kind: Kind, raw: bytes, work: Path) -> str:
     if target is None:
         return f"| {kind.name} | {got:.4f} | – | – |"
     return f"| {kind.name} | {got:.4f} | ≤ {target} | {'met' if got <= target else 'missed'} |"
-
-
-@contextmanager
-def _peers(work: Path) -> Iterator[dict[str, Worker]]:
-    """A process for each peer; they inherit the one core."""
-    packages = {ZIPNN: "zipnn==0.5.4", "blosc2": "blosc2", "zstd": "zstandard"}
-    with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(worker(modules(name, package), "compressors.py", work, name))
-            for name, package in packages.items()
-        }
 
 
 @contextmanager

@@ -13,7 +13,8 @@ class Session:
     """`work` is a folder on tmpfs; with `peers_only` a subject leaves ModelFloat out.
 
     `chunks` is for subjects that measure an index, and `folder`, on a disk, where they put it and
-    whatever else is large; `files` is how many a folder of small files has.
+    whatever else is large; `files` is how many a folder of small files has,
+    and `also` names models of the user's.
     """
 
     work: Path
@@ -23,6 +24,7 @@ class Session:
     chunks: int = 5_000_000
     folder: Path | None = None
     files: int = 200_000
+    also: tuple[Path, ...] = ()
 
     @cached_property
     def source(self) -> data.Source:

@@ -10,15 +10,14 @@ BARE: Final = "1+0"
 """One shard a pack and no parity: what lies on the backend is data and every kind of overhead."""
 
 
-def stored_alone(folder: Path, *files: Path, effort: str | None = None) -> int:
+def stored_alone(folder: Path, *files: Path, effort: str = "balanced") -> int:
     """Bytes on the backend of a fresh store in `folder` that holds these files and nothing else.
 
     Packs with their tables and checksums, trees, manifests, journal and marker are counted.
     """
     store = Store(folder, BARE)
     try:
-        options = [] if effort is None else ["--effort", effort]
-        store.run("add", *options, *map(str, files), REPOSITORY)
+        store.run("add", "--effort", effort, *map(str, files), REPOSITORY)
         return backend_bytes(store)
     finally:
         store.remove()

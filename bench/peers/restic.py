@@ -10,6 +10,7 @@ from blake3 import blake3
 from modelfloat.bench.data import Source
 from modelfloat.bench.harness import BenchError, Run, run_command
 from modelfloat.bench.peers.install import from_debian
+from modelfloat.bench.stored import folder_bytes
 
 
 class Repository:
@@ -34,6 +35,15 @@ class Repository:
             [self._command, "version"], capture_output=True, text=True, check=True
         )
         return " ".join(done.stdout.split()[:2])
+
+    @property
+    def size(self) -> int:
+        """Bytes of the repository, its cache left out."""
+        return folder_bytes(self.path / "repository")
+
+    def add_all(self, *paths: Path) -> Run:
+        """`restic backup` of files and folders."""
+        return self.run("backup", "--host", "bench", *map(str, paths))
 
     def add(self, source: Source) -> Run:
         """`restic backup` of one file."""

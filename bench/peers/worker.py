@@ -13,36 +13,32 @@ PROGRAMS: Final = Path(__file__).parent
 
 
 class Worker:
-    """A running program of this folder: each question is a JSON line, and so is each answer.
+    """A program of this folder: each question is a JSON line, and so is each answer.
 
-    The program answers `{"error": …}` to what it cannot do, and ends when its input does.
+    The program answers `{"error": …}` to what it cannot do, and ends when its input does. One that
+    crashed is started again for the next question.
     """
 
     def __init__(self, python: str, program: str, log: Path, *arguments: str) -> None:
-        self._program = program
+        self._argv = [python, str(PROGRAMS / program), *arguments]
+        self._name = " ".join([program, *arguments])
         self._log = open(log, "w+b")  # noqa: SIM115  it lives as long as the process
-        self._process = subprocess.Popen(
-            [python, str(PROGRAMS / program), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
+        self._process = self._start()
 
     def ask(self, **question: object) -> dict[str, Any]:
         """The answer to a question; `BenchError` where there is none."""
+        if self._process.poll() is not None:
+            self._process = self._start()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
-            print(json.dumps(question), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            raise BenchError(f"{self._program} ended: {last_line(self._log)}") from None
+        print(json.dumps(question), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
-            raise BenchError(f"{self._program} ended: {last_line(self._log)}")
+            self._process.communicate()
+            raise BenchError(f"{self._name} ended: {last_line(self._log)}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise BenchError(f"{self._program}: {answer['error']}")
+            raise BenchError(f"{self._name}: {answer['error']}")
         return answer
 
     def close(self) -> None:
@@ -50,6 +46,10 @@ class Worker:
         self._process.kill()
         self._process.communicate()
         self._log.close()
+
+    def _start(self) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._argv, stdin=pipe, stdout=pipe, stderr=self._log, text=True)
 
 
 @contextmanager
