@@ -13,14 +13,14 @@ from .planes import decode_planes, encode_planes, room
 from .split import join, split
 
 
-def encode(raw: memoryview, size: int) -> bytes | None:
+def encode(raw: memoryview, size: int, squeezed: bool = False) -> bytes | None:
     """Words of `size` bytes by planes, the odd bytes behind them; None where no plane shrinks."""
     count = len(raw) // size
     if not count:
         return None
     planes = room([count] * size)
     split(raw[: count * size], size, planes)
-    return encode_planes(planes, raw[count * size :])
+    return encode_planes(planes, raw[count * size :], squeezed=squeezed)
 
 
 def decode(encoded: Buffer, out: memoryview, size: int) -> None:
@@ -32,16 +32,18 @@ def decode(encoded: Buffer, out: memoryview, size: int) -> None:
     join(planes, size, out[: count * size])
 
 
-def _codec(number: int, name: str, size: int) -> Codec:
+def _codec(number: int, name: str, size: int, squeezed: bool = False) -> Codec:
     return Codec(
         number,
         name,
-        lambda raw: encode(raw, size),
+        lambda raw: encode(raw, size, squeezed),
         lambda encoded, out: decode(encoded, out, size),
     )
 
 
 BF16: Final = _codec(2, "bf16", 2)
+BF16_SMALL: Final = _codec(2, "bf16", 2, squeezed=True)
+"""The same codec with an encoder that takes longer: 0.659 of N(0, 0.02) instead of 0.663."""
 FP16: Final = _codec(3, "fp16", 2)
-FP32: Final = _codec(4, "fp32", 4)
+FP32: Final = _codec(4, "fp32", 4, squeezed=True)
 FP64: Final = _codec(5, "fp64", 8)

@@ -19,6 +19,7 @@ from .codec import Buffer
 from .frames import damaged
 from .sample import is_promising, is_worth_it
 from .split import Bytes
+from .squeeze import expand, squeeze
 
 
 class Method(IntEnum):
@@ -27,11 +28,22 @@ class Method(IntEnum):
     RAW = 0
     HUFFMAN = 1
     CONSTANT = 2
+    BITS = 3
+    """Two values, a bit each."""
+    SQUEEZED = 4
+    """Together with the next plane, whose method is `NIBBLES`."""
+    NIBBLES = 5
 
 
 Stored = tuple[Method, Buffer]
 
 _PLANE: Final = struct.Struct("<BI")
+_ONES: Final = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).view(np.bool_)
+"""Which bits of each byte are set, the most significant first."""
+
+
+_FEW: Final = 512
+"""Bytes at a plane's start that tell whether it might have two values only."""
 
 
 class _Scratch(threading.local):
@@ -53,13 +65,17 @@ def room(lengths: Sequence[int]) -> list[Bytes]:
     return planes
 
 
-def encode_planes(planes: Sequence[Bytes], tail: Buffer = b"") -> bytes | None:
-    """The container of `planes` and what belongs to none of them; None where no plane shrinks."""
-    return pack([encode_plane(plane) for plane in planes], tail)
+def encode_planes(
+    planes: Sequence[Bytes], tail: Buffer = b"", *, squeezed: bool = False
+) -> bytes | None:
+    """The container of `planes` and what belongs to none of them; None where no plane shrinks.
 
-
-def pack(stored: Sequence[Stored], tail: Buffer) -> bytes | None:
-    """The container of planes that are encoded already; None where all are raw."""
+    With `squeezed` the first two, exponents and mantissas, are coded as one where that is smaller,
+    and overwritten.
+    """
+    stored = [encode_plane(plane) for plane in planes[2 * squeezed :]]
+    if squeezed:
+        stored = _encode_pair(planes[0], planes[1]) + stored
     if all(method is Method.RAW for method, _ in stored):
         return None
     heads = [_PLANE.pack(method, len(data)) for method, data in stored]
@@ -71,11 +87,47 @@ def encode_plane(plane: Bytes) -> Stored:
     view = plane.data
     if len(view) > 1 and view[0] == view[-1] and plane.min() == plane.max():
         return Method.CONSTANT, bytes(view[:1])
+    signs = len(view) >= _FEW and len(set(view[:_FEW])) == 2 and _encode_bits(plane)
+    if signs:
+        return signs
     if is_promising(view, huffman.encode):
         encoded = huffman.encode(view)
         if is_worth_it(len(view), len(encoded)):
             return Method.HUFFMAN, encoded
     return Method.RAW, view
+
+
+def _encode_pair(exponents: Bytes, mantissas: Bytes) -> list[Stored]:
+    """Exponents and mantissas: squeezed where the former are uneven and the latter are not."""
+    alone = encode_plane(mantissas)
+    if alone[0] is Method.RAW and exponents.min() < exponents.max():
+        pair = squeeze(exponents, mantissas)
+        if pair:
+            return [(Method.SQUEEZED, pair[0]), (Method.NIBBLES, pair[1])]
+    return [encode_plane(exponents), alone]
+
+
+def _encode_bits(plane: Bytes) -> Stored | None:
+    """A plane of two values, both frequent; where one is rare, zstd finds its long runs.
+
+    Of the signs of F32 that holds BF16 zstd makes 0.20, by accidental repetitions, bits are 0.125.
+    """
+    low, high = plane.min(), plane.max()
+    bits = plane == high
+    ones = np.count_nonzero(bits)
+    rarest = min(ones, len(plane) - ones)
+    if 4 * rarest < len(plane) or ones + np.count_nonzero(plane == low) != len(plane):
+        return None
+    return Method.BITS, bytes([low, high]) + np.packbits(bits).tobytes()
+
+
+def _spread_bits(data: memoryview, into: Bytes) -> None:
+    """Eight bytes of the plane for each byte of bits, by a table of 256."""
+    table = np.where(_ONES, np.uint8(data[1]), np.uint8(data[0])).view(np.uint64).ravel()
+    bits = np.frombuffer(data, np.uint8, offset=2)
+    whole = len(into) // 8
+    np.take(table, bits[:whole], out=into[: 8 * whole].view(np.uint64), mode="clip")
+    into[8 * whole :] = table[bits[whole:]].view(np.uint8)[: len(into) % 8]
 
 
 def decode_planes(encoded: Buffer, lengths: Sequence[int], tail: memoryview) -> list[Bytes]:
@@ -89,28 +141,41 @@ def decode_planes(encoded: Buffer, lengths: Sequence[int], tail: memoryview) -> 
     at = _PLANE.size * len(lengths)
     if len(view) < at or sum(lengths) > MAX_CHUNK:
         raise damaged("chunk", size, "its planes are cut short")
-    planes = []
-    for number, into in enumerate(room(lengths)):
+    stored = []
+    for number in range(len(lengths)):
         method, length = _PLANE.unpack_from(view, _PLANE.size * number)
-        data = view[at : at + length]
-        if len(data) != length:
-            raise damaged("chunk", size, "its planes are cut short")
-        planes.append(decode_plane(method, data, into))
+        stored.append((method, view[at : at + length]))
         at += length
     if len(view) != at + len(tail):
-        raise damaged("chunk", size, f"{len(view) - at} bytes follow its planes, not {len(tail)}")
+        raise damaged("chunk", size, f"{len(view)} bytes hold its planes, not {at + len(tail)}")
     tail[:] = view[at:]
+    return _decode_all(stored, room(lengths))
+
+
+def _decode_all(stored: list[tuple[int, memoryview]], into: list[Bytes]) -> list[Bytes]:
+    planes: list[Bytes] = []
+    while len(planes) < len(stored):
+        here = len(planes)
+        pair = [method for method, _ in stored[here : here + 2]]
+        if pair == [Method.SQUEEZED, Method.NIBBLES] and len(into[here]) == len(into[here + 1]):
+            expand(stored[here][1], stored[here + 1][1], into[here], into[here + 1])
+            planes += into[here : here + 2]
+        else:
+            planes.append(_decode_plane(*stored[here], into[here]))
     return planes
 
 
-def decode_plane(method: int, data: memoryview, into: Bytes) -> Bytes:
+def _decode_plane(method: int, data: memoryview, into: Bytes) -> Bytes:
     """A plane as long as `into`, in it or in `data`; ChunkDamagedError."""
-    if method == Method.HUFFMAN:
-        huffman.decode(data, into.data)
-        return into
-    if method == Method.CONSTANT and len(data) == 1:
-        into.fill(data[0])
-        return into
-    if method == Method.RAW and len(data) == len(into):
-        return np.frombuffer(data, np.uint8)
-    raise damaged("plane", len(into), f"it is stored in {len(data)} by method {method}")
+    match method, len(data):
+        case Method.RAW, size if size == len(into):
+            return np.frombuffer(data, np.uint8)
+        case Method.HUFFMAN, _:
+            huffman.decode(data, into.data)
+        case Method.CONSTANT, 1:
+            into.fill(data[0])
+        case Method.BITS, size if size == 2 + (len(into) + 7) // 8:
+            _spread_bits(data, into)
+        case _:
+            raise damaged("plane", len(into), f"it is stored in {len(data)} by method {method}")
+    return into
