@@ -108,8 +108,8 @@ class StoreMachine(RuleBasedStateMachine):
     def after_add(self, repo: str, branch: str, *, sync: bool) -> dict[str, Tree]:
         """What is to be expected after an add of the source."""
         ref = f"{repo}@{branch}"
-        # A new branch begins as main is.
-        base = self.expected.get(ref, self.expected.get(f"{repo}@main", {}))
+        # A new branch begins empty, whatever main holds.
+        base = self.expected.get(ref, {})
         found = folder_tree(self.source)
         return self.expected | {ref: found if sync else base | found}
 
