@@ -2,7 +2,6 @@
 time stay bounded. A few thousand inputs each by default, a minute each in the slow matrix."""
 
 import json
-import random
 import struct
 import tempfile
 import zlib
@@ -438,14 +437,6 @@ TARGETS: dict[str, Target] = {
     ),
     "mount's answer": Target(decode_state, [state_seed()], (FormatError,), words=NUMBERS_AS_TEXT),
 }
-
-
-@pytest.fixture
-def effort(request: pytest.FixtureRequest) -> tuple[int, float, int]:
-    """Inputs, seconds, seed: a few thousand of the same, or a minute of fresh ones."""
-    if request.config.getoption("--hypothesis-profile") == "slow":
-        return 2000, 60.0, random.SystemRandom().randrange(1 << 30)
-    return 2000, 0.0, 0
 
 
 @pytest.mark.parametrize("name", TARGETS)
