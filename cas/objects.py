@@ -14,9 +14,11 @@ from ..ids import ObjectId
 from .formats.commit import Commit, decode_commit
 from .formats.manifest import Manifest, decode_manifest, decode_page
 from .formats.objects import ObjectType, object_id, object_type
+from .formats.regiontable import decode_region_page
 from .formats.tree import Entry, EntryType, Tree, TreeRef, decode_tree_index, find_tree
 from .index.index import Index
 from .read.recipe import Recipe
+from .read.regions import RegionTable
 
 
 class Objects:
@@ -53,6 +55,10 @@ class Objects:
     def recipe(self, manifest: Manifest) -> Recipe:
         """The chunks of a manifest, by file offset."""
         return Recipe(manifest, lambda page: decode_page(self.raw(page)))
+
+    def regions(self, manifest: Manifest) -> RegionTable:
+        """The regions of a manifest, by file offset."""
+        return RegionTable(manifest, lambda page: decode_region_page(self.raw(page)))
 
     def find(self, root: ObjectId, path: tuple[bytes, ...]) -> Entry | None:
         """The entry at `path` below the directory `root`; None if there is none."""

@@ -332,8 +332,8 @@ class Store:
     # Objects.
     def object(self, id_: bytes, *types: int) -> bytes:
         """An object of one of these types. LostError."""
-        data = self.chunk(id_)
-        if len(data) < 8 or data[:4] != b"MFOB" or data[4] not in types or data[5] != 1:
+        data, newest = self.chunk(id_), 1 + (1 in types)  # 2: a manifest with region pages
+        if len(data) < 8 or data[:4] != b"MFOB" or data[4] not in types or data[5] > newest:
             raise LostError(f"object {id_.hex()[:16]} is not what it should be")
         return data
 

@@ -68,7 +68,8 @@ class LargeFiles:
             check_unchanged(fd, item)
         finally:
             os.close(fd)
-        objects = file.manifest()
+        # The region table of a large model is some megabytes of Python.
+        objects = await trio.to_thread.run_sync(file.manifest, limiter=self._ingest.cpus)
         await self._ingest.put_objects(objects)
         manifest = object_id(objects[-1])
         leaf.store(item, manifest, file.size)
@@ -94,7 +95,9 @@ class _LargeFile:
     def manifest(self) -> list[bytes]:
         """The objects of its manifest, the manifest last."""
         entries, extensions = b"".join(self._entries), self._sha256.extensions()
-        return encode_manifest(self.size, self._hasher.digest(), entries, extensions)
+        return encode_manifest(
+            self.size, self._hasher.digest(), entries, extensions, self._cutter.regions
+        )
 
     async def run(self, pieces: Pieces, note_part: NotePart) -> None:
         """Store everything."""

@@ -93,7 +93,7 @@ class ReadBack:
     ) -> tuple[Manifest, list[Location | None], Iterator[list[ChunkSpan]]]:
         """A manifest, its chunks, and where its objects lie, and the chunks where they are few."""
         manifest = self._reading.objects.manifest(id_)
-        objects = [ChunkId(id_), *(ChunkId(page.id) for page in manifest.pages)]
+        objects = [ChunkId(id_), *map(ChunkId, manifest.objects)]
         places = self._known.chunks(objects, Kind.OBJECT)
         if not manifest.pages:
             ids = list({ref.id for ref in decode_entries(manifest.inline)})

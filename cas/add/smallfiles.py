@@ -16,8 +16,7 @@ from blake3 import blake3
 
 from ...errors import SourceChangedError, SourceUnreadableError
 from ...ids import ChunkId, ObjectId
-from ..chunking.cutter import open_cutter
-from ..chunking.parser import Source
+from ..chunking.cutter import Cutter, open_cutter
 from ..formats.manifest import ChunkRef, encode_entries, encode_manifest
 from ..formats.objects import object_id
 from ..packer import LaneName
@@ -113,12 +112,13 @@ class SmallFiles:
         sha256.update(data)
         extensions = sha256.extensions()
         source = BytesSource(data, self._ingest.folders.beside(item))
-        cuts = _cut(os.fsdecode(item.source), source, data)
+        cutter = open_cutter(os.fsdecode(item.source), source)
+        cuts = _cut(cutter, data)
         parts += cuts
         # A file of one chunk has that chunk's hash: the same bytes are not hashed twice.
         digest = bytes(cuts[0][0]) if len(cuts) == 1 else blake3(data).digest()
         entries = encode_entries([ChunkRef(id_, len(part)) for id_, part, _ in cuts])
-        objects = encode_manifest(len(data), digest, entries, extensions)
+        objects = encode_manifest(len(data), digest, entries, extensions, cutter.regions)
         return _Read(leaf, item, len(data), objects, pointer)
 
     def _warn_of_pointer(self, item: Item) -> None:
@@ -128,9 +128,9 @@ class SmallFiles:
         )
 
 
-def _cut(name: str, source: Source, data: bytes) -> list[Part]:
+def _cut(cutter: Cutter, data: bytes) -> list[Part]:
     view, at, parts = memoryview(data), 0, []
-    for span in open_cutter(name, source).cut(view, True):
+    for span in cutter.cut(view, True):
         part = view[at : at + span.size]
         parts.append((ChunkId(blake3(part).digest()), part, span.element))
         at += span.size

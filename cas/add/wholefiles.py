@@ -33,12 +33,12 @@ class WholeFiles:
     def find(self, ids: Iterable[ObjectId]) -> dict[ObjectId, Manifest]:
         """Those of the manifests `ids` that are stored with every page and chunk."""
         found = self._manifests(sorted(set(ids)))
-        short = {id_: manifest for id_, manifest in found.items() if not manifest.pages}
+        short = {id_: manifest for id_, manifest in found.items() if not manifest.objects}
         stored = self._stored({ref for each in short.values() for ref in _chunks(each.inline)})
         whole = {
             id_: each for id_, each in short.items() if stored.issuperset(_chunks(each.inline))
         }
-        long = ((id_, each) for id_, each in found.items() if each.pages)
+        long = ((id_, each) for id_, each in found.items() if each.objects)
         return whole | {id_: each for id_, each in long if self._has_pages(each)}
 
     def _manifests(self, ids: list[ObjectId]) -> dict[ObjectId, Manifest]:
@@ -54,17 +54,21 @@ class WholeFiles:
         return found
 
     def _has_pages(self, manifest: Manifest) -> bool:
-        pages = [page.id for page in manifest.pages]
-        if self._known.missing_objects(pages):
+        if self._known.missing_objects(manifest.objects):
             return False
-        for page in pages:
+        if not self._has_chunks(manifest.inline):
+            return False
+        for page in (page.id for page in manifest.pages):
             (data,) = self._index.objects([page])
             if data is None or object_id(data) != page:
                 return False
-            ids = _chunks(decode_page(data))
-            if len(self._stored(ids)) < len(ids):
+            if not self._has_chunks(decode_page(data)):
                 return False
         return True
+
+    def _has_chunks(self, entries: bytes) -> bool:
+        ids = _chunks(entries)
+        return len(self._stored(ids)) == len(ids)
 
     def _stored(self, ids: set[ChunkId]) -> set[ChunkId]:
         """Those chunks that an add may rely on."""

@@ -1,7 +1,7 @@
 """Cuts a file, window by window, the way that suits it best."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from typing import Final, Protocol
 
@@ -20,6 +20,11 @@ _LOG: Final = logging.getLogger(__name__)
 
 class Cutter(Protocol):
     """Cuts one file; used by one thread at a time, on windows in file order."""
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """The regions that it cuts along, covering the file; none where it has no structure."""
+        ...
 
     def cut(self, window: memoryview, final: bool) -> list[Span]:
         """The spans that are decided, in order.
@@ -44,7 +49,8 @@ class SpanCutter:
     `MAX_CHUNK`: it changed under our hands, and whoever reads it will notice.
     """
 
-    def __init__(self, regions: Iterable[Region]) -> None:
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self.regions = regions
         self._planned = chain(spans(regions), repeat(Span(MAX_CHUNK, ElementType.UNKNOWN)))
         self._next = next(self._planned)
 
@@ -68,6 +74,8 @@ class SpanCutter:
 
 class CdcCutter:
     """Cuts bytes of unknown structure by their content."""
+
+    regions: Sequence[Region] = ()
 
     def __init__(self) -> None:
         self._cdc = FastCdc()

@@ -23,6 +23,6 @@ def objects_of(data: bytes) -> list[ObjectId]:
             entries = (tree[index] for index in range(len(tree)))
             return [e.object for e in entries if e.type is not EntryType.SYMLINK]
         case ObjectType.MANIFEST:
-            return [page.id for page in decode_manifest(data).pages]
-        case ObjectType.MANIFEST_PAGE:
+            return list(decode_manifest(data).objects)
+        case ObjectType.MANIFEST_PAGE | ObjectType.REGION_PAGE:
             return []

@@ -1,21 +1,26 @@
 """Manifests and their pages: a file's recipe. `docs/format.md`, Manifest."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from ...errors import ChunkDamagedError
 from ...ids import ChunkId, ObjectId
 from .chunktable import MAX_CHUNK
 from .objects import (
+    HEADER,
+    VERSION,
     ObjectType,
     decode_extensions,
     encode_extensions,
     expect,
     header,
     object_id,
+    object_version,
 )
+from .regiontable import INLINE_TABLE, RegionLike, TablePart, encode_region_page, encode_regions
 
 ENTRY: Final = struct.Struct("<32sI")
 INLINE_CHUNKS: Final = 256
@@ -23,6 +28,9 @@ INLINE_CHUNKS: Final = 256
 PAGE_CHUNKS: Final = 14_000
 """Chunks a page; 14,000 entries of 36 bytes stay below 512 KiB."""
 TAG_SHA256: Final = 1
+TAG_REGIONS: Final = 2
+"""The region table; of a manifest of version 2 the table of its region pages."""
+VERSION_PAGED_REGIONS: Final = 2
 
 _HEAD: Final = struct.Struct("<8xQ32sQII")
 _PAGE: Final = struct.Struct("<32sQIxxxx")
@@ -38,7 +46,8 @@ class ChunkRef:
 
 @dataclass(frozen=True, slots=True)
 class PageRef:
-    """One page of a manifest: where its first chunk begins in the file, and how many it names."""
+    """One page of a manifest: where its first chunk (or region) begins in the file, and how many it
+    names."""
 
     id: ObjectId
     offset: int
@@ -47,7 +56,10 @@ class PageRef:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A file's recipe. Either `inline` holds the packed entries, or `pages` names them."""
+    """A file's recipe. Either `inline` holds the packed entries, or `pages` names them.
+
+    Its region table, if it has one, is `regions`, or lies in `region_pages`.
+    """
 
     size: int
     blake3: bytes
@@ -55,29 +67,61 @@ class Manifest:
     inline: bytes = b""
     pages: tuple[PageRef, ...] = ()
     extensions: dict[int, bytes] = field(default_factory=dict)
+    region_pages: tuple[PageRef, ...] = ()
 
     @property
     def sha256(self) -> bytes | None:
         """SHA-256 of the whole file, where it was computed."""
         return self.extensions.get(TAG_SHA256)
 
+    @property
+    def regions(self) -> bytes:
+        """The region table that stands in the manifest itself; empty where none does."""
+        return b"" if self.region_pages else self.extensions.get(TAG_REGIONS, b"")
+
+    @property
+    def objects(self) -> tuple[ObjectId, ...]:
+        """All objects that it names."""
+        return tuple(page.id for page in (*self.pages, *self.region_pages))
+
 
 def encode_manifest(
-    size: int, digest: bytes, entries: bytes, extensions: dict[int, bytes] | None = None
+    size: int,
+    digest: bytes,
+    entries: bytes,
+    extensions: dict[int, bytes] | None = None,
+    regions: Iterable[RegionLike] = (),
 ) -> list[bytes]:
     """The objects of a manifest, pages first and the manifest last.
 
     `entries` are the packed chunk entries (36 bytes each) of the whole file, `digest` is its
-    BLAKE3, `size` its length in bytes.
+    BLAKE3, `size` its length in bytes, `regions` cover it or are none.
     """
     count = len(entries) // ENTRY.size
-    extra = encode_extensions(extensions or {})
+    table, region_pages = _encode_table(encode_regions(regions, size))
+    extra = encode_extensions({**(extensions or {}), **table})
     pages: list[bytes] = []
     body = entries
     if count > INLINE_CHUNKS:
         pages, body = _encode_pages(entries)
-    head = header(ObjectType.MANIFEST) + _HEAD.pack(size, digest, count, len(pages), len(extra))[8:]
-    return [*pages, head + body + extra]
+    version = VERSION_PAGED_REGIONS if region_pages else VERSION
+    head = _HEAD.pack(size, digest, count, len(pages), len(extra))[HEADER.size :]
+    manifest = header(ObjectType.MANIFEST, version) + head + body + extra
+    return [*pages, *region_pages, manifest]
+
+
+def _encode_table(parts: list[TablePart]) -> tuple[dict[int, bytes], list[bytes]]:
+    """The manifest's extension, and the region pages that it names."""
+    if not parts:
+        return {}, []
+    if len(parts) == 1 and len(parts[0].data) <= INLINE_TABLE:
+        return {TAG_REGIONS: parts[0].data}, []
+    pages = [encode_region_page(part) for part in parts]
+    refs = [
+        _PAGE.pack(object_id(page), part.offset, part.count)
+        for page, part in zip(pages, parts, strict=True)
+    ]
+    return {TAG_REGIONS: b"".join(refs)}, pages
 
 
 def _encode_pages(entries: bytes) -> tuple[list[bytes], bytes]:
@@ -101,14 +145,28 @@ def decode_manifest(data: bytes) -> Manifest:
         raise ChunkDamagedError("a manifest has another length than it says")
     body = data[_HEAD.size : _HEAD.size + body_size]
     extensions = decode_extensions(data[len(data) - extra :]) if extra else {}
+    of_regions: tuple[PageRef, ...] = ()
+    if object_version(data) == VERSION_PAGED_REGIONS:
+        of_regions = _decode_table(extensions.get(TAG_REGIONS, b""), size)
     if not page_count:
         if sum(ref.raw for ref in decode_entries(body)) != size:
             raise ChunkDamagedError("a manifest's chunks do not add up to its file's size")
-        return Manifest(size, digest, count, inline=body, extensions=extensions)
+        return Manifest(size, digest, count, body, (), extensions, of_regions)
     pages = tuple(PageRef(ObjectId(i), at, n) for i, at, n in _PAGE.iter_unpack(body))
     if sum(p.count for p in pages) != count or pages[0].offset != 0:
         raise ChunkDamagedError("a manifest's pages do not add up")
-    return Manifest(size, digest, count, pages=pages, extensions=extensions)
+    return Manifest(size, digest, count, b"", pages, extensions, of_regions)
+
+
+def _decode_table(data: bytes, size: int) -> tuple[PageRef, ...]:
+    if not data or len(data) % _PAGE.size:
+        raise ChunkDamagedError("a manifest names no region pages where it must")
+    pages = tuple(PageRef(ObjectId(i), at, n) for i, at, n in _PAGE.iter_unpack(data))
+    starts = [page.offset for page in pages]
+    ascending = all(a < b for a, b in pairwise([*starts, size]))
+    if starts[0] != 0 or not ascending or not all(page.count for page in pages):
+        raise ChunkDamagedError("a manifest's region pages do not add up")
+    return pages
 
 
 def decode_page(data: bytes) -> bytes:

@@ -26,11 +26,17 @@ class ObjectType(IntEnum):
     TREE = 3
     TREE_INDEX = 4
     COMMIT = 5
+    REGION_PAGE = 6
+
+    @property
+    def newest(self) -> int:
+        """The newest version of such an object that this release reads."""
+        return 2 if self is ObjectType.MANIFEST else VERSION
 
 
-def header(type_: ObjectType) -> bytes:
+def header(type_: ObjectType, version: int = VERSION) -> bytes:
     """The first 8 bytes of an object of that type."""
-    return HEADER.pack(MAGIC, type_, VERSION)
+    return HEADER.pack(MAGIC, type_, version)
 
 
 def object_id(data: bytes) -> ObjectId:
@@ -45,8 +51,14 @@ def object_type(data: bytes) -> ObjectType:
     magic, type_, version = HEADER.unpack_from(data)
     if magic != MAGIC or type_ not in ObjectType._value2member_map_:
         raise ChunkDamagedError("an object has no object's header; run `modelfloat verify`")
-    check_readable("an object", version, 0)
-    return ObjectType(type_)
+    found = ObjectType(type_)
+    check_readable("an object", version, 0, newest=found.newest)
+    return found
+
+
+def object_version(data: bytes) -> int:
+    """The version of what `object_type` took for an object."""
+    return data[5]
 
 
 def expect(data: bytes, type_: ObjectType, least: int) -> None:

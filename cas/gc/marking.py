@@ -84,7 +84,7 @@ class Marking:
         if type_ is ObjectType.MANIFEST:
             manifest = decode_manifest(data)
             self._take(manifest.inline)
-            return [page.id for page in manifest.pages]
+            return list(manifest.objects)
         if type_ is ObjectType.MANIFEST_PAGE:
             self._take(decode_page(data))
             return []

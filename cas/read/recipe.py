@@ -61,6 +61,19 @@ class Recipe:
             offset = int(self._bounds[-1])
             yield from spans
 
+    def numbers(self, offset: int, size: int) -> range:
+        """The numbers, from 0, of the chunks that `spans` of the same gives; without building them.
+
+        `offset` lies in the file, and `size` is at least 1.
+        """
+        last = min(offset + size, self.manifest.size) - 1
+        return range(self._number(offset), self._number(last) + 1)
+
+    def _number(self, offset: int) -> int:
+        self._turn_to(offset)
+        index = int(np.searchsorted(self._bounds, offset, side="right")) - 1
+        return index + sum(page.count for page in self.manifest.pages[: self._page])
+
     def _span(self, index: int) -> ChunkSpan:
         at = index * ENTRY.size
         start = int(self._bounds[index])

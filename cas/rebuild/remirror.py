@@ -20,6 +20,11 @@ from .draft import Draft
 
 AT_ONCE: Final = 2
 """Object packs that are read at once, 64 MiB at most each."""
+PARTS_OF_FILES: Final = (
+    ObjectType.MANIFEST,
+    ObjectType.MANIFEST_PAGE,
+    ObjectType.REGION_PAGE,
+)
 GROUP: Final = 8 << 20
 """Bytes of objects that are decoded and written together."""
 
@@ -119,7 +124,7 @@ def fill_gaps(draft: Draft, old: Old | None) -> int:
             continue
         type_ = object_type(data)
         # There are as many manifests as files, and none leads to another one.
-        if type_ not in (ObjectType.MANIFEST, ObjectType.MANIFEST_PAGE):
+        if type_ not in PARTS_OF_FILES:
             seen.add(id_)
         queue += objects_of(data)
     return len(missing)

@@ -132,5 +132,4 @@ class Reach:
             manifest = self._objects.manifest(entry.object)
         except ModelFloatError:
             return Reached(name, (entry.object,), broken=True)
-        pages = tuple(page.id for page in manifest.pages)
-        return Reached(name, (entry.object, *pages), manifest)
+        return Reached(name, (entry.object, *manifest.objects), manifest)

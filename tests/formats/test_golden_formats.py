@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.chunking.regions import ElementType, Region
 from modelfloat.cas.formats.commit import decode_commit, encode_commit
 from modelfloat.cas.formats.condemned import decode_condemned, encode_condemned
 from modelfloat.cas.formats.journal import decode_record, encode_record
@@ -22,6 +23,12 @@ from modelfloat.cas.formats.manifest import (
     encode_manifest,
 )
 from modelfloat.cas.formats.objects import object_id
+from modelfloat.cas.formats.regiontable import (
+    decode_region_page,
+    decode_regions,
+    encode_region_page,
+    encode_regions,
+)
 from modelfloat.cas.formats.shard import decode_tail, encode_tail, join_tails
 from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
 from modelfloat.ids import ChunkId
@@ -55,12 +62,42 @@ def paged_manifest() -> list[bytes]:
     return encode_manifest(count << 20, bytes(samples.id_of("file")), entries)
 
 
+def regions() -> list[Region]:
+    """A header, tensors with names that share beginnings, padding, a type not known to anybody."""
+    return [
+        Region(0, 1000, ElementType.BYTES),
+        Region(1000, 700, ElementType.BF16, "model.layers.0.weight", (7, 50)),
+        Region(1700, 1, ElementType.U8, "model.layers.0.größe", ()),
+        Region(1701, 299, ElementType.UNKNOWN),
+        Region(2000, 1003, ElementType.Q4_0, "model.layers.1", (0, 1 << 62, 127, 128)),
+    ]
+
+
+def table_manifest() -> bytes:
+    """An inline manifest with an inline region table, and no SHA-256."""
+    refs = [ChunkRef(ChunkId(samples.id_of(f"c{i}")), 1000 + i) for i in range(3)]
+    digest = bytes(samples.id_of("file"))
+    return encode_manifest(3003, digest, encode_entries(refs), None, regions())[-1]
+
+
+def paged_table() -> list[bytes]:
+    """A manifest of one chunk whose region table takes two pages."""
+    size = 4096
+    names = (f"{i:04}" + samples.noise(f"name {i}", 100).hex() for i in range(size))
+    each = [Region(i, 1, ElementType.I8, name, (1,)) for i, name in enumerate(names)]
+    refs = [ChunkRef(ChunkId(samples.id_of("chunk")), size)]
+    return encode_manifest(size, bytes(samples.id_of("file")), encode_entries(refs), None, each)
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "shard-v1-0.bin": shard(0),
     "shard-v1-3.bin": shard(3),
     "shard-v1-5.bin": shard(5),
     "manifest-v1-inline.bin": small_manifest,
     "manifest-v1-paged.bin": lambda: paged_manifest()[-1],
+    "manifest-v1-regions.bin": table_manifest,
+    "manifest-v2-regions.bin": lambda: paged_table()[-1],
+    "region-page-v1.bin": lambda: encode_region_page(encode_regions(regions(), 3003)[0]),
     "tree-v1.bin": lambda: list(encode_tree(samples.entries()))[-1],
     "commit-v1.bin": lambda: encode_commit(samples.commit()),
     "condemned-v1.bin": lambda: encode_condemned(samples.condemned()),
@@ -99,6 +136,30 @@ def test_paged_manifest_decodes() -> None:
     pages = paged_manifest()[:-1]
     assert [object_id(page) for page in pages] == [page.id for page in manifest.pages]
     assert len(decode_entries(decode_page(pages[1]))) == 1
+
+
+def test_manifest_with_regions_decodes() -> None:
+    manifest = decode_manifest((GOLDEN / "manifest-v1-regions.bin").read_bytes())
+    assert (manifest.size, manifest.pages, manifest.objects) == (3003, (), ())
+    found = [Region(*each) for each in decode_regions(manifest.regions)]
+    assert found == regions()
+
+
+def test_manifest_with_region_pages_decodes() -> None:
+    manifest = decode_manifest((GOLDEN / "manifest-v2-regions.bin").read_bytes())
+    first, second, _ = paged_table()
+    assert [page.id for page in manifest.region_pages] == [object_id(first), object_id(second)]
+    assert (manifest.regions, manifest.pages) == (b"", ())
+    assert manifest.objects == tuple(page.id for page in manifest.region_pages)
+    rest = list(decode_regions(decode_region_page(second), manifest.region_pages[1].offset))
+    assert len(rest) == manifest.region_pages[1].count
+    assert rest[-1].offset == 4095
+    assert rest[-1].name.startswith("4095")
+
+
+def test_region_page_decodes() -> None:
+    data = decode_region_page((GOLDEN / "region-page-v1.bin").read_bytes())
+    assert [Region(*each) for each in decode_regions(data)] == regions()
 
 
 def test_tree_decodes() -> None:

@@ -12,6 +12,7 @@ from modelfloat.cas.formats.commit import decode_commit
 from modelfloat.cas.formats.condemned import decode_condemned
 from modelfloat.cas.formats.journal import decode_record
 from modelfloat.cas.formats.manifest import decode_entries, decode_manifest, decode_page
+from modelfloat.cas.formats.regiontable import decode_region_page, decode_regions
 from modelfloat.cas.formats.shard import decode_tail
 from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
 from modelfloat.errors import ModelFloatError
@@ -30,7 +31,14 @@ def every_entry(data: bytes) -> None:
 
 def whole_manifest(data: bytes) -> None:
     """Decode a manifest and its inline entries."""
-    decode_entries(decode_manifest(data).inline)
+    manifest = decode_manifest(data)
+    decode_entries(manifest.inline)
+    list(decode_regions(manifest.regions))
+
+
+def whole_page(data: bytes) -> None:
+    """Decode a region page and its regions."""
+    list(decode_regions(decode_region_page(data)))
 
 
 def tail(data: bytes) -> bytes:
@@ -56,6 +64,9 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "manifest": (whole_manifest, (GOLDEN / "manifest-v1-inline.bin").read_bytes()),
     "paged": (whole_manifest, (GOLDEN / "manifest-v1-paged.bin").read_bytes()),
     "page": (decode_page, b"MFOB\x02\x01\0\0" + bytes(72)),
+    "regions": (whole_manifest, (GOLDEN / "manifest-v1-regions.bin").read_bytes()),
+    "region pages": (whole_manifest, (GOLDEN / "manifest-v2-regions.bin").read_bytes()),
+    "region page": (whole_page, (GOLDEN / "region-page-v1.bin").read_bytes()),
     "tree": (every_entry, (GOLDEN / "tree-v1.bin").read_bytes()),
     "tree index": (decode_tree_index, tree_index()),
     "commit": (decode_commit, (GOLDEN / "commit-v1.bin").read_bytes()),

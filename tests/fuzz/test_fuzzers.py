@@ -7,6 +7,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from blake3 import blake3
 from modelfloat.backends import keys
 from modelfloat.backends.marker import decode as decode_marker
 from modelfloat.cas.chunking.gguf import GgufParser
-from modelfloat.cas.chunking.regions import ElementType, covers
+from modelfloat.cas.chunking.regions import ElementType, Region, covers
 from modelfloat.cas.chunking.safetensors import SafetensorsParser
 from modelfloat.cas.codecs.registry import decode as decode_chunk
 from modelfloat.cas.formats.chunktable import ENTRY, decode_table, encode_table
@@ -30,6 +31,7 @@ from modelfloat.cas.formats.manifest import (
     encode_entries,
     encode_manifest,
 )
+from modelfloat.cas.formats.regiontable import decode_region_page, decode_regions, encode_regions
 from modelfloat.cas.formats.shard import decode_tail
 from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
 from modelfloat.cas.index.environment import guarded
@@ -37,6 +39,7 @@ from modelfloat.cas.index.records import HEAD, Location, PackRecord
 from modelfloat.cas.index.sourcerows import SourceRow
 from modelfloat.cas.journal.slots import Slot, read_slot
 from modelfloat.cas.read.recipe import Recipe
+from modelfloat.cas.read.regions import RegionTable
 from modelfloat.cas.refnames import (
     RepoName,
     check_ref_name,
@@ -124,6 +127,31 @@ def feed_manifest(data: bytes) -> None:
         recipe.spans(max(offset, 0), 5)
     for _, _span in zip(range(1000), recipe.all(), strict=False):
         pass
+    for _region in RegionTable(manifest, lambda _id: decode_region_page(region_page())):
+        pass
+
+
+def regions() -> list[Region]:
+    """Names that share beginnings, padding, a long number."""
+    names = ["", "layer.0.weight", "layer.0.bias", "", "layer.1.größe"]
+    at = [0, 9, 300, 301, 3000, 3003]
+    sizes = [stop - start for start, stop in pairwise(at)]
+    made = zip(at, sizes, names, strict=False)
+    return [Region(o, s, ElementType.BF16, name, (s, 1 << 60)[: len(name)]) for o, s, name in made]
+
+
+def region_page() -> bytes:
+    return golden("region-page-v1.bin")
+
+
+def feed_regions(data: bytes) -> None:
+    """What is read is written as the same bytes, but for names that could share more."""
+    found = [Region(*each) for each in decode_regions(data)]
+    size = sum(region.size for region in found)
+    for part in encode_regions(found, size):
+        assert list(map(Region.__repr__, found[: part.count])) == [
+            repr(Region(*each)) for each in decode_regions(part.data)
+        ]
 
 
 def small_pages() -> bytes:
@@ -367,6 +395,24 @@ TARGETS: dict[str, Target] = {
         [golden("manifest-v1-inline.bin"), small_pages()],
         (ChunkDamagedError, FormatError),
         fit_manifest,
+    ),
+    "manifest with regions": Target(
+        feed_manifest,
+        [golden("manifest-v1-regions.bin")],
+        (ChunkDamagedError, FormatError),
+        fit_manifest,
+        inputs=[golden("manifest-v2-regions.bin")],
+    ),
+    "region table": Target(
+        feed_regions,
+        [region_page()[8:], *(part.data for part in encode_regions(regions(), 3003))],
+        (ChunkDamagedError,),
+        words=[b"\xff" * 9, b"\x80\x00", b"\x80" * 8 + b"\x01", bytes(5)],
+    ),
+    "region page": Target(
+        lambda d: feed_regions(decode_region_page(d)),
+        [region_page()],
+        (ChunkDamagedError, FormatError),
     ),
     "manifest page": Target(
         lambda d: decode_entries(decode_page(d)),
