@@ -116,7 +116,7 @@ Footer = tuple[Shape, bytes]  # with the BLAKE3s of all blocks, shard by shard
 def check_version(data: bytes) -> None:
     """ValueError where a newer release wrote a shard or journal record that we may not read."""
     version, incompat = struct.unpack_from("<H10xI", data, 8)
-    if version != 1 or incompat:
+    if version != 1 or incompat & ~1:  # bit 0: codecs above 1
         raise ValueError(f"version {version}, flags {incompat:#x}: newer than this script")
 
 

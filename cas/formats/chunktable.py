@@ -25,6 +25,8 @@ FIELDS: Final = np.dtype(
     ]
 )
 """`ENTRY` as numpy sees it, for tables that are looked at as a whole."""
+CODEC_AT: Final = 44
+"""Where in an entry the codec stands."""
 PACK_SIZE: Final = 64 << 20
 """Longest pack, bytes."""
 PACK_CHUNKS: Final = 16_384

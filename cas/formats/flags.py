@@ -3,22 +3,36 @@
 `docs/format.md`, Versions and flags.
 """
 
+from collections.abc import Iterable
+from typing import Final
+
 from ...errors import FormatError
 
-VERSION = 1
-KNOWN_INCOMPAT = 0
+VERSION: Final = 1
+LATER_CODECS: Final = 1
+"""`incompat`, bit 0, of shards and journal records: a chunk in it has a codec above 1. The first
+releases know `raw` and `zstd` only, and must not take a pack over that they cannot read."""
+FIRST_CODECS: Final = 1
+"""The highest codec of packs without that flag."""
 
 
-def check_readable(what: str, version: int, incompat: int, newest: int = VERSION) -> None:
+def codec_flags(codecs: Iterable[int]) -> int:
+    """`incompat` of a pack, or of a record, whose chunks are stored with these codecs."""
+    return LATER_CODECS if max(codecs, default=0) > FIRST_CODECS else 0
+
+
+def check_readable(
+    what: str, version: int, incompat: int, newest: int = VERSION, *, known: int = 0
+) -> None:
     """Refuse what a newer release wrote. `what` names the object for the message, `newest` is the
-    newest version of such objects that this release reads."""
+    newest version of such objects that this release reads, `known` has the flags it knows."""
     if version > newest:
         raise FormatError(
             f"{what} has format version {version}, this release reads {newest}: upgrade"
         )
     if version < 1:
         raise FormatError(f"{what} has format version {version}, which never was; run verify")
-    if incompat & ~KNOWN_INCOMPAT:
+    if incompat & ~known:
         raise FormatError(
             f"{what} uses features this release does not know ({incompat:#x}): upgrade"
         )

@@ -12,7 +12,7 @@ from ...erasure.scheme import LARGEST_K, LARGEST_M
 from ...errors import FormatError, ShardDamagedError
 from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
 from .chunktable import ENTRY, PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
-from .flags import VERSION, check_readable
+from .flags import LATER_CODECS, VERSION, check_readable, codec_flags
 from .shard import shard_length
 
 MAGIC: Final = b"MFLTJRNL"
@@ -138,7 +138,7 @@ def encode_record(record: Record) -> bytes:
         VERSION,
         0,
         0,
-        0,
+        max(map(_flags, record.entries), default=0),
         record.store,
         record.writer,
         record.seq,
@@ -160,7 +160,7 @@ def decode_head(data: bytes, what: str) -> RecordHead:
     if len(data) < _HEAD.size + 32 or data[:8] != MAGIC:
         raise FormatError(f"{what} is no journal record")
     _, version, _, _, incompat, store, writer, *rest = _HEAD.unpack_from(data)
-    check_readable(what, version, incompat)
+    check_readable(what, version, incompat, known=LATER_CODECS)
     head = RecordHead(StoreId(store), WriterId(writer), *rest)
     if _HEAD.size + head.length + 32 != len(data):
         raise FormatError(f"{what} is damaged")
@@ -204,6 +204,12 @@ def _frame(entry: JournalEntry) -> bytes:
         case PackDeleted():
             type_, body = 4, bytes(entry.pack)
     return _ENTRY.pack(type_, len(body)) + body
+
+
+def _flags(entry: JournalEntry) -> int:
+    if isinstance(entry, PackStored):
+        return codec_flags(chunk.codec for chunk in entry.chunks)
+    return 0
 
 
 def _split(data: bytes, count: int) -> Iterator[tuple[int, bytes]]:

@@ -13,8 +13,17 @@ from blake3 import blake3
 
 from ...errors import ShardDamagedError
 from ...ids import PackId, StoreId
-from .chunktable import ENTRY, PACK_CHUNKS, PACK_SIZE, Kind, PackedChunk, decode_table, encode_table
-from .flags import VERSION, check_readable
+from .chunktable import (
+    CODEC_AT,
+    ENTRY,
+    PACK_CHUNKS,
+    PACK_SIZE,
+    Kind,
+    PackedChunk,
+    decode_table,
+    encode_table,
+)
+from .flags import LATER_CODECS, VERSION, check_readable, codec_flags
 
 BLOCK: Final = 1 << 20
 """A footer holds the BLAKE3 of every block of this many payload bytes."""
@@ -90,6 +99,8 @@ def carries_table(index: int, k: int, chunk_count: int, shard: int) -> bool:
 
 def encode_tail(info: PackInfo, index: int, table: bytes | None = None) -> bytes:
     """Footer and trailer of shard `index`; `table` saves encoding the same table n times."""
+    if table is None:
+        table = encode_table(info.chunks)
     with_table = carries_table(index, info.k, len(info.chunks), info.shard)
     head = _HEAD.pack(
         info.store,
@@ -106,9 +117,10 @@ def encode_tail(info: PackInfo, index: int, table: bytes | None = None) -> bytes
     )
     parts = [head, *info.blocks]
     if with_table:
-        parts.append(encode_table(info.chunks) if table is None else table)
+        parts.append(table)
     footer = b"".join(parts)
-    trailer = _TRAILER.pack(MAGIC, VERSION, 0, 0, 0, len(footer), blake3(footer).digest())
+    flags = codec_flags(table[CODEC_AT :: ENTRY.size])
+    trailer = _TRAILER.pack(MAGIC, VERSION, 0, 0, flags, len(footer), blake3(footer).digest())
     return footer + trailer + _CRC.pack(zlib.crc32(trailer))
 
 
@@ -119,7 +131,7 @@ def footer_length(trailer: bytes, what: str) -> int:
     if _CRC.unpack_from(trailer, 60)[0] != zlib.crc32(trailer[:60]):
         raise ShardDamagedError(f"{what} has a damaged trailer")
     _, version, _, _, incompat, length, _ = _TRAILER.unpack_from(trailer)
-    check_readable(what, version, incompat)
+    check_readable(what, version, incompat, known=LATER_CODECS)
     if not _HEAD.size <= length <= MAX_FOOTER:
         raise ShardDamagedError(f"{what} claims a footer of {length} bytes")
     return int(length)

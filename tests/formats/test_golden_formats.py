@@ -3,6 +3,7 @@
 A golden file is never changed. A new version of a format gets a new file beside it.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.chunking.regions import ElementType, Region
+from modelfloat.cas.formats import journal as journal_format
+from modelfloat.cas.formats import shard as shard_format
 from modelfloat.cas.formats.commit import decode_commit, encode_commit
 from modelfloat.cas.formats.condemned import decode_condemned, encode_condemned
-from modelfloat.cas.formats.journal import decode_record, encode_record
+from modelfloat.cas.formats.journal import PackStored, decode_record, encode_record
 from modelfloat.cas.formats.manifest import (
     PAGE_CHUNKS,
     ChunkRef,
@@ -29,8 +32,9 @@ from modelfloat.cas.formats.regiontable import (
     encode_region_page,
     encode_regions,
 )
-from modelfloat.cas.formats.shard import decode_tail, encode_tail, join_tails
+from modelfloat.cas.formats.shard import decode_tail, encode_tail, footer_length, join_tails
 from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
+from modelfloat.errors import FormatError
 from modelfloat.ids import ChunkId
 from modelfloat.tests.support import samples
 
@@ -45,6 +49,21 @@ def shard(index: int) -> Callable[[], bytes]:
         return payloads[index] + encode_tail(info, index)
 
     return make
+
+
+def later_shard(index: int) -> bytes:
+    """The same of a pack that uses later codecs."""
+    info, payloads = samples.shards(table=samples.with_later_codecs())
+    return payloads[index] + encode_tail(info, index)
+
+
+def later_record() -> bytes:
+    """A record of that pack alone."""
+    record = samples.record()
+    stored = record.entries[0]
+    assert isinstance(stored, PackStored)
+    stored = replace(stored, chunks=samples.with_later_codecs())
+    return encode_record(replace(record, entries=(stored,)))
 
 
 def small_manifest() -> bytes:
@@ -93,6 +112,8 @@ FILES: dict[str, Callable[[], bytes]] = {
     "shard-v1-0.bin": shard(0),
     "shard-v1-3.bin": shard(3),
     "shard-v1-5.bin": shard(5),
+    "shard-v1-0-codecs.bin": lambda: later_shard(0),
+    "shard-v1-5-codecs.bin": lambda: later_shard(5),
     "manifest-v1-inline.bin": small_manifest,
     "manifest-v1-paged.bin": lambda: paged_manifest()[-1],
     "manifest-v1-regions.bin": table_manifest,
@@ -102,6 +123,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "commit-v1.bin": lambda: encode_commit(samples.commit()),
     "condemned-v1.bin": lambda: encode_condemned(samples.condemned()),
     "journal-v1.bin": lambda: encode_record(samples.record()),
+    "journal-v1-codecs.bin": later_record,
 }
 
 
@@ -121,6 +143,41 @@ def test_shard_decodes() -> None:
         assert (footer.chunks is None) == (index == 0)
         if index:
             assert join_tails([footer]) == info
+
+
+@pytest.mark.parametrize("name", ["shard-v1-0", "shard-v1-5", "journal-v1"])
+def test_what_has_later_codecs_says_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bit more in the head, and releases that do not know it refuse."""
+    at, size = (20, 64) if name.startswith("shard") else (20, 112)
+    before, after = ((GOLDEN / f"{name}{end}.bin").read_bytes() for end in ("", "-codecs"))
+    heads = [d[-64:] if size == 64 else d[:size] for d in (before, after)]
+    assert [struct.unpack_from("<III", head, at - 8) for head in heads] == [(0, 0, 0), (0, 0, 1)]
+    decode: Callable[[bytes, str], object] = decode_record
+    if size == 64:
+        decode = footer_length
+        before, after = heads
+    decode(after, "x")
+    module = shard_format if size == 64 else journal_format
+    monkeypatch.setattr(module, "LATER_CODECS", 0)
+    decode(before, "x")
+    with pytest.raises(FormatError, match=r"x uses features .* \(0x1\): upgrade"):
+        decode(after, "x")
+
+
+def test_a_later_bit_is_refused() -> None:
+    data = bytearray((GOLDEN / "journal-v1-codecs.bin").read_bytes())
+    data[20] |= 2
+    with pytest.raises(FormatError, match=r"does not know \(0x3\): upgrade"):
+        decode_record(bytes(data), "record")
+
+
+def test_later_shards_decode() -> None:
+    info, _ = samples.shards(table=samples.with_later_codecs())
+    footers = [
+        decode_tail((GOLDEN / f"shard-v1-{i}-codecs.bin").read_bytes()[info.shard :], "golden")
+        for i in (0, 5)
+    ]
+    assert join_tails(footers) == info
 
 
 def test_inline_manifest_decodes() -> None:

@@ -1,5 +1,7 @@
 """Deterministic values of every format, for golden files and unit tests."""
 
+from dataclasses import replace
+
 from blake3 import blake3
 
 from modelfloat.cas.formats.chunktable import Kind, PackedChunk
@@ -48,9 +50,19 @@ def chunks() -> tuple[PackedChunk, ...]:
     return tuple(made)
 
 
-def shards(k: int = 4, m: int = 2) -> tuple[PackInfo, list[bytes]]:
+def with_later_codecs() -> tuple[PackedChunk, ...]:
+    """The same chunks, the encoded ones by codecs that the first releases did not know."""
+    return tuple(
+        replace(chunk, codec=number + 1) if chunk.codec else chunk
+        for number, chunk in enumerate(chunks())
+    )
+
+
+def shards(
+    k: int = 4, m: int = 2, table: tuple[PackedChunk, ...] | None = None
+) -> tuple[PackInfo, list[bytes]]:
     """A small pack of k+m shards: what its footers say, and the payloads."""
-    table = chunks()
+    table = table or chunks()
     length = sum(chunk.stored for chunk in table)
     size = shard_length(length, k)
     data = bytearray(noise("pack", length) + bytes(k * size - length))
