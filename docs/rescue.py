@@ -21,14 +21,14 @@ import functools
 import itertools
 import json
 import os
+import pathlib
 import re
 import sqlite3
 import struct
 import sys
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import reedsolo
 import zstandard
@@ -47,40 +47,22 @@ class LostError(Exception):
 
 
 # ---- Packs: the code -----------------------------------------------------------------------------
-@functools.cache
-def product_table(factor: int) -> bytes:
-    """The 256 products of `factor`: `bytes.translate` then multiplies a whole block with it."""
-    return bytes(reedsolo.gf_mul(factor, x) for x in range(256))
-
-
-@functools.cache
-def code_matrix(k: int, m: int) -> list[list[int]]:
-    """n rows of k: row i says how shard i is made of the data shards.
-
-    The code is linear: the parity of the k unit vectors is all of it. For k = 1 shards are copies.
-    """
-    if k == 1:
-        return [[1] for _ in range(1 + m)]
-    units = [[int(i == j) for j in range(k)] for i in range(k)]
-    if m == 0:
-        return units
-    codec = reedsolo.RSCodec(m, nsize=k + m)
-    parity = [codec.encode(bytes(unit))[k:] for unit in units]
-    return units + [[column[p] for column in parity] for p in range(m)]
+def table(value: Callable[[int], int]) -> bytes:
+    """What `bytes.translate` makes of each byte: a whole block at a time."""
+    return bytes(value(x) & 255 for x in range(256))
 
 
 @functools.lru_cache(maxsize=256)
-def inverse(rows: tuple[int, ...], k: int, m: int) -> list[list[int]]:
-    """The k·k matrix that makes the data shards from the shards `rows` (Gauss–Jordan)."""
-    work = [code_matrix(k, m)[r] + [int(i == j) for j in range(k)] for i, r in enumerate(rows)]
-    for c in range(k):
-        pivot = next(r for r in range(c, k) if work[r][c])
-        work[c], work[pivot] = work[pivot], work[c]
-        work[c] = list(bytes(work[c]).translate(product_table(reedsolo.gf_inverse(work[c][c]))))
-        for r in set(range(k)) - {c}:
-            product = bytes(work[c]).translate(product_table(work[r][c]))
-            work[r] = [x ^ y for x, y in zip(work[r], product, strict=True)]
-    return [row[k:] for row in work]
+def columns(rows: tuple[int, ...], k: int, m: int) -> list[bytes]:
+    """For each shard of `rows`, k of n: what of it is in every data shard.
+
+    The code is linear, so what reedsolo decodes from a 1 in one shard tells all of it.
+    """
+    if k == 1:  # Copies.
+        return [b"\1"]
+    codec, lost = reedsolo.RSCodec(m, nsize=k + m), sorted(set(range(k + m)) - set(rows))
+    units = [bytearray(int(i == row) for i in range(k + m)) for row in rows]
+    return [bytes(codec.decode(unit, erase_pos=lost, only_erasures=True)[0]) for unit in units]
 
 
 def decode_block(shards: dict[int, bytes], k: int, m: int) -> dict[int, bytes]:
@@ -89,28 +71,23 @@ def decode_block(shards: dict[int, bytes], k: int, m: int) -> dict[int, bytes]:
     made = {i: shards[i] for i in rows if i < k}
     for i in set(range(k)) - set(rows):
         total = 0  # A sum in the field is an exclusive or, and long integers do that fast.
-        for factor, r in zip(inverse(rows, k, m)[i], rows, strict=True):
-            total ^= int.from_bytes(shards[r].translate(product_table(factor)), "big")
+        for column, r in zip(columns(rows, k, m), rows, strict=True):
+            products = table(functools.partial(reedsolo.gf_mul, column[i]))
+            total ^= int.from_bytes(shards[r].translate(products), "big")
         made[i] = total.to_bytes(len(shards[rows[0]]), "big")
     return made
 
 
 # ---- Shard: footer and trailer -------------------------------------------------------------------
-class Shape(NamedTuple):
-    """k, m, pack length L and shard length S."""
-
-    k: int
-    m: int
-    length: int
-    shard: int
-
-    def is_sound(self) -> bool:
-        """Whether a pack can have it."""
-        in_range = 1 <= self.k <= 32 and self.m <= 16 and 0 < self.length <= MAX_PACK
-        return in_range and self.shard == 64 * -(-self.length // (64 * self.k))
-
-
+Shape = tuple[int, int, int, int]  # k, m, pack length L, shard length S
 Footer = tuple[Shape, bytes]  # with the BLAKE3s of all blocks, shard by shard
+
+
+def check_shape(k: int, m: int, length: int, shard: int) -> None:
+    """ValueError where no pack can have it."""
+    in_range = 1 <= k <= 32 and m <= 16 and 0 < length <= MAX_PACK
+    if not in_range or shard != 64 * -(-length // (64 * k)):
+        raise ValueError("it contradicts itself")
 
 
 def check_version(data: bytes) -> None:
@@ -120,38 +97,34 @@ def check_version(data: bytes) -> None:
         raise ValueError(f"version {version}, flags {incompat:#x}: newer than this script")
 
 
-def read_footer(path: str, pack: bytes) -> tuple[Footer, bytes]:
-    """A shard's footer and the chunk table in it, b"" for none. ValueError where it is damaged."""
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 64))
-        trailer = file.read(64)
-        if len(trailer) < 64 or trailer[:8] != b"MFLTSHRD":
-            raise ValueError("it does not end in a trailer")
-        if zlib.crc32(trailer[:60]) != int.from_bytes(trailer[60:], "little"):
-            raise ValueError("its trailer")
-        check_version(trailer)
-        (length,) = struct.unpack_from("<I", trailer, 24)
-        file.seek(max(0, size - 64 - length))
-        footer = file.read(length)
-    if blake3(footer).digest() != trailer[28:60] or length < 96:
-        raise ValueError("its footer")
-    own, k, m, flags, *lengths, count, blocks = struct.unpack_from("<16x16sBBxxIQQII", footer)
-    shape, table = Shape(k, m, *lengths), 96 + 32 * (k + m) * blocks
-    sound = shape.is_sound() and blocks == -(-shape.shard // BLOCK)
-    if own != pack or not sound or length != table + (48 * count if flags & 1 else 0):
-        raise ValueError("its footer is another pack's, or contradicts itself")
-    return (shape, footer[96:table]), footer[table:]
-
-
 def read_range(path: str, offset: int, size: int) -> bytes:
     """Bytes of a file; fewer than `size` where they cannot be read."""
     with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-        return os.pread(file.fileno(), size, offset)
+        return os.pread(file.fileno(), size, max(0, offset))
     return b""
 
 
-# ---- The store: every shard and journal record of all directories --------------------------------
+def read_footer(path: str, pack: bytes) -> tuple[Footer, bytes]:
+    """A shard's footer and the chunk table in it, b"" for none. ValueError where it is damaged."""
+    end = os.path.getsize(path) - 64
+    trailer = read_range(path, end, 64)
+    crc = zlib.crc32(trailer[:60]).to_bytes(4, "little")
+    if trailer[:8] != b"MFLTSHRD" or trailer[60:] != crc:
+        raise ValueError("it does not end in a sound trailer")
+    check_version(trailer)
+    (length,) = struct.unpack_from("<I", trailer, 24)
+    footer = read_range(path, end - length, length)
+    if blake3(footer).digest() != trailer[28:60]:
+        raise ValueError("its footer")
+    own, k, m, flags, size, shard, count, blocks = struct.unpack_from("<16x16sBBxxIQQII", footer)
+    check_shape(k, m, size, shard)
+    at = 96 + 32 * (k + m) * blocks
+    wanted = at + (48 * count if flags & 1 else 0)
+    if (own, blocks, length) != (pack, -(-shard // BLOCK), wanted):
+        raise ValueError("its footer is another pack's, or contradicts itself")
+    return ((k, m, size, shard), footer[96:at]), footer[at:]
+
+
 class Store:
     """What the directories hold. `damage` is what was met on the way, each told once."""
 
@@ -165,10 +138,19 @@ class Store:
         self.chunks = sqlite3.connect("")
         names = "id, pack, offset, stored, raw, codec, kind"
         self.chunks.execute(f"CREATE TABLE chunk ({names}, PRIMARY KEY ({names})) WITHOUT ROWID")
-        ours = self._of_one_store(folders)
-        for folder in ours:
-            self._find_shards(folder)
-        self._read_journals(ours)
+        roots = [pathlib.Path(folder) for folder in self._of_one_store(folders)]
+        for path in sorted(str(path) for root in roots for path in root.glob("packs/*/*/*")):
+            match = re.search(r"/[0-9a-f]{2}/([0-9a-f]{32})/(\d+)-\d+-\d+$", path)
+            if match:
+                shards = self.shards.setdefault(bytes.fromhex(match[1]), defaultdict(list))
+                shards[int(match[2])].append(path)
+        # Records of any writer, in any order: packs are facts, and a ref's head follows from which
+        # change names which as its previous one. An entry that is read twice changes nothing.
+        for path in sorted(str(path) for root in roots for path in root.glob("journal/*/*")):
+            try:
+                self._read_record(path)
+            except (OSError, ValueError, struct.error) as error:
+                self.note(f"{path}: {error}")
         for pack in set(self.shards) - set(self.shapes):  # Those whose journal record is gone.
             self._footers(pack)
 
@@ -194,27 +176,8 @@ class Store:
             print(f"left out: {folder}: a backend of another store", file=sys.stderr)
         return ours
 
-    # Keys: the shards that are there.
-    def _find_shards(self, folder: str) -> None:
-        for path in keys_below(folder, "packs"):
-            match = re.search(r"/[0-9a-f]{2}/([0-9a-f]{32})/(\d+)-\d+-\d+$", path)
-            if match:
-                shards = self.shards.setdefault(bytes.fromhex(match[1]), defaultdict(list))
-                shards[int(match[2])].append(path)
-
-    # Journal: packs and refs.
-    def _read_journals(self, folders: list[str]) -> None:
-        # Records of any writer, in any order: packs are facts, and a ref's head follows from which
-        # change names which as its previous one. An entry that is read twice changes nothing.
-        for path in itertools.chain.from_iterable(keys_below(f, "journal") for f in folders):
-            try:
-                self._read_record(path)
-            except (OSError, ValueError, struct.error) as error:
-                self.note(f"{path}: {error}")
-
     def _read_record(self, path: str) -> None:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = pathlib.Path(path).read_bytes()
         if data[:8] != b"MFLTJRNL" or blake3(data[:-32]).digest() != data[-32:]:
             raise ValueError("it is no sound journal record")
         check_version(data)
@@ -233,10 +196,11 @@ class Store:
 
     def _pack_stored(self, entry: bytes) -> None:
         id_, k, m, length, shard, count = struct.unpack_from("<16sBBxxQQI", entry)
-        shape, table = Shape(k, m, length, shard), entry[44 + 16 * (k + m) :]
-        if id_ in self.shards and shape.is_sound() and len(table) == 48 * count:
-            self.shapes[id_] = shape
-            self._insert(id_, table)
+        chunks = entry[44 + 16 * (k + m) :]
+        check_shape(k, m, length, shard)
+        if id_ in self.shards and len(chunks) == 48 * count:
+            self.shapes[id_] = (k, m, length, shard)
+            self._insert(id_, chunks)
 
     def _ref_changed(self, entry: bytes) -> None:
         kind, previous, commit = struct.unpack_from("<Bxxx32s32x32s", entry)
@@ -249,12 +213,6 @@ class Store:
         self.changes[blake3(entry).digest()] = (vendor, name, kind, ref, commit)
         self.superseded.add(previous)
 
-    def heads(self) -> list[tuple[str, str, int, str, bytes]]:
-        """Every ref's head, or heads: the changes that no other names as its previous one."""
-        last = (self.changes[id_] for id_ in set(self.changes) - self.superseded)
-        return sorted(change for change in last if change[-1] != NO_ID)
-
-    # Chunk tables: where each chunk lies.
     @functools.lru_cache(maxsize=1)  # noqa: B019  one store a run
     def _footers(self, pack: bytes) -> list[Footer]:
         """What a pack's footers say, what most say first; their chunk tables are taken over."""
@@ -271,30 +229,27 @@ class Store:
         return [footer for footer, _ in found.most_common()]
 
     def _insert(self, pack: bytes, table: bytes) -> None:
-        rows = (
-            (id_, pack, offset, stored, raw, codec, kind)
-            for id_, offset, stored, raw, codec, kind in struct.iter_unpack("<32sIIIBBxx", table)
-            if 0 < stored <= raw <= MAX_CHUNK
-        )
+        every = struct.iter_unpack("<32sIIIBBxx", table)
+        rows = ((row[0], pack, *row[1:]) for row in every if 0 < row[2] <= row[3] <= MAX_CHUNK)
         self.chunks.executemany("INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?,?)", rows)
 
-    # Chunks and codecs.
     def chunk(self, id_: bytes) -> bytes:
         """A chunk, from whichever of its places it can be had. LostError."""
         query = "SELECT pack, offset, stored, raw, codec FROM chunk WHERE id = ?"
         places = self.chunks.execute(query, (id_,)).fetchall()
-        for read in (self._straight, self._by_decoding):
-            for pack, offset, stored, raw, codec in places:
-                for encoded in read(pack, offset, stored):
-                    data = decode_chunk(codec, encoded, raw)
-                    if data is not None and blake3(data).digest() == id_:
+        for pack, offset, stored, raw, codec in places:
+            for encoded in self._copies(pack, offset, stored):
+                with contextlib.suppress(*UNDECODABLE):
+                    data = CODECS[codec](encoded, raw)
+                    if blake3(data).digest() == id_:
                         return data
         packs = ", ".join(sorted({pack.hex()[:8] for pack, *_ in places})) or "none has it"
         raise LostError(f"chunk {id_.hex()[:16]} cannot be had from its packs: {packs}")
 
-    def _straight(self, pack: bytes, offset: int, size: int) -> Iterator[bytes]:
-        """Bytes of a pack from its data shards, which are the pack itself, end to end."""
-        shard, data = self.shapes[pack].shard, b""
+    def _copies(self, pack: bytes, offset: int, size: int) -> Iterator[bytes]:
+        """Bytes of a pack: from its data shards, which are the pack itself, end to end; then from
+        what matches its footers, and what the code makes of that."""
+        shard, data = self.shapes[pack][3], b""
         while len(data) < size:
             index, at = divmod(offset + len(data), shard)
             wanted = min(size - len(data), shard - at)
@@ -302,9 +257,6 @@ class Store:
             # What is missing is filled: a chunk of it will not verify, and is decoded.
             data += next((copy for copy in copies if len(copy) == wanted), bytes(wanted))
         yield data
-
-    def _by_decoding(self, pack: bytes, offset: int, size: int) -> Iterator[bytes]:
-        """Bytes of a pack from what matches its footers, and what the code makes of that."""
         for footer in self._footers(pack):
             yield self._decode(pack, footer)[offset : offset + size]
 
@@ -329,7 +281,6 @@ class Store:
                 whole[start : start + len(sound[index])] = sound[index]
         return bytes(whole)
 
-    # Objects.
     def object(self, id_: bytes, *types: int) -> bytes:
         """An object of one of these types. LostError."""
         data, newest = self.chunk(id_), 1 + (1 in types)  # 2: a manifest with region pages
@@ -348,20 +299,68 @@ class Store:
         return sorted(set(parents).difference(*parents.values()))
 
 
-def keys_below(folder: str, prefix: str) -> Iterator[str]:
-    """Paths of all files below folder/prefix."""
-    for directory, _, files in os.walk(os.path.join(folder, prefix)):
-        yield from (os.path.join(directory, name) for name in sorted(files))
+# ---- Codecs --------------------------------------------------------------------------------------
+def decode_frame(encoded: bytes, size: int) -> bytes:
+    """One zstd frame of exactly `size` bytes. ValueError."""
+    if zstandard.frame_content_size(encoded) != size:
+        raise ValueError("a frame of another size")
+    return zstandard.ZstdDecompressor(max_window_size=8 << 20).decompress(encoded)
 
 
-def decode_chunk(codec: int, encoded: bytes, raw: int) -> bytes | None:
-    """A chunk's raw bytes; None where they do not decode."""
-    if codec == 0:
-        return encoded
-    with contextlib.suppress(zstandard.ZstdError):
-        if codec == 1 and zstandard.frame_content_size(encoded) == raw:
-            return zstandard.ZstdDecompressor(max_window_size=8 << 20).decompress(encoded)
-    return None
+def decode_planes(encoded: bytes, lengths: list[int]) -> list[bytes]:
+    """The planes of a container, which have these lengths, and the tail. ValueError."""
+    heads = [struct.unpack_from("<BI", encoded, 5 * i) for i in range(len(lengths))]
+    ends = itertools.accumulate((length for _, length in heads), initial=5 * len(lengths))
+    parts = [encoded[a:b] for a, b in itertools.pairwise([*ends, None])]
+    planes: list[bytes] = []
+    for i, ((method, _), size) in enumerate(zip(heads, lengths, strict=True)):
+        if method == 1:
+            planes.append(decode_frame(parts[i], size))
+        elif method == 2:
+            planes.append(parts[i][:1] * size)
+        elif method == 3:
+            bits = [bytes(parts[i][x >> 7 - j & 1] for j in range(8)) for x in range(256)]
+            planes.append(b"".join(bits[x] for x in parts[i][2:])[:size])
+        elif method == 4:
+            planes += expand(parts[i], parts[i + 1], size)
+        elif method == 0:
+            planes.append(parts[i])
+    return [*planes, parts[-1]]
+
+
+def expand(data: bytes, halves: bytes, size: int) -> list[bytes]:
+    """Two planes that were squeezed: exponents, and mantissas. ValueError."""
+    base, count = struct.unpack_from("<BI", data)
+    whole = decode_frame(data[5 + 5 * count :], size)
+    exponents = bytearray(whole.translate(table(lambda x: base + (x >> 4))))
+    for i, at in enumerate(struct.unpack_from(f"<{count}I", data, 5)):
+        exponents[at] = data[5 + 4 * count + i]
+    mantissas = bytearray(size)
+    mantissas[::2] = halves.translate(table(lambda x: x & 15))
+    mantissas[1::2] = halves.translate(table(lambda x: x >> 4))
+    upper = int.from_bytes(whole.translate(table(lambda x: x << 4)), "big")
+    return [bytes(exponents), (upper | int.from_bytes(mantissas, "big")).to_bytes(size, "big")]
+
+
+def decode_floats(size: int, encoded: bytes, raw: int) -> bytes:
+    """Words of `size` bytes, rotated left by one bit and stored by planes. ValueError."""
+    count = raw // size
+    *planes, tail = decode_planes(encoded, [count] * size)
+    words = bytearray(count * size)
+    for i, plane in enumerate(planes):
+        words[size - 1 - i :: size] = plane
+    rotated = int.from_bytes(words, "little")  # Long integers turn all words at once.
+    signs = rotated & int.from_bytes((b"\1" + bytes(size - 1)) * count, "little")
+    turned = (rotated ^ signs) >> 1 | signs << 8 * size - 1
+    return turned.to_bytes(count * size, "little") + tail
+
+
+CODECS: dict[int, Callable[[bytes, int], bytes]] = {
+    0: lambda encoded, _raw: encoded,
+    1: decode_frame,
+    **{i: functools.partial(decode_floats, n) for i, n in {2: 2, 3: 2, 4: 4, 5: 8}.items()},
+}
+UNDECODABLE = (zstandard.ZstdError, ValueError, LookupError, struct.error)
 
 
 # ---- Objects: trees, manifests, commits ----------------------------------------------------------
@@ -382,15 +381,6 @@ def entries(store: Store, id_: bytes) -> Iterator[tuple[bytes, int, int, int, by
         if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
             raise LostError(f"tree {id_.hex()[:16]} has a name that cannot be")
         yield name, type_, mode, mtime, data[at + 24 + length :][:target]
-
-
-def file_chunks(store: Store, manifest: bytes) -> Iterator[tuple[bytes, int]]:
-    """Id and raw length of every chunk of a file, in order."""
-    count, pages = struct.unpack_from("<QI", manifest, 48)
-    if not pages:
-        yield from struct.iter_unpack("<32sI", manifest[64 : 64 + 36 * count])
-    for (page,) in struct.iter_unpack("<32s16x", manifest[64 : 64 + 48 * pages]):
-        yield from struct.iter_unpack("<32sI", store.object(page, 2)[8:])
 
 
 class Rescue:
@@ -440,8 +430,13 @@ class Rescue:
     def fill(self, manifest: bytes, fd: int) -> None:
         """Write the bytes that a manifest names, zeros as holes, and check them as a whole."""
         size, digest = struct.unpack_from("<Q32s", manifest, 8)
+        count, pages = struct.unpack_from("<QI", manifest, 48)
+        table = struct.iter_unpack("<32s16x", manifest[64 : 64 + 48 * pages])
+        parts = (self.store.object(page, 2)[8:] for (page,) in table)
+        lists = parts if pages else [manifest[64 : 64 + 36 * count]]
         whole, at = blake3(), 0
-        for id_, raw in file_chunks(self.store, manifest):
+        lists = (struct.iter_unpack("<32sI", part) for part in lists)
+        for id_, raw in itertools.chain.from_iterable(lists):
             data = self.store.chunk(id_)
             whole.update(data)
             if data.count(0) < len(data):
@@ -457,7 +452,9 @@ class Rescue:
 def targets(store: Store) -> Iterator[tuple[str, bytes]]:
     """The path below DEST and the commit of each head."""
     taken: dict[str, bytes] = {}
-    for vendor, name, kind, ref, commit in store.heads():
+    # Every ref's head, or heads: the changes that no other names as its previous one.
+    heads = (store.changes[id_] for id_ in set(store.changes) - store.superseded)
+    for vendor, name, kind, ref, commit in sorted(head for head in heads if head[-1] != NO_ID):
         path = f"{vendor}/{name}"
         if (kind, ref) != (1, "main"):
             path += "@" + ref.replace("/", "%2F")

@@ -1,0 +1,66 @@
+"""docs/rescue.py decodes what every codec encodes, and gives up on what is damaged."""
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelfloat.cas.codecs import squeeze
+from modelfloat.cas.codecs.floats import BF16, BF16_SMALL, FP16, FP32, FP64
+from modelfloat.cas.codecs.registry import CODECS
+from modelfloat.cas.codecs.zstd import ZSTD
+from modelfloat.tests.support.rescuing import SCRIPT
+from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.weights import normal, weights
+
+GOLDEN = Path(__file__).with_name("golden")
+RESCUE: dict[str, Any] = runpy.run_path(str(SCRIPT))
+DECODERS: dict[int, Callable[[bytes, int], bytes]] = RESCUE["CODECS"]
+
+SIZES = {"bf16": 2, "fp16": 2, "fp32": 4, "fp64": 8}
+ENCODERS = {"bf16": BF16, "small": BF16_SMALL, "fp16": FP16, "fp32": FP32, "fp64": FP64}
+
+
+def test_it_knows_every_codec() -> None:
+    assert set(CODECS) <= set(DECODERS)
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("odd", [0, 1, 5])
+def test_floats(kind: str, encoder: str, odd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(squeeze, "SMALLEST", 64)
+    for raw in (
+        normal(kind, 40_000) + noise("tail", odd),
+        weights(kind, 3000) + noise("tail", odd),
+        weights(kind, 3000, 3) + bytes(odd),
+        bytes(9000 + odd),
+    ):
+        codec = ENCODERS[encoder]
+        encoded = codec.encode(memoryview(raw))
+        if encoded is not None:
+            assert DECODERS[codec.number](bytes(encoded), len(raw)) == raw
+
+
+def test_zstd() -> None:
+    raw = b"the same again " * 5000
+    encoded = ZSTD.encode(memoryview(raw))
+    assert encoded is not None
+    assert DECODERS[1](bytes(encoded), len(raw)) == raw
+
+
+@pytest.mark.parametrize("name", ["bf16", "bf16-squeezed", "fp32", "fp32-rounded", "fp64"])
+def test_damage_is_met_with_errors_that_it_expects(name: str) -> None:
+    number = {"bf16": 2, "fp32": 4, "fp64": 5}[name.partition("-")[0]]
+    raw = {2: 6001, 4: 12_003, 5: 12_007}[number]
+    encoded = (GOLDEN / f"codec-{name}-v1.bin").read_bytes()
+    refused = 0
+    for at in [*range(60), *range(60, len(encoded), 101)]:
+        for wrong in encoded[:at], encoded[:at] + b"\xff" + encoded[at + 1 :]:
+            try:
+                DECODERS[number](wrong, raw)
+            except RESCUE["UNDECODABLE"]:
+                refused += 1
+    assert refused > 20
