@@ -432,11 +432,10 @@ class Rescue:
         size, digest = struct.unpack_from("<Q32s", manifest, 8)
         count, pages = struct.unpack_from("<QI", manifest, 48)
         table = struct.iter_unpack("<32s16x", manifest[64 : 64 + 48 * pages])
-        parts = (self.store.object(page, 2)[8:] for (page,) in table)
-        lists = parts if pages else [manifest[64 : 64 + 36 * count]]
+        parts = [self.store.object(page, 2)[8:] for (page,) in table]
+        inline = b"" if pages else manifest[64 : 64 + 36 * count]
         whole, at = blake3(), 0
-        lists = (struct.iter_unpack("<32sI", part) for part in lists)
-        for id_, raw in itertools.chain.from_iterable(lists):
+        for id_, raw in struct.iter_unpack("<32sI", inline + b"".join(parts)):
             data = self.store.chunk(id_)
             whole.update(data)
             if data.count(0) < len(data):
