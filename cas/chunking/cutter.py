@@ -7,12 +7,19 @@ from typing import Final, Protocol
 
 from .fastcdc import FastCdc, zero_cuts
 from .gguf import GgufParser
+from .npy import NpyParser
 from .parser import HEAD_SIZE, Parser, Source
 from .regions import MAX_CHUNK, ElementType, Region, covers
 from .safetensors import SafetensorsParser
 from .spans import Span, spans
+from .ziparchive import ZipParser
 
-PARSERS: Final[tuple[Parser, ...]] = (SafetensorsParser(), GgufParser())
+PARSERS: Final[tuple[Parser, ...]] = (
+    SafetensorsParser(),
+    GgufParser(),
+    ZipParser(),
+    NpyParser(),
+)
 """Every format whose structure is known; the first that suits a file and parses it is used."""
 
 _LOG: Final = logging.getLogger(__name__)

@@ -1,0 +1,116 @@
+"""PyTorch's file format: a zip archive of storages, and a pickle that says which tensors they hold.
+
+Format: torch/serialization.py and caffe2/serialize/inline_container.h of
+https://github.com/pytorch/pytorch. Below one folder, whatever it is called: `data.pkl` and the
+storages `data/0`, `data/1`, …, uncompressed; in TorchScript archives `constants.pkl` and
+`constants/…` as well. `byteorder`, where there is one, is `little` or `big`. The pickle
+is read, and never executed: what it says is a hint to where tensors begin and what their bytes are.
+Where it is wrong, chunks are less alike, and no byte is lost.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from .parser import Source
+from .regions import ElementType, Region
+from .torchtensors import Found, Storage, Tensor, find_tensors
+from .zipdirectory import Entry, Member
+
+PICKLE_LIMIT: Final = 24 << 20
+"""Longest pickle that is read, in bytes; some 300 describe a tensor."""
+
+_PARTS: Final = {"data": "", "constants": "constants"}
+"""Pickles, and what the names of their tensors begin with."""
+_NOTHING: Final = Found([], [])
+
+
+def is_torch(entries: Iterable[Entry]) -> bool:
+    """Whether an archive of these members is PyTorch's."""
+    return any(
+        entry.name.endswith(b"/data.pkl") and entry.name.count(b"/") == 1 for entry in entries
+    )
+
+
+def torch_regions(source: Source, members: list[Member]) -> Iterator[Region]:
+    """What the storages consist of, in file order: tensors, and what of a storage none covers."""
+    by_name = {member.name: member for member in members}
+    folder = next(n for n in by_name if n.endswith("/data.pkl") and n.count("/") == 1)[:-8]
+    swapped = _read(source, by_name.get(f"{folder}byteorder"), 8).strip() == b"big"
+    parts: dict[str, _Part] = {}
+    for name, prefix in _PARTS.items():
+        pickle = by_name.get(f"{folder}{name}.pkl")
+        parts[folder + name] = _Part(_read(source, pickle, PICKLE_LIMIT), prefix)
+    for member in members:
+        head, _, key = member.name.rpartition("/")
+        part = parts.get(head)
+        if part is not None and member.stored and member.size:
+            for region in part.regions(key, member):
+                yield region if not swapped else _untyped(region)
+
+
+def _read(source: Source, member: Member | None, limit: int) -> bytes:
+    """The bytes of a member; none where it is missing, compressed, or longer than `limit`."""
+    if member is None or not member.stored or member.size > limit:
+        return b""
+    return source.read(member.offset, member.size)
+
+
+def _untyped(region: Region) -> Region:
+    """A region of elements in the byte order that no codec knows."""
+    return Region(region.offset, region.size, ElementType.UNKNOWN, region.name, region.shape)
+
+
+class _Part:
+    """A pickle and what it says of the storages in the folder beside it."""
+
+    def __init__(self, pickle: bytes, prefix: str) -> None:
+        found = find_tensors(pickle, prefix) if pickle else _NOTHING
+        self._storages: dict[str, set[Storage]] = defaultdict(set)
+        self._tensors: dict[str, list[Tensor]] = defaultdict(list)
+        for storage in found.storages:
+            self._storages[storage.key].add(storage)
+        for tensor in found.tensors:
+            self._tensors[tensor.storage.key].append(tensor)
+
+    def regions(self, key: str, member: Member) -> list[Region]:
+        """A storage cut along its tensors; one region of UNKNOWN where it is not as was said."""
+        said = self._storages.get(key, ())
+        whole = Region(member.offset, member.size, ElementType.UNKNOWN)
+        if len(said) != 1:
+            return [whole]
+        (storage,) = said
+        if storage.elements * storage.element.size != member.size:
+            return [whole]
+        return cut_storage(member, storage.element, self._tensors.get(key, []))
+
+
+def cut_storage(member: Member, element: ElementType, tensors: list[Tensor]) -> list[Region]:
+    """A storage of `element` cut along `tensors`; one region where they overlap or leave gaps
+    within themselves. A region has a name only if it is one tensor and nothing else."""
+    tensors = [tensor for tensor in tensors if tensor.size]
+    elements = {tensor.element for tensor in tensors}
+    if element is ElementType.UNKNOWN and len(elements) == 1:
+        (element,) = elements
+    distinct = {(t.offset, t.size, t.element): t for t in reversed(tensors)}
+    ordered = [tensor for _, tensor in sorted(distinct.items())]
+    if not all(tensor.dense for tensor in ordered) or not _apart(ordered, member.size):
+        ordered = [t for t in ordered if t.dense and (t.offset, t.size) == (0, member.size)][:1]
+    regions: list[Region] = []
+    position = 0
+    for tensor in [*ordered, None]:
+        until = tensor.offset if tensor else member.size
+        if until > position:
+            regions.append(Region(member.offset + position, until - position, element))
+        if tensor:
+            place = member.offset + tensor.offset
+            regions.append(Region(place, tensor.size, tensor.element, tensor.name, tensor.shape))
+            position = tensor.offset + tensor.size
+    return regions
+
+
+def _apart(tensors: list[Tensor], size: int) -> bool:
+    """Whether tensors in order lie within `size` bytes, and none overlaps the next."""
+    ends = [0, *(tensor.offset + tensor.size for tensor in tensors)]
+    starts = [*(tensor.offset for tensor in tensors), size]
+    return all(end <= start for end, start in zip(ends, starts, strict=True))
