@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from modelfloat.bench.data import Source
 from modelfloat.bench.harness import Row, Run, alternate, ratio, warm_memory
 from modelfloat.bench.ours import SCHEME, Store
-from modelfloat.bench.peers.restic import Repository
+from modelfloat.bench.peers import restic
 from modelfloat.bench.report import Report, compare
 from modelfloat.bench.session import Session
 
@@ -39,14 +39,7 @@ WARMED: Final = 3
 def measure(session: Session) -> Report:
     """Both contestants, alternating; what each stored is read back and compared each round."""
     stored: dict[str, int] = {}
-    versions: list[str] = []
-
-    def restic(path: Path) -> Target:
-        repository = Repository(path)
-        versions[:] = [repository.version]
-        return repository
-
-    makers: dict[str, Callable[[Path], Target]] = {PEER: restic}
+    makers: dict[str, Callable[[Path], Target]] = {PEER: restic.Repository}
     if not session.peers_only:
         makers = {OURS: Store, **makers}
     actions = {name: _action(name, make, session, stored) for name, make in makers.items()}
@@ -56,7 +49,7 @@ def measure(session: Session) -> Report:
     ratios = [] if session.peers_only else [ratio("ours / restic", runs[OURS], runs[PEER], TARGET)]
     sizes = ", ".join(f"{name} {total / 1e9:.2f} GB" for name, total in stored.items())
     return compare(
-        "add", rows, ratios, [*_notes(size, session.rounds), *versions, f"stored: {sizes}"]
+        "add", rows, ratios, [*_notes(size, session.rounds), restic.version(), f"stored: {sizes}"]
     )
 
 

@@ -3,7 +3,7 @@
 N(0, 0.02) is how layers are commonly initialised, and what published ratios are given for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 SIGMA: Final = 0.02
 SEED: Final = 1
+DRAWS: Final = 1 << 22
+"""Weights drawn at a time."""
 E4M3_MAX: Final = 448.0
 """The largest E4M3 value; scaled checkpoints map each tensor's largest weight to it."""
 
@@ -35,15 +37,23 @@ class Kind:
 
 def raw(kind: Kind, size: int) -> bytes:
     """`size` bytes of a kind, the same at every call: a whole number of elements."""
+    return b"".join(blocks(kind, size))
+
+
+def blocks(kind: Kind, size: int) -> Iterator[bytes]:
+    """The same bytes, in pieces."""
     random = np.random.default_rng(SEED)
     count = size // kind.width
-    pieces = []
     while count:
-        step = min(count, 1 << 22)
+        step = min(count, DRAWS)
         normal = random.standard_normal(step, dtype=np.float32) * np.float32(SIGMA)
-        pieces.append(kind.make(normal).tobytes())
+        yield kind.make(normal).tobytes()
         count -= step
-    return b"".join(pieces)
+
+
+def bf16_blocks(size: int) -> Iterator[bytes]:
+    """`size` bytes of BF16 weights, in pieces."""
+    return blocks(KINDS[0], size)
 
 
 def bf16(normal: npt.NDArray[np.float32]) -> Words:

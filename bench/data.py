@@ -1,11 +1,13 @@
-"""The file that the subjects move: a valid safetensors file that no codec can shrink.
+"""The files that the subjects move: valid safetensors files of BF16 layers, as in most models.
 
-Its tensors are BF16, as in most models, so a store that knows weights pays for its attempt to
-shrink them. The bytes are BLAKE3's extended output for a fixed input: the same on every machine.
+What the layers hold is said by a stream of blocks. By default they are BLAKE3's extended output
+for a fixed input: no codec can shrink them, so a store that knows weights pays for its attempt,
+and they are the same on every machine.
 """
 
 import json
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,16 +31,24 @@ class Source:
     digest: bytes
 
 
-def generate(path: Path, size: int) -> Source:
-    """Write a safetensors file of random BF16 layers, the fewest that make `size` bytes."""
+def incompressible(size: int) -> Iterator[bytes]:
+    """`size` bytes that nothing can shrink, in blocks."""
+    stream = blake3(b"modelfloat bench")
+    for offset in range(0, size, STEP):
+        yield stream.digest(length=min(STEP, size - offset), seek=offset)
+
+
+def generate(
+    path: Path, size: int, blocks: Callable[[int], Iterator[bytes]] = incompressible
+) -> Source:
+    """Write a safetensors file of BF16 layers, the fewest that make `size` bytes."""
     layers = -(-size // LAYER_SIZE)
     header = _header(layers)
-    stream, seen = blake3(b"modelfloat bench"), blake3(header)
+    seen = blake3(header)
     end = layers * LAYER_SIZE
     with open(path, "xb") as file:
         file.write(header)
-        for offset in range(0, end, STEP):
-            block = stream.digest(length=min(STEP, end - offset), seek=offset)
+        for block in blocks(end):
             seen.update(block)
             file.write(block)
     return Source(path, len(header) + end, seen.digest())

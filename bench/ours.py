@@ -30,9 +30,10 @@ class Store:
         self._command = _command()
         self._call("init", *([] if scheme is None else ["--erasure", scheme]))
 
-    def add(self, source: Source) -> Run:
+    def add(self, source: Source, effort: str | None = None) -> Run:
         """`modelfloat add` of one file; its fsyncs are on, as they always are."""
-        return run_command(self._argv("add", str(source.path), REPOSITORY), _environment())
+        options = [] if effort is None else ["--effort", effort]
+        return self.run("add", *options, str(source.path), REPOSITORY)
 
     def run(self, *arguments: str) -> Run:
         """Any command, timed and its memory sampled."""

@@ -55,7 +55,11 @@ def measure(session: Session) -> Report:
         "parts of the file's own size; ours without parity, everything else counted",
         "restic and Borg: what a fresh repository grew by; zipnn, zstd: the bytes that came out",
     ]
-    return Report("realfiles", [[HEADER, *rows]], [*notes, ", ".join(versions)])
+    return Report(
+        "realfiles",
+        [[HEADER, *rows]],
+        [*notes, ", ".join([*versions, restic.version(), borg.version()])],
+    )
 
 
 def _sizes(path: Path, session: Session, zipnn: Compressed, zstd: int) -> Sizes:

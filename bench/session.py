@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from modelfloat.bench import data
+from modelfloat.bench import buffers, data
 from modelfloat.bench.harness import say
 
 
@@ -31,3 +31,9 @@ class Session:
         """The file that is added and read; made when the first subject asks for it."""
         say(f"making {self.size / 1e9:.1f} GB of random weights")
         return data.generate(self.work / "random.safetensors", self.size)
+
+    @cached_property
+    def weights(self) -> data.Source:
+        """Likewise with N(0, 0.02) for weights, which a codec made for them can shrink."""
+        say(f"making {self.size / 1e9:.1f} GB of normally distributed weights")
+        return data.generate(self.work / "normal.safetensors", self.size, buffers.bf16_blocks)

@@ -30,14 +30,6 @@ class Repository:
         run_command([self._command, "init", "--encryption", "none"], self._env)
 
     @property
-    def version(self) -> str:
-        """Name and version, as the table shows it."""
-        done = subprocess.run(
-            [self._command, "--version"], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    @property
     def size(self) -> int:
         """Bytes of the repository, its cache left out."""
         return folder_bytes(self.path / "repository")
@@ -66,3 +58,10 @@ class Repository:
     def remove(self) -> None:
         """Delete the repository and its cache."""
         shutil.rmtree(self.path)
+
+
+def version() -> str:
+    """Name and version, as a table shows them."""
+    command = from_debian("borg", "borgbackup")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -29,14 +29,6 @@ class Repository:
         run_command([self._command, "init"], self._env)
 
     @property
-    def version(self) -> str:
-        """Name and version, as the table shows it."""
-        done = subprocess.run(
-            [self._command, "version"], capture_output=True, text=True, check=True
-        )
-        return " ".join(done.stdout.split()[:2])
-
-    @property
     def size(self) -> int:
         """Bytes of the repository, its cache left out."""
         return folder_bytes(self.path / "repository")
@@ -68,3 +60,10 @@ class Repository:
     def remove(self) -> None:
         """Delete the repository and its cache."""
         shutil.rmtree(self.path)
+
+
+def version() -> str:
+    """Name and version, as a table shows them."""
+    command = from_debian("restic", "restic")
+    done = subprocess.run([command, "version"], capture_output=True, text=True, check=True)
+    return " ".join(done.stdout.split()[:2])

@@ -55,6 +55,6 @@ class Worker:
 @contextmanager
 def worker(python: str, program: str, work: Path, *arguments: str) -> Iterator[Worker]:
     """A program of this folder for as long as the block runs; its log lies in `work`."""
-    name = "-".join([program, *arguments])
+    name = "-".join([program, *(each.rsplit("/", 1)[-1] for each in arguments)])
     with closing(Worker(python, program, work / f"{name}.log", *arguments)) as running:
         yield running
