@@ -3,8 +3,8 @@
     pip install blake3 reedsolo zstandard
     python rescue.py --out DEST BACKEND_DIR...
 
-This file needs nothing of ModelFloat. It was written from docs/format.md, and is that document said
-a second time, in Python: when everything else is gone, read it, change it, use it.
+This file needs nothing of ModelFloat. It is docs/format.md said a second time, in Python: when
+everything else is gone, read it, change it, use it.
 
 It writes DEST/vendor/name for the branch `main` and DEST/vendor/name@REF for every other branch and
 tag, with modes, times, links and holes. Every chunk and file is checked by its BLAKE3. Where
@@ -35,8 +35,6 @@ import zstandard
 from blake3 import blake3
 
 BLOCK = MAX_CHUNK = 1 << 20
-MAX_PACK = 64 << 20
-NO_ID = bytes(32)
 DIRECTORY, LINK = 2, 3
 PART = b".rescue-" + os.urandom(8).hex().encode()  # what a file is called until it is whole
 reedsolo.init_tables(0x11D)
@@ -46,7 +44,6 @@ class LostError(Exception):
     """Something that cannot be had: not enough of it is left."""
 
 
-# ---- Packs: the code -----------------------------------------------------------------------------
 def table(value: Callable[[int], int]) -> bytes:
     """What `bytes.translate` makes of each byte: a whole block at a time."""
     return bytes(value(x) & 255 for x in range(256))
@@ -54,10 +51,7 @@ def table(value: Callable[[int], int]) -> bytes:
 
 @functools.lru_cache(maxsize=256)
 def columns(rows: tuple[int, ...], k: int, m: int) -> list[bytes]:
-    """For each shard of `rows`, k of n: what of it is in every data shard.
-
-    The code is linear, so what reedsolo decodes from a 1 in one shard tells all of it.
-    """
+    """For each shard of `rows`, k of n, what of it is in every data shard: the code is linear."""
     if k == 1:  # Copies.
         return [b"\1"]
     codec, lost = reedsolo.RSCodec(m, nsize=k + m), sorted(set(range(k + m)) - set(rows))
@@ -78,16 +72,8 @@ def decode_block(shards: dict[int, bytes], k: int, m: int) -> dict[int, bytes]:
     return made
 
 
-# ---- Shard: footer and trailer -------------------------------------------------------------------
 Shape = tuple[int, int, int, int]  # k, m, pack length L, shard length S
 Footer = tuple[Shape, bytes]  # with the BLAKE3s of all blocks, shard by shard
-
-
-def check_shape(k: int, m: int, length: int, shard: int) -> None:
-    """ValueError where no pack can have it."""
-    in_range = 1 <= k <= 32 and m <= 16 and 0 < length <= MAX_PACK
-    if not in_range or shard != 64 * -(-length // (64 * k)):
-        raise ValueError("it contradicts itself")
 
 
 def check_version(data: bytes) -> None:
@@ -117,7 +103,6 @@ def read_footer(path: str, pack: bytes) -> tuple[Footer, bytes]:
     if blake3(footer).digest() != trailer[28:60]:
         raise ValueError("its footer")
     own, k, m, flags, size, shard, count, blocks = struct.unpack_from("<16x16sBBxxIQQII", footer)
-    check_shape(k, m, size, shard)
     at = 96 + 32 * (k + m) * blocks
     wanted = at + (48 * count if flags & 1 else 0)
     if (own, blocks, length) != (pack, -(-shard // BLOCK), wanted):
@@ -155,7 +140,6 @@ class Store:
             self._footers(pack)
 
     def note(self, what: str) -> None:
-        """Tell of something damaged."""
         if what not in self.damage:
             self.damage.add(what)
             print(f"damaged: {what}", file=sys.stderr)
@@ -190,17 +174,11 @@ class Store:
             at += 8 + length
             # 3, shard placed: it is found where it is. 4, pack deleted: its rest does no harm.
             if type_ == 1:
-                self._pack_stored(entry)
+                id_, k, m, *lengths = struct.unpack_from("<16sBBxxQQ", entry)
+                if id_ in self.shards:
+                    self._learn(id_, (k, m, *lengths), entry[44 + 16 * (k + m) :])
             elif type_ == 2:
                 self._ref_changed(entry)
-
-    def _pack_stored(self, entry: bytes) -> None:
-        id_, k, m, length, shard, count = struct.unpack_from("<16sBBxxQQI", entry)
-        chunks = entry[44 + 16 * (k + m) :]
-        check_shape(k, m, length, shard)
-        if id_ in self.shards and len(chunks) == 48 * count:
-            self.shapes[id_] = (k, m, length, shard)
-            self._insert(id_, chunks)
 
     def _ref_changed(self, entry: bytes) -> None:
         kind, previous, commit = struct.unpack_from("<Bxxx32s32x32s", entry)
@@ -209,8 +187,7 @@ class Store:
             (length,) = struct.unpack_from("<H", entry, at)
             texts.append(entry[at + 2 : at + 2 + length].decode())
             at += 2 + length
-        vendor, name, ref = texts
-        self.changes[blake3(entry).digest()] = (vendor, name, kind, ref, commit)
+        self.changes[blake3(entry).digest()] = (texts[0], texts[1], kind, texts[2], commit)
         self.superseded.add(previous)
 
     @functools.lru_cache(maxsize=1)  # noqa: B019  one store a run
@@ -220,15 +197,19 @@ class Store:
         for path in itertools.chain.from_iterable(self.shards[pack].values()):
             try:
                 footer, table = read_footer(path, pack)
+                self._learn(pack, footer[0], table)
             except (OSError, ValueError, struct.error) as error:
                 self.note(f"{path}: {error}")
                 continue
             found[footer] += 1
-            self.shapes.setdefault(pack, footer[0])
-            self._insert(pack, table)
         return [footer for footer, _ in found.most_common()]
 
-    def _insert(self, pack: bytes, table: bytes) -> None:
+    def _learn(self, pack: bytes, shape: Shape, table: bytes) -> None:
+        k, m, length, shard = shape
+        in_range = 1 <= k <= 32 and m <= 16 and 0 < length <= 64 << 20
+        if not in_range or shard != 64 * -(-length // (64 * k)):
+            raise ValueError("no pack can be like that")
+        self.shapes.setdefault(pack, shape)
         every = struct.iter_unpack("<32sIIIBBxx", table)
         rows = ((row[0], pack, *row[1:]) for row in every if 0 < row[2] <= row[3] <= MAX_CHUNK)
         self.chunks.executemany("INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?,?)", rows)
@@ -247,8 +228,7 @@ class Store:
         raise LostError(f"chunk {id_.hex()[:16]} cannot be had from its packs: {packs}")
 
     def _copies(self, pack: bytes, offset: int, size: int) -> Iterator[bytes]:
-        """Bytes of a pack: from its data shards, which are the pack itself, end to end; then from
-        what matches its footers, and what the code makes of that."""
+        """Bytes of a pack: its data shards are it, end to end; then what the code makes of all."""
         shard, data = self.shapes[pack][3], b""
         while len(data) < size:
             index, at = divmod(offset + len(data), shard)
@@ -299,7 +279,6 @@ class Store:
         return sorted(set(parents).difference(*parents.values()))
 
 
-# ---- Codecs --------------------------------------------------------------------------------------
 def decode_frame(encoded: bytes, size: int) -> bytes:
     """One zstd frame of exactly `size` bytes. ValueError."""
     if zstandard.frame_content_size(encoded) != size:
@@ -342,6 +321,29 @@ def expand(data: bytes, halves: bytes, size: int) -> list[bytes]:
     return [bytes(exponents), (upper | int.from_bytes(mantissas, "big")).to_bytes(size, "big")]
 
 
+def decode_fields(encoded: bytes, raw: int) -> bytes:
+    """Blocks cut into runs, which a list of widths and planes tells. ValueError."""
+    end = 1 + 3 * encoded[0]
+    owners = [p for width, p in struct.iter_unpack("<HB", encoded[1:end]) for _ in range(width)]
+    count, widths = raw // len(owners), Counter(owners)
+    planes = decode_planes(encoded[end:], [count * widths[p] for p in range(len(widths))])
+    blocks, used = bytearray(count * len(owners)), Counter[int]()
+    for i, p in enumerate(owners):
+        blocks[i :: len(owners)] = planes[p][used[p] :: widths[p]]
+        used[p] += 1
+    return bytes(blocks) + planes[-1]
+
+
+def decode_palette(encoded: bytes, raw: int) -> bytes:
+    """A list of values, and for every word which of them it is. ValueError."""
+    size, last, count = *encoded[:2], raw // encoded[0]
+    bits = next(bits for bits in (1, 2, 4, 8) if last < 1 << bits)
+    mask, values = (1 << bits) - 1, [encoded[2 + size * i :][:size] for i in range(1 << bits)]
+    words = [b"".join(values[x >> j & mask] for j in range(0, 8, bits)) for x in range(256)]
+    packed, tail = decode_planes(encoded[2 + size * (last + 1) :], [-(-count * bits // 8)])
+    return b"".join(words[x] for x in packed)[: count * size] + tail
+
+
 def decode_floats(size: int, encoded: bytes, raw: int) -> bytes:
     """Words of `size` bytes, rotated left by one bit and stored by planes. ValueError."""
     count = raw // size
@@ -359,11 +361,14 @@ CODECS: dict[int, Callable[[bytes, int], bytes]] = {
     0: lambda encoded, _raw: encoded,
     1: decode_frame,
     **{i: functools.partial(decode_floats, n) for i, n in {2: 2, 3: 2, 4: 4, 5: 8}.items()},
+    6: lambda encoded, raw: b"".join(decode_planes(encoded, [raw])),
+    7: decode_fields,
+    8: decode_palette,
+    9: lambda encoded, raw: (encoded * -(-raw // len(encoded)))[:raw],
 }
-UNDECODABLE = (zstandard.ZstdError, ValueError, LookupError, struct.error)
+UNDECODABLE = (zstandard.ZstdError, ValueError, LookupError, ArithmeticError, struct.error)
 
 
-# ---- Objects: trees, manifests, commits ----------------------------------------------------------
 def entries(store: Store, id_: bytes) -> Iterator[tuple[bytes, int, int, int, bytes]]:
     """Name, type, mode, mtime and target of the entries of a tree, or of a tree index."""
     data = store.object(id_, 3, 4)
@@ -447,13 +452,12 @@ class Rescue:
         self.files, self.bytes = self.files + 1, self.bytes + size
 
 
-# ---- Refs ----------------------------------------------------------------------------------------
 def targets(store: Store) -> Iterator[tuple[str, bytes]]:
     """The path below DEST and the commit of each head."""
     taken: dict[str, bytes] = {}
     # Every ref's head, or heads: the changes that no other names as its previous one.
     heads = (store.changes[id_] for id_ in set(store.changes) - store.superseded)
-    for vendor, name, kind, ref, commit in sorted(head for head in heads if head[-1] != NO_ID):
+    for vendor, name, kind, ref, commit in sorted(head for head in heads if any(head[-1])):
         path = f"{vendor}/{name}"
         if (kind, ref) != (1, "main"):
             path += "@" + ref.replace("/", "%2F")

@@ -44,6 +44,36 @@ def test_floats(kind: str, encoder: str, odd: int, monkeypatch: pytest.MonkeyPat
             assert DECODERS[codec.number](bytes(encoded), len(raw)) == raw
 
 
+BLOCKS = (
+    # Runs of 2, 5 and 1 bytes: the first and last of plane 0, the others of plane 1.
+    (7, bytes([3, 2, 0, 0, 5, 0, 1, 1, 0, 0]), b"ab01234c", [b"abc", b"01234"]),
+    # Four values of two bytes, two bits each: 0, 1, 2, 3, 3, then nothing.
+    (8, bytes([2, 3]) + b"aabbccdd", b"aabbccdddd", [bytes([0b11100100, 0b11])]),
+    # Two values of one byte, a bit each.
+    (8, bytes([1, 1]) + b"-x", b"x--x--x-", [bytes([0b01001001])]),
+    (6, b"", b"abcdef", [b"abcdef"]),
+)
+
+
+@pytest.mark.parametrize(("number", "head", "raw", "planes"), BLOCKS)
+@pytest.mark.parametrize("tail", [b"", b"!"])
+def test_planes_of_other_codecs(
+    number: int, head: bytes, raw: bytes, planes: list[bytes], tail: bytes
+) -> None:
+    if number == 6:  # Every byte is of its only plane.
+        tail = b""
+    heads = b"".join(b"\0" + len(plane).to_bytes(4, "little") for plane in planes)
+    encoded = head + heads + b"".join(planes) + tail
+    assert DECODERS[number](encoded, len(raw + tail)) == raw + tail
+
+
+def test_repeated_bytes() -> None:
+    assert DECODERS[9](b"abcd", 10) == b"abcdabcdab"
+    assert DECODERS[9](b"\0", 1 << 20) == bytes(1 << 20)
+    with pytest.raises(RESCUE["UNDECODABLE"]):
+        DECODERS[9](b"", 5)
+
+
 def test_zstd() -> None:
     raw = b"the same again " * 5000
     encoded = ZSTD.encode(memoryview(raw))
