@@ -24,7 +24,7 @@ from modelfloat.cas.index.index import Index
 TARGET: Final = 0.1
 HEADER: Final = (
     "| file | MB | ours | FastCDC 64 KiB | hf_xet | ours a GB | FastCDC a GB | ours / FastCDC "
-    "| target | |\n|---|---|---|---|---|---|---|---|---|---|"
+    "| target | | ours / hf_xet |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -43,7 +43,10 @@ def measure(session: Session) -> Report:
     totals = (sum(each) for each in zip(*(c[1:] for c in counts), strict=True))
     rows = [_row(*count) for count in counts]
     rows.append(_row("all of them", *totals))
-    notes = ["ours: each file alone in a fresh store; data, manifest, tree and commit"]
+    notes = [
+        "ours: each file alone in a fresh store; data, manifest, tree and commit",
+        "FastCDC told 64 KiB cuts some 80 KiB on average, hf_xet 64 KiB",
+    ]
     return Report("entries", [[HEADER, *rows]], [*notes, version])
 
 
@@ -67,4 +70,5 @@ def _row(title: str, size: int, ours: int, cdc: int, xet_chunks: int) -> str:
     giga, share = size / 1e9, ours / cdc
     counts = f"{ours:,} | {cdc:,} | {xet_chunks:,} | {ours / giga:,.0f} | {cdc / giga:,.0f}"
     verdict = "met" if share <= TARGET else "missed"
-    return f"| {title} | {size / 1e6:.1f} | {counts} | {share:.3f} | ≤ {TARGET} | {verdict} |"
+    shares = f"{share:.3f} | ≤ {TARGET} | {verdict} | {ours / xet_chunks:.3f}"
+    return f"| {title} | {size / 1e6:.1f} | {counts} | {shares} |"
