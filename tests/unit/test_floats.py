@@ -2,6 +2,7 @@
 
 import struct
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -149,6 +150,19 @@ def test_a_squeezed_chunk_that_lies_is_damaged(lie: str) -> None:
     with pytest.raises(ChunkDamagedError, match="does not decode"):
         FP32.decode(patched(encoded, *LIES[lie]), around[64:-64])
     assert bytes(around[:64]) == bytes(around[-64:]) == b"\xa5" * 64
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_lies_take_no_memory(lie: str) -> None:
+    raw, encoded = squeezed()
+    out, wrong = memoryview(bytearray(len(raw))), patched(encoded, *LIES[lie])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ChunkDamagedError):
+            FP32.decode(wrong, out)
+        assert tracemalloc.get_traced_memory()[1] < MAX_CHUNK
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_odd_number_of_squeezed_words_is_damaged() -> None:
