@@ -11,7 +11,7 @@ which NumPy does many at a time; strided copies go byte by byte and take more th
 
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ _WORDS: Final[dict[int, np.dtype[Word]]] = {
 }
 
 Bytes = NDArray[np.uint8]
+Words = NDArray[Any]
 
 
 class _Scratch(threading.local):
@@ -62,14 +63,24 @@ def split(raw: Buffer, size: int, planes: Sequence[Bytes]) -> None:
 def join(planes: Sequence[Bytes], size: int, out: memoryview) -> None:
     """Fill `out` with the words that `planes`, the most significant first, are of."""
     words = np.frombuffer(out, _WORDS[size])
-    one, two = _scratch.one.view(words.dtype), _scratch.two.view(words.dtype)
-    for at in range(0, len(words), len(one)):
-        part = words[at : at + len(one)]
-        rotated, spare = one[: len(part)], two[: len(part)]
-        np.copyto(rotated, planes[0][at : at + len(part)])
-        for plane in planes[1:]:
-            np.left_shift(rotated, 8, out=rotated)
-            np.bitwise_or(rotated, plane[at : at + len(part)], out=rotated)
+    for at in range(0, len(words), BLOCK // size):
+        part = words[at : at + BLOCK // size]
+        rotated, spare = _gather([plane[at : at + len(part)] for plane in planes])
         np.right_shift(rotated, 1, out=spare)
         np.left_shift(rotated, 8 * size - 1, out=rotated)
         np.bitwise_or(rotated, spare, out=part)
+
+
+def _gather(parts: list[Words]) -> tuple[Words, Words]:
+    """Two parts each as one of words twice as wide, until one is left; and as much room again."""
+    here, there = _scratch.one, _scratch.two
+    while len(parts) > 1:
+        length = 2 * parts[0].nbytes
+        room = [here[length * i : length * (i + 1)] for i in range(len(parts) // 2)]
+        wide = [buffer.view(_WORDS[2 * parts[0].itemsize]) for buffer in room]
+        for into, high, low in zip(wide, parts[::2], parts[1::2], strict=True):
+            np.copyto(into, high)
+            np.left_shift(into, 8 * low.itemsize, out=into)
+            np.bitwise_or(into, low, out=into)
+        parts, here, there = wide, there, here
+    return parts[0], here[: parts[0].nbytes].view(parts[0].dtype)
