@@ -74,7 +74,7 @@ def _fp64(normal: npt.NDArray[np.float32]) -> Words:
 
 def _e4m3(normal: npt.NDArray[np.float32]) -> Words:
     """The nearest E4M3 value of each weight, scaled to the type's range."""
-    values = _e4m3_values()
+    values = e4m3_values()
     scaled = np.clip(normal * (E4M3_MAX / (6 * SIGMA)), -E4M3_MAX, E4M3_MAX)
     magnitude = np.abs(scaled)
     middles = (values[1:] + values[:-1]) / 2
@@ -82,7 +82,7 @@ def _e4m3(normal: npt.NDArray[np.float32]) -> Words:
     return np.asarray(codes | (np.signbit(scaled).astype(np.uint8) << 7), np.uint8)
 
 
-def _e4m3_values() -> npt.NDArray[np.float64]:
+def e4m3_values() -> npt.NDArray[np.float64]:
     """The 127 finite magnitudes of E4M3 by code (OCP 8-bit floating point specification)."""
     codes = np.arange(127)
     exponent, mantissa = codes >> 3, codes & 7
