@@ -2,7 +2,7 @@
 
 Lengths in such a file mean nothing until they were held against what is there, and a number of
 things says nothing about how many there are. So a cursor never goes beyond its end, skips without
-reading, and stops when it has read, or taken steps, more than any real file needs.
+reading, and stops when it has read, or counted, more than any real file needs.
 """
 
 import struct
@@ -12,13 +12,11 @@ from .parser import Source
 
 READ_LIMIT: Final = 128 << 20
 """Bytes of a file that are read to find its structure; vocabularies take tens of MB."""
-STEP_LIMIT: Final = 1 << 22
-"""Things of a length of their own that are passed; a vocabulary has some 500,000."""
+STRING_LIMIT: Final = 1 << 22
+"""Strings that are passed; a vocabulary has some 500,000."""
 FIRST_WINDOW: Final = 4 << 10
 """Bytes read after a jump; twice as many each time as long as there is none."""
 LARGEST_WINDOW: Final = 256 << 10
-VARINT_BYTES: Final = 10
-"""Longest varint: 64 bits, 7 in a byte."""
 
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
@@ -36,7 +34,7 @@ class Cursor:
         self._data = b""
         self._window = FIRST_WINDOW
         self._read = 0
-        self.steps = 0
+        self._strings = 0
 
     @property
     def position(self) -> int:
@@ -47,12 +45,6 @@ class Cursor:
     def left(self) -> int:
         """Bytes up to the end of the file."""
         return self._end - self.position
-
-    def step(self, count: int = 1) -> None:
-        """Count so many things of a length of their own."""
-        self.steps += count
-        if self.steps > STEP_LIMIT:
-            raise ValueError(f"more than {STEP_LIMIT:,} things")
 
     def take(self, size: int) -> bytes:
         """The next `size` bytes, at most `LARGEST_WINDOW`."""
@@ -81,21 +73,6 @@ class Cursor:
         self._at += 8
         return int(number)
 
-    def varint(self) -> int:
-        """A number of 1 to 10 bytes, 7 bits in each, the lowest first; below 2^64."""
-        self._have(min(VARINT_BYTES, self.left))
-        data, at = self._data, self._at
-        number = shift = 0
-        for byte in data[at : at + VARINT_BYTES]:
-            number |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                self._at += shift // 7
-                if number >> 64:
-                    break
-                return number
-        raise ValueError(f"no number at byte {self.position}")
-
     def skip_strings(self, count: int, length: struct.Struct) -> None:
         """Go on behind `count` strings, each with its `length` before it.
 
@@ -103,7 +80,9 @@ class Cursor:
         """
         if count > self.left // length.size:
             raise ValueError(f"{count} strings, where the file has {self.left} bytes")
-        self.step(count)
+        self._strings += count
+        if self._strings > STRING_LIMIT:
+            raise ValueError(f"more than {STRING_LIMIT:,} strings")
         unpack, head = length.unpack_from, length.size
         while count:
             self._have(head)

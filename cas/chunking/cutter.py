@@ -8,6 +8,8 @@ from typing import Final, Protocol
 from .fastcdc import FastCdc, zero_cuts
 from .gguf import GgufParser
 from .npy import NpyParser
+from .onnx import OnnxParser
+from .onnxdata import OnnxDataParser
 from .parser import HEAD_SIZE, Parser, Source
 from .regions import MAX_CHUNK, ElementType, Region, covers
 from .safetensors import SafetensorsParser
@@ -19,6 +21,8 @@ PARSERS: Final[tuple[Parser, ...]] = (
     GgufParser(),
     ZipParser(),
     NpyParser(),
+    OnnxParser(),
+    OnnxDataParser(),
 )
 """Every format whose structure is known; the first that suits a file and parses it is used."""
 
