@@ -26,6 +26,7 @@ import trio.from_thread
 from .cas.add.request import AddRequest
 from .cas.addressed import look_up, shown_head
 from .cas.codecs.effort import Effort
+from .cas.diff.diff import Difference, compare
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
 from .cas.read.reader import FileReader
@@ -251,6 +252,14 @@ class Store:
         return self._call(
             lambda engine: get(engine, where, os.fspath(dest), verify=verify, force=force)
         )
+
+    def diff(self, old: str, new: str) -> Difference:
+        """What makes `new` different from `old`, both `vendor/name[@REV][/path]`: files, tensors.
+
+        Close what it returns, or use it in a `with` statement; one thread at a time.
+        """
+        addresses = parse_address(old), parse_address(new)
+        return self._call(lambda engine: compare(engine, *addresses))
 
     def rm(self, address: str, *, grace: float = GRACE) -> RemoveReport:
         """Remove `vendor/name[@branch|@tag]`; `frees` of what it returns is bytes, for a later gc.

@@ -19,6 +19,7 @@ from .output import (
     say_json,
     say_json_list,
     shown,
+    text_of,
 )
 from .session import in_store
 from .settings import Settings
@@ -171,9 +172,9 @@ def entry_document(entry: "Entry") -> dict[str, object]:
     from ..cas.formats.tree import EntryType
 
     link = entry.type is EntryType.SYMLINK
-    what = {"target": _text(entry.target)} if link else {"object": entry.target.hex()}
+    what = {"target": text_of(entry.target)} if link else {"object": entry.target.hex()}
     return {
-        "name": _text(entry.name),
+        "name": text_of(entry.name),
         "type": entry.type.name.lower(),
         "mode": f"{entry.mode & 0o7777:04o}",
         "size": entry.size,
@@ -198,7 +199,3 @@ def _marked(entry: "Entry") -> str:
     from ..cas.formats.tree import EntryType
 
     return shown(entry.name) + "/" * (entry.type is EntryType.DIRECTORY)
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")

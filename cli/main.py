@@ -16,6 +16,7 @@ from . import (
     backend,
     cat,
     config,
+    diff,
     doctor,
     gc,
     get,
@@ -52,6 +53,7 @@ app.command("ls", cls=PlainCommand)(ls.ls)
 app.command("cat", cls=PlainCommand)(cat.cat)
 app.command("get", cls=PlainCommand)(get.get)
 app.command("log", cls=PlainCommand)(log.log)
+app.command("diff", cls=PlainCommand)(diff.diff)
 app.command("rm", cls=PlainCommand)(rm.rm)
 app.command("gc", cls=PlainCommand)(gc.gc)
 app.command("mount", cls=PlainCommand)(mount.mount)

@@ -74,6 +74,11 @@ def shown(name: bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def text_of(name: bytes) -> str:
+    """A name for programs: what is no UTF-8 becomes lone surrogates."""
+    return name.decode("utf-8", "surrogateescape")
+
+
 def one_line(text: str) -> str:
     """`text` on one line, printable, and without what stands before the @ of a URL."""
     safe = redact_text(" ".join(text.splitlines()))
@@ -128,13 +133,35 @@ def say_json(document: Any) -> None:
 
 def say_json_list(documents: Iterable[Any]) -> None:
     """Print one JSON document, a list, item by item as they come: it may be of any length."""
+    _write_list(documents, "")
+    say("")
+
+
+def say_json_parts(parts: Iterable[tuple[str, Any]]) -> None:
+    """Print one JSON document, an object, part by part: iterators are lists of any length."""
+    separator = "{\n"
+    for name, part in parts:
+        _write(f"{separator}  {json.dumps(name)}: ")
+        if isinstance(part, Iterator):
+            _write_list(part, "  ")
+        else:
+            _write(json.dumps(part, indent=2).replace("\n", "\n  "))
+        separator = ",\n"
+    say("\n}")
+
+
+def _write_list(documents: Iterable[Any], indent: str) -> None:
     separator = "[\n"
     for document in documents:
-        text = json.dumps(document, indent=2).replace("\n", "\n  ")
-        with to_stdout():
-            sys.stdout.write(f"{separator}  {text}")
+        text = json.dumps(document, indent=2).replace("\n", f"\n  {indent}")
+        _write(f"{separator}  {indent}{text}")
         separator = ",\n"
-    say("[]" if separator.startswith("[") else "\n]")
+    _write("[]" if separator.startswith("[") else f"\n{indent}]")
+
+
+def _write(text: str) -> None:
+    with to_stdout():
+        sys.stdout.write(text)
 
 
 def say_columns(rows: Iterable[Sequence[str]], align: str) -> None:

@@ -865,6 +865,7 @@ ELSEWHERE: dict[str, str] = {
     "are needed (gone: ‹shards›); run": (
         "faults/test_lost_backends.py::test_backends_vanish_under_an_open_store"
     ),
+    "temporary file of a comparison": "unit/test_diff.py::test_a_full_disk_is_told",
     "reads back otherwise": "unit/test_get.py::test_a_disk_that_garbles_is_noticed",
     "is read-only: ‹reason›": "unit/test_index_access.py::test_what_cannot_be_written_is_read",
     "cannot be applied to the index": (

@@ -12,7 +12,7 @@ from modelfloat.tests.support.completion import complete
 from modelfloat.version import __version__
 
 COMMANDS = {
-    *("init", "backend", "add", "ls", "cat", "get", "log"),
+    *("init", "backend", "add", "ls", "cat", "get", "log", "diff"),
     *("mount", "umount", "verify", "stats", "config", "doctor", "rebuild-index", "rm", "gc"),
 }
 LATER = ("push", "pull", "tag", "branch", "warm", "key")

@@ -1,0 +1,51 @@
+"""What of the new side is in the old one already, chunk by chunk. For worker threads."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from ...ids import ObjectId
+from ..objects import Objects
+from ..read.recipe import ChunkSpan
+from .ledger import Ledger
+
+BATCH: Final = 10_000
+
+_COUNT: Final = """
+INSERT INTO chunk (id, raw, times) VALUES (?, ?, 1)
+ON CONFLICT (id) DO UPDATE SET times = times + 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Bytes of the new side in chunks that the old one lacks: all, and each chunk counted once."""
+
+    unknown: int
+    fresh: int
+
+
+def overlap(
+    ledger: Ledger, objects: Objects, new: Iterable[ObjectId], old: Iterable[ObjectId]
+) -> Overlap:
+    """How the files `new` of the new side overlap with all files `old` of the other one, by their
+    manifests."""
+    chunks = ((bytes(span.id), span.raw) for span in _spans(objects, new))
+    for some in _batches(chunks):
+        ledger.put(_COUNT, some)
+    if ledger.one("SELECT 1 FROM chunk LIMIT 1") is not None:
+        for ids in _batches((bytes(span.id),) for span in _spans(objects, old)):
+            ledger.put("UPDATE chunk SET known = 1 WHERE id = ?", ids)
+    unknown, fresh = ledger.one("SELECT sum(raw * times), sum(raw) FROM chunk WHERE NOT known")
+    return Overlap(unknown or 0, fresh or 0)
+
+
+def _spans(objects: Objects, manifests: Iterable[ObjectId]) -> Iterator[ChunkSpan]:
+    for manifest in manifests:
+        yield from objects.recipe(objects.manifest(manifest)).all()
+
+
+def _batches(rows: Iterator[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
+    while batch := list(islice(rows, BATCH)):
+        yield batch

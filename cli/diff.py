@@ -1,0 +1,237 @@
+"""`modelfloat diff`: what differs between two revisions, repositories, folders or files."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from .completion import complete_address
+from .options import command
+from .output import (
+    columns,
+    human_size,
+    say,
+    say_columns,
+    say_json_parts,
+    shown,
+    text_of,
+)
+from .progress import progress_of
+from .session import in_store
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..cas.diff.diff import Difference
+    from ..cas.diff.difference import FileChange, FileSide, Summary, Tensor, TensorChange
+    from ..cas.store import Store
+
+MOVED_SHOWN: Final = 8
+"""Tensors that only moved from one file to another one and are named; --json names all."""
+
+SIGNS: Final = {"added": "+", "removed": "-", "renamed": ">", "moved": ">"}
+"""What stands before a line; `~` before all others."""
+
+
+@command
+def diff(
+    settings: Settings,
+    old: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="VENDOR/NAME[@REV][/PATH]: what is compared with B.",
+            show_default=False,
+            autocompletion=complete_address,
+        ),
+    ],
+    new: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="VENDOR/NAME[@REV][/PATH]: what A has become.",
+            show_default=False,
+            autocompletion=complete_address,
+        ),
+    ],
+) -> None:
+    """Show which files, and in them which tensors, differ between A and B."""
+    in_store(settings, lambda store: _diff(store, settings, old, new))
+
+
+async def _diff(store: "Store", settings: Settings, old: str, new: str) -> None:
+    from ..cas.diff.diff import compare
+    from ..cas.refnames import parse_address
+
+    addresses = parse_address(old), parse_address(new)
+    with progress_of(settings, "diff") as progress:
+        difference = await compare(store, *addresses, progress)
+    with difference:
+        if settings.json:
+            say_json_parts(_document(old, new, difference))
+        else:
+            _tell(difference)
+
+
+# For people
+
+
+def _tell(difference: "Difference") -> None:
+    for file in difference.files():
+        say(_file(file))
+        if file.kind in ("changed", "added", "removed"):
+            say_columns(_tensors(difference.tensors(file)), "<<><")
+    say(summary_text(difference.summary))
+
+
+def _file(file: "FileChange") -> str:
+    sign, old, new = SIGNS.get(file.kind, "~"), file.old, file.new
+    if old is None or new is None:
+        return f"{sign} {shown(file.path)}  {_content(old or new)}"
+    if file.kind == "mode":
+        return f"{sign} {shown(new.path)}  {old.mode:04o} → {new.mode:04o}"
+    name = shown(new.path)
+    if file.kind == "renamed":
+        name = f"{shown(old.path)} → {name}"
+    before, after = _content(old), _content(new)
+    return f"{sign} {name}  {before}" + f" → {after}" * (before != after)
+
+
+def _content(side: "FileSide | None") -> str:
+    """A file's size, or where a link points."""
+    from ..cas.formats.tree import EntryType
+
+    if side is None:
+        return ""
+    if side.type is EntryType.SYMLINK:
+        return f"link to {shown(side.content)}"
+    return human_size(side.size)
+
+
+def _tensors(changes: "Iterable[TensorChange]") -> Iterator[list[str]]:
+    """A row for each tensor; of those that only moved from one file only the first."""
+    moved: defaultdict[bytes, int] = defaultdict(int)
+    unsaid: defaultdict[bytes, list[int]] = defaultdict(list)
+    for change in changes:
+        if change.kind == "moved" and change.old and change.new:
+            source = change.old.file
+            moved[source] += 1
+            if moved[source] > MOVED_SHOWN:
+                unsaid[source].append(change.new.size)
+                continue
+        yield _row(change)
+    for source, sizes in unsaid.items():
+        more = f"  > … and {len(sizes):,} more"
+        yield [more, "", human_size(sum(sizes)), f"from {shown(source)}"]
+
+
+def _row(change: "TensorChange") -> list[str]:
+    old, new = change.old, change.new
+    sides = [side for side in (old, new) if side]
+    names = _once(_name(side.name) for side in sides)
+    what = _once(f"{side.type} {list(side.shape)}" for side in sides)
+    size = _once(human_size(side.size) for side in sides)
+    notes = []
+    if old and new and old.file != new.file:
+        notes.append(f"from {shown(old.file)}")
+    if change.kind in ("retyped", "reshaped"):
+        notes.append("same bytes" if change.same_bytes else "other bytes")
+    return [f"  {SIGNS.get(change.kind, '~')} {names}", what, size, ", ".join(notes)]
+
+
+def _once(texts: Iterable[str]) -> str:
+    """What both sides say, with an arrow where they differ."""
+    return " → ".join(dict.fromkeys(texts))
+
+
+def _name(name: str) -> str:
+    return shown(name.encode("utf-8", "surrogatepass"))
+
+
+def summary_text(summary: "Summary") -> str:
+    """The last lines: how many files and tensors, and what of B is in A already."""
+    files = ", ".join(f"{count:,} {_KINDS.get(k, k)}" for k, count in summary.files.items())
+    rows = [["files", files or "none differs"]]
+    if summary.tensors or summary.same.count:
+        said = [f"{each.count:,} {kind}" for kind, each in summary.tensors.items()]
+        same = [f"{summary.same.count:,} as they were"] * bool(summary.same.count)
+        rows.append(["tensors", ", ".join([*said, *same])])
+        rows.append(["changed", f"{human_size(summary.changed_bytes)} of tensors"])
+    known, fresh = human_size(summary.known), human_size(summary.fresh)
+    rows.append(["bytes", f"{human_size(summary.new_size)} in B, {known} of it in A; {fresh} new"])
+    return columns(rows, "<<")
+
+
+_KINDS: Final = {"mode": "with another mode"}
+
+
+# For programs
+
+
+def _document(old: str, new: str, difference: "Difference") -> Iterator[tuple[str, object]]:
+    yield "old", old
+    yield "new", new
+    yield "files", map(_file_document, difference.files())
+    yield "tensors", _tensor_documents(difference)
+    yield "summary", summary_document(difference.summary)
+
+
+def _file_document(file: "FileChange") -> dict[str, object]:
+    sides = {"old": _side_document(file.old), "new": _side_document(file.new)}
+    return {"change": file.kind, "path": text_of(file.path), **sides}
+
+
+def _side_document(side: "FileSide | None") -> dict[str, object] | None:
+    from ..cas.formats.tree import EntryType
+
+    if side is None:
+        return None
+    link = side.type is EntryType.SYMLINK
+    content = {"target": text_of(side.content)} if link else {"blake3": side.content.hex()}
+    return {
+        "path": text_of(side.path),
+        "type": side.type.name.lower(),
+        "mode": f"{side.mode & 0o7777:04o}",
+        "size": side.size,
+        **content,
+    }
+
+
+def _tensor_documents(difference: "Difference") -> Iterator[dict[str, object]]:
+    for file in difference.files():
+        for change in difference.tensors(file):
+            yield {
+                "change": change.kind,
+                "same_bytes": change.same_bytes,
+                "old": _tensor_document(change.old),
+                "new": _tensor_document(change.new),
+            }
+
+
+def _tensor_document(tensor: "Tensor | None") -> dict[str, object] | None:
+    if tensor is None:
+        return None
+    return {
+        "file": text_of(tensor.file),
+        "name": tensor.name,
+        "type": tensor.type,
+        "shape": list(tensor.shape),
+        "bytes": tensor.size,
+    }
+
+
+def summary_document(summary: "Summary") -> dict[str, object]:
+    """The figures as `--json` prints them; every kind is there, with 0 where there is none."""
+    from ..cas.diff.difference import FILE_KINDS, TENSOR_KINDS, Count
+
+    counted: dict[str, Count] = {k: summary.tensors.get(k, Count(0, 0)) for k in TENSOR_KINDS}
+    counted["same"] = summary.same
+    return {
+        "files": {kind: summary.files.get(kind, 0) for kind in FILE_KINDS},
+        "tensors": {k: {"count": c.count, "bytes": c.bytes} for k, c in counted.items()},
+        "changed_bytes": summary.changed_bytes,
+        "old_size": summary.old_size,
+        "new_size": summary.new_size,
+        "known": summary.known,
+        "fresh": summary.fresh,
+    }
