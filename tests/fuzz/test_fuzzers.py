@@ -17,6 +17,8 @@ from blake3 import blake3
 from modelfloat.backends import keys
 from modelfloat.backends.marker import decode as decode_marker
 from modelfloat.cas.chunking.gguf import GgufParser
+from modelfloat.cas.chunking.onnx import OnnxParser
+from modelfloat.cas.chunking.onnxdata import OnnxDataParser
 from modelfloat.cas.chunking.regions import ElementType, Region, covers
 from modelfloat.cas.chunking.safetensors import SafetensorsParser
 from modelfloat.cas.codecs.registry import decode as decode_chunk
@@ -67,12 +69,13 @@ from modelfloat.fuse.mountstate import (
 )
 from modelfloat.hub.hfcache import read_cache
 from modelfloat.ids import ChunkId, ObjectId, WriterId
+from modelfloat.tests.support import onnxfiles as onnx
 from modelfloat.tests.support import samples
 from modelfloat.tests.support.fuzzing import Target, fuzz
 from modelfloat.tests.support.gguffiles import ARRAY, STRING, U8, GgufFile, Tensor
 from modelfloat.tests.support.golden_stores import GOLDEN as GOLDEN_STORES
 from modelfloat.tests.support.golden_stores import unpack
-from modelfloat.tests.support.sources import BytesSource
+from modelfloat.tests.support.sources import BytesSource, Shelf
 
 GOLDEN = Path(__file__).parents[1] / "formats" / "golden"
 SCRATCH = tempfile.TemporaryDirectory(prefix="modelfloat-fuzz-")
@@ -377,6 +380,34 @@ def gguf_seeds() -> list[bytes]:
     return [GgufFile(tensors, keys, version, 64).bytes() for version in (1, 2, 3)]
 
 
+def feed_onnx(data: bytes) -> None:
+    """As any file that begins so is cut, and as one beside a file of external data."""
+    regions = OnnxParser().parse(BytesSource(data))
+    assert regions is None or covers(regions, len(data))
+    shelf = Shelf("", {"w.onnx": data, "w": bytes(100)})
+    regions = OnnxDataParser().parse(shelf.source("w"))
+    assert regions is None or covers(regions, 100)
+
+
+def onnx_seeds() -> list[bytes]:
+    """Tensors of every kind in every place, and tensors in another file."""
+    f32 = ElementType.F32
+    raw, halves = onnx.tensor("t", f32, (2,), bytes(8)), struct.pack("<H", 300)
+    packed = onnx.tensor("p", onnx.FLOAT, (2,), more=onnx.floats([1, 2]), packed=False)
+    odd = onnx.tensor("o", onnx.FLOAT16, (1,), more=onnx.text(5, halves))
+    sparse = onnx.text(1, raw) + onnx.text(2, onnx.tensor("", onnx.INT64, (1,), bytes(8)))
+    inner = onnx.graph([onnx.node("Op", [], ["a"], onnx.attribute("l", 10, raw, packed))], [odd])
+    node = onnx.node("If", ["c"], ["b"], onnx.attribute("g", 6, inner))
+    function = onnx.text(25, onnx.text(7, node))
+    outside = [
+        onnx.tensor(str(at), f32, (2,), more=onnx.external("w", at, 8)) for at in (0, 16, 92)
+    ]
+    return [
+        onnx.model(onnx.graph([node], [raw, packed], [sparse]), more=function),
+        onnx.simple(*outside),
+    ]
+
+
 MOUNTINFO = (
     b"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n"
     b"99 35 0:52 / /models\\040here rw - fuse.modelfloat modelfloat ro,user_id=0\n"
@@ -458,6 +489,7 @@ TARGETS: dict[str, Target] = {
         feed_safetensors, [safetensors_seed()], (), fit_header, words=NUMBERS_AS_TEXT
     ),
     "gguf": Target(feed_gguf, gguf_seeds(), words=[b"general.alignment", b"GGUF", b"\t\0\0\0"]),
+    "onnx": Target(feed_onnx, onnx_seeds(), words=[b"\xff" * 10, b"\x4a\x02ab", b"\x3a\x80\x01"]),
     "zstd": Target(feed_zstd, [], (ChunkDamagedError,), inputs=[*frames(), *bombs()]),
     "codecs": Target(
         feed_chunk,

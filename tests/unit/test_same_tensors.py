@@ -1,0 +1,87 @@
+"""The same tensor in whatever format: the same chunks, stored once."""
+
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from modelfloat.cas.chunking.cutter import open_cutter
+from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType
+from modelfloat.tests.support.gguffiles import GgufFile, Tensor
+from modelfloat.tests.support.onnxfiles import external, simple, tensor
+from modelfloat.tests.support.sources import (
+    BytesSource,
+    Shelf,
+    cut_all,
+    info,
+    noise,
+    safetensors_file,
+)
+from modelfloat.tests.support.stores import add, fresh_store, read
+
+SIZE = 5 * MAX_CHUNK // 2  # two of them make a large file
+WEIGHTS = {"a": noise(1, SIZE), "b": noise(2, SIZE)}
+SHAPE = (2, SIZE // 4)
+F16 = ElementType.F16
+
+
+def _safetensors() -> bytes:
+    infos = {n: info("F16", list(SHAPE), i * SIZE, (i + 1) * SIZE) for i, n in enumerate(WEIGHTS)}
+    return safetensors_file(infos, b"".join(WEIGHTS.values()))
+
+
+def _gguf() -> bytes:
+    return GgufFile([Tensor(name, SHAPE, F16, data) for name, data in WEIGHTS.items()]).bytes()
+
+
+def _onnx() -> bytes:
+    return simple(*(tensor(name, F16, SHAPE, data) for name, data in WEIGHTS.items()))
+
+
+def _external() -> dict[str, bytes]:
+    told = [
+        tensor(name, F16, SHAPE, more=external("model.onnx_data", i * (SIZE + 4096), SIZE))
+        for i, name in enumerate(WEIGHTS)
+    ]
+    return {"model.onnx": simple(*told), "model.onnx_data": bytes(4096).join(WEIGHTS.values())}
+
+
+FILES = {
+    "model.safetensors": BytesSource(_safetensors()),
+    "model.gguf": BytesSource(_gguf()),
+    "model.onnx": BytesSource(_onnx()),
+    "model.onnx_data": Shelf("", _external()).source("model.onnx_data"),
+}
+
+
+def _chunks(name: str) -> dict[bytes, ElementType]:
+    """Every chunk of 64 KiB or more, and what it consists of."""
+    source, found, at = FILES[name], {}, 0
+    for span in cut_all(open_cutter(name, source), source.data, repeat(0)):
+        if span.size >= 64 << 10:
+            found[blake3(source.data[at : at + span.size]).digest()] = span.element
+        at += span.size
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_tensor_gives_the_same_chunks_in_every_format(name: str) -> None:
+    chunks = _chunks(name)
+    assert chunks == _chunks("model.safetensors")
+    assert len(chunks) == 6
+    assert set(chunks.values()) == {F16}
+
+
+async def test_a_model_in_four_formats_is_stored_once(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "external").mkdir(parents=True)
+    files = {name: FILES[name].data for name in ("model.safetensors", "model.gguf")}
+    for name, data in (files | {f"external/{n}": d for n, d in _external().items()}).items():
+        (folder / name).write_bytes(data)
+    (folder / "inside.onnx").write_bytes(FILES["model.onnx"].data)
+    async with fresh_store(tmp_path / "store") as store:
+        report = await add(store, folder)
+        assert report.logical > 8 * SIZE
+        assert report.new < 2 * SIZE + (64 << 10)
+        assert await read(store, "acme/model/inside.onnx") == FILES["model.onnx"].data
