@@ -85,3 +85,17 @@ async def test_a_model_in_four_formats_is_stored_once(tmp_path: Path) -> None:
         assert report.logical > 8 * SIZE
         assert report.new < 2 * SIZE + (64 << 10)
         assert await read(store, "acme/model/inside.onnx") == FILES["model.onnx"].data
+
+
+async def test_external_data_is_understood_where_all_files_are_links(tmp_path: Path) -> None:
+    """As in a Hugging Face cache: names link to blobs in another folder."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    for number, (name, data) in enumerate(_external().items()):
+        (tmp_path / "blobs" / str(number)).write_bytes(data)
+        (tmp_path / "snapshot" / name).symlink_to(f"../blobs/{number}")
+    (tmp_path / "model.gguf").write_bytes(_gguf())
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "model.gguf")
+        report = await add(store, tmp_path / "snapshot")
+        assert report.already == 2 * SIZE
