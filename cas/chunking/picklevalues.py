@@ -13,7 +13,7 @@ from typing import Final
 
 TEXT_LIMIT: Final = 4096
 """Longest text in bytes that is kept."""
-NUMBER_LIMIT: Final = 20
+NUMBER_LIMIT: Final = 24
 """Longest number in bytes or digits that is kept: more than 64 bits."""
 
 
