@@ -14,6 +14,7 @@ from modelfloat.bench.tensorfiles import (
     Tensor,
     read_safetensors,
     write_gguf,
+    write_onnx,
     write_safetensors,
 )
 from modelfloat.cas.chunking.cutter import PARSERS, find_regions
@@ -38,7 +39,7 @@ def test_safetensors_are_read_by_their_library(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("write", [write_gguf])
+@pytest.mark.parametrize("write", [write_gguf, write_onnx])
 def test_a_parser_finds_every_tensor(
     write: Callable[[Path, list[Tensor]], Path], tmp_path: Path
 ) -> None:
