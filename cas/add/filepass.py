@@ -16,6 +16,7 @@ from ..formats.journal import NO_ID
 from ..packer import Packer
 from .ingest import Ingest
 from .largefiles import LargeFiles
+from .line import Line
 from .scan import Item
 from .smallfiles import BATCHES, SMALL_FILE, Failure, SmallFiles, batches
 from .staged import MOST, Leaf
@@ -35,7 +36,6 @@ class FilePass:
         self._ingest = ingest
         self._packer = packer
         self._staging = staging
-        self._large = LargeFiles(ingest, self._note_part)
         self._small = SmallFiles(ingest)
         self._failure: Failure | None = None
         self._since = 0
@@ -51,9 +51,10 @@ class FilePass:
         small = _Turns(batches(staged.files(sizes=range(SMALL_FILE + 1))))
 
         async def add_large() -> None:
+            files = LargeFiles(self._ingest, Line(self._ingest, nursery), self._note_part)
             while leaf := await large.next():
                 for fresh in await self._fresh([leaf]):
-                    await self._add_large(fresh)
+                    await self._add_large(files, fresh)
 
         async def add_small() -> None:
             while batch := await small.next():
@@ -69,10 +70,10 @@ class FilePass:
         if self._failure is not None and not self._ingest.report.files:
             raise self._failure
 
-    async def _add_large(self, leaf: Leaf) -> None:
+    async def _add_large(self, files: LargeFiles, leaf: Leaf) -> None:
         self._part = 0
         try:
-            await self._large.add(leaf)
+            await files.add(leaf)
         except (SourceChangedError, SourceUnreadableError) as error:
             self._leave_out(leaf, error)
         await self._count(leaf.item.size - self._part)

@@ -14,7 +14,8 @@ from ..chunking.regions import ElementType
 from ..formats.chunktable import Kind
 from ..formats.objects import object_id
 from ..packer import LaneName, Packer
-from ..packs.encoding import Cut, encode_chunks, encode_objects
+from ..packs.builder import NewChunk
+from ..packs.encoding import Cut, encode_chunks, encode_objects, shares
 from ..reports import AddReport, Progress
 from .known import Known
 from .request import AddRequest, Reading
@@ -42,7 +43,8 @@ class Ingest:
         self.report = report
         self.progress = progress
         self.folders = Folders()
-        self.cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
+        self.cores = max(2, os.cpu_count() or 1)
+        self.cpus = trio.CapacityLimiter(self.cores)
         self._known = Known(reading.index, reading.pool, reading.scheme)
         self._first = reading.index.next_pack
         self._packer = packer
@@ -55,8 +57,8 @@ class Ingest:
             for (id_, data, element), place in zip(parts, places, strict=True)
         ]
 
-    async def store(self, cuts: Sequence[Cut], lane: LaneName) -> None:
-        """Claim the new ones among `cuts`, encode them and hand them to the packer."""
+    def claim(self, cuts: Sequence[Cut]) -> list[Cut]:
+        """The new ones among `cuts`: whoever claims a chunk must encode and pack it."""
         new, pending = [], self._packer.pending[Kind.DATA]
         for cut in cuts:
             size = len(cut.data)
@@ -69,11 +71,31 @@ class Ingest:
                 pending.add(cut.id)
                 self.report.new += size
                 new.append(cut)
-        if new:
-            chunks = await trio.to_thread.run_sync(
-                encode_chunks, new, self.request.effort, limiter=self.cpus
+        return new
+
+    async def encode(self, new: Sequence[Cut]) -> list[NewChunk]:
+        """Chunks encoded, in their order, by as many threads at once as there are cores."""
+        parts = shares(new, self.cores)
+        done: list[list[NewChunk]] = [[]] * len(parts)
+
+        async def work(number: int) -> None:
+            done[number] = await trio.to_thread.run_sync(
+                encode_chunks, parts[number], self.request.effort, limiter=self.cpus
             )
-            await self._packer.put(lane, chunks)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(len(parts)):
+                nursery.start_soon(work, number)
+        return [chunk for part in done for chunk in part]
+
+    async def pack(self, lane: LaneName, chunks: Sequence[NewChunk]) -> None:
+        """Hand encoded chunks to the packer; when this returns they were copied."""
+        await self._packer.put(lane, chunks)
+
+    async def store(self, cuts: Sequence[Cut], lane: LaneName) -> None:
+        """Claim the new ones among `cuts`, encode them and hand them to the packer."""
+        if new := self.claim(cuts):
+            await self.pack(lane, await self.encode(new))
 
     async def put_objects(self, objects: Sequence[bytes]) -> None:
         """Store what of `objects` is not stored yet."""

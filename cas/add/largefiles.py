@@ -1,8 +1,9 @@
-"""Large files: cut, hashed and encoded in windows, the next of which is read meanwhile.
+"""Large files: cut and hashed in windows, the next of which is read meanwhile, the last encoded.
 
 Holes of sparse files come as runs of zeros that are not read, and whose chunks are hashed once.
 
-Memory: two windows a file, and one file is added at a time.
+Memory: a window that is read and one that is cut, beside those in the line (`line`); one file is
+added at a time, and uses all cores.
 """
 
 import os
@@ -12,19 +13,19 @@ from typing import Final
 import trio
 from blake3 import blake3
 
-from ...errors import SourceChangedError
+from ...errors import SourceChangedError, one_failure
 from ...ids import ChunkId
 from ..buffers import BufferPool
 from ..chunking.cutter import Cutter, open_cutter
 from ..chunking.regions import MAX_CHUNK
 from ..formats.manifest import ChunkRef, encode_entries, encode_manifest
 from ..formats.objects import object_id
-from ..packer import LaneName
 from ..packs.encoding import Cut
 from ..zeros import zero_id, zeros
 from .digests import Sha256
 from .holes import Piece, Pieces
 from .ingest import Ingest
+from .line import DEPTH, Line
 from .scan import Item
 from .sources import FileSource, check_unchanged, found_again, open_item
 from .staged import Leaf
@@ -40,10 +41,11 @@ NotePart = Callable[[Item, int], Awaitable[None]]
 class LargeFiles:
     """Turns large files into manifests, one after the other."""
 
-    def __init__(self, ingest: Ingest, note_part: NotePart) -> None:
+    def __init__(self, ingest: Ingest, line: Line, note_part: NotePart) -> None:
         self._ingest = ingest
+        self._line = line
         self._note_part = note_part
-        self._windows = BufferPool(MAX_CHUNK + WINDOW, 3)
+        self._windows = BufferPool(MAX_CHUNK + WINDOW, DEPTH + 2)
 
     async def add(self, leaf: Leaf) -> None:
         """Store one file, and its manifest in `leaf`.
@@ -63,8 +65,9 @@ class LargeFiles:
             name = os.fsdecode(item.source)
             source = FileSource(fd, item.size, name, self._ingest.folders.beside(item))
             cutter = await trio.to_thread.run_sync(open_cutter, name, source)
-            file = _LargeFile(self._ingest, self._windows, item, cutter)
-            await file.run(Pieces(item, fd), self._note_part)
+            file = _LargeFile(self._ingest, self._line, self._windows, item, cutter)
+            with one_failure():
+                await file.run(Pieces(item, fd), self._note_part)
             check_unchanged(fd, item)
         finally:
             os.close(fd)
@@ -79,8 +82,11 @@ class LargeFiles:
 class _LargeFile:
     """One file on its way in; `size` counts its bytes so far."""
 
-    def __init__(self, ingest: Ingest, windows: BufferPool, item: Item, cutter: Cutter) -> None:
+    def __init__(
+        self, ingest: Ingest, line: Line, windows: BufferPool, item: Item, cutter: Cutter
+    ) -> None:
         self._ingest = ingest
+        self._line = line
         self._windows = windows
         self._item = item
         self._name = os.fsdecode(item.source)
@@ -145,7 +151,7 @@ class _LargeFile:
         """Store what is new in a window, `pure` if of zeros; the number of bytes decided."""
         work = self._cut_zeros if pure else self._cut
         cuts = await trio.to_thread.run_sync(work, window, final, limiter=self._ingest.cpus)
-        await self._ingest.store(cuts, LaneName.LARGE)
+        await self._line.put(cuts)
         self._entries.append(encode_entries([ChunkRef(cut.id, len(cut.data)) for cut in cuts]))
         return sum(len(cut.data) for cut in cuts)
 

@@ -4,8 +4,8 @@ A float's sign stands in front of its exponent. Rotated, the exponent of a BF16 
 byte, and the sign joins the lowest mantissa bits, which are as random as it is. Plane 0 has the
 most significant byte of each rotated word, and so on down.
 
-Work is done in blocks that stay in the processor's cache, in buffers that each thread keeps: memory
-touched for the first time costs more than the arithmetic. Bytes are gathered by casts and shifts,
+Work is done in blocks of a chunk at most, in buffers that each thread keeps: memory touched for the
+first time costs more than the arithmetic. Bytes are gathered by casts and shifts,
 which NumPy does many at a time; strided copies go byte by byte and take more than twice as long.
 """
 
@@ -18,8 +18,13 @@ from numpy.typing import NDArray
 
 from .codec import Buffer
 
-BLOCK: Final = 256 << 10
-"""Bytes of words that are worked on at a time: two such blocks fit a second-level cache."""
+BLOCK: Final = 1 << 20
+"""Bytes of words that are worked on at a time: whole chunks.
+
+Blocks that fit a second-level cache are no faster on one core, and on two they keep the threads
+waiting for each other: every operation on a block is one more turn at Python's lock. Two threads
+encode BF16 1.65 times as fast as one with blocks of 1 MiB, 1.2 to 1.4 times with 256 KiB.
+"""
 
 Word = np.uint16 | np.uint32 | np.uint64
 

@@ -1,7 +1,10 @@
 """Chunks and objects encoded, ready for a pack. Runs in worker threads."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Final
 
 from ...backends.base import Buffer
 from ...ids import ChunkId, ObjectId
@@ -10,6 +13,9 @@ from ..codecs.effort import Effort
 from ..codecs.registry import choose
 from ..index.records import Location
 from .builder import NewChunk
+
+SHARE: Final = 1 << 20
+"""Bytes for which a thread is worth its while: less takes no longer than waking one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,16 @@ def encode_chunks(cuts: Sequence[Cut], effort: Effort = Effort.BALANCED) -> list
         codec, encoded = choose(cut.data, cut.element, effort)
         chunks.append(NewChunk(cut.id, encoded, len(cut.data), codec, cut.element))
     return chunks
+
+
+def shares(cuts: Sequence[Cut], most: int) -> list[Sequence[Cut]]:
+    """The chunks in order, in runs of about as many bytes: one for each SHARE, `most` at most."""
+    ends = list(accumulate(len(cut.data) for cut in cuts))
+    total = ends[-1] if ends else 0
+    count = max(1, min(most, total // SHARE))
+    borders = [bisect_right(ends, total * number // count) for number in range(count)]
+    parts = [cuts[low:high] for low, high in pairwise([*borders, len(cuts)])]
+    return [part for part in parts if part]
 
 
 def encode_objects(objects: dict[ObjectId, bytes]) -> list[NewChunk]:
