@@ -67,6 +67,8 @@ class Ledger:
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.execute(f"PRAGMA cache_size = -{CACHE}")
             self._database.executescript(_SCHEMA)
+            # One transaction that never ends: nothing of this is kept.
+            self._database.execute("BEGIN")
 
     def __enter__(self) -> Self:
         return self
@@ -91,9 +93,7 @@ class Ledger:
     def put(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Carry out one statement for each row."""
         with told():
-            self._database.execute("BEGIN")
             self._database.executemany(statement, rows)
-            self._database.execute("COMMIT")
 
     def rows(self, query: str, values: Values = ()) -> Iterator[Any]:
         """The rows that a query finds, as they come."""
