@@ -28,6 +28,10 @@ _PARAMETERS: Final = zstandard.ZstdCompressionParameters(
 )
 
 
+TABLE: Final = 96
+"""About what the table of a code takes, bytes; a slice of 8 KiB pays for it what 128 KiB do."""
+
+
 class _Contexts(threading.local):
     """One compressor a thread: it may not be shared."""
 

@@ -17,7 +17,7 @@ from ..formats.chunktable import MAX_CHUNK
 from . import huffman
 from .codec import Buffer
 from .frames import damaged
-from .sample import is_promising, is_worth_it
+from .sample import SAVING, is_promising, is_worth_it
 from .split import Bytes
 from .squeeze import expand, squeeze
 
@@ -66,23 +66,28 @@ def room(lengths: Sequence[int]) -> list[Bytes]:
 
 
 def encode_planes(
-    planes: Sequence[Bytes], tail: Buffer = b"", *, squeezed: bool = False
+    planes: Sequence[Bytes], tail: Buffer = b"", *, squeezed: bool = False, saving: int = SAVING
 ) -> bytes | None:
     """The container of `planes` and what belongs to none of them; None where no plane shrinks.
 
     With `squeezed` the first two, exponents and mantissas, are coded as one where that is smaller,
-    and overwritten.
+    and overwritten. A plane is Huffman coded where that saves `saving` percent of it.
     """
-    stored = [encode_plane(plane) for plane in planes[2 * squeezed :]]
+    stored = [encode_plane(plane, saving) for plane in planes[2 * squeezed :]]
     if squeezed:
         stored = _encode_pair(planes[0], planes[1]) + stored
     if all(method is Method.RAW for method, _ in stored):
         return None
+    return pack(stored, tail)
+
+
+def pack(stored: Sequence[Stored], tail: Buffer = b"") -> bytes:
+    """The container of planes that are encoded already."""
     heads = [_PLANE.pack(method, len(data)) for method, data in stored]
     return b"".join([*heads, *(data for _, data in stored), tail])
 
 
-def encode_plane(plane: Bytes) -> Stored:
+def encode_plane(plane: Bytes, saving: int = SAVING) -> Stored:
     """The smallest way to store one plane, as far as a cheap look at it tells."""
     view = plane.data
     if len(view) > 1 and view[0] == view[-1] and plane.min() == plane.max():
@@ -90,9 +95,9 @@ def encode_plane(plane: Bytes) -> Stored:
     signs = len(view) >= _FEW and len(set(view[:_FEW])) == 2 and _encode_bits(plane)
     if signs:
         return signs
-    if is_promising(view, huffman.encode):
+    if is_promising(view, huffman.encode, saving, huffman.TABLE):
         encoded = huffman.encode(view)
-        if is_worth_it(len(view), len(encoded)):
+        if is_worth_it(len(view), len(encoded), saving):
             return Method.HUFFMAN, encoded
     return Method.RAW, view
 

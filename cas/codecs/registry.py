@@ -1,19 +1,24 @@
-"""Every codec by its number, and which of them a chunk is stored with."""
+"""Every codec by its number: what chunks are stored with, and read by."""
 
 from typing import Final
 
 from ...errors import FormatError
 from ..chunking.regions import ElementType
-from .codec import Buffer, Codec
+from .choice import encode_best
+from .codec import Buffer
 from .effort import Effort
+from .fields import FIELDS
+from .floats import BF16, FP16, FP32, FP64
+from .palette import PALETTE
 from .raw import RAW
-from .sample import is_worth_it
+from .repeat import REPEAT
+from .single import BYTES
 from .zstd import ZSTD
 
-CODECS: Final = {codec.number: codec for codec in (RAW, ZSTD)}
-
-# What is tried on a chunk of each element type, in this order.
-_CANDIDATES: Final[dict[ElementType, tuple[Codec, ...]]] = dict.fromkeys(ElementType, (ZSTD,))
+CODECS: Final = {
+    codec.number: codec
+    for codec in (RAW, ZSTD, BF16, FP16, FP32, FP64, BYTES, FIELDS, PALETTE, REPEAT)
+}
 
 
 def choose(
@@ -21,15 +26,12 @@ def choose(
 ) -> tuple[int, Buffer]:
     """The number of the codec to store a chunk with, and its encoded bytes.
 
-    The first candidate whose result is at least 3 % smaller is taken. Otherwise, and always at
-    effort `fast`, the chunk stays raw, and the buffer returned is `raw` itself: the caller must not
-    change it meanwhile.
+    The result is at least 3 % smaller, or else the chunk stays raw: then the buffer returned is
+    `raw` itself, and the caller must not change it meanwhile. At effort `fast` that is so with
+    everything but a few bytes that repeat.
     """
-    for codec in () if effort is Effort.FAST else _CANDIDATES[element]:
-        encoded = codec.encode(raw)
-        if encoded is not None and is_worth_it(len(raw), len(encoded)):
-            return codec.number, encoded
-    return RAW.number, raw
+    codec, encoded = encode_best(raw, element, effort)
+    return codec.number, encoded
 
 
 def decode(number: int, encoded: Buffer, out: memoryview) -> None:

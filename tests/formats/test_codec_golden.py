@@ -9,6 +9,8 @@ import zstandard
 
 from modelfloat.cas.codecs.floats import BF16, FP16, FP32, FP64
 from modelfloat.cas.codecs.registry import decode
+from modelfloat.tests.support.blocks import eights, few, q4_1
+from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.weights import weights
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -101,3 +103,73 @@ def test_floats_v1_decode(name: str) -> None:
     assert out == golden.plain
     assert blake3.blake3(out).hexdigest() == golden.digest
     assert tuple(encoded[5 * i] for i in range(len(golden.methods))) == golden.methods
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A golden file of a codec that is not of floats: its codec, what it holds, its first bytes."""
+
+    number: int
+    plain: bytes
+    digest: str
+    head: bytes
+
+
+OTHERS = {
+    "bytes": Whole(
+        6, eights(4000), "325de08fe66ea3dcda8b9f20467235bd30d9028eb141bb4c00966a92c456adb3", b"\1"
+    ),
+    "fields": Whole(
+        7,
+        q4_1(400) + b"odd",
+        "3969ea2b295d6d9327aa49ee0663e93ff7375f7c8b67bd99557041e67eb230e6",
+        b"\5" + b"\1\0\0" + b"\1\0\1" + b"\1\0\2" + b"\1\0\3" + b"\x10\0\4",
+    ),
+    "fields-woven": Whole(
+        7,
+        noise("iq2_xxs", 66 * 50),
+        "2fc2a25485c4111336f6304198708c6fb546dac43d6b1b20b1acc15e552e7844",
+        b"\x12" + b"\1\0\0" + b"\1\0\1",
+    ),
+    "palette-1": Whole(
+        8,
+        few(1, 2, 3001),
+        "274512d25571e043a09f2dc47cb2f43fd859fec389f905461c5a9ce7498b47be",
+        b"\1\1",
+    ),
+    "palette-2": Whole(
+        8,
+        few(2, 4, 3001) + b"!",
+        "534a9b91109b089a944b267e999ccfc17eb3f8a8add4ee681da9cececb8b8164",
+        b"\2\3",
+    ),
+    "palette-4": Whole(
+        8,
+        few(4, 16, 3001) + b"!!!",
+        "814842f4417c151cb2d626793ff7686e83bdb184a1d443c8e519a26f8e09a69b",
+        b"\4\x0f",
+    ),
+    "palette-8": Whole(
+        8,
+        few(8, 200, 3001) + b"!!!!!!!",
+        "7d377de6b601cdad167952217bd25bdd82b71b2b73fa1d18e0a1a129818cf579",
+        b"\x08\xba",
+    ),
+    "repeat": Whole(
+        9,
+        b"\0\0\x80\x3f" * 700 + b"\0\0",
+        "941078f29ad947ab92a013395490fbcd4f426b8bb240bcbba4868b8f8941b9cf",
+        b"\0\0\x80\x3f",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_codecs_v1_decode(name: str) -> None:
+    golden = OTHERS[name]
+    encoded = (GOLDEN / f"codec-{name}-v1.bin").read_bytes()
+    assert encoded.startswith(golden.head)
+    out = memoryview(bytearray(len(golden.plain)))
+    decode(golden.number, encoded, out)
+    assert out == golden.plain
+    assert blake3.blake3(out).hexdigest() == golden.digest

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
+from modelfloat.cas.chunking.regions import ElementType
 from modelfloat.cas.codecs import squeeze
+from modelfloat.cas.codecs.fields import fields
 from modelfloat.cas.codecs.floats import BF16, BF16_SMALL, FP16, FP32, FP64
+from modelfloat.cas.codecs.layouts import LAYOUTS
+from modelfloat.cas.codecs.palette import PALETTES
 from modelfloat.cas.codecs.registry import CODECS
+from modelfloat.cas.codecs.single import BYTES
 from modelfloat.cas.codecs.zstd import ZSTD
+from modelfloat.tests.support.blocks import eights, few
 from modelfloat.tests.support.rescuing import SCRIPT
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.weights import normal, weights
@@ -65,6 +71,48 @@ def test_planes_of_other_codecs(
     heads = b"".join(b"\0" + len(plane).to_bytes(4, "little") for plane in planes)
     encoded = head + heads + b"".join(planes) + tail
     assert DECODERS[number](encoded, len(raw + tail)) == raw + tail
+
+
+@pytest.mark.parametrize("element", LAYOUTS, ids=lambda e: e.name)
+@pytest.mark.parametrize("odd", [0, 7])
+def test_blocks(element: ElementType, odd: int) -> None:
+    layout = LAYOUTS[element]
+    raw = eights(layout.block * 200) + noise("tail", odd)
+    encoded = fields(layout).encode(memoryview(raw))
+    assert encoded is not None
+    assert DECODERS[7](bytes(encoded), len(raw)) == raw
+
+
+@pytest.mark.parametrize("size", PALETTES)
+@pytest.mark.parametrize("values", [1, 2, 3, 4, 5, 16, 17, 256])
+def test_palettes(size: int, values: int) -> None:
+    for raw in few(size, values, 3001), few(size, values, 3001) + b"odd"[: size - 1], bytes(size):
+        encoded = PALETTES[size].encode(memoryview(raw))
+        assert encoded is not None
+        assert DECODERS[8](bytes(encoded), len(raw)) == raw
+
+
+def test_elements_of_a_byte() -> None:
+    raw = eights(5000)
+    encoded = BYTES.encode(memoryview(raw))
+    assert encoded is not None
+    assert DECODERS[6](bytes(encoded), len(raw)) == raw
+
+
+@pytest.mark.parametrize("name", ["bytes", "fields", "palette-2", "palette-8"])
+def test_damage_to_other_codecs_is_met_with_errors_that_it_expects(name: str) -> None:
+    number, raw = {"bytes": (6, 4000), "fields": (7, 8003), "palette-2": (8, 6003)}.get(
+        name, (8, 24_015)
+    )
+    encoded = (GOLDEN / f"codec-{name}-v1.bin").read_bytes()
+    refused = 0
+    for at in [*range(60), *range(60, len(encoded), 101)]:
+        for wrong in encoded[:at], encoded[:at] + b"\xff" + encoded[at + 1 :]:
+            try:
+                DECODERS[number](wrong, raw)
+            except RESCUE["UNDECODABLE"]:
+                refused += 1
+    assert refused > 10
 
 
 def test_repeated_bytes() -> None:
