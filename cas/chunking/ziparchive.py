@@ -25,15 +25,22 @@ class ZipParser:
 
     def parse(self, source: Source) -> list[Region] | None:
         """Each tensor that is stored as it is, and what lies between them; None for a malformed
-        archive, and for one of anything else."""
+        archive, and for one without any."""
         try:
-            end, entries = read_directory(source)
-            for belongs, regions in _FORMATS:
-                if belongs(entries):
-                    members = locate(source, end, entries)
-                    return filled(regions(source, members), source.size)
+            tensors = _tensors(source)
+            if tensors:
+                return filled(tensors, source.size)
         except ValueError as error:
             _LOG.debug("a malformed zip archive, cut as unknown bytes: %s", error)
             return None
-        _LOG.debug("a zip archive of neither PyTorch nor NumPy, cut as unknown bytes")
+        _LOG.debug("a zip archive with no tensors stored as they are, cut as unknown bytes")
         return None
+
+
+def _tensors(source: Source) -> list[Region]:
+    """What the first format finds that knows the members' names."""
+    end, entries = read_directory(source)
+    for belongs, regions in _FORMATS:
+        if belongs(entries):
+            return list(regions(source, locate(source, end, entries)))
+    return []

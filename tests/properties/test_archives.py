@@ -64,7 +64,9 @@ def test_torch(data: st.DataObject, count: int, protocol: int) -> None:
         aligned=data.draw(st.booleans()),
     )
     regions = ZipParser().parse(BytesSource(file))
-    assert regions is not None
+    assert (regions is not None) == any(content for content, _, _ in made)
+    if regions is None:
+        return
     assert covers(regions, len(file))
     named = {region.name: region for region in regions if region.name}
     names = [".".join(["model", *path]) for path in paths]
@@ -87,7 +89,7 @@ def _check(
 @settings(max_examples=300, deadline=None)
 @given(
     places=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 3)), max_size=5),
-    elements=st.integers(0, 12),
+    elements=st.integers(1, 12),
 )
 def test_views_never_lose_a_byte(places: list[tuple[int, int, int]], elements: int) -> None:
     storage = FakeStorage("FloatStorage", "0", elements)

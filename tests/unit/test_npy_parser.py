@@ -187,15 +187,13 @@ def test_no_more_than_the_longest_header_is_read() -> None:
     assert most < 1 << 20
 
 
-def _npz(**how: Any) -> bytes:
-    out = io.BytesIO()
-    arrays = {"w": np.ones((40, 3), np.float32), "folder/b": np.zeros(7, np.int16)}
-    (np.savez_compressed if how else np.savez)(out, **arrays)
-    return out.getvalue()
+ARRAYS = {"w": np.ones((40, 3), np.float32), "folder/b": np.zeros(7, np.int16)}
 
 
 def test_arrays_in_an_archive_are_found() -> None:
-    file = _npz()
+    out = io.BytesIO()
+    np.savez(out, **ARRAYS)
+    file = out.getvalue()
     regions = ZipParser().parse(BytesSource(file))
     assert regions is not None
     assert covers(regions, len(file))
@@ -203,12 +201,17 @@ def test_arrays_in_an_archive_are_found() -> None:
     assert found == [("w", "F32", (40, 3), 480), ("folder/b", "I16", (7,), 14)]
 
 
-def test_compressed_arrays_are_plain_bytes() -> None:
-    file = _npz(compressed=True)
-    regions = ZipParser().parse(BytesSource(file))
+def test_compressed_arrays_are_unknown_bytes() -> None:
+    out = io.BytesIO()
+    np.savez_compressed(out, **ARRAYS)
+    assert isinstance(open_cutter("a.npz", BytesSource(out.getvalue())), CdcCutter)
+
+
+def test_a_compressed_array_beside_others_is_plain_bytes() -> None:
+    parts = [(f"{name}.npy", saved(array)) for name, array in ARRAYS.items()]
+    regions = ZipParser().parse(BytesSource(zipped(parts, deflated=["w.npy"])))
     assert regions is not None
-    assert covers(regions, len(file))
-    assert {region.element for region in regions} == {ElementType.BYTES}
+    assert [r.name for r in regions if r.element is not ElementType.BYTES] == ["folder/b"]
 
 
 def test_a_malformed_array_in_an_archive_is_plain_bytes() -> None:

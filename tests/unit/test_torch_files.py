@@ -194,8 +194,13 @@ def test_elements_of_the_other_byte_order_are_of_unknown_type() -> None:
 
 
 def test_compressed_storages_are_plain_bytes() -> None:
-    file = torch_zip({"t": FakeTensor(FLOATS, (6,))}, {"0": bytes(24)}, deflated=["archive/data/0"])
-    assert _found(file) == []
+    value = {
+        "a": FakeTensor(FLOATS, (6,)),
+        "b": FakeTensor(FakeStorage("ByteStorage", "1", 6), (6,)),
+    }
+    storages = {"0": bytes(24), "1": bytes(6)}
+    found = _found(torch_zip(value, storages, deflated=["archive/data/0"]))
+    assert [region.name for region in found] == ["b"]
 
 
 @pytest.mark.parametrize(
