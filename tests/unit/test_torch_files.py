@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from modelfloat.cas.chunking import torchtensors
+from modelfloat.cas.chunking import torchtensors, torchzip
 from modelfloat.cas.chunking.cutter import CdcCutter, SpanCutter, open_cutter
 from modelfloat.cas.chunking.regions import ElementType, Region, covers
 from modelfloat.cas.chunking.torchtypes import DTYPES
@@ -216,6 +216,23 @@ def test_compressed_storages_are_plain_bytes() -> None:
 def test_without_a_pickle_storages_are_of_unknown_type(how: dict[str, Any]) -> None:
     value = how.pop("value", {"t": FakeTensor(FLOATS, (6,))})
     assert _one(value, **how) == [("", "UNKNOWN", 24)]
+
+
+def test_a_pickle_beyond_the_limit_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = {"t": FakeTensor(FLOATS, (6,))}
+    monkeypatch.setattr(torchzip, "PICKLE_LIMIT", len(pickled(value)))
+    assert _one(value) == [("t", "F32", 24)]
+    monkeypatch.setattr(torchzip, "PICKLE_LIMIT", len(pickled(value)) - 1)
+    assert _one(value) == [("", "UNKNOWN", 24)]
+
+
+def test_what_is_wrong_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    _one(b"no pickle")
+    assert "a malformed pickle, read in part only: " in caplog.text
+    assert _parse(torch_zip({}, {})[:-1]) is None
+    assert "a malformed zip archive, cut as unknown bytes: no end" in caplog.text
+    assert all(record.levelname == "DEBUG" for record in caplog.records)
 
 
 def test_a_pickle_that_breaks_off_still_gives_types_and_places() -> None:
