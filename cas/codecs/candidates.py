@@ -6,7 +6,7 @@ from typing import Final
 from ..chunking.regions import ElementType
 from .codec import Codec
 from .effort import Effort
-from .fields import fields, words
+from .fields import SMALL_SAVING, fields, words
 from .floats import BF16, BF16_SMALL, FP16, FP32, FP64
 from .layouts import LAYOUTS
 from .palette import PALETTES
@@ -41,13 +41,18 @@ _LIKELY: Final = {
     **dict.fromkeys((_T.F8_E8M0, _T.F4, _T.I4, _T.U4, _T.F6_E2M3, _T.F6_E3M2, _T.BOOL), BYTES),
 }
 """For a complex number its two floats."""
+_SMALL: Final = {
+    _T.BF16: BF16_SMALL,
+    **{type_: fields(layout, SMALL_SAVING) for type_, layout in LAYOUTS.items()},
+}
+"""What takes longer, and saves a little more."""
 
 
 def candidates(element: ElementType, effort: Effort) -> Candidates:
     """The codecs for chunks of one type."""
     small = effort is Effort.SMALL
     likely = _LIKELY.get(element)
-    if small and likely is BF16:
-        likely = BF16_SMALL
+    if small:
+        likely = _SMALL.get(element, likely)
     palette = PALETTES.get(element.size) if likely and not element.quantised else None
     return Candidates(likely, palette, ZSTD_SMALL if small else ZSTD)

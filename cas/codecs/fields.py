@@ -21,6 +21,8 @@ NUMBER: Final = 7
 
 SAVING: Final = 2
 """Percent of a plane that make it worth coding: quants shrink little, but are most of a block."""
+SMALL_SAVING: Final = 1
+"""The same at effort `small`; zstd itself leaves literals alone that shrink by less than 1 in 64."""
 
 _RUN: Final = struct.Struct("<HB")
 
@@ -100,15 +102,18 @@ def read_layout(encoded: memoryview, size: int) -> tuple[Layout, memoryview]:
     return Layout(runs), encoded[end:]
 
 
-def encode(layout: Layout, raw: memoryview) -> bytes | None:
-    """Whole blocks by planes, what is left behind them; None where no plane shrinks."""
+def encode(layout: Layout, saving: int, raw: memoryview) -> bytes | None:
+    """Whole blocks by planes, what is left behind them; None where no plane shrinks.
+
+    A plane is coded where that saves `saving` percent of it.
+    """
     count = len(raw) // layout.block
     if not count:
         return None
     end = count * layout.block
     planes = room([count * width for width in layout.widths])
     layout.split(np.frombuffer(raw[:end], np.uint8), planes)
-    encoded = encode_planes(planes, raw[end:], saving=SAVING)
+    encoded = encode_planes(planes, raw[end:], saving=saving)
     return None if encoded is None else layout.encode() + encoded
 
 
@@ -123,9 +128,9 @@ def decode(encoded: Buffer, out: memoryview) -> None:
     layout.join(planes, np.frombuffer(out[:end], np.uint8))
 
 
-def fields(layout: Layout) -> Codec:
+def fields(layout: Layout, saving: int = SAVING) -> Codec:
     """The codec for blocks of this layout; all of them decode alike."""
-    return Codec(NUMBER, "fields", partial(encode, layout), decode)
+    return Codec(NUMBER, "fields", partial(encode, layout, saving), decode)
 
 
 def words(size: int) -> Layout:

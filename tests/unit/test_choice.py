@@ -84,6 +84,16 @@ def test_scales_are_told_from_quants() -> None:
     assert chosen(q4_1(20_000), T.Q4_1) < ("fields", 0.9)
 
 
+def test_small_codes_planes_that_hardly_shrink() -> None:
+    """Some bytes of quants never come, others twice as often: a little under 2 % of their bits."""
+    blocks = np.frombuffer(noise(6, 18 * 20_000), np.uint8).reshape(-1, 18).copy()
+    quants = blocks[:, 2:]
+    quants[quants >= 238] -= 100
+    blocks[:, 1] &= 3
+    raw = blocks.tobytes()
+    assert chosen(raw, T.Q4_0, Effort.SMALL)[1] < chosen(raw, T.Q4_0)[1] - 0.005
+
+
 def test_types_that_do_not_shrink_stay_raw() -> None:
     for element in T.Q3_K, T.Q5_K, T.Q6_K, T.F32, T.U8, T.I64:
         assert chosen(noise(3, 500_000), element) == ("raw", 1.0)
