@@ -304,9 +304,10 @@ class Store:
         request = VerifyRequest(repair, where, share, rate)
         return self._call(lambda engine: engine.verify(request))
 
-    def stats(self) -> StoreStats:
-        """Where the bytes are."""
-        return self._call(lambda engine: engine.stats())
+    def stats(self, *, by_repository: bool | None = None) -> StoreStats:
+        """Where the bytes are: in all, by element type and codec, and `by_repository`; None means
+        where that is counted soon."""
+        return self._call(lambda engine: engine.stats(by_repository=by_repository))
 
     def read(self, reader: FileReader, offset: int, size: int) -> memoryview | bytes:
         """Bytes of an open file; what `File` is made of."""

@@ -76,6 +76,16 @@ class AddReport:
     moved_bytes: int = 0
     kept: list[str] = field(default_factory=list)
 
+    @property
+    def saved(self) -> int:
+        """Bytes of new chunks that codecs saved."""
+        return self.new - self.encoded
+
+    @property
+    def parity(self) -> int:
+        """Bytes on backends that are no chunk: parity, and footers."""
+        return self.stored - self.encoded
+
 
 @dataclass(slots=True)
 class AddPlan:
@@ -218,12 +228,45 @@ class BackendStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class KindStats:
+    """Chunks of one element type that have one codec: how many, their raw bytes, and what these
+    take in packs."""
+
+    element: str
+    codec: str
+    chunks: int
+    raw: int
+    encoded: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryStats:
+    """What the heads of a repository's branches and tags take.
+
+    `logical` counts every file of each; `unique` the distinct raw chunks that they reach, `encoded`
+    what these take in packs and `stored` their share of shards with parity. A chunk that several
+    repositories have counts in each.
+    """
+
+    name: str
+    files: int
+    logical: int
+    unique: int
+    encoded: int
+    stored: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStats:
     """Where the bytes are: logical → unique → encoded → with parity.
 
     `logical` counts every file of every branch's and tag's head; `unique` the distinct raw chunks
     in packs; `encoded` what they take in packs; `stored` what they take on backends, parity and
     footers included. `survives` and `scheme` say what may be lost.
+
+    `kinds` are the chunks in data packs by element type and codec, the most bytes first, but those
+    of `uncounted` packs: an earlier release stored them, and their footers cannot be had now.
+    `by_repository` is None where nobody asked for it and it would take long.
     """
 
     repositories: int
@@ -239,6 +282,9 @@ class StoreStats:
     scheme: str
     survives: str
     backends: tuple[BackendStatus, ...]
+    kinds: tuple[KindStats, ...] = ()
+    uncounted: int = 0
+    by_repository: tuple[RepositoryStats, ...] | None = None
 
     @property
     def net_ratio(self) -> float:

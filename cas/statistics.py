@@ -1,22 +1,28 @@
 """Figures about a store, read from its index. Synchronous: for worker threads."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Final
 
 from ..erasure.scheme import Scheme
 from ..ids import BackendId, ObjectId, PackId, PackNumber
+from .chunking.regions import ElementType
+from .codecs.registry import CODECS
 from .formats.chunktable import ENTRY, Kind
 from .formats.shard import FOOTER_HEAD, TRAILER_SIZE, block_count, carries_table
 from .formats.tree import Entry, EntryType
 from .index.index import Index
 from .index.records import PackRecord, ShardState
+from .index.sums import Sum, Sums, total
 from .objects import Objects
 from .packs.pool import Pool
-from .reports import BackendStatus, StoreStats
+from .refnames import RepoName
+from .reports import BackendStatus, KindStats, StoreStats
 
 HASH: Final = 32
+_NONE: Final[Mapping[PackNumber, Sums]] = MappingProxyType({})
 
 
 def shard_size(pack: PackRecord, index: int) -> int:
@@ -50,16 +56,26 @@ class Statistics:
         return sum(pack.length for pack in self._index.packs())
 
     def collect(
-        self, scheme: Scheme, survives: str, backends: tuple[BackendStatus, ...]
+        self,
+        scheme: Scheme,
+        survives: str,
+        backends: tuple[BackendStatus, ...],
+        counted: Mapping[PackNumber, Sums] = _NONE,
     ) -> StoreStats:
-        """All figures of `StoreStats`."""
+        """All figures of `StoreStats` but those of repositories.
+
+        `counted` are sums that the index lacks.
+        """
         packs = list(self._index.packs())
         data = [pack for pack in packs if pack.kind is Kind.DATA]
-        files = [entry for _, entry in self.head_files()]
+        files, logical = 0, 0
+        for _, entry in self.head_files():
+            files, logical = files + 1, logical + entry.size
+        kinds, uncounted = self._kinds(data, counted)
         return StoreStats(
             repositories=len({head.repo for head in self._index.refs()}),
-            files=len(files),
-            logical=sum(entry.size for entry in files),
+            files=files,
+            logical=logical,
             unique=sum(pack.raw for pack in data),
             encoded=sum(pack.length for pack in data),
             objects=sum(pack.length for pack in packs if pack.kind is Kind.OBJECT),
@@ -70,10 +86,29 @@ class Statistics:
             scheme=str(scheme),
             survives=survives,
             backends=backends,
+            kinds=kinds,
+            uncounted=uncounted,
         )
+
+    def _kinds(
+        self, packs: Sequence[PackRecord], counted: Mapping[PackNumber, Sums]
+    ) -> tuple[tuple[KindStats, ...], int]:
+        """What the packs hold by element type and codec, and of how many of them nobody knows."""
+        known = zip(packs, self._index.sums(packs), strict=True)
+        sums = [counted.get(pack.number) if own is None else own for pack, own in known]
+        kinds = total(each for own in sums if own is not None for each in own)
+        return tuple(map(_kind, sorted(kinds, key=lambda each: -each.raw))), sums.count(None)
 
     def _is_degraded(self, pack: PackRecord) -> bool:
         return any(not self._pool.usable(pack, index) for index in range(pack.n))
+
+    def files_of(self, repo: RepoName) -> tuple[int, int]:
+        """Files of every branch's and tag's head of a repository, and their bytes."""
+        files, size = 0, 0
+        for commit in {head.commit for head in self._index.refs(repo)}:
+            for _, entry in self._walk("", self._objects.commit(commit).tree):
+                files, size = files + 1, size + entry.size
+        return files, size
 
     def head_files(self) -> Iterator[tuple[str, Entry]]:
         """Every file of every ref's head: `vendor/name@ref/path` and its entry.
@@ -125,6 +160,16 @@ class Statistics:
         recipe = self._objects.recipe(self._objects.manifest(entry.object))
         places = self._index.locate([span.id for span in recipe.all()])
         return any(all(place.pack in numbers for place in found) for found in places)
+
+
+def _kind(sums: Sum) -> KindStats:
+    codec = CODECS.get(sums.codec)
+    try:
+        element = ElementType(sums.element).name.lower()
+    except ValueError:
+        element = f"type {sums.element}"
+    name = f"codec {sums.codec}" if codec is None else codec.name
+    return KindStats(element, name, sums.chunks, sums.raw, sums.stored)
 
 
 def _repository(path: str) -> str:

@@ -8,9 +8,11 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Final
 
 import trio
+import trio.from_thread
 
 from ..erasure.scheme import Scheme
 from ..errors import BackendError, IndexDamagedError, NotFoundError, UsageError, one_failure
@@ -24,6 +26,7 @@ from .formats.tree import Entry, EntryType
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
 from .gc.collection import Collection
 from .gc.removal import Removal
+from .gc.usage import is_small, usage
 from .index.checkbook import Sightings
 from .index.index import Index
 from .journal.journal import Journal
@@ -35,10 +38,19 @@ from .read.loader import Loader
 from .read.reader import CACHE, FileReader, Reader
 from .refnames import Address, RepoName
 from .refs import Refs
-from .reports import AddPlan, AddReport, BackendStatus, Progress, StoreStats, VerifyReport
+from .reports import (
+    AddPlan,
+    AddReport,
+    BackendStatus,
+    Progress,
+    RepositoryStats,
+    StoreStats,
+    VerifyReport,
+)
 from .reserve import Reserve
 from .room import Room, room_of
 from .statistics import Statistics
+from .uncounted import count_packs
 from .verify.checking import Checking, Recreate, Remark, no_marking, no_recreation
 from .verify.checkorder import VerifyRequest
 
@@ -210,11 +222,20 @@ class Store:
 
     # Telling
 
-    async def stats(self) -> StoreStats:
-        """Where the bytes are."""
+    async def stats(self, *, by_repository: bool | None = None) -> StoreStats:
+        """Where the bytes are; `by_repository` too, by default where that is counted soon."""
         backends = tuple(await self.backends())
+        counted = await count_packs(self.index, self.pool)
+        found = await trio.to_thread.run_sync(
+            self._statistics.collect, self.scheme, self.survives(), backends, counted
+        )
+        if by_repository is None:
+            by_repository = await trio.to_thread.run_sync(is_small, self.index)
+        return replace(found, by_repository=await self._usage()) if by_repository else found
+
+    async def _usage(self) -> tuple[RepositoryStats, ...]:
         return await trio.to_thread.run_sync(
-            self._statistics.collect, self.scheme, self.survives(), backends
+            usage, self.index, self.objects, self._statistics, trio.from_thread.check_cancelled
         )
 
     async def health(self) -> dict[str, str]:

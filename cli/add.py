@@ -211,6 +211,8 @@ def document(report: "AddReport") -> dict[str, object]:
         "unchanged_files": report.unchanged_files,
         "encoded": report.encoded,
         "stored": report.stored,
+        "saved": report.saved,
+        "parity": report.parity,
         "seconds": report.seconds,
         "removed": report.removed,
         "removed_files": report.removed_files,
@@ -245,8 +247,12 @@ def summary(report: "AddReport") -> str:
         lines.append(f"{human_size(report.already)} of {whole} were already stored")
     if report.new:
         ratio = report.stored / report.logical if report.logical else 0.0
+        saved = ""
+        if report.saved > 0:
+            share = f"{100 * report.saved / report.new:.0f} %"
+            saved = f"encoded to {human_size(report.encoded)} ({share} saved), "
         lines.append(
-            f"new {human_size(report.new)}, deduplicated {human_size(report.deduplicated)}, "
+            f"new {human_size(report.new)}, deduplicated {human_size(report.deduplicated)}, {saved}"
             f"stored {human_size(report.stored)} with parity (ratio {ratio:.2f})"
         )
     elif report.logical:

@@ -1,10 +1,12 @@
 """`modelfloat stats`: where the bytes are, what that costs and what it survives."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from .failures import leave_out_backends
 from .options import command
-from .output import columns, human_size, plural, reason, say, say_json
+from .output import columns, human_size, plural, reason, say, say_json, shown
 from .session import in_store
 from .settings import Settings
 
@@ -15,10 +17,20 @@ if TYPE_CHECKING:
 
 
 @command
-def stats(settings: Settings) -> None:
+def stats(
+    settings: Settings,
+    long: Annotated[
+        bool,
+        typer.Option(
+            "-l",
+            help="Count what each repository takes also where there are so many chunks that it "
+            "takes long.",
+        ),
+    ] = False,
+) -> None:
     """Show where the bytes are and what may be lost."""
     leave_out_backends()
-    report = in_store(settings, lambda store: store.stats())
+    report = in_store(settings, lambda store: store.stats(by_repository=True if long else None))
     if settings.json:
         say_json(document(report))
     else:
@@ -27,7 +39,9 @@ def stats(settings: Settings) -> None:
 
 def text(report: "StoreStats") -> str:
     """The report for people: sizes, backends, what may be lost."""
-    return "\n\n".join([_sizes(report), backend_table(report.backends), _verdict(report)])
+    parts = [_sizes(report), _repositories(report), _kinds(report)]
+    parts += [backend_table(report.backends), _verdict(report)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def document(report: "StoreStats") -> dict[str, object]:
@@ -55,6 +69,31 @@ def _sizes(report: "StoreStats") -> str:
         ["net ratio", f"{report.net_ratio:.2f}", "stored bytes for each logical byte, with parity"],
     ]
     return columns(rows, "<><")
+
+
+def _repositories(report: "StoreStats") -> str:
+    if report.by_repository is None:
+        return "what each repository takes is counted by `modelfloat stats -l`"
+    if not report.by_repository:
+        return ""
+    rows = [["repository", "files", "logical", "unique", "encoded", "with parity"]]
+    for each in report.by_repository:
+        sizes = map(human_size, (each.logical, each.unique, each.encoded, each.stored))
+        rows.append([shown(each.name.encode()), f"{each.files:,}", *sizes])
+    return columns(rows, "<>>>>>")
+
+
+def _kinds(report: "StoreStats") -> str:
+    rows = [["elements", "codec", "chunks", "unique", "encoded", "ratio"]]
+    for each in report.kinds:
+        ratio = f"{each.encoded / each.raw:.3f}"
+        sizes = [human_size(each.raw), human_size(each.encoded)]
+        rows.append([each.element, each.codec, f"{each.chunks:,}", *sizes, ratio])
+    lines = [columns(rows, "<<>>>>")] if report.kinds else []
+    if report.uncounted:
+        packs = plural(report.uncounted, "pack")
+        lines.append(f"{packs} of an earlier release not among these: no footer can be had now")
+    return "\n".join(lines)
 
 
 def _verdict(report: "StoreStats") -> str:

@@ -78,6 +78,8 @@ class Marks:
         """Marked places of each pack."""
         self.bytes: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         """Bytes that the marked places of each pack take in it."""
+        self.raw: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        """Bytes that the marked places of each pack stand for."""
         self.fleeting: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         """Marked places of each pack that will not be needed for long."""
         self.there: npt.NDArray[np.bool_] = np.zeros(0, bool)
@@ -119,7 +121,7 @@ class Marks:
 
     def forget(self) -> None:
         """Take all marks away; what is known of the packs stays."""
-        for array in (self._bits, self.places, self.bytes, self.fleeting):
+        for array in (self._bits, self.places, self.bytes, self.raw, self.fleeting):
             array[:] = 0
 
     def _table(self, after: int) -> Array:
@@ -149,6 +151,7 @@ class Marks:
         self._bits = _longer(self._bits, size)
         self.places = _longer(self.places, len(self.packs))
         self.bytes = _longer(self.bytes, len(self.packs))
+        self.raw = _longer(self.raw, len(self.packs))
         self.fleeting = _longer(self.fleeting, len(self.packs))
         self.spared = _longer(self.spared, len(self.packs))
         self.there = np.concatenate([self.there, np.ones(len(rows), bool)])
@@ -176,6 +179,7 @@ class Marks:
         self._set(bit[fresh])
         np.add.at(self.places, where[fresh], 1)
         np.add.at(self.bytes, where[fresh], rows["stored"][fresh].astype(np.int64))
+        np.add.at(self.raw, where[fresh], rows["raw"][fresh].astype(np.int64))
         return Marked([id_.tobytes() for id_ in rows["id"][fresh]], nowhere)
 
     @contextlib.contextmanager
@@ -219,7 +223,7 @@ class Marks:
         """Forget the marks of one pack: what they stood for has another place."""
         bits = self._first[pack] + np.arange(int(self.packs["chunks"][pack]))
         np.bitwise_and.at(self._bits, bits >> 3, ~(1 << (bits & 7)).astype(np.uint8))
-        self.places[pack] = self.bytes[pack] = self.fleeting[pack] = 0
+        self.places[pack] = self.bytes[pack] = self.raw[pack] = self.fleeting[pack] = 0
 
     def number(self, row: int) -> PackNumber:
         """The number of the pack in that row of `packs`."""

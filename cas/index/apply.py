@@ -32,6 +32,7 @@ from .records import (
     PackRecord,
     ShardState,
 )
+from .sums import encode_sums, sums_of
 
 
 def apply_entry(dbs: Databases, txn: Any, entry: JournalEntry) -> None:
@@ -57,6 +58,7 @@ def _apply_pack(dbs: Databases, txn: Any, stored: PackStored) -> None:
     txn.put(b"next_pack", NUMBER.pack(number + 1), db=dbs.meta)
     txn.put(stored.pack, key, db=dbs.packids)
     txn.put(key, PackRecord.of(number, stored).encode(), db=dbs.packs)
+    txn.put(key, encode_sums(sums_of(stored.chunks)), db=dbs.sums)
     # Sorted, because LMDB writes each page once then: 15 times faster than random order.
     with txn.cursor(db=dbs.chunks) as cursor:
         cursor.putmulti(sorted(chunk_rows(number, stored.chunks)))
@@ -104,6 +106,7 @@ def _apply_deleted(dbs: Databases, txn: Any, deleted: PackDeleted) -> None:
     key = txn.pop(deleted.pack, db=dbs.packids)
     if key is not None:
         txn.delete(key, db=dbs.packs)
+        txn.delete(key, db=dbs.sums)
 
 
 def doomed_packs(dbs: Databases, txn: Any, entries: Iterable[JournalEntry]) -> set[bytes]:

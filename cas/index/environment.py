@@ -19,8 +19,8 @@ from ...errors import FormatError, IndexDamagedError, LockedError, ModelFloatErr
 from .lmdbfile import check_file
 from .networkfs import refuse_network
 
-FORMAT: Final = b"2"
-EARLIER: Final = (b"1",)
+FORMAT: Final = b"3"
+EARLIER: Final = (b"1", b"2")
 """Formats that are brought up to date in place."""
 MAP_SIZE: Final = 1 << 40
 """Address space for the environment: it is sparse, the file grows as it fills."""
@@ -34,7 +34,7 @@ _FORBIDDEN: Final = (os.strerror(errno.EACCES), os.strerror(errno.EROFS))
 class Databases:
     """The index's sub-databases, as `docs/format.md` specifies them.
 
-    The last five are None in an index that lacks them and can only be read.
+    The last six are None in an index that lacks them and can only be read.
     """
 
     meta: Any
@@ -50,6 +50,7 @@ class Databases:
     deleted: Any
     lost: Any
     gaps: Any
+    sums: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _settle(path: str, env: Any, read_only: str) -> Environment:
         found = _format_of(env)
         _check_format(path, found)
         dbs = _databases(env, create=False)
-        if read_only or (found == FORMAT and dbs.gaps is not None):
+        if read_only or (found == FORMAT and dbs.sums is not None):
             return Environment(env, dbs, read_only)
         dbs = _databases(env, create=True)
         with env.begin(write=True, db=dbs.meta) as txn:
@@ -165,6 +166,7 @@ def _databases(env: Any, *, create: bool) -> Databases:
         deleted=open_new(b"deleted"),
         lost=open_new(b"lost"),
         gaps=open_new(b"gaps"),
+        sums=open_new(b"sums"),
     )
 
 

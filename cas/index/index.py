@@ -28,8 +28,9 @@ from .checknotes import Check, note_check, note_damage
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
 from .lookups import BATCH, WRITER, Lookups
-from .records import NUMBER, RECORD, Location, ShardState
+from .records import NUMBER, RECORD, Location, PackRecord, ShardState
 from .sourcerows import SourceRows
+from .sums import Sums, encode_sums
 
 PlaceRow = tuple[ChunkId, Location]
 
@@ -178,6 +179,14 @@ class Index(Lookups):
             for id_, place in wrong:
                 txn.delete(id_, place.encode(), db=self._dbs.chunks)
             cursor.putmulti(sorted((id_, place.encode()) for id_, place in missing))
+
+    def note_sums(self, counted: Mapping[PackRecord, Sums]) -> None:
+        """Keep the sums of packs that were counted, of those that are there still."""
+        with self._write_transaction() as txn:
+            for pack, sums in counted.items():
+                key = NUMBER.pack(pack.number)
+                if txn.get(pack.id, db=self._dbs.packids) == key:
+                    txn.put(key, encode_sums(sums), db=self._dbs.sums)
 
     def note_made_good(self, records: Sequence[tuple[WriterId, int]]) -> None:
         """Records of which no copy is left, whose entries others have now."""

@@ -26,6 +26,7 @@ from .records import (
     LostRecords,
     PackRecord,
 )
+from .sums import Sums, decode_sums
 
 BATCH: Final = 20_000
 """Rows that a pass over all chunks reads or deletes in one transaction."""
@@ -141,6 +142,24 @@ class Lookups:
                     if len(records) == count:
                         break
         return records
+
+    def sums(self, packs: Sequence[PackRecord]) -> list[Sums | None]:
+        """The sums over the chunks of each pack, by codec and element type; None where there are
+        none, as after an upgrade (see `cas.uncounted`)."""
+        if self._dbs.sums is None:
+            return [None] * len(packs)
+        with self._reading("sums") as txn:
+            found = [txn.get(NUMBER.pack(pack.number)) for pack in packs]
+            return [None if data is None else decode_sums(data) for data in found]
+
+    def uncounted(self) -> list[PackRecord]:
+        """Packs without sums."""
+        found: list[PackRecord] = []
+        packs = self.packs()
+        while batch := list(islice(packs, BATCH)):
+            missing = zip(batch, self.sums(batch), strict=True)
+            found += [pack for pack, sums in missing if sums is None]
+        return found
 
     def object(self, id_: ObjectId) -> bytes | None:
         """An object's bytes from the local mirror."""

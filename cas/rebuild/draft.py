@@ -30,6 +30,7 @@ from ..index.apply import apply_entry
 from ..index.environment import FORMAT, guarded, make_environment
 from ..index.lookups import WRITER, Lookups
 from ..index.records import NUMBER, RECORD, LostRecords, PackRecord, ShardState
+from ..index.sums import encode_sums, sums_of_table
 from .foundpacks import Found
 from .rowsort import ROW, Rows, RowSorter
 from .scratch import Scratch
@@ -113,6 +114,7 @@ class Draft(Lookups):
         )
         txn.put(NUMBER.pack(number), record.encode(), db=self._dbs.packs)
         txn.put(pack.pack, NUMBER.pack(number), db=self._dbs.packids)
+        txn.put(NUMBER.pack(number), encode_sums(sums_of_table(table)), db=self._dbs.sums)
         self._sorter.add(number, table)
         if pack.kind is Kind.OBJECT:
             self.scratch.note_tables([(number, pack.table)])
@@ -171,6 +173,7 @@ class Draft(Lookups):
                     key = NUMBER.pack(record.number)
                     if txn.get(record.id, db=self._dbs.deleted) is not None:
                         txn.delete(key, db=self._dbs.packs)
+                        txn.delete(key, db=self._dbs.sums)
                         txn.delete(record.id, db=self._dbs.packids)
                         self._dead.append(record.number)
                     else:

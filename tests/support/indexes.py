@@ -35,6 +35,10 @@ def picture(store: Path) -> dict[str, Any]:
                 )
                 for id_, places in index.each_chunk()
             },
+            "sums": {
+                pack.id: sums
+                for pack, sums in zip(packs.values(), index.sums(list(packs.values())), strict=True)
+            },
             "refs": sorted(
                 (str(h.repo), h.kind, h.ref, h.commit, h.change, h.time_ns) for h in index.refs()
             ),

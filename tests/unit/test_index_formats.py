@@ -1,4 +1,4 @@
-"""Index format 2: brought up from format 1, the log of refs, deleted packs, passes over chunks."""
+"""Index formats from 2 on: brought up from 1, the log of refs, deleted packs, all chunks."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from modelfloat.errors import ModelFloatError
 from modelfloat.ids import ChunkId, ObjectId, PackId
 from modelfloat.tests.support import samples
 
-NEW = (b"reflog", b"sources", b"deleted")
+NEW = (b"reflog", b"sources", b"deleted", b"lost", b"gaps", b"sums")
 
 
 @pytest.fixture
