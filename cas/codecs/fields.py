@@ -22,7 +22,7 @@ NUMBER: Final = 7
 SAVING: Final = 2
 """Percent of a plane that make it worth coding: quants shrink little, but are most of a block."""
 SMALL_SAVING: Final = 1
-"""The same at effort `small`; zstd itself leaves literals alone that shrink by less than 1 in 64."""
+"""The same at effort `small`; what shrinks by less than one in 64 zstd leaves alone itself."""
 
 _RUN: Final = struct.Struct("<HB")
 
