@@ -129,7 +129,8 @@ def _row(change: "TensorChange") -> list[str]:
     old, new = change.old, change.new
     sides = [side for side in (old, new) if side]
     names = _once(_name(side.name) for side in sides)
-    what = _once(f"{side.type} {list(side.shape)}" for side in sides)
+    shapes = _once(str(list(side.shape)) for side in sides)
+    what = f"{_once(side.type for side in sides)} {shapes}"
     size = _once(human_size(side.size) for side in sides)
     notes = []
     if old and new and old.file != new.file:

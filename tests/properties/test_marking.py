@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelfloat.cas.chunking.regions import ElementType, Region
 from modelfloat.cas.formats.chunktable import Kind, PackedChunk
 from modelfloat.cas.formats.commit import Commit, encode_commit
 from modelfloat.cas.formats.journal import NO_ID, PackStored, Record
@@ -53,19 +55,26 @@ class World:
         return found
 
 
+def manifest_of(chunks: list[int]) -> list[bytes]:
+    """The objects of a file; one of more than a few chunks has its region table in a page."""
+    refs = [ChunkRef(ChunkId(id_of(f"chunk {c}")), CHUNK) for c in chunks]
+    table = [Region(i * CHUNK, CHUNK, ElementType.U8, f"{i} of {chunks}") for i in range(len(refs))]
+    size, digest = CHUNK * len(refs), bytes(id_of(str(chunks)))
+    with mock.patch("modelfloat.cas.formats.manifest.INLINE_TABLE", 60):
+        return encode_manifest(size, digest, encode_entries(refs), None, table)
+
+
 def build(plan: list[tuple[list[list[int]], int]]) -> World:
     """Commits: for each, the chunks of each of its files, and how many early ones are parents."""
     world = World()
     for number, (files, back) in enumerate(plan):
         entries = []
         for at, chunks in enumerate(files):
-            refs = [ChunkRef(ChunkId(id_of(f"chunk {c}")), CHUNK) for c in chunks]
-            made = encode_manifest(
-                CHUNK * len(refs), bytes(id_of(str(chunks))), encode_entries(refs)
-            )
-            manifest = world.put(made[-1], [ref.id for ref in refs])
+            *pages, last = manifest_of(chunks)
+            ids = [world.put(page, []) for page in pages]
+            manifest = world.put(last, [*ids, *(id_of(f"chunk {c}") for c in chunks)])
             name = b"%03d" % at
-            entries.append(Entry(name, EntryType.FILE, 0o644, 0, CHUNK * len(refs), manifest))
+            entries.append(Entry(name, EntryType.FILE, 0o644, 0, CHUNK * len(chunks), manifest))
         inner = [world.put(tree, [e.target for e in entries]) for tree in encode_tree(entries)][-1]
         folder = Entry(b"inner", EntryType.DIRECTORY, 0o755, 0, 0, inner)
         link = Entry(b"link", EntryType.SYMLINK, 0o777, 0, 5, b"inner")
@@ -139,7 +148,10 @@ def test_marks_are_what_a_plain_walk_reaches(plan: Any, data: st.DataObject) -> 
             wanted = world.reached([*one, *two])
             found = marked(index, marks)
             homes = {bytes(id_) for id_, _ in index.each_chunk()}
-            assert set(found) == wanted & homes
+            # What was in no pack when it was reached, and came into one that this marking does not
+            # judge, is not looked for again.
+            regained = {id_ for id_, _ in lost & set(again)}
+            assert wanted & homes - regained <= set(found) <= wanted & homes
             assert marking.is_needed(world.objects) >= wanted & set(world.objects)
             assert int(marks.bytes.sum()) == CHUNK * int(marks.places.sum())
             assert int(marks.places.sum()) == sum(found.values())

@@ -9,6 +9,9 @@ import pytest
 from blake3 import blake3
 
 from modelfloat.api import Store as Api
+from modelfloat.cas.chunking.regions import ElementType
+from modelfloat.cas.diff.difference import Tensor, TensorChange
+from modelfloat.cli.diff import _row
 from modelfloat.cli.main import run
 from modelfloat.tests.support.completion import complete
 from modelfloat.tests.support.tensors import u8, write
@@ -72,6 +75,23 @@ def test_what_people_see(diff: Run) -> None:
         "tensors  1 changed, 1 renamed, 11 moved, 1 added, 1 removed",
         "changed  100 kB of tensors",
         "bytes    1.27 MB in B, 1.17 MB of it in A; 101 kB new",
+    ]
+
+
+def test_types_and_shapes_are_told_once_where_they_are_the_same() -> None:
+    old = Tensor(b"m", "w", ElementType.F32, (2, 3), 24)
+    rows = [
+        _row(TensorChange(kind, old, new, same_bytes))
+        for kind, new, same_bytes in (
+            ("retyped", Tensor(b"m", "w", ElementType.BF16, (2, 3), 12), False),
+            ("reshaped", Tensor(b"m", "w", ElementType.F32, (6,), 24), True),
+            ("retyped", Tensor(b"m", "w", 250, (3,), 24), True),
+        )
+    ]
+    assert rows == [
+        ["  ~ w", "F32 → BF16 [2, 3]", "24 B → 12 B", "other bytes"],
+        ["  ~ w", "F32 [2, 3] → [6]", "24 B", "same bytes"],
+        ["  ~ w", "F32 → type 250 [2, 3] → [3]", "24 B", "same bytes"],
     ]
 
 

@@ -1,11 +1,14 @@
 """Region tables: what an add keeps of a file's structure, and which chunks are tensor X."""
 
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType, Region
 from modelfloat.cas.formats.manifest import (
     TAG_REGIONS,
@@ -34,6 +37,7 @@ from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import ChunkDamagedError, FormatError
 from modelfloat.ids import ChunkId
+from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.rescuing import rescue
 from modelfloat.tests.support.samples import id_of, noise
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
@@ -135,8 +139,15 @@ async def test_a_long_table_lies_in_pages_that_everything_follows(tmp_path: Path
         assert manifest.region_pages
         names = [each.name for each in store.objects.regions(manifest)]
         assert names == ["", *sizes]
-        report = await store.verify()
-        assert report.exit_status == 0
+        assert (await store.verify()).exit_status == 0
+        (tmp_path / "again.safetensors").write_bytes(data)
+        request = AddRequest([str(tmp_path / "again.safetensors")], parse_address("acme/model"))
+        assert (await store.carry_out(replace(request, move=True))).moved == 1
+    shutil.rmtree(tmp_path / "store" / "index")
+    assert (await rebuild_store(str(tmp_path / "store"))).exit_status == 0
+    async with open_store(str(tmp_path / "store")) as store:
+        manifest = manifest_of(store, "acme/model/again.safetensors")
+        assert [each.name for each in store.objects.regions(manifest)] == ["", *sizes]
     backends = sorted((tmp_path / "store" / "backends").iterdir())
     rescue(tmp_path / "out", backends)
     assert (tmp_path / "out" / "acme" / "model" / "model.safetensors").read_bytes() == data
