@@ -23,6 +23,15 @@ MODEL = (
     "len(h).to_bytes(8, 'little') + h + random.Random(name).randbytes(n))"
     " for name in ('model', 'another')]"
 )
+TUNED = (
+    "import json, os, numpy as np; random = np.random.default_rng(1); n = 1 << 20; "
+    "h = json.dumps({f'layers.{i}.weight': {'dtype': 'BF16', 'shape': [1024, 1024], "
+    "'data_offsets': [2 * n * i, 2 * n * (i + 1)]} for i in range(4)}).encode(); "
+    "layers = [random.normal(0, 0.02, n).astype('f4').view('u4') >> 16 for _ in range(5)]; "
+    "[(os.mkdir(name), open(f'{name}/model.safetensors', 'wb').write("
+    "len(h).to_bytes(8, 'little') + h + b''.join(layers[i].astype('u2').tobytes() for i in which)))"
+    " for name, which in (('base', (0, 1, 2, 3)), ('tuned', (0, 1, 2, 4)))]"
+)
 SESSIONS = {
     "first": [
         "modelfloat init --erasure 4+2",
@@ -43,6 +52,12 @@ SESSIONS = {
         "modelfloat rm acme/copy",
         "modelfloat ls -l",
         "modelfloat config wait",
+    ],
+    "weights": [
+        "modelfloat add base acme/base",
+        "modelfloat add tuned acme/tuned",
+        "modelfloat diff acme/base acme/tuned",
+        "modelfloat stats | sed -n '/^repository/,/^$/p; /^elements/,/^$/p'",
     ],
 }
 CHANGING = (
@@ -70,7 +85,8 @@ def play(folder: Path) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
     }
-    subprocess.run([sys.executable, "-c", MODEL], cwd=folder, check=True)
+    for made in (MODEL, TUNED):
+        subprocess.run([sys.executable, "-c", made], cwd=folder, check=True)
     ids: dict[str, str] = {}
     return {
         name: _with_made_up_ids("\n".join(_run(line, folder, environment) for line in lines), ids)
