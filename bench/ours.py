@@ -95,8 +95,14 @@ class Store:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without the user's settings, so that defaults are measured."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("MODELFLOAT_")}
+    """Ours without the user's settings, so that defaults are measured.
+
+    Modules are compiled once, as they are where it is installed: a variable that forbids Python to
+    keep that would have every process compile all of them anew.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELFLOAT_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept
 
 
 def _command() -> str:

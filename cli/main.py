@@ -33,6 +33,7 @@ from . import (
 from .failures import BROKEN_PIPE, report, settle_stdout
 from .options import PlainCommand, global_options
 from .output import complain, flush
+from .starting import begin
 
 WRONG_USAGE: Final = 2
 _USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__bases__[0]
@@ -68,6 +69,7 @@ app.command("doctor", cls=PlainCommand)(doctor.doctor)
 def main() -> None:
     """The entry point `modelfloat`."""
     fill_streams()
+    begin()
     status = run(sys.argv[1:])
     settle_stdout()
     sys.exit(status)

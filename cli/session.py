@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from .settings import Settings
+from .starting import imported
 
 if TYPE_CHECKING:
     from ..cas.store import Store
@@ -18,6 +19,7 @@ def in_store(settings: Settings, work: Callable[["Store"], Awaitable[_T]]) -> _T
     from ..opening import open_store
 
     settings.refuse_unknown()
+    imported()
 
     async def session() -> _T:
         async with open_store(settings.store, wait=settings.wait) as store:
