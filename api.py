@@ -199,6 +199,7 @@ class Store:
         *,
         exclude: Sequence[str] = (),
         sync: bool = False,
+        effort: str = "balanced",
     ) -> AddPlan:
         """What `add` of the same would do, and whether it fits; nothing is changed."""
         where = parse_address(address)
@@ -207,6 +208,7 @@ class Store:
             where,
             exclude=exclude,
             sync=sync,
+            effort=Effort.named(effort),
             keep_out=mounted_devices(self._path),
         )
         return self._call(lambda engine: engine.plan(request))

@@ -1,7 +1,7 @@
 """How much room an add would take, and whether the backends have it. Pure.
 
-What is not known to be stored counts as new, and as data that no codec shrinks. Placement is tried
-out: shards of sample packs are laid where real ones would lie, until something is full.
+What is not known to be stored counts as new; `sampling` tells what codecs make of it. Placement is
+tried out: shards of sample packs are laid where real ones would lie, until something is full.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,19 @@ SAMPLES: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is to be stored: `data` bytes of files that are new, in `files`, and its `objects`."""
+    """What is to be stored: `data` bytes of files that are new, in `files`, and its `objects`.
+
+    `share` of the data is left when it is encoded.
+    """
 
     data: int
     files: int
+    share: float = 1.0
+
+    @property
+    def encoded(self) -> int:
+        """Bytes of data in packs."""
+        return int(self.data * self.share)
 
     @property
     def chunks(self) -> int:
@@ -54,8 +63,8 @@ class Load:
 def stored_size(load: Load, scheme: Scheme) -> int:
     """Bytes that a load takes on backends: shards with parity, footers, copies of objects."""
     limit = pack_limit(scheme)
-    full, rest = divmod(load.data, limit)
-    a_pack = -(-load.chunks // max(1, -(-load.data // limit)))
+    full, rest = divmod(load.encoded, limit)
+    a_pack = -(-load.chunks // max(1, -(-load.encoded // limit)))
     size = full * _pack_size(limit, a_pack, scheme)
     if rest:
         # Short packs are copied, not split.

@@ -1,23 +1,28 @@
 """Before an add: will it fit? And without adding: what would it do?
 
-An add that fits even if all of it is new is not looked at closer. Otherwise what is known to be
-stored, and holes, are taken off, and if it still does not fit it ends here, in one line.
+An add that fits even if all of it is new and no codec saves a byte is not looked at closer.
+Otherwise what is known to be stored is taken off, holes are, and what codecs save of a sample; if
+it still does not fit it ends here, in one line.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final
 
 import trio
+import trio.from_thread
 
 from ...errors import BackendError, QuotaError
+from ..codecs.effort import Effort
 from ..formats.journal import RefKind
 from ..reports import AddPlan, AddReport, Progress
 from .committing import branch_of, check_names
 from .estimate import Load, Room, fits, stored_size
 from .request import AddRequest, Reading
+from .sampling import Weighed, encoded_share
 from .scan import Item
 from .staged import Leaf
 from .staging import Staging
@@ -41,12 +46,15 @@ class Outlook:
     problem: str
 
 
-async def check_room(reading: Reading, staging: Staging, unchanged: Unchanged, most: Load) -> None:
+async def check_room(
+    reading: Reading, request: AddRequest, staging: Staging, unchanged: Unchanged, most: Load
+) -> None:
     """QuotaError where what is staged, `most` if all of it is new, is not going to fit."""
     if not (await look(reading, most)).problem:
         return
-    fresh = await trio.to_thread.run_sync(_fresh_bytes, staging, unchanged)
-    outlook = await look(reading, Load(fresh, most.files))
+    fresh = partial(_fresh, staging, unchanged)
+    load = await trio.to_thread.run_sync(_load, fresh, most.files, request.effort)
+    outlook = await look(reading, load)
     if outlook.problem:
         raise QuotaError(outlook.problem)
 
@@ -61,9 +69,12 @@ async def plan(reading: Reading, request: AddRequest) -> AddPlan:
     made.skipped, made.warnings = report.skipped, report.warnings
     made.left_out = report.left_out
     unchanged = Unchanged(reading, request)
-    fresh = await trio.to_thread.run_sync(_find_unchanged, staging, unchanged, made)
+    await trio.to_thread.run_sync(_find_unchanged, staging, unchanged, made)
     await trio.to_thread.run_sync(_find_removals, reading, staging, made)
-    outlook = await look(reading, Load(fresh, made.files - made.unchanged_files))
+    files = made.files - made.unchanged_files
+    unread = partial(_unread, staging)
+    load = await trio.to_thread.run_sync(_load, unread, files, request.effort)
+    outlook = await look(reading, load)
     made.needed, made.free, made.problem = outlook.needed, outlook.free, outlook.problem
     made.index_needed, made.index_free = outlook.index_needed, outlook.index_free
     return made
@@ -147,13 +158,24 @@ def _batches(staging: Staging) -> Iterator[list[Leaf]]:
         yield batch
 
 
-def _fresh_bytes(staging: Staging, unchanged: Unchanged) -> int:
-    """About how many bytes are not stored yet and no holes."""
-    fresh = 0
+def _load(files: Callable[[], Iterator[Weighed]], count: int, effort: Effort) -> Load:
+    """What is to be stored of `count` files, as small as codecs are going to make it."""
+    data = sum(size for _, size in files())
+    return Load(data, count, encoded_share(files, effort, trio.from_thread.check_cancelled))
+
+
+def _fresh(staging: Staging, unchanged: Unchanged) -> Iterator[Weighed]:
+    """About how many bytes of each file are not stored yet and no holes."""
     for batch in _batches(staging):
         items = [leaf.item for leaf in batch]
-        fresh += sum(_dense(item) for item in items) - unchanged.stored_bytes(items)
-    return max(0, fresh)
+        for item, stored in zip(items, unchanged.stored_bytes(items), strict=True):
+            yield item, max(0, _dense(item) - stored)
+
+
+def _unread(staging: Staging) -> Iterator[Weighed]:
+    """The same of files that were given no manifest; others have nothing new."""
+    for leaf in staging.staged.files():
+        yield leaf.item, _dense(leaf.item) if leaf.manifest is None else 0
 
 
 def _dense(item: Item) -> int:
@@ -166,18 +188,14 @@ def _dense(item: Item) -> int:
         return item.size
 
 
-def _find_unchanged(staging: Staging, unchanged: Unchanged, made: AddPlan) -> int:
-    """Give what is unchanged its manifest; the bytes of everything else."""
-    fresh = 0
+def _find_unchanged(staging: Staging, unchanged: Unchanged, made: AddPlan) -> None:
+    """Give what is unchanged its manifest."""
     for batch in _batches(staging):
         for leaf, manifest in zip(batch, unchanged.find([x.item for x in batch]), strict=True):
-            if manifest is None:
-                fresh += _dense(leaf.item)
-            else:
+            if manifest is not None:
                 leaf.store(leaf.item, manifest, leaf.item.size)
                 made.unchanged_files += 1
                 made.unchanged += leaf.item.size
-    return fresh
 
 
 def _find_removals(reading: Reading, staging: Staging, made: AddPlan) -> None:

@@ -58,10 +58,11 @@ class Unchanged:
         whole = self._whole.find(row.manifest for row in rows if row.manifest != NO_ID)
         return [self._manifest(item, row, whole) for item, row in matching]
 
-    def stored_bytes(self, items: Sequence[Item]) -> int:
-        """About how many bytes of these files are stored, without looking at their chunks."""
-        rows = [] if self._request.reread else self._matching(items)
-        return sum(row.stored for _, row in rows if row is not None)
+    def stored_bytes(self, items: Sequence[Item]) -> list[int]:
+        """About how many bytes of each file are stored, without looking at its chunks."""
+        if self._request.reread:
+            return [0] * len(items)
+        return [0 if row is None else row.stored for _, row in self._matching(items)]
 
     def _matching(self, items: Sequence[Item]) -> list[tuple[Item, SourceRow | None]]:
         rows = self._rows.get([source_key(item.device, item.inode) for item in items])

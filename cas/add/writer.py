@@ -41,7 +41,7 @@ class Writer:
         unchanged = Unchanged(w, self._request)
         if self._request.preflight:
             most = Load(self._progress.total, self._report.files)
-            await check_room(w, self._staging, unchanged, most)
+            await check_room(w, self._request, self._staging, unchanged, most)
         async with trio.open_nursery() as nursery:
             packer = Packer(w.store, w.scheme, w.pool, w.journal, nursery)
             ingest = Ingest(w, self._request, packer, unchanged, self._report, self._progress)

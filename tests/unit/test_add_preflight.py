@@ -1,8 +1,11 @@
 """Will it fit? Estimates against what is really stored, refusals before anything is, dry runs."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modelfloat.backends.base import Usage
@@ -11,6 +14,10 @@ from modelfloat.cas.add import preflight, unchanged
 from modelfloat.cas.add.estimate import Load, Room, fits, stored_size
 from modelfloat.cas.add.preflight import about
 from modelfloat.cas.add.request import AddRequest
+from modelfloat.cas.add.sampling import SPOTS, encoded_share, spots
+from modelfloat.cas.add.scan import Item
+from modelfloat.cas.codecs.effort import Effort
+from modelfloat.cas.formats.tree import EntryType
 from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.refnames import parse_address
 from modelfloat.erasure.scheme import Scheme
@@ -179,3 +186,58 @@ async def test_a_dry_run_says_what_would_be_done(
         assert made.needed < 20_000
         free(monkeypatch, **{f"d{i}": 0 for i in range(6)})
         assert "with parity" in (await store.plan(request(source, sync=True))).problem
+
+
+def bf16(path: Path, size: int) -> None:
+    """A safetensors file of `size` bytes of BF16 weights, N(0, 0.02), and half as many of noise."""
+    numbers = np.random.default_rng(5).standard_normal(size // 2, np.float32) * np.float32(0.02)
+    body = (numbers.view(np.uint32) >> 16).astype(np.uint16).tobytes() + noise("n", size // 2)
+    tensors = {
+        "a": {"dtype": "BF16", "shape": [size // 2], "data_offsets": [0, size]},
+        "b": {"dtype": "U8", "shape": [size // 2], "data_offsets": [size, size + size // 2]},
+    }
+    header = json.dumps(tensors).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + body)
+
+
+@pytest.mark.parametrize("effort", list(Effort))
+async def test_the_estimate_knows_what_codecs_save(tmp_path: Path, effort: Effort) -> None:
+    (tmp_path / "src").mkdir()
+    bf16(tmp_path / "src" / "w.safetensors", 24_000_000)
+    (tmp_path / "src" / "text").write_bytes(b"".join(b"%d, " % n for n in range(600_000)))
+    async with fresh_store(tmp_path / "store", "4+2") as store:
+        asked = request(tmp_path / "src", effort=effort)
+        needed = (await store.plan(asked)).needed
+        await store.carry_out(asked)
+        taken = sum(path.stat().st_size for path in shard_files(tmp_path / "store"))
+        assert taken * 0.97 < needed < taken * 1.08
+        assert (effort is Effort.FAST) == (taken > 1.5 * 40_000_000 * 0.95)
+
+
+async def test_what_fits_only_encoded_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").write_bytes(b"the same words again and again " * 200_000)
+    async with fresh_store(tmp_path / "store") as store:
+        free(monkeypatch, **{f"d{i}": 1_000_000 for i in range(6)})
+        with pytest.raises(QuotaError, match="this needs about 9"):
+            await store.carry_out(request(tmp_path / "f", effort=Effort.FAST))
+        assert (await store.carry_out(request(tmp_path / "f"))).commit is not None
+
+
+def test_spots_lie_at_equal_distances() -> None:
+    item = Item.found((b"f",), b"/f", EntryType.FILE, os.stat("/"))
+    files = [(replace(item, size=size), fresh) for size, fresh in ((64, 64), (9, 0), (320, 192))]
+    found = list(spots(files, 256))
+    assert len(found) == SPOTS
+    assert [offset for each, offset in found if each.size == 64] == list(range(2, 64, 4))
+    assert [offset for each, offset in found if each.size == 9] == []
+    assert all(0 <= offset < each.size for each, offset in found)
+
+
+async def test_files_that_cannot_be_read_are_no_sample(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(noise("f", 100_000))
+    item = Item.found((b"f",), bytes(tmp_path / "f"), EntryType.FILE, os.stat(tmp_path / "f"))
+    (tmp_path / "f").unlink()
+    share = encoded_share(lambda: [(item, 100_000)], Effort.BALANCED, lambda: None)
+    assert share == 1.0
