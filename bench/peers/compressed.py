@@ -1,5 +1,6 @@
 """What zipnn and zstd make of a file, each in a process of its own."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from modelfloat.bench.harness import BenchError
 from modelfloat.bench.peers.install import modules
 from modelfloat.bench.peers.worker import Worker, worker
 
-PACKAGES: Final = {"zipnn": "zipnn==0.5.4", "blosc2": "blosc2", "zstd": "zstandard"}
+PACKAGES: Final = {"zipnn": "zipnn==0.5.4", "blosc2": "blosc2", "zstandard": "zstandard"}
+OURS: Final = "modelfloat"
+KEEPING: Final = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+"""Has glibc's malloc give nothing back to the kernel (mallopt(3)), so that memory stays warm."""
 DTYPES: Final = ("float32", "bfloat16", "float16", "float8_e4m3fn")
 """What zipnn can be told of a buffer; both types of eight bits are treated alike."""
 
@@ -48,7 +52,7 @@ class Compressors:
 
     def zstd(self, path: Path, level: str) -> int:
         """One frame of the whole file."""
-        return self._size("zstd", path, level)
+        return self._size("zstandard", path, level)
 
     def _size(self, name: str, path: Path, setting: str) -> int:
         answer = self._peers[name].ask(do="encode", path=str(path), setting=setting, width=1)
@@ -58,19 +62,27 @@ class Compressors:
 
 
 @contextmanager
-def workers(work: Path, *names: str) -> Iterator[dict[str, Worker]]:
-    """A process for each of these peers while the block runs; they inherit its processors."""
+def workers(work: Path, *names: str, warm: bool = False) -> Iterator[dict[str, Worker]]:
+    """A process for each of these, ours or peers, while the block runs; they inherit its cores.
+
+    With `warm` what they free stays theirs: the kernel gives none of it again page by page.
+    """
+    memory, env = ("warm", KEEPING) if warm else ("new", {})
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(
-                worker(modules(name, PACKAGES[name]), "compressors.py", work, name)
+                worker(_python(name), "compressors.py", work, name, memory, env=env)
             )
             for name in names
         }
 
 
+def _python(name: str) -> str:
+    return sys.executable if name == OURS else modules(name, PACKAGES[name])
+
+
 @contextmanager
 def compressed(work: Path) -> Iterator[Compressors]:
     """The peers for files, while the block runs."""
-    with workers(work, "zipnn", "zstd") as peers:
+    with workers(work, "zipnn", "zstandard") as peers:
         yield Compressors(peers)

@@ -1,8 +1,9 @@
 """A peer that is a Python module, in a process and a venv of its own: it is asked line by line."""
 
 import json
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +20,11 @@ class Worker:
     crashed is started again for the next question.
     """
 
-    def __init__(self, python: str, program: str, log: Path, *arguments: str) -> None:
+    def __init__(
+        self, python: str, program: str, log: Path, *arguments: str, env: Mapping[str, str]
+    ) -> None:
         self._argv = [python, str(PROGRAMS / program), *arguments]
+        self._env = {**os.environ, **env}
         self._name = " ".join([program, *arguments])
         self._log = open(log, "w+b")  # noqa: SIM115  it lives as long as the process
         self._process = self._start()
@@ -49,12 +53,20 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
-        return subprocess.Popen(self._argv, stdin=pipe, stdout=pipe, stderr=self._log, text=True)
+        return subprocess.Popen(
+            self._argv, stdin=pipe, stdout=pipe, stderr=self._log, env=self._env, text=True
+        )
 
 
 @contextmanager
-def worker(python: str, program: str, work: Path, *arguments: str) -> Iterator[Worker]:
-    """A program of this folder for as long as the block runs; its log lies in `work`."""
+def worker(
+    python: str, program: str, work: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> Iterator[Worker]:
+    """A program of this folder for as long as the block runs; its log lies in `work`.
+
+    `env` is what its environment has besides ours.
+    """
     name = "-".join([program, *(each.rsplit("/", 1)[-1] for each in arguments)])
-    with closing(Worker(python, program, work / f"{name}.log", *arguments)) as running:
+    log = work / f"{name}.log"
+    with closing(Worker(python, program, log, *arguments, env=env or {})) as running:
         yield running
