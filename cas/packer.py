@@ -28,6 +28,8 @@ LANE_PACKS: Final = 2
 SEALED: Final = 1
 """Packs that hold their parity in memory at once, at most: sealed, being stored."""
 OBJECT_PACK_SIZE: Final = 16 << 20
+SMALL_LENGTH: Final = 32 << 20
+"""Longest pack of small files: beside packs of large ones twice as much would be too much memory."""
 SMALL_CHUNKS: Final = 4096
 """Most chunks in a pack of small files or of objects.
 
@@ -151,7 +153,9 @@ class Packer:
         self._parity = BufferPool(parity, SEALED, populate=False)
         self._lanes = {
             LaneName.LARGE: _Lane(self, Kind.DATA, _Buffers.of(slot, limit)),
-            LaneName.SMALL: _Lane(self, Kind.DATA, _Buffers.of(slot, limit, SMALL_CHUNKS)),
+            LaneName.SMALL: _Lane(
+                self, Kind.DATA, _Buffers.of(slot, min(limit, SMALL_LENGTH), SMALL_CHUNKS)
+            ),
             LaneName.OBJECTS: _Lane(
                 self,
                 Kind.OBJECT,

@@ -14,6 +14,7 @@ from .output import human_rate, human_seconds, human_size, one_line, plural, say
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
+from .starting import keep_freed_memory
 
 if TYPE_CHECKING:
     from ..cas.add.request import AddRequest
@@ -129,6 +130,7 @@ def add(
         from .priority import lower_priority
 
         lower_priority()
+    keep_freed_memory()
     given = [*(sources or ()), *([] if target is None else [target])]
     if from_hf_cache:
         from .hfcache import import_hf_cache
