@@ -29,7 +29,7 @@ SEALED: Final = 1
 """Packs that hold their parity in memory at once, at most: sealed, being stored."""
 OBJECT_PACK_SIZE: Final = 16 << 20
 SMALL_LENGTH: Final = 32 << 20
-"""Longest pack of small files: beside packs of large ones twice as much would be too much memory."""
+"""Longest pack of small files, bytes: both lanes have two in memory, and long ones are too much."""
 SMALL_CHUNKS: Final = 4096
 """Most chunks in a pack of small files or of objects.
 
