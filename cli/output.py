@@ -69,9 +69,17 @@ def plural(count: int, noun: str) -> str:
 
 
 def shown(name: bytes) -> str:
-    """A name for people: what is not printable text is escaped, so it cannot steer a terminal."""
-    text = name.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """A name for people: what is not printable text is escaped, so it cannot steer a terminal.
+
+    A backslash is escaped as well, so no two names look alike.
+    """
+    return printable(name.replace(b"\\", rb"\\").decode("utf-8", "surrogateescape"))
+
+
+def printable(text: str) -> str:
+    """`text`, whose names may be escaped already, with everything escaped that does not print."""
+    safe = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
 
 
 def text_of(name: bytes) -> str:
@@ -81,8 +89,7 @@ def text_of(name: bytes) -> str:
 
 def one_line(text: str) -> str:
     """`text` on one line, printable, and without what stands before the @ of a URL."""
-    safe = redact_text(" ".join(text.splitlines()))
-    return shown(safe.encode("utf-8", "surrogateescape"))
+    return printable(redact_text(" ".join(text.splitlines())))
 
 
 def reason(backend: str, why: str) -> str:

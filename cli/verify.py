@@ -16,10 +16,10 @@ from .output import (
     human_size,
     one_line,
     plural,
+    printable,
     reason,
     say,
     say_json,
-    shown,
 )
 from .progress import progress_of
 from .session import in_store
@@ -132,7 +132,7 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
     )
     found += _unneeded(report)
     named = report.lost_files if all_files else report.lost_files[:FILES_SHOWN]
-    found += [f"lost: {shown(name.encode('utf-8', 'surrogateescape'))}" for name in named]
+    found += [f"lost: {printable(name)}" for name in named]
     hidden = len(report.lost_files) - len(named)
     if hidden:
         found.append(f"lost: {hidden:,} more; --verbose names them")

@@ -15,6 +15,7 @@ from modelfloat.cli.output import (
     iso_time,
     one_line,
     plural,
+    printable,
     say_json,
     shown,
 )
@@ -96,6 +97,8 @@ def test_plural(count: int, noun: str, text: str) -> None:
 def test_names_cannot_steer_the_terminal() -> None:
     assert shown(b"caf\xc3\xa9 \xff") == "café \\xff"
     assert shown(b"a\x1b[2Jb\r\n") == "a\\x1b[2Jb\\r\\n"
+    assert shown(b"a\\x1b \\\xff") == "a\\\\x1b \\\\\\xff"
+    assert printable("escaped \\xff and \x1b") == "escaped \\xff and \\x1b"
     assert one_line("two\nlines \x1b[0m") == "two lines \\x1b[0m"
 
 
