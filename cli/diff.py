@@ -93,8 +93,17 @@ def _file(file: "FileChange") -> str:
     name = shown(new.path)
     if file.kind == "renamed":
         name = f"{shown(old.path)} → {name}"
-    before, after = _content(old), _content(new)
-    return f"{sign} {name}  {before}" + f" → {after}" * (before != after)
+    contents = _once((_content(old), _content(new)))
+    return f"{sign} {name}  {contents}" + _modes(old, new)
+
+
+def _modes(old: "FileSide", new: "FileSide") -> str:
+    """What became of a file's permission bits, where it is a file and they are others."""
+    from ..cas.formats.tree import EntryType
+
+    files = old.type is new.type is EntryType.FILE
+    modes = _once(f"{side.mode & 0o7777:04o}" for side in (old, new))
+    return f"  {modes}" * (files and old.mode != new.mode)
 
 
 def _content(side: "FileSide | None") -> str:
@@ -111,18 +120,18 @@ def _content(side: "FileSide | None") -> str:
 def _tensors(changes: "Iterable[TensorChange]") -> Iterator[list[str]]:
     """A row for each tensor; of those that only moved from one file only the first."""
     moved: defaultdict[bytes, int] = defaultdict(int)
-    unsaid: defaultdict[bytes, list[int]] = defaultdict(list)
+    unsaid: defaultdict[bytes, int] = defaultdict(int)
     for change in changes:
         if change.kind == "moved" and change.old and change.new:
             source = change.old.file
             moved[source] += 1
             if moved[source] > MOVED_SHOWN:
-                unsaid[source].append(change.new.size)
+                unsaid[source] += change.new.size
                 continue
         yield _row(change)
-    for source, sizes in unsaid.items():
-        more = f"  > … and {len(sizes):,} more"
-        yield [more, "", human_size(sum(sizes)), f"from {shown(source)}"]
+    for source, size in unsaid.items():
+        more = f"  > … and {moved[source] - MOVED_SHOWN:,} more"
+        yield [more, "", human_size(size), f"from {shown(source)}"]
 
 
 def _row(change: "TensorChange") -> list[str]:

@@ -32,6 +32,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(new / "model-1.safetensors", {**changed, "fresh": ("F32", [2, 5], bytes(40))})
     (old / "a.txt").write_bytes(b"a text of some length")
     (new / "b.txt").write_bytes(b"a text of some length")
+    (new / "b.txt").chmod(0o600)
+    (old / "a.txt").chmod(0o644)
     (old / "link").symlink_to("a.txt")
     (new / "link").symlink_to("b.txt")
     for path, mode in ((old / "run", 0o644), (new / "run", 0o755)):
@@ -59,7 +61,7 @@ def test_what_people_see(diff: Run) -> None:
     lines = diff("acme/old", "acme/new").splitlines()
     moved = "  > block.{:<9}  U8 [100000]   100 kB  from model.safetensors"
     assert lines == [
-        "> a.txt → b.txt  21 B",
+        "> a.txt → b.txt  21 B  0644 → 0600",
         "~ link  link to a.txt → link to b.txt",
         "+ model-1.safetensors  1.27 MB",
         "  > name → \\x1b[31m  U8 [70000]   70.0 kB  from model.safetensors",
