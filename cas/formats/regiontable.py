@@ -141,9 +141,9 @@ def _name_bytes(name: str) -> bytes | None:
 def _in_common(a: bytes, b: bytes) -> int:
     """How many bytes both begin with."""
     most = min(len(a), len(b))
-    if a[:most] == b[:most]:
-        return most
-    return next(i for i in range(most) if a[i] != b[i])
+    # As numbers, most significant byte first: what they differ in begins at its highest bit.
+    differ = int.from_bytes(a[:most]) ^ int.from_bytes(b[:most])
+    return most - (differ.bit_length() + 7) // 8
 
 
 def decode_regions(data: bytes, offset: int = 0) -> Iterator[TableRegion]:

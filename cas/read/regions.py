@@ -28,16 +28,16 @@ class RegionTable:
         return bool(self._manifest.regions or self._manifest.region_pages)
 
     def __iter__(self) -> Iterator[TableRegion]:
-        """Every region; they cover the file. ChunkDamagedError where they do not."""
+        """Every region; each lies in the file, and all cover it. ChunkDamagedError where not."""
         position = 0
         for offset, data in self._parts() if self else ():
             if offset != position:
                 raise _does_not_add_up()
             for region in decode_regions(data, offset):
-                yield region
                 position += region.size
                 if position > self._manifest.size:
                     raise _does_not_add_up()
+                yield region
         if self and position != self._manifest.size:
             raise _does_not_add_up()
 

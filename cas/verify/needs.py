@@ -1,9 +1,10 @@
 """What is needed of packs that are lost: which files cannot be read any more, and what is at risk.
 
 Everything that refs reach is looked up: each chunk and each object must have a place in a pack
-that is not lost, or be among the chunks that can still be had of a lost one.
+that is not lost, or be among the chunks that can still be had of a lost one. A file's region table
+must cover it.
 
-Memory: a batch of ids, the numbers of lost packs, and what is wrong.
+Memory: a batch of ids, a part of a region table, the numbers of lost packs, and what is wrong.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from typing import Final
 
 import trio
 
-from ...errors import ModelFloatError
+from ...errors import ChunkDamagedError, ModelFloatError
 from ...ids import ChunkId, ObjectId, PackId, PackNumber
 from ..formats.objects import object_id
 from ..index.index import Index
@@ -71,6 +72,7 @@ class Needs:
         self._at_risk: set[PackNumber] = set()
         self._mirrored: set[ObjectId] = set()
         self._absent = 0
+        self._misfits: set[ObjectId] = set()
         self._last_lost = ""
 
     async def look(self, items: Iterable[Reached]) -> None:
@@ -82,6 +84,7 @@ class Needs:
     def _some(self, items: Iterable[Reached]) -> bool:
         some = list(islice(items, ITEMS))
         self._absent += sum(item.broken for item in some)
+        self._misfits.update(item.objects[0] for item in some if not self._table_fits(item))
         for batch in batches(self._readable(some), LOOKUP):
             known: dict[PackNumber, bool] = {}
             found = self._index.locate([id_ for _, id_ in batch])
@@ -89,6 +92,19 @@ class Needs:
                 if not any(self._is_sound(place, known) for place in places):
                     self._miss(item, id_, places)
         return bool(some)
+
+    def _table_fits(self, item: Reached) -> bool:
+        """Whether a file's region table covers it; where it cannot be read that is told as such."""
+        if item.manifest is None:
+            return True
+        try:
+            for _ in self._objects.regions(item.manifest):
+                pass
+        except ChunkDamagedError:
+            return not all(self._is_mirrored(page.id) for page in item.manifest.region_pages)
+        except ModelFloatError:
+            return True
+        return True
 
     def _readable(self, items: Iterable[Reached]) -> Iterator[tuple[Reached, ChunkId]]:
         for item in items:
@@ -138,6 +154,12 @@ class Needs:
             self._report.note(Problem("", 0, "", problem, False, "index"))
         if self._absent:
             problem = f"objects missing or damaged in the index: {self._absent:,}"
+            self._report.note(Problem("", 0, "", problem, False, "index"))
+        if self._misfits:
+            problem = (
+                f"region tables that do not fit their files: {len(self._misfits):,}; add these "
+                "again with --reread"
+            )
             self._report.note(Problem("", 0, "", problem, False, "index"))
         for number, lost in sorted(self._verdicts.lost.items()):
             if number in self._needed:

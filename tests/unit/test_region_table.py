@@ -2,14 +2,19 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType, Region
+from modelfloat.cas.diff.diff import compare
 from modelfloat.cas.formats.manifest import (
     TAG_REGIONS,
     ChunkRef,
@@ -26,6 +31,8 @@ from modelfloat.cas.formats.regiontable import (
     NAME_SIZE,
     PAGE_SIZE,
     TABLE_SIZE,
+    TablePart,
+    _in_common,
     decode_region_page,
     decode_regions,
     encode_regions,
@@ -41,6 +48,7 @@ from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.rescuing import rescue
 from modelfloat.tests.support.samples import id_of, noise
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
+from modelfloat.tests.support.tensors import u8, write
 
 U8, F32 = ElementType.U8, ElementType.F32
 
@@ -229,6 +237,30 @@ def test_the_longest_that_a_table_holds() -> None:
     assert [Region(*each) for each in decode_regions(part.data)] == [region]
 
 
+class _Counting(bytes):
+    """Bytes that count how often something is taken out of them."""
+
+    taken = 0
+
+    def __getitem__(self, at: object) -> Self:
+        self.taken += 1
+        return super().__getitem__(at)  # type: ignore[call-overload,no-any-return] # any index
+
+
+def test_long_names_are_not_compared_byte_by_byte() -> None:
+    one, two = _Counting(b"n" * NAME_SIZE + b"1"), _Counting(b"n" * NAME_SIZE + b"2")
+    assert _in_common(one, two) == NAME_SIZE
+    assert one.taken + two.taken < 20
+
+
+@given(st.binary(max_size=9), st.binary(max_size=9), st.binary(max_size=9))
+def test_what_names_have_in_common(start: bytes, one: bytes, two: bytes) -> None:
+    a, b = start + one, start + two
+    common = _in_common(a, b)
+    assert a[:common] == b[:common]
+    assert common == min(len(a), len(b)) or a[common] != b[common]
+
+
 def test_a_table_beyond_the_limit_is_none() -> None:
     name = "x" * (NAME_SIZE - 8)
     fits = TABLE_SIZE // NAME_SIZE
@@ -254,6 +286,44 @@ def test_a_table_that_does_not_add_up_is_damage() -> None:
         other = Manifest(size, bytes(32), 1, extensions=manifest.extensions)
         with pytest.raises(ChunkDamagedError, match="does not add up"):
             list(RegionTable(other, no_pages))
+
+
+def test_a_region_beyond_the_file_is_not_given() -> None:
+    manifest = plain([Region(0, 40, U8, "a"), Region(40, 60, U8, "b")], 100)
+    given = iter(RegionTable(replace(manifest, size=99), no_pages))
+    assert next(given).name == "a"
+    with pytest.raises(ChunkDamagedError, match="does not add up"):
+        next(given)
+
+
+async def test_verify_sees_a_table_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And `diff` says so, where it must read it."""
+    lie = partial(_one_region_longer, encode_regions)
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        await add(store, Path(write(tmp_path / "old.safetensors", {"x": u8("x", 100_000)})))
+        with monkeypatch.context() as patch:
+            patch.setattr("modelfloat.cas.formats.manifest.encode_regions", lie)
+            await add(store, Path(write(tmp_path / "new.safetensors", {"x": u8("y", 100_000)})))
+        report = await store.verify()
+        assert report.exit_status == 3
+        assert [problem.problem for problem in report.problems] == [
+            "region tables that do not fit their files: 1; add these again with --reread"
+        ]
+        assert not report.lost_files
+        sides = [parse_address(f"acme/model/{name}.safetensors") for name in ("old", "new")]
+        with pytest.raises(ChunkDamagedError, match=r"new\.safetensors: a region table does not"):
+            await compare(store, *sides)
+
+
+def _one_region_longer(
+    encode: Callable[[Iterable[Region], int], list[TablePart]],
+    regions: Iterable[Region],
+    size: int,
+) -> list[TablePart]:
+    *rest, last = regions
+    return encode([*rest, replace(last, size=last.size + 5_000_000)], size + 5_000_000)
 
 
 def test_pages_that_do_not_follow_each_other_are_damage() -> None:
