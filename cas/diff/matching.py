@@ -1,10 +1,13 @@
 """Which tensor of the new side is which of the old one.
 
-First the one of the same name in the same file. The others are looked for by name in the files of
-the same folder, so that a set of files that was cut into other files counts as one; then by their
-bytes. Two tensors have the same bytes if they lie in the same chunks in the same way. Where they
-have the same size and were cut alike but lie in other chunks, their bytes differ. Else the bytes
-must be read, and compared by their BLAKE3.
+First the one of the same name and bytes: in the same file, else in the same folder, so that a set
+of files that was cut into other files counts as one. Then one of the same bytes that is called
+otherwise: where layers are numbered anew, their names are still there and mean others. Then one of
+the same name, whose bytes changed.
+
+Two tensors have the same bytes if they lie in the same chunks in the same way. Where they have the
+same size and were cut alike but lie in other chunks, their bytes differ. Else the bytes must be
+read, and compared by their BLAKE3.
 """
 
 from typing import Final
@@ -12,11 +15,13 @@ from typing import Final
 from .ledger import NEW, OLD, Ledger
 
 PASSES: Final = (
+    "path, name, ident",
     "folder, name, ident",
-    "folder, name",
-    "name, ident",
     "path, ident, element, shape",
     "folder, ident, element, shape",
+    "path, name",
+    "folder, name",
+    "name, ident",
     "ident, element, shape",
     "ident",
 )
@@ -29,9 +34,8 @@ SAME: Final = (
 
 
 def match_names(ledger: Ledger) -> None:
-    """Pair what has the same name in the same file, and find out what must be read."""
-    _pair(ledger, "path, name")
-    ledger.do(_WANT_PAIRED)
+    """Pair what is plainly the same, and find out what must be read of all else."""
+    _pair(ledger, "path, name, size, cover")
     ledger.do(_WANT_FREE)
     ledger.do("CREATE INDEX to_read ON tensor (side, file, offset, id) WHERE wanted")
 
@@ -83,16 +87,6 @@ def _pair(ledger: Ledger, keys: str) -> None:
         "WHERE id IN (SELECT new FROM pair)"
     )
 
-
-_WANT_PAIRED: Final = """
-WITH unsure AS (
-    SELECT o.id AS old, n.id AS new FROM tensor n JOIN tensor o ON o.id = n.mate
-    WHERE n.side = 1 AND o.size = n.size AND o.cover <> n.cover
-    AND (o.pattern IS NULL OR n.pattern IS NULL OR o.pattern <> n.pattern)
-)
-UPDATE tensor SET wanted = 1
-WHERE id IN (SELECT old FROM unsure) OR id IN (SELECT new FROM unsure)
-"""
 
 _WANT_FREE: Final = """
 UPDATE tensor SET wanted = 1 WHERE mate IS NULL AND size IN (

@@ -124,6 +124,44 @@ async def test_renamed_tensors_keep_their_bytes(tmp_path: Path, reads: list[int]
     assert max(reads) <= SMALL
 
 
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+async def test_layers_that_are_numbered_anew_are_renamed(tmp_path: Path, size: int) -> None:
+    """One that is put in front is added, although its name was there: it was another one's."""
+    layers = [u8(f"w{i}", size) for i in range(5)]
+    before = {f"layers.{i}": layer for i, layer in enumerate(layers)}
+    after = {f"layers.{i}": layer for i, layer in enumerate([u8("new", size), *layers])}
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        old = await put(store, tmp_path / "a", {"model.safetensors": before})
+        new = await put(store, tmp_path / "b", {"model.safetensors": after})
+        found = await diff(store, old, new)
+        back = await diff(store, new, old)
+    model = "model.safetensors:layers."
+    assert found.tensors == [
+        f"added {model}0",
+        *(f"renamed {model}{i} -> {model}{i + 1}" for i in range(5)),
+    ]
+    assert found.summary.tensors == {"renamed": Count(5, 5 * size), "added": Count(1, size)}
+    assert found.summary.changed_bytes == size
+    assert back.summary.tensors == {"renamed": Count(5, 5 * size), "removed": Count(1, size)}
+
+
+async def test_tensors_that_change_their_places_are_renamed(tmp_path: Path) -> None:
+    """And what has neither its bytes nor its name elsewhere changed, as ever."""
+    x, y = u8("x", LARGE), u8("y", LARGE)
+    before = {"x": x, "y": y, "z": u8("z", LARGE)}
+    after = {"x": y, "y": x, "z": u8("other", LARGE)}
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        old = await put(store, tmp_path / "a", {"m.safetensors": before})
+        new = await put(store, tmp_path / "b", {"m.safetensors": after})
+        found = await diff(store, old, new)
+    assert found.tensors == [
+        "renamed m.safetensors:y -> m.safetensors:x",
+        "renamed m.safetensors:x -> m.safetensors:y",
+        "changed m.safetensors:z",
+    ]
+    assert found.summary.changed_bytes == LARGE
+
+
 async def test_a_set_in_other_files_moved(tmp_path: Path) -> None:
     before = model()
     shuffled = list(before.items())
