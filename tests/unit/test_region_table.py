@@ -1,6 +1,7 @@
 """Region tables: what an add keeps of a file's structure, and which chunks are tensor X."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType, Region
+from modelfloat.cas.chunking.safetensors import SafetensorsParser
 from modelfloat.cas.diff.diff import compare
 from modelfloat.cas.formats.manifest import (
     TAG_REGIONS,
@@ -45,6 +47,8 @@ from modelfloat.cas.store import Store
 from modelfloat.errors import ChunkDamagedError, FormatError
 from modelfloat.ids import ChunkId
 from modelfloat.opening import open_store, rebuild_store
+from modelfloat.tests.support.gguffiles import GgufFile
+from modelfloat.tests.support.gguffiles import Tensor as GgufTensor
 from modelfloat.tests.support.rescuing import rescue
 from modelfloat.tests.support.samples import id_of, noise
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
@@ -115,7 +119,7 @@ async def test_the_same_file_gives_the_same_manifest_and_stores_nothing(tmp_path
         assert store.find(parse_address("acme/model/again.safetensors")).object == first
 
 
-async def test_a_file_of_an_earlier_release_gets_a_table_and_no_new_chunks(
+async def test_a_safetensors_file_of_an_earlier_release_gets_a_table_and_no_new_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = weights(tmp_path / "model.safetensors")
@@ -133,6 +137,24 @@ async def test_a_file_of_an_earlier_release_gets_a_table_and_no_new_chunks(
         assert (report.new, report.deduplicated) == (0, len(data))
         assert after.regions
         assert (after.blake3, after.inline) == (before.blake3, before.inline)
+
+
+async def test_a_file_of_a_format_that_was_not_known_is_stored_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once: what an earlier release cut by content shares no chunk with cuts along tensors."""
+    tensors = [GgufTensor(f"w{i}", (250, 1000), F32, noise(f"w{i}", 1_000_000)) for i in range(3)]
+    path = tmp_path / "model.gguf"
+    path.write_bytes(data := GgufFile(tensors).bytes())
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        with monkeypatch.context() as patch:
+            patch.setattr("modelfloat.cas.chunking.cutter.PARSERS", (SafetensorsParser(),))
+            await add(store, path)
+        os.utime(path, (0, 0))
+        assert (await add(store, path)).new == len(data)
+        os.utime(path, (1, 1))
+        assert (await add(store, path)).new == 0
+        assert await read(store, "acme/model/model.gguf") == data
 
 
 async def test_a_long_table_lies_in_pages_that_everything_follows(tmp_path: Path) -> None:
