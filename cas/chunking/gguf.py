@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from .cursor import Cursor
 from .gaps import filled
 from .parser import Source
-from .regions import GGML, ElementType, Region, product
+from .regions import GGML, LARGEST, ElementType, Region, product
+from .room import TENSOR_SIZE, Room
 from .spans import SMALL_REGION
 
 VERSIONS: Final = (1, 2, 3)
@@ -24,8 +25,6 @@ TENSOR_LIMIT: Final = 1 << 17
 """Most tensors in a file: thirty times what the largest models have."""
 NAME_LIMIT: Final = 1024
 """Longest name of a tensor, bytes; ggml itself takes 63."""
-NAMES_LIMIT: Final = 16 << 20
-"""All names together, bytes."""
 KEYS_LIMIT: Final = 1 << 16
 """Most keys of the metadata; models have about fifty."""
 KEY_LIMIT: Final = 1 << 16
@@ -36,8 +35,6 @@ DEPTH: Final = 8
 """Arrays within arrays that are followed; ggml itself writes none."""
 ARRAY_LIMIT: Final = 1 << 16
 """Most arrays, those within arrays counted one by one."""
-LARGEST: Final = 1 << 62
-"""Elements of a tensor, at most."""
 
 _LOG: Final = logging.getLogger(__name__)
 _U32: Final = struct.Struct("<I")
@@ -97,6 +94,7 @@ class _Reading:
     def __init__(self, source: Source) -> None:
         self._cursor = Cursor(source)
         self._end = source.size
+        self._room = Room.of(source.size)
         self._alignment = 0
         self._number = _U64
         self._arrays = 0
@@ -143,6 +141,7 @@ class _Reading:
         start = self._cursor.position
         self._value(kind)
         if self._cursor.position - start >= SMALL_REGION:
+            self._room.take(TENSOR_SIZE)
             self._marks += [start, self._cursor.position]
 
     def _align(self, kind: int) -> None:
@@ -171,12 +170,11 @@ class _Reading:
     def _tensors(self, count: int) -> Iterator[_Tensor]:
         """The tensors as they are listed, without the empty ones."""
         seen: set[str] = set()
-        room = NAMES_LIMIT
         for _ in range(count):
             tensor = self._tensor()
-            room -= len(tensor.name)
-            if tensor.name in seen or room < 0:
-                raise ValueError(f"a second tensor {tensor.name!r}, or names without end")
+            self._room.keep(tensor.name, tensor.shape)
+            if tensor.name in seen:
+                raise ValueError(f"a second tensor {tensor.name!r}")
             seen.add(tensor.name)
             if tensor.size != 0:
                 yield tensor

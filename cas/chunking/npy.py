@@ -12,13 +12,13 @@ from typing import Final, NamedTuple
 
 from .gaps import filled
 from .parser import Source
-from .regions import ElementType, Region, product
+from .regions import DIMENSIONS, LARGEST, ElementType, Region, product
 
 MAGIC: Final = b"\x93NUMPY"
 HEADER_LIMIT: Final = 64 << 10
 """Longest header in bytes; NumPy itself reads 10,000."""
-DIMENSION_LIMIT: Final = 64
-"""Most dimensions of an array; NumPy's own limit."""
+FIRST_READ: Final = 4 << 10
+"""Bytes read first: few headers are longer, and an archive may have thousands of arrays."""
 NAME: Final = "arr_0"
 """What NumPy calls an array that was saved without a name."""
 
@@ -88,7 +88,13 @@ class NpyParser:
 def find_array(source: Source, offset: int, size: int, name: str) -> Region:
     """The elements of the array that `size` bytes from `offset` on hold. ValueError if they hold
     none; in Fortran's order, or of swapped bytes, they are where they are all the same."""
-    header = read_header(source.read(offset, min(size, HEADER_LIMIT)))
+    data = source.read(offset, min(size, FIRST_READ))
+    start, length = _extent(data)
+    if start + length > min(size, HEADER_LIMIT):
+        raise ValueError(f"a header of {length} bytes")
+    if start + length > len(data):
+        data = source.read(offset, start + length)
+    header = read_header(data)
     room = size - header.length
     length = room if header.size is None else header.size
     if length > room:
@@ -98,11 +104,7 @@ def find_array(source: Source, offset: int, size: int, name: str) -> Region:
 
 def read_header(data: bytes) -> Header:
     """The header that `data` begins with. ValueError for another one, and for Python's objects."""
-    version = _LENGTHS.get(data[_VERSION]) if data[:_VERSION] == MAGIC and len(data) > 12 else None
-    if version is None:
-        raise ValueError("no array of NumPy's")
-    (length,) = version.unpack_from(data, _START)
-    start = _START + version.size
+    start, length = _extent(data)
     if length > len(data) - start:
         raise ValueError(f"a header of {length} bytes")
     fields = _fields(data[start : start + length])
@@ -111,11 +113,20 @@ def read_header(data: bytes) -> Header:
     if fields[b"fortran_order"] not in (b"True", b"False") or fields[b"shape"][:1] != b"(":
         raise ValueError("a shape or an order that is none")
     shape = tuple(int(number) for number in re.findall(rb"\d++", fields[b"shape"]))
-    if len(shape) > DIMENSION_LIMIT:
+    if len(shape) > DIMENSIONS:
         raise ValueError(f"{len(shape)} dimensions")
     element, unit = _element(fields[b"descr"])
-    size = None if unit is None else unit * product(shape, 1 << 62)
+    size = None if unit is None else unit * product(shape, LARGEST)
     return Header(start + length, size, element, shape)
+
+
+def _extent(data: bytes) -> tuple[int, int]:
+    """Where the header's text begins, and how long it says it is."""
+    version = _LENGTHS.get(data[_VERSION]) if data[:_VERSION] == MAGIC and len(data) > 12 else None
+    if version is None:
+        raise ValueError("no array of NumPy's")
+    (length,) = version.unpack_from(data, _START)
+    return _START + version.size, int(length)
 
 
 def _fields(text: bytes) -> dict[bytes, bytes]:

@@ -7,6 +7,7 @@ from typing import Final
 from .npy import find_array
 from .parser import Source
 from .regions import Region
+from .room import Room
 from .zipdirectory import Entry, Member
 
 _SUFFIX: Final = ".npy"
@@ -18,7 +19,7 @@ def is_npz(entries: list[Entry]) -> bool:
     return bool(entries) and all(entry.name.endswith(_SUFFIX.encode()) for entry in entries)
 
 
-def npz_regions(source: Source, members: list[Member]) -> Iterator[Region]:
+def npz_regions(source: Source, members: list[Member], room: Room) -> Iterator[Region]:
     """The elements of each array that is stored as it is, in file order."""
     for member in members:
         if not member.stored:
@@ -30,4 +31,5 @@ def npz_regions(source: Source, members: list[Member]) -> Iterator[Region]:
             _LOG.debug("member %r is no array: %s", member.name, error)
             continue
         if array.size:
+            room.keep(array.name, array.shape)
             yield array

@@ -7,6 +7,7 @@ graphs, and constants, which are attributes of nodes; graphs stand in attributes
 
 import logging
 from enum import IntEnum, auto
+from sys import getsizeof
 from typing import Final
 
 from .gaps import filled
@@ -14,11 +15,10 @@ from .onnxtensor import External, read_tensor, read_text
 from .parser import Source
 from .protobuf import MessageCursor, Wire
 from .regions import Region
+from .room import Room
 
 TENSOR_LIMIT: Final = 1 << 17
 """Most tensors of a model: twenty times what the largest models have."""
-NAMES_LIMIT: Final = 16 << 20
-"""All names of tensors together, in characters."""
 DEPTH: Final = 100
 """Messages within messages, as many as protobuf's own readers take."""
 
@@ -79,7 +79,7 @@ class OnnxParser:
 
     def parse(self, source: Source) -> list[Region] | None:
         """Each tensor, and what stands between them; None also where there are no tensors."""
-        walk = Walk(source, inside=TENSOR_LIMIT)
+        walk = Walk(source, Room.of(source.size), inside=TENSOR_LIMIT)
         try:
             walk.run()
             regions = filled(walk.regions, source.size)
@@ -93,16 +93,17 @@ class Walk:
     """Goes through a model once. Afterwards `regions` are the tensors in it, in file order,
     `external` those in other files, and `fields` says how much work it was.
 
-    At most `inside` regions and `external` tensors are kept: ValueError from `run` where there are
-    more, if it is not zero that are wanted, or where something is malformed.
+    At most `inside` regions and `external` tensors are kept, and no more than `room` holds:
+    ValueError from `run` where there are more, if it is not zero that are wanted, or where
+    something is malformed.
     """
 
-    def __init__(self, source: Source, *, inside: int = 0, external: int = 0) -> None:
+    def __init__(self, source: Source, room: Room, *, inside: int = 0, external: int = 0) -> None:
         self._cursor = MessageCursor(source)
         self._size = source.size
         self._inside = inside
         self._outside = external
-        self._room = NAMES_LIMIT
+        self._room = room
         self._names: dict[str, int] = {}
         self.regions: list[Region] = []
         self.external: list[External] = []
@@ -140,14 +141,17 @@ class Walk:
 
     def _tensor(self, end: int, label: str) -> None:
         tensor = read_tensor(self._cursor, end)
+        if not tensor.placed:
+            return
         tensor.name = self._unique(tensor.name or label or "tensor")
-        self._room -= len(tensor.name)
+        self._room.keep(tensor.name, tensor.shape)
         if self._inside:
             self.regions.extend(tensor.regions())
         if self._outside and (external := tensor.external()) is not None:
+            self._room.take(getsizeof(external.location))
             self.external.append(external)
         kept = len(self.regions) - self._inside, len(self.external) - self._outside
-        if self._room < 0 or max(kept) > 0:
+        if max(kept) > 0:
             raise ValueError("more tensors than any model has")
 
     def _unique(self, name: str) -> str:

@@ -6,17 +6,23 @@ name of the file at hand: nothing is ever opened because a model says so.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from .gaps import filled
 from .onnx import Walk
 from .parser import Siblings, Source
 from .regions import Region
+from .room import Room
 
 EXTERNAL_LIMIT: Final = 1 << 15
-"""Most tensors in other files that the models of one folder tell of: 15 MB of regions."""
+"""Most tensors in other files that the models of one folder tell of."""
+ROOM: Final = 16 << 20
+"""Bytes of memory that they take, at most, with their names and shapes."""
 WORK_LIMIT: Final = 1 << 22
 """Most fields that are read of all models of one folder."""
+MODEL_LIMIT: Final = 1 << 12
+"""Most models of one folder that are read."""
 SUFFIX: Final = ".onnx"
 
 _LOG: Final = logging.getLogger(__name__)
@@ -39,13 +45,26 @@ class OnnxDataParser:
         beside = source.beside
         if beside is None or not (models := beside.names(SUFFIX)):
             return None
-        named_after = beside.name.startswith
         told: _Told = beside.once("onnx external data", _Told)
-        for model in sorted(models, key=lambda name: not named_after(name[: -len(SUFFIX)])):
+        for model in _ordered(models, beside):
             regions = told.by(beside, model).get(beside.name)
             if regions and (fitting := _fit(regions, source.size, model)):
                 return fitting
         return None
+
+
+def _ordered(models: Sequence[str], beside: Siblings) -> list[str]:
+    """All `models`, first those that the file is named after; also such a one that is not among
+    them, where the folder has more than are listed."""
+    named_after = beside.name.startswith
+    begins = sorted(models, key=lambda name: not named_after(name[: -len(SUFFIX)]))
+    dots = (at for at, letter in enumerate(beside.name) if letter == ".")
+    missing = (name for at in dots if (name := beside.name[:at] + SUFFIX) not in models)
+    return [*(name for name in missing if beside.look(name, _is_there)), *begins]
+
+
+def _is_there(_: Source) -> bool:
+    return True
 
 
 class _Told:
@@ -54,9 +73,14 @@ class _Told:
     def __init__(self) -> None:
         self._tensors = EXTERNAL_LIMIT
         self._work = WORK_LIMIT
+        self._models: set[str] = set()
+        self._room = ROOM
 
     def by(self, beside: Siblings, model: str) -> dict[str, list[Region]]:
         """The tensors in each file that `model` tells of, sorted by offset."""
+        if model not in self._models and len(self._models) == MODEL_LIMIT:
+            return {}
+        self._models.add(model)
         return beside.once(f"onnx {model}", lambda: self._read(beside, model))
 
     def _read(self, beside: Siblings, model: str) -> dict[str, list[Region]]:
@@ -71,7 +95,8 @@ class _Told:
         return files
 
     def _walked(self, source: Source) -> Walk | None:
-        walk = Walk(source, external=self._tensors)
+        room = Room(self._room)
+        walk = Walk(source, room, external=self._tensors)
         try:
             walk.run()
         except ValueError as error:
@@ -80,6 +105,7 @@ class _Told:
         finally:
             self._work -= walk.fields
         self._tensors -= len(walk.external)
+        self._room = room.left
         return walk
 
 

@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from .protobuf import MessageCursor, Wire
-from .regions import ElementType, Region, product
+from .regions import DIMENSIONS, LARGEST, ElementType, Region, product
 
 NAME_LIMIT: Final = 1024
 """Longest name of a tensor or of its file, bytes; of a longer one the beginning counts."""
-DIMENSIONS: Final = 64
-"""Most dimensions of a tensor; runtimes take 8."""
-LARGEST: Final = 1 << 62
-"""Elements of a tensor, at most."""
 DIGITS: Final = 20
 """Longest offset or length of a tensor in another file, decimal digits."""
 
@@ -78,6 +74,11 @@ class Tensor:
     payloads: list[_Payload] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def placed(self) -> bool:
+        """Whether it has bytes, here or in another file: there are graphs of very many without."""
+        return self.outside or any(payload.size for payload in self.payloads)
+
     def regions(self) -> Iterator[Region]:
         """Its bytes in this file.
 
@@ -110,7 +111,7 @@ class Tensor:
         return Region(offset, size, ElementType.UNKNOWN, self.name)
 
     def _told(self) -> tuple[int, ...]:
-        return self.shape if product(self.shape, LARGEST) <= LARGEST else ()
+        return self.shape if 0 < product(self.shape, LARGEST) <= LARGEST else ()
 
     def _size(self) -> int | None:
         """Bytes of a tensor of this type and shape; None where these do not tell."""

@@ -28,10 +28,10 @@ class Machine:
     """Runs one pickle. `calls` and `persistents` are all that came so far, also where `run` ends in
     an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int | None = None) -> None:
         self.calls: list[Call] = []
         self.persistents: list[Persistent] = []
-        self.stack = Stack()
+        self.stack = Stack(room)
 
     def run(self, pickle: bytes) -> object:
         """The value that the pickle stands for. ValueError for one that is malformed, or beyond

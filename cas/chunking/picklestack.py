@@ -4,8 +4,9 @@ from typing import Final
 
 from .picklevalues import size_of
 
-ROOM: Final = 96 << 20
-"""Bytes that all values of a pickle take together, at most: about 1 KB describes a tensor."""
+ROOM: Final = 64 << 20
+"""Bytes that all values of a pickle take together, at most: about 1 KB describes a tensor. What is
+made of them is counted elsewhere (`room`)."""
 STACK_LIMIT: Final = 1 << 20
 """Most values on the stack; picklers put them into their containers by the thousand."""
 MARK_LIMIT: Final = 1 << 16
@@ -18,11 +19,16 @@ class Stack:
     """Values one upon the other, marks between them. ValueError for what is not there, and for
     what is too much."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int | None = None) -> None:
         self._values: list[object] = []
         self._marks: list[int] = []
         self._memo: list[object] = []
-        self._room = ROOM
+        self._room = self._given = ROOM if room is None else min(room, ROOM)
+
+    @property
+    def used(self) -> int:
+        """Bytes of memory counted so far."""
+        return self._given - self._room
 
     def new(self, value: object) -> None:
         """Put a value on top that did not exist before."""
@@ -31,9 +37,9 @@ class Stack:
 
     def take(self, size: int) -> None:
         """Count so many bytes of memory."""
+        if size > self._room:
+            raise ValueError(f"values of more than {self._given:,} bytes")
         self._room -= size
-        if self._room < 0:
-            raise ValueError(f"values of more than {ROOM:,} bytes")
 
     def push(self, value: object) -> None:
         """Put a value on top that exists already."""

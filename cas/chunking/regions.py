@@ -6,8 +6,21 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from ..formats.chunktable import MAX_CHUNK
+from ..formats.regiontable import DIMENSIONS
 
-__all__ = ["MAX_CHUNK", "Block", "ElementType", "Region", "covers", "product"]
+__all__ = [
+    "DIMENSIONS",
+    "LARGEST",
+    "MAX_CHUNK",
+    "Block",
+    "ElementType",
+    "Region",
+    "covers",
+    "product",
+]
+
+LARGEST: Final = 1 << 62
+"""Bytes and elements of a tensor, at most."""
 
 
 class Block(NamedTuple):

@@ -12,11 +12,12 @@ from typing import Any, Final
 from .jsonmembers import load_object, members
 from .parser import Source
 from .regions import ElementType, Region, covers, product
+from .room import Room
 
 HEADER_LIMIT: Final = 100_000_000
 """Longest header in bytes; the format's own limit."""
 TENSOR_LIMIT: Final = 1 << 18
-"""Most tensors in a file; ten times what the largest models have, and about 100 MB of regions."""
+"""Most tensors in a file; ten times what the largest models have."""
 NAME_LIMIT: Final = 4096
 """Longest tensor name, bytes of JSON."""
 INFO_LIMIT: Final = 4096
@@ -75,6 +76,8 @@ def _read_header(source: Source) -> bytes | None:
 
 def _tensors(header: bytes, start: int, end: int) -> list[Region]:
     """Every tensor with bytes in the file, in the header's order. ValueError when malformed."""
+    room = Room.of(end)
+    room.take(len(header))
     regions: list[Region] = []
     for name, text in members(header, NAME_LIMIT):
         if name == "__metadata__":
@@ -82,6 +85,7 @@ def _tensors(header: bytes, start: int, end: int) -> list[Region]:
         if len(text) > INFO_LIMIT or len(regions) == TENSOR_LIMIT:
             raise ValueError("a header beyond our limits")
         region = _tensor(name, load_object(text), start, end)
+        room.keep(name, region.shape)
         if region.size:
             regions.append(region)
     return regions

@@ -7,14 +7,16 @@ storage, an offset and strides in elements, and a shape; or of `_v3`, which has 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from itertools import chain
+from sys import getsizeof
 from typing import Final, NamedTuple, TypeGuard
 
 from .picklemachine import Machine
 from .picklevalues import Call, Container, Global, Persistent
-from .regions import ElementType, product
+from .regions import DIMENSIONS, LARGEST, ElementType, product
+from .room import Room
 from .torchtypes import DTYPES, STORAGES
 
 NAME_LIMIT: Final = 512
@@ -23,10 +25,8 @@ DEPTH_LIMIT: Final = 256
 """Containers within each other that are searched for tensors to name."""
 STEP_LIMIT: Final = 1 << 20
 """Steps that the search for names takes, at most."""
-DIMENSION_LIMIT: Final = 64
-"""Most dimensions of a tensor."""
-LARGEST: Final = 1 << 62
-"""Bytes and elements of a tensor, at most."""
+TENSOR_LIMIT: Final = 1 << 17
+"""Most tensors, and most storages, of a pickle."""
 ROOT: Final = "tensor"
 """What a tensor is called that was saved by itself."""
 
@@ -79,19 +79,53 @@ class Found(NamedTuple):
     tensors: list[Tensor]
 
 
-def find_tensors(pickle: bytes, prefix: str = "") -> Found:
-    """What `pickle` tells of, its names with `prefix`. A malformed pickle is no error."""
-    machine = Machine()
+def find_tensors(pickle: bytes, room: Room, prefix: str = "") -> Found:
+    """What `pickle` tells of, its names with `prefix`. A malformed pickle is no error.
+
+    ValueError where what is found takes more than `room`: of that, at most half is taken by the
+    pickle's values, and given back.
+    """
+    machine = Machine(room.left // 2)
     try:
         root = machine.run(pickle)
     except ValueError as error:
         _LOG.debug("a malformed pickle, read in part only: %s", error)
         root = None
-    calls = ((id(call), _tensor(call)) for call in machine.calls)
-    tensors = {key: tensor for key, tensor in calls if tensor is not None}
-    _name(root, tensors, prefix)
-    storages = (_storage(persistent) for persistent in machine.persistents)
-    return Found([s for s in storages if s is not None], list(tensors.values()))
+    room.take(machine.stack.used)
+    storages = _storages(machine.persistents, room)
+    tensors = _tensors(machine.calls, room)
+    _name(root, tensors, prefix, room)
+    room.give(machine.stack.used)
+    return Found(storages, list(tensors.values()))
+
+
+def _storages(values: Iterable[Persistent], room: Room) -> list[Storage]:
+    """All storages, each once."""
+    found: dict[Storage, None] = {}
+    for value in values:
+        storage = _storage(value)
+        if storage is not None and storage not in found:
+            _count(found, room)
+            found[storage] = None
+    return list(found)
+
+
+def _tensors(calls: Iterable[Call], room: Room) -> dict[int, Tensor]:
+    """The tensors that the calls make, by the calls' ids."""
+    found: dict[int, Tensor] = {}
+    for call in calls:
+        tensor = _tensor(call)
+        if tensor is not None:
+            _count(found, room, tensor.shape)
+            found[id(call)] = tensor
+    return found
+
+
+def _count(found: Sized, room: Room, shape: tuple[int, ...] = ()) -> None:
+    """Make room for one more."""
+    if len(found) == TENSOR_LIMIT:
+        raise ValueError(f"more than {TENSOR_LIMIT:,} tensors or storages")
+    room.keep("", shape)
 
 
 def _storage(value: object) -> Storage | None:
@@ -158,7 +192,7 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 
 def _is_shape(value: object) -> TypeGuard[tuple[int, ...]]:
-    return isinstance(value, tuple) and len(value) <= DIMENSION_LIMIT and all(map(_is_count, value))
+    return isinstance(value, tuple) and len(value) <= DIMENSIONS and all(map(_is_count, value))
 
 
 def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
@@ -173,7 +207,7 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return True
 
 
-def _name(root: object, tensors: dict[int, Tensor], name: str) -> None:
+def _name(root: object, tensors: dict[int, Tensor], name: str, room: Room) -> None:
     """Give every tensor that `root` reaches the first name it is found under, and none twice.
 
     What stands in several places is gone through several times: the steps are limited, not what
@@ -196,6 +230,7 @@ def _name(root: object, tensors: dict[int, Tensor], name: str) -> None:
         if tensor is None and len(level) < DEPTH_LIMIT:
             level.append((name, _children(value)))
         elif tensor is not None and not tensor.name and (name := name or ROOT) not in names:
+            room.take(getsizeof(name))
             tensor.name = name
             names.add(name)
 

@@ -8,12 +8,14 @@ is read, and never executed: what it says is a hint to where tensors begin and w
 Where it is wrong, chunks are less alike, and no byte is lost.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from .parser import Source
 from .regions import ElementType, Region
+from .room import TENSOR_SIZE, Room
 from .torchtensors import Found, Storage, Tensor, find_tensors
 from .zipdirectory import Entry, Member
 
@@ -23,6 +25,7 @@ PICKLE_LIMIT: Final = 24 << 20
 _PARTS: Final = {"data": "", "constants": "constants"}
 """Pickles, and what the names of their tensors begin with."""
 _NOTHING: Final = Found([], [])
+_LOG: Final = logging.getLogger(__name__)
 
 
 def is_torch(entries: Iterable[Entry]) -> bool:
@@ -32,7 +35,7 @@ def is_torch(entries: Iterable[Entry]) -> bool:
     )
 
 
-def torch_regions(source: Source, members: list[Member]) -> Iterator[Region]:
+def torch_regions(source: Source, members: list[Member], room: Room) -> Iterator[Region]:
     """What the storages consist of, in file order: tensors, and what of a storage none covers."""
     by_name = {member.name: member for member in members}
     folder = next(n for n in by_name if n.endswith("/data.pkl") and n.count("/") == 1)[:-8]
@@ -40,18 +43,32 @@ def torch_regions(source: Source, members: list[Member]) -> Iterator[Region]:
     parts: dict[str, _Part] = {}
     for name, prefix in _PARTS.items():
         pickle = by_name.get(f"{folder}{name}.pkl")
-        parts[folder + name] = _Part(_read(source, pickle, PICKLE_LIMIT), prefix)
+        parts[folder + name] = _Part(_read_pickle(source, pickle, room), prefix, room)
     for member in members:
         head, _, key = member.name.rpartition("/")
         part = parts.get(head)
         if part is not None and member.stored and member.size:
             for region in part.regions(key, member):
+                room.take(TENSOR_SIZE // 2)
                 yield region if not swapped else _untyped(region)
+
+
+def _read_pickle(source: Source, member: Member | None, room: Room) -> bytes:
+    """The pickle of a part of the archive; none where there is none that can be read."""
+    pickle = _read(source, member, PICKLE_LIMIT)
+    if not pickle and member is not None and member.name.endswith("/data.pkl"):
+        _LOG.debug("without data.pkl nothing tells the tensors: storages are unknown bytes")
+    room.take(len(pickle))
+    return pickle
 
 
 def _read(source: Source, member: Member | None, limit: int) -> bytes:
     """The bytes of a member; none where it is missing, compressed, or longer than `limit`."""
-    if member is None or not member.stored or member.size > limit:
+    if member is None:
+        return b""
+    if not member.stored or member.size > limit:
+        how = f"of {member.size:,} bytes" if member.stored else "compressed"
+        _LOG.debug("member %r is %s, and not read", member.name, how)
         return b""
     return source.read(member.offset, member.size)
 
@@ -64,8 +81,8 @@ def _untyped(region: Region) -> Region:
 class _Part:
     """A pickle and what it says of the storages in the folder beside it."""
 
-    def __init__(self, pickle: bytes, prefix: str) -> None:
-        found = find_tensors(pickle, prefix) if pickle else _NOTHING
+    def __init__(self, pickle: bytes, prefix: str, room: Room) -> None:
+        found = find_tensors(pickle, room, prefix) if pickle else _NOTHING
         self._storages: dict[str, set[Storage]] = defaultdict(set)
         self._tensors: dict[str, list[Tensor]] = defaultdict(list)
         for storage in found.storages:

@@ -7,6 +7,7 @@ from .gaps import filled
 from .npz import is_npz, npz_regions
 from .parser import Source
 from .regions import Region
+from .room import Room
 from .torchzip import is_torch, torch_regions
 from .zipdirectory import MAGIC, locate, read_directory
 
@@ -39,8 +40,9 @@ class ZipParser:
 
 def _tensors(source: Source) -> list[Region]:
     """What the first format finds that knows the members' names."""
-    end, entries = read_directory(source)
+    room = Room.of(source.size)
+    end, entries = read_directory(source, room)
     for belongs, regions in _FORMATS:
         if belongs(entries):
-            return list(regions(source, locate(source, end, entries)))
+            return list(regions(source, locate(source, end, entries, room), room))
     return []

@@ -11,15 +11,19 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from sys import getsizeof
 from typing import Final, NamedTuple
 
 from .parser import Source
+from .room import Room
 
 MAGIC: Final = b"PK\x03\x04"
 MEMBER_LIMIT: Final = 1 << 16
 """Most members; a training state of the largest models in one file has some 10,000."""
 DIRECTORY_LIMIT: Final = 16 << 20
 """Longest directory in bytes: 256 for each member."""
+MEMBER_SIZE: Final = 320
+"""Bytes of memory that an entry or a member takes besides its name."""
 
 _END: Final = struct.Struct("<4s4H2IH")
 _LOCATOR: Final = struct.Struct("<4sIQI")
@@ -69,7 +73,7 @@ class Member(NamedTuple):
     stored: bool
 
 
-def read_directory(source: Source) -> tuple[int, list[Entry]]:
+def read_directory(source: Source, room: Room) -> tuple[int, list[Entry]]:
     """Where the directory begins, and its entries in the order of their headers in the file.
 
     ValueError for whatever is no whole archive, and for one beyond our limits.
@@ -77,7 +81,8 @@ def read_directory(source: Source) -> tuple[int, list[Entry]]:
     directory = _find(source)
     if directory.entries > MEMBER_LIMIT or directory.size > DIRECTORY_LIMIT:
         raise ValueError(f"a directory of {directory.entries} members, {directory.size} bytes")
-    listed = _entries(source.read(directory.offset, directory.size))
+    room.take(directory.size)
+    listed = _entries(source.read(directory.offset, directory.size), room)
     entries = list(islice(listed, directory.entries + 1))
     if len(entries) != directory.entries:
         raise ValueError(f"{len(entries)} members instead of {directory.entries}")
@@ -87,7 +92,7 @@ def read_directory(source: Source) -> tuple[int, list[Entry]]:
     return directory.offset, entries
 
 
-def locate(source: Source, end: int, entries: list[Entry]) -> list[Member]:
+def locate(source: Source, end: int, entries: list[Entry], room: Room) -> list[Member]:
     """The members behind `entries`, which lie one behind the other in front of `end`.
 
     ValueError where headers do not agree with the directory, or members overlap.
@@ -101,7 +106,9 @@ def locate(source: Source, end: int, entries: list[Entry]) -> list[Member]:
         position = offset + entry.size
         if position > end:
             raise ValueError(f"member {entry.name!r} overlaps the directory")
-        members.append(Member(_text(entry.name), offset, entry.size, entry.stored))
+        name = _text(entry.name)
+        room.take(MEMBER_SIZE + getsizeof(name))
+        members.append(Member(name, offset, entry.size, entry.stored))
     return members
 
 
@@ -155,7 +162,7 @@ def _find64(source: Source, end: int) -> tuple[int, Directory] | None:
     return offset, Directory(start, size, entries)
 
 
-def _entries(data: bytes) -> Iterator[Entry]:
+def _entries(data: bytes, room: Room) -> Iterator[Entry]:
     at = 0
     while at < len(data):
         if len(data) - at < _ENTRY.size:
@@ -173,6 +180,7 @@ def _entries(data: bytes) -> Iterator[Entry]:
         stored = method == _STORED and not flags & _ENCRYPTED
         if stored and size != packed:
             raise ValueError(f"{size} bytes stored as {packed}")
+        room.take(MEMBER_SIZE + name_size)
         yield Entry(data[names:extras], header, packed, crc, flags, method, stored)
 
 

@@ -14,6 +14,7 @@ from modelfloat.cas.chunking import torchtensors
 from modelfloat.cas.chunking.npy import NpyParser
 from modelfloat.cas.chunking.parser import Parser
 from modelfloat.cas.chunking.regions import covers
+from modelfloat.cas.chunking.room import Room
 from modelfloat.cas.chunking.torchtensors import find_tensors
 from modelfloat.cas.chunking.ziparchive import ZipParser
 from modelfloat.tests.support.fuzzing import Target, fuzz
@@ -68,7 +69,7 @@ def pickles() -> list[bytes]:
 
 def feed_pickle(data: bytes) -> None:
     """Tensors are what their storage has room to say, and names are not used twice."""
-    found = find_tensors(data)
+    found = find_tensors(data, Room.of(len(data)))
     names = [tensor.name for tensor in found.tensors if tensor.name]
     assert len(names) == len(set(names))
     assert all(tensor.size >= 0 and tensor.offset >= 0 for tensor in found.tensors)

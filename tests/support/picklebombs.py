@@ -5,10 +5,10 @@ that has one of full size in it, and prints how many bytes of memory that took.
 """
 
 import sys
-from pathlib import Path
 
 from modelfloat.cas.chunking.torchzip import PICKLE_LIMIT
 from modelfloat.cas.chunking.ziparchive import ZipParser
+from modelfloat.tests.support.memory import fresh_peak, peak
 from modelfloat.tests.support.sources import BytesSource
 from modelfloat.tests.support.torchzips import torch_zip
 
@@ -53,19 +53,10 @@ def bombs(size: int) -> dict[str, bytes]:
     }
 
 
-def _status(field: str) -> int:
-    """One of the kernel's figures of this process, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return 1024 * int(line.split()[1])
-    raise AssertionError(f"no {field}")
-
-
 if __name__ == "__main__":
     bomb = bombs(PICKLE_LIMIT - (1 << 20))[sys.argv[1]]
     source = BytesSource(torch_zip(bomb, {"0": bytes(4)}))
     del bomb
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = _status("VmRSS")
+    before = fresh_peak()
     assert ZipParser().parse(source) is not None
-    print(_status("VmHWM") - before)
+    print(peak() - before)

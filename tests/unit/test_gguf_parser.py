@@ -8,6 +8,7 @@ import pytest
 
 from modelfloat.cas.chunking import cursor as cursor_module
 from modelfloat.cas.chunking import gguf as subject
+from modelfloat.cas.chunking import room
 from modelfloat.cas.chunking.cutter import CdcCutter, SpanCutter, open_cutter
 from modelfloat.cas.chunking.gguf import GgufParser
 from modelfloat.cas.chunking.regions import ElementType, Region, covers
@@ -299,8 +300,9 @@ def test_work_and_memory_are_bounded(name: str, monkeypatch: pytest.MonkeyPatch)
     """With a 64th of what is allowed, in a 64th of the memory: tracing all of it takes minutes."""
     for limit in ("READ_LIMIT", "STRING_LIMIT"):
         monkeypatch.setattr(cursor_module, limit, getattr(cursor_module, limit) // SHARE)
-    for limit in ("TENSOR_LIMIT", "KEYS_LIMIT", "ARRAY_LIMIT", "NAMES_LIMIT"):
+    for limit in ("TENSOR_LIMIT", "KEYS_LIMIT", "ARRAY_LIMIT"):
         monkeypatch.setattr(subject, limit, getattr(subject, limit) // SHARE)
+    monkeypatch.setattr(room, "ROOM", room.ROOM // SHARE)
     source = LONG[name](SHARE)
     found, memory = peak(lambda: GgufParser().parse(source))
     # Where nothing contradicts itself a file of a PiB is good.
@@ -333,7 +335,7 @@ def test_as_many_tensors_as_are_allowed_stay_within_the_bound() -> None:
 
 
 def test_names_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "NAMES_LIMIT", 2)
+    monkeypatch.setattr(room, "ROOM", 2 * room.TENSOR_SIZE + 500)
     assert _parse(GgufFile([_good(name=n) for n in ("a", "b")]).bytes()) is not None
     assert _parse(GgufFile([_good(name=n) for n in ("a", "b", "c")]).bytes()) is None
 

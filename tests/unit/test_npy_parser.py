@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modelfloat.cas.chunking.cutter import CdcCutter, SpanCutter, open_cutter
-from modelfloat.cas.chunking.npy import HEADER_LIMIT, NpyParser
+from modelfloat.cas.chunking.npy import FIRST_READ, HEADER_LIMIT, MAGIC, NpyParser
 from modelfloat.cas.chunking.regions import ElementType, Region, covers
 from modelfloat.cas.chunking.ziparchive import ZipParser
 from modelfloat.tests.support.bounds import LongSource, peak
@@ -185,6 +185,23 @@ def test_no_more_than_the_longest_header_is_read() -> None:
     assert result is None
     assert source.bytes_read <= HEADER_LIMIT
     assert most < 1 << 20
+
+
+def test_of_a_short_header_little_is_read() -> None:
+    """An archive may have 65,536 arrays."""
+    head = saved(np.zeros(0, np.uint8)).replace(b"(0,), }" + b" " * 9, b"(1000000000,), }")
+    source = LongSource(head, 1 << 40)
+    assert NpyParser().parse(source) is not None
+    assert source.bytes_read <= FIRST_READ
+
+
+def test_a_long_header_is_read_whole() -> None:
+    fields = b"{'descr': '|u1', 'fortran_order': False, 'shape': (3,), }"
+    header = fields.ljust(HEADER_LIMIT - 13) + b"\n"
+    file = MAGIC + b"\2\0" + struct.pack("<I", len(header)) + header + b"abc"
+    regions = NpyParser().parse(BytesSource(file))
+    assert regions is not None
+    assert [(r.name, r.size) for r in regions] == [("", HEADER_LIMIT), ("arr_0", 3)]
 
 
 ARRAYS = {"w": np.ones((40, 3), np.float32), "folder/b": np.zeros(7, np.int16)}

@@ -185,6 +185,39 @@ def test_tensors_of_one_folder_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert OnnxDataParser().parse(shelf.source("v")) is None
 
 
+def test_tensors_of_one_folder_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "ROOM", 3000)
+    good = simple(_outside("a", 0, 24), _outside("b", 24, 24))
+    large = simple(_outside("a" * 1000, 0, 24), _outside("b" * 1000, 24, 24))
+    shelf = Shelf("", {"a.onnx": large, "b.onnx": good, "w": DATA[:48]})
+    regions = OnnxDataParser().parse(shelf.source("w"))
+    assert regions is not None
+    assert [region.name for region in regions] == ["a", "b"]
+
+
+def test_the_model_that_a_file_is_named_after_is_read_though_it_is_not_listed() -> None:
+    told = simple(_outside("a", 0, 24, "z.onnx.data"), _outside("b", 24, 24, "z.onnx.data"))
+    shelf = Long("", {"a.onnx": simple(), "z.onnx": told, "z.onnx.data": DATA[:48]})
+    regions = OnnxDataParser().parse(shelf.source("z.onnx.data"))
+    assert regions is not None
+    assert [region.name for region in regions] == ["a", "b"]
+
+
+class Long(Shelf):
+    """A folder that has more models than are listed."""
+
+    def names(self, suffix: str) -> list[str]:
+        return super().names(suffix)[:1]
+
+
+def test_models_of_one_folder_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "MODEL_LIMIT", 2)
+    shelf = Shelf("", {f"{i}.onnx": simple() for i in range(9)} | {"w": DATA})
+    for _ in range(2):
+        assert OnnxDataParser().parse(shelf.source("w")) is None
+    assert shelf.looks == ["0.onnx", "1.onnx"]
+
+
 def test_work_on_the_models_of_one_folder_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "WORK_LIMIT", 1)
     shelf = Shelf("", {f"{i}.onnx": simple() for i in range(9)} | {"w": DATA})

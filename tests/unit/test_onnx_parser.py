@@ -10,7 +10,7 @@ import pytest
 
 from modelfloat.cas.chunking import cursor as cursor_module
 from modelfloat.cas.chunking import onnx as subject
-from modelfloat.cas.chunking import protobuf
+from modelfloat.cas.chunking import protobuf, room
 from modelfloat.cas.chunking.cutter import CdcCutter, SpanCutter, open_cutter
 from modelfloat.cas.chunking.onnx import OnnxParser
 from modelfloat.cas.chunking.regions import ElementType, Region, covers
@@ -336,7 +336,7 @@ LONG: dict[str, Callable[[], LongSource]] = {
 def test_work_and_memory_are_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a 64th of what is allowed, in a 64th of the memory: tracing all of it takes minutes."""
     limits = [(cursor_module, "READ_LIMIT"), (protobuf, "FIELD_LIMIT")]
-    for module, limit in [*limits, (subject, "TENSOR_LIMIT"), (subject, "NAMES_LIMIT")]:
+    for module, limit in [*limits, (subject, "TENSOR_LIMIT"), (room, "ROOM")]:
         monkeypatch.setattr(module, limit, getattr(module, limit) // SHARE)
     source = LONG[name]()
     found, memory = peak(lambda: OnnxParser().parse(source))
@@ -375,6 +375,6 @@ def test_more_tensors_than_any_model_has_are_refused(monkeypatch: pytest.MonkeyP
 
 
 def test_names_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "NAMES_LIMIT", 4)
+    monkeypatch.setattr(room, "ROOM", 2 * room.TENSOR_SIZE + 500)
     assert _parse(simple(GOOD, GOOD)) is not None
     assert _parse(simple(GOOD, GOOD, GOOD)) is None

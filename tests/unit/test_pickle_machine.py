@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelfloat.cas.chunking import pickleops, picklestack
+from modelfloat.cas.chunking import pickleops, picklestack, room
 from modelfloat.cas.chunking.picklemachine import _STEPS, Machine
 from modelfloat.cas.chunking.pickleops import OPCODES, opcodes
 from modelfloat.cas.chunking.picklevalues import (
@@ -20,6 +20,7 @@ from modelfloat.cas.chunking.picklevalues import (
     Global,
     Persistent,
 )
+from modelfloat.cas.chunking.room import Room
 from modelfloat.cas.chunking.torchtensors import find_tensors
 from modelfloat.tests.support import picklebombs
 from modelfloat.tests.support.bounds import peak
@@ -169,11 +170,11 @@ MALFORMED = {
 def test_malformed_pickles_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
         Machine().run(data)
-    assert find_tensors(data).tensors == []
+    assert find_tensors(data, Room(room.ROOM)).tensors == []
 
 
 def _peak_of(data: bytes) -> int:
-    return peak(lambda: find_tensors(data))[1]
+    return peak(lambda: find_tensors(data, Room(4 << 20)))[1]
 
 
 @pytest.mark.parametrize("name", bombs(0))
@@ -199,5 +200,5 @@ def test_bombs_of_full_size_take_less_than_200_mb(name: str) -> None:
 def test_ten_thousand_tensors_are_no_bomb() -> None:
     storage = FakeStorage("FloatStorage", "0", 1)
     state = {f"model.layers.{i}.attention.weight": FakeTensor(storage, ()) for i in range(10_000)}
-    found = find_tensors(pickled(state))
+    found = find_tensors(pickled(state), Room(room.ROOM))
     assert [tensor.name for tensor in found.tensors] == list(state)

@@ -218,16 +218,23 @@ def test_without_a_pickle_storages_are_of_unknown_type(how: dict[str, Any]) -> N
     assert _one(value, **how) == [("", "UNKNOWN", 24)]
 
 
-def test_a_pickle_beyond_the_limit_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_beyond_the_limit_is_not_even_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     value = {"t": FakeTensor(FLOATS, (6,))}
     monkeypatch.setattr(torchzip, "PICKLE_LIMIT", len(pickled(value)))
     assert _one(value) == [("t", "F32", 24)]
     monkeypatch.setattr(torchzip, "PICKLE_LIMIT", len(pickled(value)) - 1)
+    caplog.set_level("DEBUG")
     assert _one(value) == [("", "UNKNOWN", 24)]
+    assert f"is of {len(pickled(value))} bytes, and not read" in caplog.text
 
 
 def test_what_is_wrong_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
+    _one({}, deflated=["archive/data.pkl"])
+    assert "member 'archive/data.pkl' is compressed, and not read" in caplog.text
+    assert "without data.pkl nothing tells the tensors" in caplog.text
     _one(b"no pickle")
     assert "a malformed pickle, read in part only: " in caplog.text
     assert _parse(torch_zip({}, {})[:-1]) is None

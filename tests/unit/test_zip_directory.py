@@ -10,6 +10,7 @@ import pytest
 
 from modelfloat.cas.chunking import zipdirectory as subject
 from modelfloat.cas.chunking.cutter import CdcCutter, open_cutter
+from modelfloat.cas.chunking.room import Room
 from modelfloat.cas.chunking.ziparchive import ZipParser
 from modelfloat.cas.chunking.zipdirectory import Member, locate, read_directory
 from modelfloat.tests.support.bounds import peak
@@ -24,8 +25,9 @@ MODEL = torch_zip({"t": FakeTensor(FakeStorage("FloatStorage", "0", 3), (3,))}, 
 
 def _members(file: bytes) -> list[Member]:
     source = BytesSource(file)
-    end, entries = read_directory(source)
-    return locate(source, end, entries)
+    room = Room.of(len(file))
+    end, entries = read_directory(source, room)
+    return locate(source, end, entries, room)
 
 
 def _entry(index: int, file: bytes = PLAIN) -> int:
