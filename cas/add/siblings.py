@@ -5,6 +5,7 @@ something is made once for all of them.
 """
 
 import errno
+import heapq
 import itertools
 import logging
 import os
@@ -20,12 +21,12 @@ from ..chunking.parser import Source
 from .scan import Item
 from .sources import READING, FileSource
 
-FOLDERS: Final = 4
-"""Folders that are remembered: files come folder by folder, in a few tasks."""
+FOLDERS: Final = 2
+"""Folders that are remembered: files come folder by folder, large ones and small ones."""
 LOOKED_AT: Final = 100_000
 """Names of a folder that are looked at; what stands behind them is not found."""
 MOST_NAMES: Final = 64
-"""Names that are found at most."""
+"""Names that are found at most: the first in alphabetical order."""
 
 _LOG: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -40,9 +41,10 @@ class Folders:
 
     def beside(self, item: Item) -> "FolderSiblings":
         """The files beside the one that `item` was found as."""
-        path, _, name = item.source.rpartition(b"/")
+        path, slash, name = item.source.rpartition(b"/")
+        path = path or slash or b"."
         with self._lock:
-            folder = self._folders.pop(path, None) or _Folder(path or b".")
+            folder = self._folders.pop(path, None) or _Folder(path)
             self._folders[path] = folder
             if len(self._folders) > FOLDERS:
                 self._folders.popitem(last=False)
@@ -118,7 +120,7 @@ def _names(folder: bytes, suffix: str) -> list[str]:
         with os.scandir(folder) as entries:
             looked_at = (entry.name for entry in itertools.islice(entries, LOOKED_AT))
             found = (name for name in looked_at if name.lower().endswith(end))
-            return sorted(map(os.fsdecode, itertools.islice(found, MOST_NAMES)))
+            return sorted(map(os.fsdecode, heapq.nsmallest(MOST_NAMES, found)))
     except OSError as error:
         _LOG.debug("%s: not looked into: %s", os.fsdecode(folder), error.strerror)
         return []

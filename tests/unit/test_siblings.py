@@ -51,6 +51,13 @@ def test_a_file_in_the_working_directory_has_siblings_too(
     assert _beside(Path("model.bin")).names(".onnx") == ["B.ONNX", "a.onnx"]
 
 
+def test_a_file_in_the_root_has_its_siblings_there(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.touch()
+    item = Item.found((b"x",), b"/x", EntryType.FILE, file.stat())
+    assert Folders().beside(item)._folder.path == b"/"
+
+
 @pytest.mark.parametrize(
     "name",
     ["../outside.onnx", "/etc/passwd", "..", ".", "", "gone.onnx", "a.onnx/", "a\0b", "./a.onnx"],
@@ -105,7 +112,7 @@ def test_what_is_made_once_is_kept_for_the_folder(file: Path) -> None:
 
 def test_only_the_last_folders_are_kept(tmp_path: Path) -> None:
     folders, made = Folders(), []
-    for number in [0, *range(FOLDERS), 0, FOLDERS, 1, 0]:
+    for number in [0, *range(FOLDERS), 0, FOLDERS, 0, 1]:
         file = tmp_path / f"{number}" / "x"
         file.parent.mkdir(exist_ok=True)
         file.touch()
@@ -117,6 +124,6 @@ def test_names_are_bounded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(9):
         (file.parent / f"{number}.onnx").touch()
     monkeypatch.setattr(subject, "MOST_NAMES", 3)
-    assert len(_beside(file).names(".onnx")) == 3
+    assert _beside(file).names(".onnx") == ["0.onnx", "1.onnx", "2.onnx"]
     monkeypatch.setattr(subject, "LOOKED_AT", 0)
     assert _beside(file).names(".onnx") == []
