@@ -27,12 +27,15 @@ from modelfloat.cas.refnames import parse_address
 from modelfloat.creating import BackendSpec, add_backend, create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.opening import open_store
+from modelfloat.tests.support.everycodec import many, model
 from modelfloat.tests.support.folders import restored
 from modelfloat.tests.support.samples import noise
 from modelfloat.version import __version__
 
 STORES = Path(__file__).parent / "golden" / "stores"
 SPLIT_FROM = 32 << 10
+TIME = 1_500_000_000_123_456_789
+"""When everything in them was changed, in nanoseconds."""
 LOCKS = re.compile(r"store/(index/lock\.mdb|locks/(?!writer-).+)")
 """Left out: lock files are this machine's, and made anew."""
 
@@ -55,9 +58,8 @@ def make_source(folder: Path) -> Path:
     with contextlib.suppress(OSError):
         Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe")).write_bytes(b"not UTF-8")
     (folder / "inner" / "empty").chmod(0o700)
-    time = 1_500_000_000_123_456_789
     for path in sorted(folder.rglob("*"), reverse=True):
-        os.utime(path, ns=(time, time), follow_symlinks=False)
+        os.utime(path, ns=(TIME, TIME), follow_symlinks=False)
     return folder
 
 
@@ -111,10 +113,26 @@ async def one(folder: Path) -> None:
     await fill(folder / "store", folder / "source")
 
 
+async def codecs(folder: Path) -> None:
+    """8+1 in one directory; chunks of every codec, and a region table in pages."""
+    place = BackendSpec("only", "backends/only")
+    await create_store(str(folder / "store"), None, [place], reserve=0)
+    models = folder / "models"
+    models.mkdir()
+    (models / "every.safetensors").write_bytes(model(16_000))
+    (models / "many.safetensors").write_bytes(many())
+    (models / "notes.txt").write_bytes(b"".join(b"line %d\n" % i for i in range(3000)))
+    for path in (*models.iterdir(), models):
+        os.utime(path, ns=(TIME, TIME))
+    async with open_store(str(folder / "store")) as store:
+        await store.add([str(models)], parse_address("acme/model"))
+
+
 KINDS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "six-4+2": six,
     "three-2+1": three,
     "one-8+1": one,
+    "codecs-8+1": codecs,
 }
 
 

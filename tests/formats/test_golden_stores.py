@@ -16,21 +16,29 @@ from modelfloat.cas.formats.journal import (
 from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
 from modelfloat.opening import open_store, rebuild_store
+from modelfloat.tests.support.everycodec import many_names
 from modelfloat.tests.support.folders import restored
 from modelfloat.tests.support.golden_stores import GOLDEN, STORES, name_of, unpack
 from modelfloat.tests.support.rescuing import rescue
 from modelfloat.version import __version__
 
 every_store = pytest.mark.parametrize("archive", GOLDEN, ids=name_of)
+CODECS = [archive for archive in GOLDEN if archive.name.startswith("codecs-")]
+every_codec = pytest.mark.parametrize("archive", CODECS, ids=name_of)
+"""Those with chunks of all codecs and with region pages; the others have files of all kinds."""
+every_kind = pytest.mark.parametrize(
+    "archive", [archive for archive in GOLDEN if archive not in CODECS], ids=name_of
+)
 
 
 def test_this_release_has_its_stores() -> None:
     """A release is not made without them: tests/formats/make_golden_store.py."""
     names = {archive.name for archive in (STORES / __version__).glob("*.tar.xz")}
-    assert names == {"six-4+2.tar.xz", "three-2+1.tar.xz", "one-8+1.tar.xz"}
+    kinds = {"six-4+2", "three-2+1", "one-8+1", "codecs-8+1"}
+    assert names == {f"{kind}.tar.xz" for kind in kinds}
 
 
-@every_store
+@every_kind
 def test_it_holds_what_it_is_for(archive: Path, tmp_path: Path) -> None:
     golden = unpack(archive, tmp_path)
     assert {"acme/model", "acme/model@dev", "acme/model@v1.0"} <= golden.expected.keys()
@@ -40,6 +48,20 @@ def test_it_holds_what_it_is_for(archive: Path, tmp_path: Path) -> None:
     schemes = {shard.name[2:] for b in golden.backends for shard in b.glob("packs/*/*/*")}
     k, m = golden.scheme
     assert schemes == {f"{k}-{m}", f"1-{m}"}
+
+
+@every_codec
+async def test_it_holds_every_codec_and_region_pages(archive: Path, tmp_path: Path) -> None:
+    golden = unpack(archive, tmp_path)
+    address = parse_address("acme/model/many.safetensors")
+    async with open_store(str(golden.path)) as store:
+        used = {place.codec for _, places in store.index.each_chunk() for place in places}
+        manifest = store.objects.manifest(store.find(address).object)
+        regions = list(store.objects.regions(manifest))
+    assert used == set(range(10))
+    assert manifest.region_pages
+    assert [region.name for region in regions] == ["", *many_names()]
+    assert {(each.size, each.shape) for each in regions[1:]} == {(1, (1, 1))}
 
 
 @every_store
@@ -68,7 +90,7 @@ async def test_its_index_is_made_anew(archive: Path, tmp_path: Path) -> None:
     assert restored(tmp_path / "out") == golden.expected
 
 
-@every_store
+@every_kind
 def test_it_has_records_of_every_type(archive: Path, tmp_path: Path) -> None:
     golden = unpack(archive, tmp_path)
     types = {
