@@ -266,7 +266,8 @@ class StoreStats:
 
     `kinds` are the chunks in data packs by element type and codec, the most bytes first, but those
     of `uncounted` packs: an earlier release stored them, and their footers cannot be had now.
-    `by_repository` is None where nobody asked for it and it would take long.
+    `by_repository` is None where nobody asked for it and it would take long, or damage is in its
+    way.
     """
 
     repositories: int

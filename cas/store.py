@@ -5,6 +5,7 @@ after it was left. Readers are never locked out; who may write when is `cas.acce
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +16,14 @@ import trio
 import trio.from_thread
 
 from ..erasure.scheme import Scheme
-from ..errors import BackendError, IndexDamagedError, NotFoundError, UsageError, one_failure
+from ..errors import (
+    BackendError,
+    DamageError,
+    IndexDamagedError,
+    NotFoundError,
+    UsageError,
+    one_failure,
+)
 from ..ids import StoreId
 from .access import Access
 from .add.preflight import plan
@@ -56,6 +64,8 @@ from .verify.checkorder import VerifyRequest
 
 READER_SLOTS: Final = 24
 """Extents that the reader keeps for reuse, 4 MiB each; what is read and cached fits in them."""
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -223,15 +233,23 @@ class Store:
     # Telling
 
     async def stats(self, *, by_repository: bool | None = None) -> StoreStats:
-        """Where the bytes are; `by_repository` too, by default where that is counted soon."""
+        """Where the bytes are; `by_repository` too, by default where that is counted soon and
+        nothing is in its way; who asks for it is told what is."""
         backends = tuple(await self.backends())
         counted = await count_packs(self.index, self.pool)
         found = await trio.to_thread.run_sync(
             self._statistics.collect, self.scheme, self.survives(), backends, counted
         )
-        if by_repository is None:
-            by_repository = await trio.to_thread.run_sync(is_small, self.index)
-        return replace(found, by_repository=await self._usage()) if by_repository else found
+        wanted = by_repository
+        if wanted is None:
+            wanted = await trio.to_thread.run_sync(is_small, self.index)
+        try:
+            return replace(found, by_repository=await self._usage()) if wanted else found
+        except (DamageError, IndexDamagedError) as error:
+            if by_repository:
+                raise
+            log.warning("what each repository takes is not counted: %s", error)
+            return found
 
     async def _usage(self) -> tuple[RepositoryStats, ...]:
         return await trio.to_thread.run_sync(

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -19,6 +20,7 @@ from modelfloat.cas.reports import KindStats, RepositoryStats
 from modelfloat.cas.statistics import shard_size
 from modelfloat.cas.store import Store
 from modelfloat.cli.main import run
+from modelfloat.errors import IndexDamagedError
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support import samples
 from modelfloat.tests.support.samples import noise
@@ -173,6 +175,22 @@ async def test_many_chunks_are_counted_by_repository_only_when_asked(
     (row,) = (line for line in lines if line.startswith("acme/two"))
     assert row.split()[:2] == ["acme/two", "2"]
     assert any(line.split()[:2] == ["unknown", "zstd"] for line in lines)
+
+
+async def test_a_manifest_that_is_missing_hides_no_other_figures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        await fill(store, tmp_path)
+        before = await store.stats()
+        lost = store.find(parse_address("acme/two/own.txt")).object
+        await store.index.write(store.index.drop_objects, [lost])
+        assert await store.stats() == replace(before, by_repository=None)
+        (record,) = (r for r in caplog.records if "what each repository takes" in r.message)
+        assert record.levelname == "WARNING"
+        assert lost.hex()[:16] in record.message
+        with pytest.raises(IndexDamagedError):
+            await store.stats(by_repository=True)
 
 
 def test_sums_from_chunks_and_from_a_table_are_alike() -> None:
