@@ -30,6 +30,7 @@ from .cas.diff.diff import Difference, compare
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
 from .cas.read.reader import FileReader
+from .cas.read.regions import StoredTensor
 from .cas.refnames import parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
@@ -237,6 +238,19 @@ class Store:
             return engine.open_file(where)
 
         return File(address, self._call(open_), self.read)
+
+    def tensors(self, address: str) -> list[StoredTensor]:
+        """The tensors of the file at `vendor/name[@REV]/path`, in file order; nothing is read.
+
+        Each says where its bytes lie, for `open` and `seek`, and in which chunks. There are none
+        where the file's structure is not known, or was not when it was added.
+        """
+        where = parse_address(address)
+
+        async def tensors(engine: Engine) -> list[StoredTensor]:
+            return await trio.to_thread.run_sync(lambda: list(engine.tensors(where)))
+
+        return self._call(tensors)
 
     def get(
         self,

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..erasure.scheme import Scheme
 from ..ids import BackendId, ObjectId, PackId, PackNumber
-from .chunking.regions import ElementType
+from .chunking.regions import element_name
 from .codecs.registry import CODECS
 from .formats.chunktable import ENTRY, Kind
 from .formats.shard import FOOTER_HEAD, TRAILER_SIZE, block_count, carries_table
@@ -164,10 +164,7 @@ class Statistics:
 
 def _kind(sums: Sum) -> KindStats:
     codec = CODECS.get(sums.codec)
-    try:
-        element = ElementType(sums.element).name.lower()
-    except ValueError:
-        element = f"type {sums.element}"
+    element = element_name(sums.element).lower()
     name = f"codec {sums.codec}" if codec is None else codec.name
     return KindStats(element, name, sums.chunks, sums.raw, sums.stored)
 

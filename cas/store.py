@@ -7,7 +7,7 @@ after it was left. Readers are never locked out; who may write when is `cas.acce
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final
@@ -30,6 +30,7 @@ from .add.preflight import plan
 from .add.request import AddRequest, Reading
 from .add.writer import Writer
 from .following import follow
+from .formats.manifest import Manifest
 from .formats.tree import Entry, EntryType
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
 from .gc.collection import Collection
@@ -44,6 +45,7 @@ from .packs.pool import Pool
 from .packs.survival import describe
 from .read.loader import Loader
 from .read.reader import CACHE, FileReader, Reader
+from .read.regions import StoredTensor, tensors_of
 from .refnames import Address, RepoName
 from .refs import Refs
 from .reports import (
@@ -130,6 +132,18 @@ class Store:
 
     def open_file(self, address: Address) -> FileReader:
         """A reader of the file at `address`; NotFoundError, or UsageError without a path."""
+        return self.reader.open(self._manifest(address))
+
+    def tensors(self, address: Address) -> Iterator[StoredTensor]:
+        """The tensors of the file at `address`, in file order; errors as of `open_file`.
+
+        None where its structure is not known, or was not when it was added. ChunkDamagedError where
+        its region table is no such.
+        """
+        manifest = self._manifest(address)
+        return tensors_of(self.objects.regions(manifest), self.objects.recipe(manifest))
+
+    def _manifest(self, address: Address) -> Manifest:
         if not address.path:
             raise UsageError(f"{address} is a repository: name a file in it")
         entry = self.find(address)
@@ -137,7 +151,7 @@ class Store:
             raise NotFoundError(
                 f"{address} is a directory, not a file; see `modelfloat ls {address}`"
             )
-        return self.reader.open(self.objects.manifest(entry.object))
+        return self.objects.manifest(entry.object)
 
     # Writing
 

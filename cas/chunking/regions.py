@@ -162,6 +162,12 @@ _BLOCKS: Final = {
 }
 
 
+def element_name(number: int) -> str:
+    """What the element type of that number is called; one that a later release knows too."""
+    known = number in ElementType._value2member_map_
+    return ElementType(number).name if known else f"type {number}"
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """A run of a file's bytes of one element type: offset and size in bytes.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..chunking.regions import ElementType
+from ..chunking.regions import element_name
 from ..formats.tree import EntryType
 
 FileKind = Literal["added", "removed", "changed", "renamed", "mode"]
@@ -66,8 +66,7 @@ class Tensor:
     @property
     def type(self) -> str:
         """The name of its element type."""
-        known = self.element in ElementType._value2member_map_
-        return ElementType(self.element).name if known else f"type {self.element}"
+        return element_name(self.element)
 
 
 @dataclass(frozen=True, slots=True)

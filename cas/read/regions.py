@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ...errors import ChunkDamagedError
 from ...ids import ObjectId
+from ..chunking.regions import element_name
 from ..formats.manifest import Manifest
 from ..formats.regiontable import TableRegion, decode_regions
 from .recipe import Recipe
@@ -41,10 +42,6 @@ class RegionTable:
         if self and position != self._manifest.size:
             raise _does_not_add_up()
 
-    def find(self, name: str) -> TableRegion | None:
-        """The first region of that name, None if there is none."""
-        return next((region for region in self if region.name == name), None) if name else None
-
     def _parts(self) -> Iterator[tuple[int, bytes]]:
         if not self._manifest.region_pages:
             yield 0, self._manifest.regions
@@ -57,25 +54,33 @@ def _does_not_add_up() -> ChunkDamagedError:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorPlace:
-    """Where a tensor lies: its bytes are [region.offset, region.offset + region.size) of the file.
+class StoredTensor:
+    """A tensor of a stored file: its bytes are [offset, offset + size) of the file.
 
-    `chunks` are the numbers, from 0, of the chunks that hold some of it. With `whole` they hold
-    nothing else: it begins where the first one begins and ends where the last one ends.
+    `type` is the name of its element type. `chunks` are the numbers, from 0, of the file's chunks
+    that hold some of it. With `whole` they hold nothing else: it begins where the first one begins
+    and ends where the last one ends.
     """
 
-    region: TableRegion
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
     chunks: range
     whole: bool
 
 
-def find_tensor(table: RegionTable, recipe: Recipe, name: str) -> TensorPlace | None:
-    """Which bytes and chunks of a file are its tensor `name`; None if it has none."""
-    region = table.find(name)
-    if region is None:
-        return None
-    numbers = recipe.numbers(region.offset, region.size)
-    first = recipe.spans(region.offset, 1)[0]
-    last = recipe.spans(region.offset + region.size - 1, 1)[0]
-    ends = last.offset + last.raw == region.offset + region.size
-    return TensorPlace(region, numbers, first.offset == region.offset and ends)
+def tensors_of(table: RegionTable, recipe: Recipe) -> Iterator[StoredTensor]:
+    """The tensors of a file, in file order, and which of its chunks each lies in."""
+    return (_placed(region, recipe) for region in table if region.name)
+
+
+def _placed(region: TableRegion, recipe: Recipe) -> StoredTensor:
+    offset, size = region.offset, region.size
+    end = offset + size
+    first, last = recipe.spans(offset, 1)[0], recipe.spans(end - 1, 1)[0]
+    whole = first.offset == offset and last.offset + last.raw == end
+    chunks = recipe.numbers(offset, size)
+    kind = element_name(region.element)
+    return StoredTensor(region.name, kind, region.shape, offset, size, chunks, whole)

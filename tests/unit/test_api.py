@@ -45,6 +45,23 @@ def test_a_session(path: Path, tmp_path: Path) -> None:
         assert store.stats().logical == len(data)
 
 
+def test_a_tensor_is_found_and_read(path: Path, tmp_path: Path) -> None:
+    data = weights(tmp_path / "m.safetensors")
+    (tmp_path / "text").write_bytes(b"no tensors")
+    with modelfloat.open(path) as store:
+        store.add([tmp_path / "m.safetensors", tmp_path / "text"], "acme/model")
+        tensors = {tensor.name: tensor for tensor in store.tensors("acme/model/m.safetensors")}
+        assert list(tensors) == [f"layer.{i}.weight" for i in range(5)]
+        last = tensors["layer.4.weight"]
+        assert (last.type, last.shape, last.size) == ("U8", (1_000_000,), 1_000_000)
+        with store.open("acme/model/m.safetensors") as file:
+            file.seek(last.offset)
+            assert file.read(last.size) == data[-1_000_000:]
+        assert store.tensors("acme/model/text") == []
+        with pytest.raises(UsageError, match="name a file in it"):
+            store.tensors("acme/model")
+
+
 def test_a_file_reads_like_a_file(path: Path, tmp_path: Path) -> None:
     data = weights(tmp_path / "m.safetensors")
     with modelfloat.open(str(path)) as store:

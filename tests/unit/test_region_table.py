@@ -41,7 +41,7 @@ from modelfloat.cas.formats.regiontable import (
 )
 from modelfloat.cas.formats.varint import MOST
 from modelfloat.cas.read.recipe import Recipe
-from modelfloat.cas.read.regions import RegionTable, find_tensor
+from modelfloat.cas.read.regions import RegionTable, tensors_of
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import ChunkDamagedError, FormatError
@@ -105,7 +105,7 @@ async def test_a_file_without_structure_has_none(tmp_path: Path) -> None:
         assert TAG_REGIONS not in manifest.extensions
         assert not store.objects.regions(manifest)
         assert list(store.objects.regions(manifest)) == []
-        assert store.objects.regions(manifest).find("x") is None
+        assert list(store.tensors(parse_address("acme/model/text"))) == []
 
 
 async def test_the_same_file_gives_the_same_manifest_and_stores_nothing(tmp_path: Path) -> None:
@@ -201,23 +201,20 @@ async def test_which_chunks_are_tensor_x(tmp_path: Path) -> None:
     async with fresh_store(tmp_path / "store", "2+1") as store:
         await add(store, tmp_path / "model.safetensors")
         manifest = manifest_of(store, "acme/model/model.safetensors")
-        recipe, table = store.objects.recipe(manifest), store.objects.regions(manifest)
-        found = {name: find_tensor(table, recipe, name) for name in sizes}
-        spans = list(recipe.all())
+        spans = list(store.objects.recipe(manifest).all())
+        found = list(store.tensors(parse_address("acme/model/model.safetensors")))
+    assert [(t.name, t.type, t.shape, t.size) for t in found] == [
+        (name, "U8", (size,), size) for name, size in sizes.items()
+    ]
     end = len(data) - sum(sizes.values())
-    for name, size in sizes.items():
-        place = found[name]
-        assert place is not None
-        assert (place.region.offset, place.region.size) == (end, size)
-        end += size
-        chunks = [spans[i] for i in place.chunks]
-        assert chunks[0].offset <= place.region.offset < chunks[0].offset + chunks[0].raw
-        assert sum(chunk.raw for chunk in chunks) >= size
-    whole = {name: place.whole for name, place in found.items() if place}
-    assert whole == {"norm": False, "bias": False, "large": True, "tiny": True, "last": True}
-    assert [len(place.chunks) for place in found.values() if place] == [1, 1, 3, 1, 1]
-    assert find_tensor(table, recipe, "none") is None
-    assert find_tensor(table, recipe, "") is None
+    for tensor in found:
+        assert tensor.offset == end
+        end += tensor.size
+        chunks = [spans[i] for i in tensor.chunks]
+        assert chunks[0].offset <= tensor.offset < chunks[0].offset + chunks[0].raw
+        assert sum(chunk.raw for chunk in chunks) >= tensor.size
+    assert [tensor.whole for tensor in found] == [False, False, True, True, True]
+    assert [len(tensor.chunks) for tensor in found] == [1, 1, 3, 1, 1]
 
 
 def test_chunk_numbers_count_through_pages() -> None:
@@ -229,10 +226,9 @@ def test_chunk_numbers_count_through_pages() -> None:
     found = {object_id(page): page for page in pages}
     manifest = decode_manifest(last)
     recipe = Recipe(manifest, lambda id_: decode_page(found[id_]))
-    place = find_tensor(RegionTable(manifest, no_pages), recipe, "x")
-    assert place is not None
-    assert place.chunks == range(13_999, 14_003)
-    assert not place.whole
+    (tensor,) = tensors_of(RegionTable(manifest, no_pages), recipe)
+    assert (tensor.name, tensor.chunks) == ("x", range(13_999, 14_003))
+    assert not tensor.whole
 
 
 @pytest.mark.parametrize(
