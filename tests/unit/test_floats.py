@@ -121,6 +121,19 @@ def test_many_exponents_outside_the_window_are_not_squeezed() -> None:
     assert methods(round_trip(FP32, words.tobytes()), 4)[0] == Method.HUFFMAN
 
 
+@pytest.mark.parametrize("name", ["fp32", "small"])
+@pytest.mark.parametrize("row", [64, 768, 4096])
+def test_exponents_in_runs_are_not_squeezed(name: str, row: int) -> None:
+    """Rows with a scale each, a power of two, and here and there an exponent unlike all others."""
+    rng = np.random.default_rng(row)
+    scales = np.exp2(rng.normal(0, 2, (MAX_CHUNK // 4 // row, 1)).round())
+    words = (rng.uniform(1, 2, (len(scales), row)) * scales).ravel().astype("<f4").view("<u4")
+    words[::3001] = 5
+    raw = (words if name == "fp32" else (words >> 16).astype("<u2")).tobytes()
+    encoded = round_trip(CODECS[name], raw)
+    assert len(encoded) <= len(floats.encode(memoryview(raw), SIZES[name]) or raw)
+
+
 def patched(encoded: bytes, at: int, form: str, value: int) -> bytes:
     changed = bytearray(encoded)
     struct.pack_into(form, changed, at, value)
