@@ -1,10 +1,12 @@
 """docs/rescue.py decodes what every codec encodes, and gives up on what is damaged."""
 
 import runpy
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from modelfloat.cas.chunking.regions import ElementType
@@ -31,6 +33,19 @@ ENCODERS = {"bf16": BF16, "small": BF16_SMALL, "fp16": FP16, "fp32": FP32, "fp64
 
 def test_it_knows_every_codec() -> None:
     assert set(CODECS) <= set(DECODERS)
+
+
+def test_an_escape_that_is_listed_twice_is_the_later_one() -> None:
+    words = np.frombuffer(normal("fp32", 1 << 19), "<u4").copy()
+    words[::3001] = 5
+    encoded = bytearray(FP32.encode(memoryview(words.tobytes())) or b"")
+    count, first = struct.unpack_from("<II", encoded, 21)
+    struct.pack_into("<I", encoded, 25 + 4 * (count - 1), first)
+    encoded[25 + 5 * count - 1] = 77
+    out = bytearray(words.nbytes)
+    FP32.decode(bytes(encoded), memoryview(out))
+    assert np.frombuffer(out, "<u4")[first] << 1 >> 24 == 77
+    assert DECODERS[FP32.number](bytes(encoded), len(out)) == out
 
 
 @pytest.mark.parametrize("kind", SIZES)

@@ -45,6 +45,15 @@ def test_every_method_at_once(size: int) -> None:
         assert methods(encoded, 4) == wanted
 
 
+def test_two_values_of_which_one_is_rare_come_in_runs() -> None:
+    """zstd finds them; a bit for each byte would be an eighth."""
+    plane = (np.arange(120_000) // 100 % 5 == 0).astype(np.uint8)
+    encoded = encode_planes([plane])
+    assert encoded is not None
+    assert len(encoded) < len(plane) // 50
+    assert decoded(encoded, [len(plane)])[0] == [plane.tobytes()]
+
+
 def test_planes_that_do_not_shrink_are_no_container() -> None:
     assert encode_planes([random(100_000), random(50_000, 2)]) is None
 
