@@ -60,6 +60,7 @@ def _sizes(report: "StoreStats") -> str:
         ["logical", human_size(report.logical), counted],
         ["unique", human_size(report.unique), "after deduplication"],
         ["encoded", human_size(report.encoded), packed],
+        ["objects", human_size(report.objects), "commits, trees, manifests: in no table below"],
         [
             "with parity",
             human_size(report.stored),

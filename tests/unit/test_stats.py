@@ -77,6 +77,7 @@ async def check(store: Store) -> None:
     assert report.uncounted == 0
     assert sum(kind.raw for kind in report.kinds) == report.unique
     assert sum(kind.encoded for kind in report.kinds) == report.encoded
+    assert report.encoded + report.objects == sum(pack.length for pack in store.index.packs())
     assert sum(kind.chunks for kind in report.kinds) == report.chunks
     assert sum(each.logical for each in report.by_repository or ()) == report.logical
 
