@@ -186,7 +186,9 @@ async def test_a_manifest_that_is_missing_hides_no_other_figures(
         before = await store.stats()
         lost = store.find(parse_address("acme/two/own.txt")).object
         await store.index.write(store.index.drop_objects, [lost])
-        assert await store.stats() == replace(before, by_repository=None)
+        after = await store.stats()
+        # Others use the disk too, so what is free on it may be less or more by now.
+        assert replace(after, backends=before.backends) == replace(before, by_repository=None)
         (record,) = (r for r in caplog.records if "what each repository takes" in r.message)
         assert record.levelname == "WARNING"
         assert lost.hex()[:16] in record.message
