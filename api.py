@@ -170,7 +170,8 @@ class Store:
         becomes as the sources are; with `move` each source is unlinked once it was read back and
         compared. `reread` reads files that are as an earlier add has read them. Without
         `preflight` it begins even where it is not going to fit. `sha256` None means where there
-        are four cores or more. `effort` is `fast`, `balanced` or `small`. All of it is explained in
+        are four cores or more. `effort` is `fast`, `balanced` or `small`; settings of the store
+        (`modelfloat config`) are for commands, not for this call. All of it is explained in
         `modelfloat.cas.add.request.AddRequest`.
 
         Raises what `modelfloat.errors` describes: SourceChangedError, UsageError, BackendError, …

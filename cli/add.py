@@ -102,8 +102,8 @@ def add(
         str | None,
         typer.Option(
             metavar="fast|balanced|small",
-            help="What to spend on making new chunks smaller: fast stores them as they are, small "
-            "takes longer; balanced by default.",
+            help="What to spend on making new chunks smaller: fast stores them as they are but "
+            "for runs of one value, small takes longer; balanced by default.",
             show_default=False,
         ),
     ] = None,
@@ -250,7 +250,7 @@ def summary(report: "AddReport") -> str:
     if report.new:
         ratio = report.stored / report.logical if report.logical else 0.0
         saved = ""
-        if report.saved > 0:
+        if 100 * report.saved >= report.new > 0:
             share = f"{100 * report.saved / report.new:.0f} %"
             saved = f"encoded to {human_size(report.encoded)} ({share} saved), "
         lines.append(
