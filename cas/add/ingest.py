@@ -49,29 +49,35 @@ class Ingest:
         self._first = reading.index.next_pack
         self._packer = packer
 
-    def look_up(self, parts: Sequence[Part]) -> list[Cut]:
-        """Which of the chunks are stored. In a worker thread."""
+    async def claim(self, parts: Sequence[Part]) -> list[Cut]:
+        """The new ones among chunks: whoever claims a chunk must encode and pack it.
+
+        What is pending now may be stored, and pending no more, when the index has been asked.
+        """
+        pending = self._packer.pending[Kind.DATA]
+        theirs = {id_ for id_, _, _ in parts if id_ in pending}
+        cuts = await trio.to_thread.run_sync(self._look_up, parts, limiter=self.cpus)
+        return [cut for cut in cuts if self._is_new(cut, theirs)]
+
+    def _look_up(self, parts: Sequence[Part]) -> list[Cut]:
         places = self._known.chunks([id_ for id_, _, _ in parts], Kind.DATA)
         return [
             Cut(id_, data, element, place)
             for (id_, data, element), place in zip(parts, places, strict=True)
         ]
 
-    def claim(self, cuts: Sequence[Cut]) -> list[Cut]:
-        """The new ones among `cuts`: whoever claims a chunk must encode and pack it."""
-        new, pending = [], self._packer.pending[Kind.DATA]
-        for cut in cuts:
-            size = len(cut.data)
-            self.report.logical += size
-            if cut.place is not None or cut.id in pending:
-                self.report.deduplicated += size
-                if cut.place is not None and cut.place.pack < self._first:
-                    self.report.already += size
-            else:
-                pending.add(cut.id)
-                self.report.new += size
-                new.append(cut)
-        return new
+    def _is_new(self, cut: Cut, theirs: set[ChunkId]) -> bool:
+        """Count a chunk; one that nobody has is pending from now on."""
+        size, pending = len(cut.data), self._packer.pending[Kind.DATA]
+        self.report.logical += size
+        if cut.place is None and cut.id not in theirs and cut.id not in pending:
+            pending.add(cut.id)
+            self.report.new += size
+            return True
+        self.report.deduplicated += size
+        if cut.place is not None and cut.place.pack < self._first:
+            self.report.already += size
+        return False
 
     async def encode(self, new: Sequence[Cut]) -> list[NewChunk]:
         """Chunks encoded, in their order, by as many threads at once as there are cores."""
@@ -92,9 +98,9 @@ class Ingest:
         """Hand encoded chunks to the packer; when this returns they were copied."""
         await self._packer.put(lane, chunks)
 
-    async def store(self, cuts: Sequence[Cut], lane: LaneName) -> None:
-        """Claim the new ones among `cuts`, encode them and hand them to the packer."""
-        if new := self.claim(cuts):
+    async def store(self, parts: Sequence[Part], lane: LaneName) -> None:
+        """Claim the new ones among chunks, encode them and hand them to the packer."""
+        if new := await self.claim(parts):
             await self.pack(lane, await self.encode(new))
 
     async def put_objects(self, objects: Sequence[bytes]) -> None:

@@ -20,11 +20,10 @@ from ..chunking.cutter import Cutter, open_cutter
 from ..chunking.regions import MAX_CHUNK
 from ..formats.manifest import ChunkRef, encode_entries, encode_manifest
 from ..formats.objects import object_id
-from ..packs.encoding import Cut
 from ..zeros import zero_id, zeros
 from .digests import Sha256
 from .holes import Piece, Pieces
-from .ingest import Ingest
+from .ingest import Ingest, Part
 from .line import DEPTH, Line
 from .scan import Item
 from .sources import FileSource, check_unchanged, found_again, open_item
@@ -150,12 +149,12 @@ class _LargeFile:
     async def _store(self, window: memoryview, final: bool, *, pure: bool) -> int:
         """Store what is new in a window, `pure` if of zeros; the number of bytes decided."""
         work = self._cut_zeros if pure else self._cut
-        cuts = await trio.to_thread.run_sync(work, window, final, limiter=self._ingest.cpus)
-        await self._line.put(cuts)
-        self._entries.append(encode_entries([ChunkRef(cut.id, len(cut.data)) for cut in cuts]))
-        return sum(len(cut.data) for cut in cuts)
+        parts = await trio.to_thread.run_sync(work, window, final, limiter=self._ingest.cpus)
+        await self._line.put(parts)
+        self._entries.append(encode_entries([ChunkRef(id_, len(data)) for id_, data, _ in parts]))
+        return sum(len(data) for _, data, _ in parts)
 
-    def _cut(self, window: memoryview, final: bool) -> list[Cut]:
+    def _cut(self, window: memoryview, final: bool) -> list[Part]:
         at, parts = 0, []
         for span in self._cutter.cut(window, final):
             data = window[at : at + span.size]
@@ -163,10 +162,9 @@ class _LargeFile:
             # At once, while the chunk is in the processor's cache: memory is the bottleneck.
             self._hasher.update(data)
             at += span.size
-        return self._ingest.look_up(parts)
+        return parts
 
-    def _cut_zeros(self, window: memoryview, final: bool) -> list[Cut]:
+    def _cut_zeros(self, window: memoryview, final: bool) -> list[Part]:
         spans = self._cutter.cut_zeros(len(window), final)
         self._hasher.update(window[: sum(span.size for span in spans)])
-        parts = [(zero_id(span.size), zeros(span.size), span.element) for span in spans]
-        return self._ingest.look_up(parts)
+        return [(zero_id(span.size), zeros(span.size), span.element) for span in spans]

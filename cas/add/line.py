@@ -15,7 +15,7 @@ import trio
 
 from ..packer import LaneName
 from ..packs.encoding import Cut
-from .ingest import Ingest
+from .ingest import Ingest, Part
 
 DEPTH: Final = 2 if (os.cpu_count() or 1) <= 4 else 4
 """Windows in the line: one gives up to eight cores something to do, the next closes the gaps."""
@@ -31,10 +31,17 @@ class Line:
         self._last = trio.Event()
         self._last.set()
 
-    async def put(self, cuts: Sequence[Cut]) -> None:
-        """Claim what is new of a window's chunks; when this returns it is in the line."""
+    async def put(self, parts: Sequence[Part]) -> None:
+        """Claim what is new of a window's chunks; when this returns it is in the line.
+
+        Looked up only once there is a place: what others stored in the meantime is found.
+        """
         await self._places.acquire()
-        new = self._ingest.claim(cuts)
+        try:
+            new = await self._ingest.claim(parts)
+        except BaseException:
+            self._places.release()
+            raise
         before, self._last = self._last, trio.Event()
         self._nursery.start_soon(self._store, new, before, self._last)
 

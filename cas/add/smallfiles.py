@@ -20,7 +20,6 @@ from ..chunking.cutter import Cutter, open_cutter
 from ..formats.manifest import ChunkRef, encode_entries, encode_manifest
 from ..formats.objects import object_id
 from ..packer import LaneName
-from ..packs.encoding import Cut
 from .digests import Sha256
 from .ingest import Ingest, Part
 from .scan import Item
@@ -55,10 +54,10 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What became of a batch's files; `cuts` are the chunks of those that were read."""
+    """What became of a batch's files; `parts` are the chunks of those that were read."""
 
     read: list[_Read]
-    cuts: list[Cut]
+    parts: list[Part]
     failed: list[tuple[Leaf, Failure]]
 
 
@@ -71,7 +70,7 @@ class SmallFiles:
     async def add(self, batch: Sequence[Leaf]) -> list[tuple[Leaf, Failure]]:
         """Store a batch; those of its files that could not be read as they are."""
         done = await trio.to_thread.run_sync(self._read_all, batch, limiter=self._ingest.cpus)
-        await self._ingest.store(done.cuts, LaneName.SMALL)
+        await self._ingest.store(done.parts, LaneName.SMALL)
         await self._ingest.put_objects([data for file in done.read for data in file.objects])
         for file in done.read:
             file.leaf.store(file.item, file.manifest, file.size)
@@ -91,7 +90,7 @@ class SmallFiles:
                 read.append(self._read_or_again(leaf, parts))
             except (SourceChangedError, SourceUnreadableError) as error:
                 failed.append((leaf, error))
-        return _Batch(read, self._ingest.look_up(parts), failed)
+        return _Batch(read, parts, failed)
 
     def _read_or_again(self, leaf: Leaf, parts: list[Part]) -> _Read:
         try:
