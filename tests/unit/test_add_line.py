@@ -3,16 +3,19 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from modelfloat.cas import packer
 from modelfloat.cas.add import ingest, largefiles, line
 from modelfloat.cas.add.scan import Item
 from modelfloat.cas.add.sources import read_window
 from modelfloat.cas.chunking.regions import ElementType
 from modelfloat.cas.codecs.effort import Effort
 from modelfloat.cas.formats.manifest import ChunkRef
+from modelfloat.cas.journal.journal import Journal
 from modelfloat.cas.packs.builder import NewChunk
 from modelfloat.cas.packs.encoding import SHARE, Cut, encode_chunks, shares
 from modelfloat.cas.refnames import parse_address
@@ -80,6 +83,80 @@ async def test_a_share_that_overtakes_another_waits_for_it(
         assert [(p.pack, p.offset) for p in order] != found
         assert found == sorted(found)
         assert await read(store, "a/b/f") == data
+
+
+async def test_a_window_that_overtakes_another_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first window is encoded only when the second one is, which may then go no further."""
+    data = noise("overtaking", 3 * WINDOW)
+    (tmp_path / "f").write_bytes(data)
+    real, overtaken = ingest.Ingest.encode, trio.Event()
+    finished: list[int] = []
+
+    async def encode(self: ingest.Ingest, new: Sequence[Cut]) -> list[NewChunk]:
+        chunks = await real(self, new)
+        if bytes(new[0].data[:32]) == data[:32]:
+            with trio.fail_after(WAIT):
+                await overtaken.wait()
+        overtaken.set()
+        finished.append(data.index(bytes(new[0].data[:32])))
+        return chunks
+
+    monkeypatch.setattr(ingest.Ingest, "encode", encode)
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        await add(store, tmp_path / "f", "a/b")
+        assert finished[0] != 0
+        found = places(store, "a/b/f")
+        assert found == sorted(found)
+
+
+class LatePack:
+    """No pack is durable until a window behind those that fill the line is cut, and these are
+    encoded only when the first pack is: what `begin` holds goes ahead of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, begin: bytes) -> None:
+        self._begin = begin
+        self._behind = trio.Event()
+        self._durable = threading.Event()
+        self._windows = 0
+        self._put, self._append = line.Line.put, Journal.append
+        monkeypatch.setattr(line.Line, "put", lambda *given: self._count(*given))
+        monkeypatch.setattr(Journal, "append", lambda *given: self._wait(*given))
+        monkeypatch.setattr(ingest, "encode_chunks", self._encode)
+
+    async def _count(self, *given: Any) -> None:
+        self._windows += 1
+        if self._windows == line.DEPTH + 2:
+            self._behind.set()
+        await self._put(*given)
+
+    async def _wait(self, *given: Any) -> None:
+        await self._behind.wait()
+        await self._append(*given)
+        self._durable.set()
+
+    def _encode(self, cuts: Sequence[Cut], effort: Effort) -> list[NewChunk]:
+        if bytes(cuts[0].data[:32]) not in self._begin:
+            assert self._durable.wait(WAIT)
+        return encode_chunks(cuts, effort)
+
+
+async def test_what_became_durable_while_a_window_waited_is_not_stored_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = noise("first", WINDOW)
+    (tmp_path / "f").write_bytes(begin + noise("between", line.DEPTH * WINDOW) + begin)
+    monkeypatch.setattr(packer, "pack_limit", lambda _: WINDOW // 2)
+    LatePack(monkeypatch, begin)
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        report = await add(store, tmp_path / "f", "a/b")
+        assert report.deduplicated > WINDOW * 3 // 4
+        assert report.new == (await store.stats()).unique
+        spans = store.objects.recipe(
+            store.objects.manifest(store.find(parse_address("a/b/f")).object)
+        ).all()
+        assert {len(found) for found in store.index.locate([s.id for s in spans])} == {1}
 
 
 async def test_a_thread_that_fails_ends_the_add_and_leaves_the_store_as_it_was(
@@ -157,13 +234,29 @@ async def test_few_windows_are_in_memory_at_once(
     assert len(made) <= line.DEPTH + 3
 
 
-async def test_an_add_that_was_cancelled_can_be_repeated(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(noise("cancelled", 6 * WINDOW))
+async def test_an_add_that_was_cancelled_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled from the thread that encodes what only the third window and later ones hold: then
+    chunks are claimed, encoded and in packs."""
+    data = noise("cancelled", 6 * WINDOW)
+    (tmp_path / "f").write_bytes(data)
+    scope = trio.CancelScope()
+
+    def cancelling(cuts: Sequence[Cut], effort: Effort) -> list[NewChunk]:
+        if bytes(cuts[-1].data[:32]) in data[2 * WINDOW :]:
+            trio.from_thread.run_sync(scope.cancel)
+        return encode_chunks(cuts, effort)
+
     async with fresh_store(tmp_path / "store", "2+1") as store:
-        with trio.move_on_after(0) as scope:
+        with monkeypatch.context() as patch, scope:
+            patch.setattr(ingest, "encode_chunks", cancelling)
             await add(store, tmp_path / "f", "a/b")
         assert scope.cancelled_caught
-        await add(store, tmp_path / "f", "a/b")
+        with pytest.raises(NotFoundError):
+            store.find(parse_address("a/b/f"))
+        assert (await add(store, tmp_path / "f", "a/b")).logical == len(data)
+        assert await read(store, "a/b/f") == data
         assert (await store.verify()).exit_status == 0
 
 
