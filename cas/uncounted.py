@@ -10,9 +10,9 @@ from typing import Final
 
 import trio
 
-from ..errors import BackendError, FormatError, ShardDamagedError
+from ..errors import BackendError, FormatError, ModelFloatError, ShardDamagedError
 from ..ids import PackNumber
-from .formats.chunktable import PackedChunk
+from .formats.chunktable import Kind, PackedChunk
 from .index.index import Index
 from .index.records import PackRecord
 from .index.sums import Sums, sums_of
@@ -28,18 +28,26 @@ Counted = dict[PackNumber, Sums]
 
 
 async def count_packs(index: Index, pool: Pool) -> Counted:
-    """The sums of packs that the index has none of; those it can write it has from now on.
+    """The sums of packs of data that the index has none of; what it can write it has from now on.
 
     A pack whose footers cannot be had now is left out.
     """
     found: Counted = {}
-    missing = await trio.to_thread.run_sync(index.uncounted)
+    packs = await trio.to_thread.run_sync(index.uncounted)
+    missing = [pack for pack in packs if pack.kind is Kind.DATA]
     for at in range(0, len(missing), BATCH):
         counted = await _count(pool, missing[at : at + BATCH])
         if counted and not index.read_only:
-            await index.write(index.note_sums, counted)
+            await _note(index, counted)
         found.update({pack.number: sums for pack, sums in counted.items()})
     return found
+
+
+async def _note(index: Index, counted: dict[PackRecord, Sums]) -> None:
+    try:
+        await index.write(index.note_sums, counted)
+    except ModelFloatError as error:
+        log.warning("the next to ask for figures will count these packs again: %s", error)
 
 
 async def _count(pool: Pool, packs: Sequence[PackRecord]) -> dict[PackRecord, Sums]:
