@@ -11,6 +11,7 @@ import struct
 from typing import Final, NamedTuple
 
 from .gaps import filled
+from .orders import of_columns
 from .parser import Source
 from .regions import DIMENSIONS, LARGEST, ElementType, Region, product
 
@@ -57,7 +58,7 @@ _TEXT: Final = (b"S", b"a")
 
 class Header(NamedTuple):
     """What a header says: bytes up to the elements, bytes of them (None: it does not say), type,
-    shape."""
+    and what is told of the shape."""
 
     length: int
     size: int | None
@@ -87,7 +88,7 @@ class NpyParser:
 
 def find_array(source: Source, offset: int, size: int, name: str) -> Region:
     """The elements of the array that `size` bytes from `offset` on hold. ValueError if they hold
-    none; in Fortran's order, or of swapped bytes, they are where they are all the same."""
+    none. Swapped bytes are where they are all the same; the shape tells of Fortran's order."""
     data = source.read(offset, min(size, FIRST_READ))
     start, length = _extent(data)
     if start + length > min(size, HEADER_LIMIT):
@@ -117,7 +118,8 @@ def read_header(data: bytes) -> Header:
         raise ValueError(f"{len(shape)} dimensions")
     element, unit = _element(fields[b"descr"])
     size = None if unit is None else unit * product(shape, LARGEST)
-    return Header(start + length, size, element, shape)
+    columns = fields[b"fortran_order"] == b"True"
+    return Header(start + length, size, element, of_columns(shape) if columns else shape)
 
 
 def _extent(data: bytes) -> tuple[int, int]:

@@ -172,7 +172,8 @@ def element_name(number: int) -> str:
 class Region:
     """A run of a file's bytes of one element type: offset and size in bytes.
 
-    `name` and `shape` are what the file calls it, where it says so (a tensor and its dimensions).
+    `name` and `shape` are what the file calls it, where it says so (a tensor and its dimensions;
+    `orders` has what it says of elements that do not lie in C's order).
     """
 
     offset: int

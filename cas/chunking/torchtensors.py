@@ -13,6 +13,7 @@ from itertools import chain
 from sys import getsizeof
 from typing import Final, NamedTuple, TypeGuard
 
+from .orders import told
 from .picklemachine import Machine
 from .picklevalues import Call, Container, Global, Persistent
 from .regions import DIMENSIONS, LARGEST, ElementType, product
@@ -59,7 +60,8 @@ class Storage(NamedTuple):
 class Tensor:
     """A tensor's elements in its storage: first byte and number of bytes, its shape, its name.
 
-    `dense` says that these bytes are the tensor's elements and nothing else, in some order.
+    `dense` says that these bytes are the tensor's elements and nothing else, in some order, which
+    the shape tells where it is not C's.
     """
 
     storage: Storage
@@ -153,10 +155,12 @@ def _tensor(call: Call) -> Tensor | None:
     unit, count = element.block.bytes, product(shape, LARGEST)
     if offset * unit > LARGEST or count * unit > LARGEST:
         return None
-    dense = _is_shape(strides) and _is_dense(shape, strides)
+    place, full = (offset * unit, count * unit), shape
     if element.block.elements > 1 and shape:  # a packed type: the shape counts bytes
-        shape = (*shape[:-1], shape[-1] * element.block.elements)
-    return Tensor(storage, element, offset * unit, count * unit, shape, dense)
+        full = (*shape[:-1], shape[-1] * element.block.elements)
+    if not _is_shape(strides) or not _is_dense(shape, strides):
+        return Tensor(storage, element, *place, full, dense=False)
+    return Tensor(storage, element, *place, told(full, strides), dense=True)
 
 
 def _called(call: Call) -> tuple[str, tuple[object, ...]]:

@@ -57,9 +57,11 @@ def _does_not_add_up() -> ChunkDamagedError:
 class StoredTensor:
     """A tensor of a stored file: its bytes are [offset, offset + size) of the file.
 
-    `type` is the name of its element type. `chunks` are the numbers, from 0, of the file's chunks
-    that hold some of it. With `whole` they hold nothing else: it begins where the first one begins
-    and ends where the last one ends.
+    `type` is the name of its element type. Where its elements lie in another order than
+    C's, `shape` has a 0 behind the dimensions, and then their numbers from the slowest to the
+    fastest. `chunks` are the numbers, from 0, of the file's chunks that hold some of it. With
+    `whole` they hold nothing else: it begins where the first one begins and ends where the last
+    one ends.
     """
 
     name: str

@@ -102,6 +102,31 @@ async def test_a_model_that_was_converted_moved(tmp_path: Path, kind: str) -> No
     }
 
 
+def as_turned_torch(path: Path, strides: tuple[int, int], data: bytes) -> None:
+    tensor = FakeTensor(FakeStorage("FloatStorage", "0", 90_000), (300, 300), strides=strides)
+    path.write_bytes(torch_zip({"w": tensor}, {"0": data}))
+
+
+def as_turned_npy(path: Path, strides: tuple[int, int], data: bytes) -> None:
+    rows = np.frombuffer(data, "<f4").reshape(300, 300)
+    np.save(path, rows if strides[0] > strides[1] else rows.T)
+
+
+@pytest.mark.parametrize(("suffix", "save"), [("pt", as_turned_torch), ("npy", as_turned_npy)])
+async def test_a_tensor_that_was_turned_is_not_as_it_was(
+    tmp_path: Path, suffix: str, save: Callable[[Path, tuple[int, int], bytes], None]
+) -> None:
+    data = noise("turned", 360_000)
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        for name, strides in (("one", (300, 1)), ("two", (1, 300))):
+            (tmp_path / name).mkdir()
+            save(tmp_path / name / f"m.{suffix}", strides, data)
+            await store.add([str(tmp_path / name)], parse_address(f"acme/{name}"))
+        found = await changes(store, "acme/one", "acme/two")
+    assert [(t.kind, t.same_bytes) for t in found] == [("reshaped", True)]
+    assert [t.new.shape for t in found if t.new] == [(300, 300, 0, 1, 0)]
+
+
 def some_model(chance: random.Random) -> dict[str, dict[str, Tensor]]:
     """Files of a few tensors of few names, sizes and contents, so that much is alike."""
     files: dict[str, dict[str, Tensor]] = {}

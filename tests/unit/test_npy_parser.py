@@ -82,10 +82,29 @@ def test_shapes(shape: tuple[int, ...]) -> None:
     assert [region.shape for region in regions[1:]] == ([shape] if array.size else [])
 
 
-def test_the_other_order_of_elements_changes_nothing_but_them() -> None:
-    regions = _parse(saved(np.asfortranarray(np.ones((4, 8), np.float32))))
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((4, 8), (4, 8, 0, 1, 0)),
+        ((4, 1, 8), (4, 1, 8, 0, 2, 0)),
+        ((2, 3, 4), (2, 3, 4, 0, 2, 1, 0)),
+        ((1,) * 61 + (2, 2), ()),
+    ],
+)
+def test_the_other_order_of_elements_is_told(shape: tuple[int, ...], said: tuple[int, ...]) -> None:
+    array = np.ones(shape, np.float32)
+    regions = _parse(saved(np.asfortranarray(array)))
     assert regions is not None
-    assert (regions[1].element, regions[1].shape) == (ElementType.F32, (4, 8))
+    assert (regions[1].element, regions[1].shape) == (ElementType.F32, said)
+    assert regions[1].size == array.nbytes
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (1, 5, 1)])
+def test_what_lies_alike_in_both_orders_has_one_shape(shape: tuple[int, ...]) -> None:
+    header = f"{{'descr': '|u1', 'fortran_order': True, 'shape': {shape}, }}".encode()
+    regions = _parse(written(header, bytes(5 if shape else 1)))
+    assert regions is not None
+    assert regions[1].shape == shape
 
 
 def test_records_are_one_region_of_unknown_type() -> None:
