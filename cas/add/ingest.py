@@ -80,7 +80,10 @@ class Ingest:
         return False
 
     async def encode(self, new: Sequence[Cut]) -> list[NewChunk]:
-        """Chunks encoded, in their order, by as many threads at once as there are cores."""
+        """Chunks encoded, in their order, by as many threads at once as there are cores.
+
+        Each keeps its scratch, a few MiB and at effort `small` 12 MiB more (`zstd.SMALL_LEVEL`).
+        """
         parts = shares(new, self.cores)
         done: list[list[NewChunk]] = [[]] * len(parts)
 

@@ -17,11 +17,14 @@ from .look import has_few, repeats, word_size
 from .raw import RAW
 from .repeat import REPEAT
 from .sample import WHOLE_SIZE, is_worth_it, pieces
+from .zstd import ZSTD_MATCHES
 
 Encoded = tuple[Codec, Buffer]
 
 _MUCH: Final = 4
 """What shrinks to a quarter is encoded so fast that all can be tried, and a sample misleads."""
+_NEAR: Final = 1.25
+"""Shares between what a level of zstd gives and what a higher one may: mostly it is 1.1."""
 _COLUMNS: Final = {size: fields(words(size)) for size in (2, 4, 8)}
 
 
@@ -54,12 +57,23 @@ def _encode_odd(
     raw: memoryview, element: ElementType, effort: Effort, found: Candidates
 ) -> Encoded:
     """A chunk that is not as its type lets expect."""
-    codecs = [codec for codec in (found.likely, found.general) if codec]
-    if found.palette and has_few(raw, element.size):
-        return _smallest(raw, [*codecs, found.palette])
+    palette = found.palette if found.palette and has_few(raw, element.size) else None
+    codecs = [codec for codec in (found.likely, palette) if codec]
     if effort is Effort.SMALL:
-        return _smallest(raw, codecs)
-    return _better(raw, codecs, element.size)
+        return _encode_small(raw, codecs, found.general)
+    if palette:
+        best = _smallest(raw, [*codecs, found.general])
+        return best if best[0] is palette else _smallest(raw, [ZSTD_MATCHES], best)
+    return _better(raw, [*codecs, found.general, ZSTD_MATCHES], element.size)
+
+
+def _encode_small(raw: memoryview, codecs: Sequence[Codec], general: Codec) -> Encoded:
+    """By the best of all; the slow one is run where a faster one of its kind is not far off."""
+    best = _smallest(raw, codecs)
+    faster = ZSTD_MATCHES.encode(raw)
+    if faster is None or len(faster) > _NEAR * len(best[1]):
+        return best
+    return _smallest(raw, [general], best)
 
 
 def _better(raw: memoryview, codecs: Sequence[Codec], unit: int) -> Encoded:
@@ -72,9 +86,9 @@ def _better(raw: memoryview, codecs: Sequence[Codec], unit: int) -> Encoded:
     return _smallest(raw, codecs)
 
 
-def _smallest(raw: memoryview, codecs: Sequence[Codec]) -> Encoded:
-    """By the codec that is best, which is raw where none saves anything."""
-    best: Encoded = RAW, raw
+def _smallest(raw: memoryview, codecs: Sequence[Codec], others: Encoded | None = None) -> Encoded:
+    """By the codec that is best, `others` included; by raw where none saves anything."""
+    best: Encoded = others or (RAW, raw)
     for codec in codecs:
         encoded = codec.encode(raw)
         if encoded is not None and len(encoded) < len(best[1]):

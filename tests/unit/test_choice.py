@@ -1,5 +1,6 @@
 """Which codec a chunk gets: by its type, by what a look at it says, and by the effort."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from modelfloat.cas.codecs.layouts import LAYOUTS
 from modelfloat.cas.codecs.look import different, has_few, repeats, sampled, word_size
 from modelfloat.cas.codecs.registry import CODECS, choose, decode
 from modelfloat.cas.codecs.sample import SLICE_SIZE, WHOLE_SIZE, is_worth_it, pieces
+from modelfloat.cas.codecs.zstd import LEVEL, MATCHES_LEVEL, SMALL_LEVEL, _contexts
 from modelfloat.tests.support.blocks import eights, few, q4_1
 from modelfloat.tests.support.sources import noise
 from modelfloat.tests.support.weights import normal, weights
@@ -50,8 +52,7 @@ def test_small_takes_longer_over_bf16() -> None:
 
 
 def test_clean_floats_get_the_saving_they_allow() -> None:
-    rounded = np.frombuffer(normal("fp32", MAX_CHUNK), "<u4") & 0xFFFF0000
-    assert chosen(rounded.astype("<u4").tobytes(), T.F32) < ("fp32", 0.34)
+    assert chosen(rounded(MAX_CHUNK), T.F32) < ("fp32", 0.34)
     assert chosen(weights("fp16", 200_000, 4), T.F16)[1] < 0.6
 
 
@@ -120,6 +121,47 @@ def test_few_words_are_a_palette(element: ElementType) -> None:
     assert name == "palette"
     assert size < 1.01 / element.size
     assert chosen(few(element.size, 2, 100_000), element)[1] < 0.14 / element.size
+
+
+def rounded(size: int) -> bytes:
+    """F32 that holds BF16."""
+    return (np.frombuffer(normal("fp32", size), "<u4") & 0xFFFF0000).astype("<u4").tobytes()
+
+
+@pytest.mark.parametrize("count", [300, 600, 1000])
+def test_a_few_hundred_words_in_any_order_are_matched(count: int) -> None:
+    """Too many for a palette, and too short to be seen by zstd's lowest level."""
+    words = np.frombuffer(normal("fp32", 4 * count), "<u4")
+    raw = np.random.default_rng(1).choice(words, 1 << 16).tobytes()
+    name, size = chosen(raw, T.F32)
+    assert name == "zstd"
+    assert size < 0.5
+
+
+@pytest.mark.parametrize(
+    ("make", "element", "effort", "levels"),
+    [
+        (lambda: normal("fp32", MAX_CHUNK), T.F32, Effort.SMALL, set()),
+        (lambda: rounded(MAX_CHUNK), T.F32, Effort.SMALL, {LEVEL, MATCHES_LEVEL}),
+        (lambda: TEXT, T.F32, Effort.SMALL, {LEVEL, MATCHES_LEVEL, SMALL_LEVEL}),
+        (lambda: TEXT, T.BYTES, Effort.SMALL, {LEVEL, SMALL_LEVEL}),
+        (lambda: TEXT, T.BYTES, Effort.BALANCED, {LEVEL}),
+    ],
+)
+def test_threads_keep_only_the_compressors_they_need(
+    make: Callable[[], bytes], element: T, effort: Effort, levels: set[int]
+) -> None:
+    """The highest level takes most time and memory: it is left out where it is hopeless."""
+    raw, used = make(), set[int]()
+
+    def work() -> None:
+        chosen(raw, element, effort)
+        used.update(_contexts.compressors)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert used == levels
 
 
 def test_masks_take_a_bit_each_at_most() -> None:
