@@ -3,6 +3,7 @@
 `json.loads` builds everything it is given: 100 MB of `[[],[],…` become several GB. Here a regular
 expression finds where a member ends, and only members that are wanted are ever built. All its
 repetitions are possessive, so it runs in linear time and keeps nothing to come back to.
+The names are remembered, and each value is built: whoever takes them bounds how many, by memory.
 """
 
 import json

@@ -8,11 +8,11 @@ written: one character beyond U+FFFF makes four bytes of every other one in its 
 from sys import getsizeof
 from typing import Final
 
-ROOM: Final = 128 << 20
-"""Bytes for a large file, at most: some 150,000 tensors of a safetensors file."""
-LEAST: Final = 8 << 20
+ROOM: Final = 112 << 20
+"""Bytes for a large file, at most: some 140,000 tensors of a safetensors file."""
+LEAST: Final = 4 << 20
 """Bytes for the smallest file."""
-FOR_EACH_BYTE: Final = 8
+FOR_EACH_BYTE: Final = 6
 """And so many more for each byte of a file: several small ones are parsed at the same time."""
 TENSOR_SIZE: Final = 512
 """Bytes for a tensor besides its name and shape: its region, numbers, places in lists and sets,

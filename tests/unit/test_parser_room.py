@@ -1,13 +1,15 @@
 """What a parser keeps of a file is bounded all together, whatever limit each part of it has."""
 
+import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from modelfloat.cas.chunking import onnxdata, picklestack, room, torchtensors
 from modelfloat.cas.chunking.room import TENSOR_SIZE, Room
-from modelfloat.tests.support import parserbombs
+from modelfloat.tests.support import addmemory, parserbombs
 from modelfloat.tests.support.bounds import peak
 from modelfloat.tests.support.parserbombs import BOMBS
 
@@ -34,6 +36,24 @@ def test_hostile_files_of_full_size_take_less_than_200_mb(name: str) -> None:
     command = [sys.executable, "-m", parserbombs.__name__, name]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(result.stdout) < MEMORY
+
+
+@pytest.mark.slow
+def test_a_whole_add_of_hostile_files_takes_less_than_400_mb(tmp_path: Path) -> None:
+    """Each bomb of full size, and of a size that just fits; five folders of models that tell of
+    files beside them."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, share in itertools.product(sorted(BOMBS.keys() - {"places_elsewhere"}), (1, 16)):
+        (source / f"{name}.{share}").write_bytes(BOMBS[name](share)[1].data)
+    for folder in (source / f"{number}" for number in range(5)):
+        folder.mkdir()
+        for share in (1, 20):
+            (folder / f"{share}.onnx").write_bytes(parserbombs.model_of(share))
+        (folder / "w.bin").write_bytes(bytes(100))
+    command = [sys.executable, "-m", addmemory.__name__, source, tmp_path / "store"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 2 * MEMORY
 
 
 def test_names_and_shapes_count_as_what_they_take() -> None:
