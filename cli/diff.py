@@ -1,12 +1,12 @@
 """`modelfloat diff`: what differs between two revisions, repositories, folders or files."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from .completion import complete_address
+from .difftensors import SIGNS, once, tensor_rows
 from .options import command
 from .output import (
     columns,
@@ -23,14 +23,8 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.diff.diff import Difference
-    from ..cas.diff.difference import FileChange, FileSide, Summary, Tensor, TensorChange
+    from ..cas.diff.difference import FileChange, FileSide, Summary, Tensor
     from ..cas.store import Store
-
-MOVED_SHOWN: Final = 8
-"""Tensors that only moved from one file to another one and are named; --json names all."""
-
-SIGNS: Final = {"added": "+", "removed": "-", "renamed": ">", "moved": ">"}
-"""What stands before a line; `~` before all others."""
 
 
 @command
@@ -70,17 +64,17 @@ async def _diff(store: "Store", settings: Settings, old: str, new: str) -> None:
         if settings.json:
             say_json_parts(_document(old, new, difference))
         else:
-            _tell(difference)
+            _tell(difference, verbose=settings.verbose)
 
 
 # For people
 
 
-def _tell(difference: "Difference") -> None:
+def _tell(difference: "Difference", *, verbose: bool) -> None:
     for file in difference.files():
         say(_file(file))
         if file.kind in ("changed", "added", "removed"):
-            say_columns(_tensors(difference.tensors(file)), "<<><")
+            say_columns(tensor_rows(difference.tensors(file), verbose=verbose), "<<><")
     say(summary_text(difference.summary))
 
 
@@ -93,7 +87,7 @@ def _file(file: "FileChange") -> str:
     name = shown(new.path)
     if file.kind == "renamed":
         name = f"{shown(old.path)} → {name}"
-    contents = _once((_content(old), _content(new)))
+    contents = once((_content(old), _content(new)))
     return f"{sign} {name}  {contents}" + _modes(old, new)
 
 
@@ -102,7 +96,7 @@ def _modes(old: "FileSide", new: "FileSide") -> str:
     from ..cas.formats.tree import EntryType
 
     files = old.type is new.type is EntryType.FILE
-    modes = _once(f"{side.mode & 0o7777:04o}" for side in (old, new))
+    modes = once(f"{side.mode & 0o7777:04o}" for side in (old, new))
     return f"  {modes}" * (files and old.mode != new.mode)
 
 
@@ -117,47 +111,6 @@ def _content(side: "FileSide | None") -> str:
     return human_size(side.size)
 
 
-def _tensors(changes: "Iterable[TensorChange]") -> Iterator[list[str]]:
-    """A row for each tensor; of those that only moved from one file only the first."""
-    moved: defaultdict[bytes, int] = defaultdict(int)
-    unsaid: defaultdict[bytes, int] = defaultdict(int)
-    for change in changes:
-        if change.kind == "moved" and change.old and change.new:
-            source = change.old.file
-            moved[source] += 1
-            if moved[source] > MOVED_SHOWN:
-                unsaid[source] += change.new.size
-                continue
-        yield _row(change)
-    for source, size in unsaid.items():
-        more = f"  > … and {moved[source] - MOVED_SHOWN:,} more"
-        yield [more, "", human_size(size), f"from {shown(source)}"]
-
-
-def _row(change: "TensorChange") -> list[str]:
-    old, new = change.old, change.new
-    sides = [side for side in (old, new) if side]
-    names = _once(_name(side.name) for side in sides)
-    shapes = _once(str(list(side.shape)) for side in sides)
-    what = f"{_once(side.type for side in sides)} {shapes}"
-    size = _once(human_size(side.size) for side in sides)
-    notes = []
-    if old and new and old.file != new.file:
-        notes.append(f"from {shown(old.file)}")
-    if change.kind in ("retyped", "reshaped"):
-        notes.append("same bytes" if change.same_bytes else "other bytes")
-    return [f"  {SIGNS.get(change.kind, '~')} {names}", what, size, ", ".join(notes)]
-
-
-def _once(texts: Iterable[str]) -> str:
-    """What both sides say, with an arrow where they differ."""
-    return " → ".join(dict.fromkeys(texts))
-
-
-def _name(name: str) -> str:
-    return shown(name.encode("utf-8", "surrogatepass"))
-
-
 def summary_text(summary: "Summary") -> str:
     """The last lines: how many files and tensors, and what of B is in A already."""
     files = ", ".join(f"{count:,} {_KINDS.get(k, k)}" for k, count in summary.files.items())
@@ -166,10 +119,18 @@ def summary_text(summary: "Summary") -> str:
         said = [f"{each.count:,} {kind}" for kind, each in summary.tensors.items()]
         same = [f"{summary.same.count:,} as they were"] * bool(summary.same.count)
         rows.append(["tensors", ", ".join([*said, *same])])
-        rows.append(["changed", f"{human_size(summary.changed_bytes)} of tensors"])
+        rows.append(["", _tensor_bytes(summary)])
     known, fresh = human_size(summary.known), human_size(summary.fresh)
     rows.append(["bytes", f"{human_size(summary.new_size)} in B, {known} of it in A; {fresh} new"])
     return columns(rows, "<<")
+
+
+def _tensor_bytes(summary: "Summary") -> str:
+    """Bytes of tensors that were changed, added and removed, each apart."""
+    sizes = {kind: each.bytes for kind, each in summary.tensors.items()}
+    said = [f"{human_size(summary.changed_bytes)} changed"]
+    said += [f"{human_size(sizes[k])} {k}" for k in ("added", "removed") if k in sizes]
+    return ", ".join(said)
 
 
 _KINDS: Final = {"mode": "with another mode"}

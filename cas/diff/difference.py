@@ -92,7 +92,8 @@ class Summary:
     """Figures. Sizes in bytes.
 
     `files` and `tensors` have what there is of each kind, `same` are tensors of files that differ
-    which are as they were, `changed_bytes` those of tensors that are new or have other bytes.
+    which are as they were, `changed_bytes` those of tensors that have other bytes than before.
+    What was added or removed is told apart, in `tensors`.
     `known` are bytes of the new side that lie in chunks which the old side has too; `fresh` those
     in chunks that it lacks, each chunk counted once.
     """

@@ -17,6 +17,7 @@ that is known, `ident` what it is recognised by in another place, `mate` its cou
 """
 
 import contextlib
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,6 +68,7 @@ class Ledger:
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.execute(f"PRAGMA cache_size = -{CACHE}")
             self._database.executescript(_SCHEMA)
+            self._database.create_function("sort_key", 1, sort_key, deterministic=True)
             # One transaction that never ends: nothing of this is kept.
             self._database.execute("BEGIN")
 
@@ -123,6 +125,19 @@ class Ledger:
             f"INSERT INTO pair SELECT o.id, n.id FROM ({numbered} {old}) o "  # noqa: S608 - as above
             f"JOIN ({numbered} {new}) n USING ({keys}, nth)"
         )
+
+
+def sort_key(name: bytes) -> bytes:
+    """What sorts names by the value of numbers in them: `layers.2` before `layers.10`."""
+    return _NUMBER.sub(_sorted_by_value, name)
+
+
+def _sorted_by_value(found: re.Match[bytes]) -> bytes:
+    digits = found[0].lstrip(b"0")
+    return b"%08d%s" % (len(digits), digits)
+
+
+_NUMBER: Final = re.compile(rb"[0-9]+")
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from blake3 import blake3
 
 from modelfloat.api import Store as Api
 from modelfloat.cas.chunking.regions import ElementType
-from modelfloat.cas.diff.difference import Tensor, TensorChange
-from modelfloat.cli.diff import _row
+from modelfloat.cas.diff.difference import Tensor, TensorChange, TensorKind
+from modelfloat.cli.difftensors import CHANGED_SHOWN, SHOWN, tensor_row, tensor_rows
 from modelfloat.cli.main import run
 from modelfloat.tests.support.completion import complete
 from modelfloat.tests.support.tensors import u8, write
@@ -59,23 +59,24 @@ def diff(store: Path, capsys: Capture) -> Run:
 
 def test_what_people_see(diff: Run) -> None:
     lines = diff("acme/old", "acme/new").splitlines()
-    moved = "  > block.{:<9}  U8 [100000]   100 kB  from model.safetensors"
+    moved = "  > block.{:<12}  U8 [100000]   100 kB  from model.safetensors"
+    notes = "from model.safetensors, --verbose or --json names them"
     assert lines == [
         "> a.txt → b.txt  21 B  0644 → 0600",
         "~ link  link to a.txt → link to b.txt",
         "+ model-1.safetensors  1.27 MB",
-        "  > name → \\x1b[31m  U8 [70000]   70.0 kB  from model.safetensors",
-        *(moved.format(i) for i in ("0", "1", "10", "11", "2")),
-        "  ~ block.3          U8 [100000]   100 kB  from model.safetensors",
-        *(moved.format(i) for i in ("4", "5", "6")),
-        "  + fresh            F32 [2, 5]      40 B",
-        "  > … and 3 more                   300 kB  from model.safetensors",
+        "  > name → \\x1b[31m     U8 [70000]   70.0 kB  from model.safetensors",
+        *(moved.format(i) for i in range(3)),
+        "  ~ block.3             U8 [100000]   100 kB  from model.safetensors",
+        *(moved.format(i) for i in range(4, 9)),
+        "  + fresh               F32 [2, 5]      40 B",
+        f"  > … and 3 more moved                300 kB  {notes}",
         "- model.safetensors  1.27 MB",
         "  - gone  U8 [40]  40 B",
         "~ run  0644 → 0755",
         "files    1 changed, 1 with another mode, 1 renamed, 1 added, 1 removed",
         "tensors  1 changed, 1 renamed, 11 moved, 1 added, 1 removed",
-        "changed  100 kB of tensors",
+        "         100 kB changed, 40 B added, 40 B removed",
         "bytes    1.27 MB in B, 1.17 MB of it in A; 101 kB new",
     ]
 
@@ -83,7 +84,7 @@ def test_what_people_see(diff: Run) -> None:
 def test_types_and_shapes_are_told_once_where_they_are_the_same() -> None:
     old = Tensor(b"m", "w", ElementType.F32, (2, 3), 24)
     rows = [
-        _row(TensorChange(kind, old, new, same_bytes))
+        tensor_row(TensorChange(kind, old, new, same_bytes))
         for kind, new, same_bytes in (
             ("retyped", Tensor(b"m", "w", ElementType.BF16, (2, 3), 12), False),
             ("reshaped", Tensor(b"m", "w", ElementType.F32, (6,), 24), True),
@@ -95,6 +96,26 @@ def test_types_and_shapes_are_told_once_where_they_are_the_same() -> None:
         ["  ~ w", "F32 [2, 3] → [6]", "24 B", "same bytes"],
         ["  ~ w", "F32 → type 250 [2, 3] → [3]", "24 B", "same bytes"],
     ]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "same"])
+def test_of_many_tensors_the_first_are_named(kind: TensorKind) -> None:
+    sides = [Tensor(b"m", f"w{number}", ElementType.U8, (10,), 10) for number in range(60)]
+    changes = [
+        TensorChange(kind, None if kind == "added" else s, None if kind == "removed" else s, False)
+        for s in sides
+    ]
+    named = CHANGED_SHOWN if kind in ("changed", "retyped", "reshaped") else SHOWN
+    *rows, last = tensor_rows(changes, verbose=False)
+    assert rows == [tensor_row(change) for change in changes[:named]]
+    assert last[0].endswith(f" … and {60 - named} more {kind}")
+    assert last[2:] == [f"{600 - 10 * named} B", "--verbose or --json names them"]
+    assert list(tensor_rows(changes, verbose=True)) == [tensor_row(c) for c in changes]
+
+
+def test_verbose_names_all(diff: Run) -> None:
+    lines = diff("--verbose", "acme/old", "acme/new").splitlines()
+    assert sum(line.startswith("  > block.") for line in lines) == 11
 
 
 def test_nothing_differs(diff: Run) -> None:
@@ -170,4 +191,4 @@ def test_the_same_from_python(store: Path) -> None:
         assert kinds[b"model.safetensors"] == "removed"
         found = [t for file in difference.files() for t in difference.tensors(file)]
         assert len(found) == 15
-        assert difference.summary.changed_bytes == 100_040
+        assert difference.summary.changed_bytes == 100_000
