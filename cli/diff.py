@@ -1,10 +1,12 @@
 """`modelfloat diff`: what differs between two revisions, repositories, folders or files."""
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ..errors import UsageError
 from .completion import complete_address
 from .difftensors import SIGNS, once, tensor_rows
 from .options import command
@@ -24,6 +26,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from ..cas.diff.diff import Difference
     from ..cas.diff.difference import FileChange, FileSide, Summary, Tensor
+    from ..cas.refnames import Address
     from ..cas.store import Store
 
 
@@ -50,14 +53,29 @@ def diff(
     ],
 ) -> None:
     """Show which files, and in them which tensors, differ between A and B."""
-    in_store(settings, lambda store: _diff(store, settings, old, new))
+    addresses = _address(old), _address(new)
+    in_store(settings, lambda store: _diff(store, settings, old, new, addresses))
 
 
-async def _diff(store: "Store", settings: Settings, old: str, new: str) -> None:
-    from ..cas.diff.diff import compare
+def _address(text: str) -> "Address":
+    """What the user typed; of a file on disk it is said that it must be added first."""
     from ..cas.refnames import parse_address
 
-    addresses = parse_address(old), parse_address(new)
+    try:
+        return parse_address(text)
+    except UsageError as error:
+        if os.path.lexists(text):
+            raise UsageError(
+                f"{text} is on this disk: diff compares what is stored; add it first"
+            ) from error
+        raise
+
+
+async def _diff(
+    store: "Store", settings: Settings, old: str, new: str, addresses: "tuple[Address, Address]"
+) -> None:
+    from ..cas.diff.diff import compare
+
     with progress_of(settings, "diff") as progress:
         difference = await compare(store, *addresses, progress)
     with difference:

@@ -653,6 +653,7 @@ PROVOKED: dict[str, Provocation] = {
     # Wrong usage
     "two names with a slash": plain("cat", "acme"),
     "names are 1 to 128 bytes": plain("ls", f"acme/{NAME}"),
+    "is on this disk: diff compares": plain("diff", "acme/tiny", "{file}"),
     "has '.' or '..' in its path": plain("cat", "acme/tiny/../x"),
     "cannot name a ‹branch or tag›": plain("add", "{file}", "acme/tiny", "--tag", "a b"),
     "is the branch that this adds to": plain("add", "{file}", "acme/tiny", "--tag", "main"),

@@ -180,6 +180,17 @@ def test_what_is_not_there(diff: Run) -> None:
     assert "no VENDOR/NAME" in diff("acme", "acme/old", status=2)
 
 
+def test_a_file_on_disk_is_no_address(
+    diff: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.safetensors").write_bytes(b"")
+    for path in ("m.safetensors", "./m.safetensors", str(tmp_path / "m.safetensors")):
+        for sides in (("acme/old", path), (path, "acme/old")):
+            said = diff(*sides, status=2)
+            assert f"{path} is on this disk: diff compares what is stored; add it first" in said
+
+
 def test_addresses_are_completed(store: Path) -> None:
     found = complete("modelfloat diff acme/old acme/", MODELFLOAT_STORE=str(store))
     assert found == ["acme/new", "acme/old"]
