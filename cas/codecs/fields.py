@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from .codec import Buffer, Codec
+from .codec import Buffer, Codec, Decoder
 from .frames import damaged
 from .planes import decode_planes, encode_planes, room
 from .split import Bytes
@@ -130,7 +130,7 @@ def decode(encoded: Buffer, out: memoryview) -> None:
 
 def fields(layout: Layout, saving: int = SAVING) -> Codec:
     """The codec for blocks of this layout; all of them decode alike."""
-    return Codec(NUMBER, "fields", partial(encode, layout, saving), decode)
+    return Codec(NUMBER, "fields", decode, partial(encode, layout, saving))
 
 
 def words(size: int) -> Layout:
@@ -138,5 +138,5 @@ def words(size: int) -> Layout:
     return Layout.of(*((1, plane) for plane in range(size)))
 
 
-FIELDS: Final = fields(words(4))
-"""The codec for whatever layout a chunk has; it encodes words of four bytes."""
+FIELDS: Final = Decoder(NUMBER, "fields", decode)
+"""It reads whatever layout a chunk has."""

@@ -36,8 +36,8 @@ def _codec(number: int, name: str, size: int, squeezed: bool = False) -> Codec:
     return Codec(
         number,
         name,
-        lambda raw: encode(raw, size, squeezed),
         lambda encoded, out: decode(encoded, out, size),
+        lambda raw: encode(raw, size, squeezed),
     )
 
 

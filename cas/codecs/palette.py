@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .codec import Buffer, Codec
+from .codec import Buffer, Codec, Decoder
 from .frames import damaged
 from .planes import decode_planes, encode_plane, pack
 from .split import Bytes
@@ -107,10 +107,10 @@ def _read_values(encoded: memoryview, size: int) -> tuple[Words, memoryview]:
 
 
 def _codec(size: int) -> Codec:
-    return Codec(NUMBER, "palette", partial(encode, size), decode)
+    return Codec(NUMBER, "palette", decode, partial(encode, size))
 
 
 PALETTES: Final = {size: _codec(size) for size in SIZES}
 """The codec for words of each size; all of them decode alike."""
-PALETTE: Final = PALETTES[4]
-"""The codec for whatever words a chunk has; it encodes those of four bytes."""
+PALETTE: Final = Decoder(NUMBER, "palette", decode)
+"""It reads words of every size."""

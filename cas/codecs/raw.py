@@ -21,4 +21,4 @@ def decode(encoded: Buffer, out: memoryview) -> None:
     out[:] = encoded
 
 
-RAW: Final = Codec(0, "raw", encode, decode)
+RAW: Final = Codec(0, "raw", decode, encode)

@@ -5,7 +5,7 @@ from typing import Final
 from ...errors import FormatError
 from ..chunking.regions import ElementType
 from .choice import encode_best
-from .codec import Buffer
+from .codec import Buffer, Decoder
 from .effort import Effort
 from .fields import FIELDS
 from .floats import BF16, FP16, FP32, FP64
@@ -15,7 +15,7 @@ from .repeat import REPEAT
 from .single import BYTES
 from .zstd import ZSTD
 
-CODECS: Final = {
+CODECS: Final[dict[int, Decoder]] = {
     codec.number: codec
     for codec in (RAW, ZSTD, BF16, FP16, FP32, FP64, BYTES, FIELDS, PALETTE, REPEAT)
 }

@@ -41,4 +41,4 @@ def decode(encoded: Buffer, out: memoryview) -> None:
     out[whole:] = encoded[: len(out) - whole]
 
 
-REPEAT: Final = Codec(9, "repeat", encode, decode)
+REPEAT: Final = Codec(9, "repeat", decode, encode)

@@ -23,4 +23,4 @@ def decode(encoded: Buffer, out: memoryview) -> None:
     np.copyto(np.frombuffer(out, np.uint8), plane)
 
 
-BYTES: Final = Codec(6, "bytes", encode, decode)
+BYTES: Final = Codec(6, "bytes", decode, encode)

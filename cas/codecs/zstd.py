@@ -48,6 +48,6 @@ def encode(level: int, raw: memoryview) -> bytes | None:
     return _contexts.compressor(level).compress(raw) if promising else None
 
 
-ZSTD: Final = Codec(1, "zstd", partial(encode, LEVEL), decode_frame)
-ZSTD_MATCHES: Final = Codec(1, "zstd", partial(encode, MATCHES_LEVEL), decode_frame)
-ZSTD_SMALL: Final = Codec(1, "zstd", partial(encode, SMALL_LEVEL), decode_frame)
+ZSTD: Final = Codec(1, "zstd", decode_frame, partial(encode, LEVEL))
+ZSTD_MATCHES: Final = Codec(1, "zstd", decode_frame, partial(encode, MATCHES_LEVEL))
+ZSTD_SMALL: Final = Codec(1, "zstd", decode_frame, partial(encode, SMALL_LEVEL))

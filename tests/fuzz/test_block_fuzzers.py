@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.chunking.regions import ElementType
-from modelfloat.cas.codecs.codec import Codec
+from modelfloat.cas.codecs.codec import Codec, Decoder
 from modelfloat.cas.codecs.effort import Effort
 from modelfloat.cas.codecs.fields import FIELDS, fields, words
 from modelfloat.cas.codecs.layouts import LAYOUTS
@@ -29,7 +29,12 @@ from modelfloat.tests.support.weights import normal
 GOLDEN = Path(__file__).parents[1] / "formats" / "golden"
 LARGEST = 70_000
 """Raw bytes of a chunk here, at most: clearing more would take the time, not the decoder."""
-DECODERS = {"bytes": BYTES, "fields": FIELDS, "palette": PALETTE, "repeat": REPEAT}
+DECODERS: dict[str, Decoder] = {
+    "bytes": BYTES,
+    "fields": FIELDS,
+    "palette": PALETTE,
+    "repeat": REPEAT,
+}
 LENGTHS = {
     "bytes": 4000,
     "fields": 8003,
@@ -42,7 +47,7 @@ LENGTHS = {
 }
 
 
-def feed(codec: Codec) -> Callable[[bytes], None]:
+def feed(codec: Decoder) -> Callable[[bytes], None]:
     """Decode into the middle of a larger buffer."""
 
     def run(data: bytes) -> None:

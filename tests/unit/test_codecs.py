@@ -8,6 +8,7 @@ import zstandard
 
 from modelfloat.cas.chunking.regions import MAX_CHUNK, ElementType
 from modelfloat.cas.codecs import registry
+from modelfloat.cas.codecs.codec import Codec
 from modelfloat.cas.codecs.effort import Effort
 from modelfloat.cas.codecs.raw import RAW
 from modelfloat.cas.codecs.registry import CODECS, choose, decode
@@ -52,6 +53,12 @@ def test_numbers_and_names_never_change() -> None:
 def test_every_element_type_has_codecs(element: ElementType) -> None:
     assert _round_trip(TEXT, element) == ZSTD.number
     assert _round_trip(noise(1, 1000), element) == RAW.number
+
+
+def test_what_has_no_single_encoder_is_only_read() -> None:
+    """A layout and a size of words are chosen by whoever encodes: there is none for all."""
+    without = [codec.name for codec in CODECS.values() if not isinstance(codec, Codec)]
+    assert without == ["fields", "palette"]
 
 
 def test_random_bytes_stay_raw_and_are_not_copied() -> None:
