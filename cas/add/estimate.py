@@ -25,6 +25,8 @@ ENTRY: Final = 36
 """Bytes of objects a chunk."""
 ROW: Final = 250
 """Bytes of the index a chunk: twice its row, since pages are copied before they change."""
+TABLES: Final = 4
+"""A region table takes less than this part of its file, which has more to say of each region."""
 SAMPLES: Final = 256
 
 
@@ -32,12 +34,13 @@ SAMPLES: Final = 256
 class Load:
     """What is to be stored: `data` bytes of files that are new, in `files`, and its `objects`.
 
-    `share` of the data is left when it is encoded.
+    `share` of the data is left when it is encoded; `tables` are the bytes of its region tables.
     """
 
     data: int
     files: int
     share: float = 1.0
+    tables: int = 0
 
     @property
     def encoded(self) -> int:
@@ -51,8 +54,8 @@ class Load:
 
     @property
     def objects(self) -> int:
-        """Bytes of manifests and trees."""
-        return self.files * MANIFEST + self.chunks * ENTRY
+        """Bytes of manifests, region tables and trees."""
+        return self.files * MANIFEST + self.chunks * ENTRY + self.tables
 
     @property
     def index(self) -> int:

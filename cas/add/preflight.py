@@ -22,7 +22,7 @@ from ..reports import AddPlan, AddReport, Progress
 from .committing import branch_of, check_names
 from .estimate import Load, Room, fits, stored_size
 from .request import AddRequest, Reading
-from .sampling import Weighed, encoded_share
+from .sampling import Weighed, sample
 from .scan import Item
 from .staged import Leaf
 from .staging import Staging
@@ -161,7 +161,8 @@ def _batches(staging: Staging) -> Iterator[list[Leaf]]:
 def _load(files: Callable[[], Iterator[Weighed]], count: int, effort: Effort) -> Load:
     """What is to be stored of `count` files, as small as codecs are going to make it."""
     data = sum(size for _, size in files())
-    return Load(data, count, encoded_share(files, effort, trio.from_thread.check_cancelled))
+    found = sample(files, effort, trio.from_thread.check_cancelled)
+    return Load(data, count, found.share, found.tables)
 
 
 def _fresh(staging: Staging, unchanged: Unchanged) -> Iterator[Weighed]:

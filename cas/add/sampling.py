@@ -1,4 +1,5 @@
-"""What codecs are going to save: chunks from all over what is to be added, really encoded.
+"""What codecs are going to save, and what region tables take: chunks from all over what is to be
+added are really encoded, and their files parsed.
 
 Synchronous; runs in worker threads. Memory: one chunk, and what a parser makes of one file.
 """
@@ -6,6 +7,7 @@ Synchronous; runs in worker threads. Memory: one chunk, and what a parser makes 
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Final
 
@@ -14,6 +16,7 @@ from ..chunking.cutter import PARSERS, find_regions
 from ..chunking.regions import MAX_CHUNK, ElementType, Region
 from ..codecs.effort import Effort
 from ..codecs.registry import choose
+from ..formats.regiontable import encode_regions
 from .scan import Item
 from .siblings import Folders
 from .sources import FileSource, open_item
@@ -27,38 +30,51 @@ Spot = tuple[Item, int]
 """A file and an offset in it."""
 
 
-def encoded_share(
-    files: Callable[[], Iterable[Weighed]], effort: Effort, checkpoint: Callable[[], None]
-) -> float:
-    """About how much of the new bytes of `files` is left when encoded, 1.0 where nothing is saved.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is left of new bytes when they are encoded, `share` of them, and the bytes of region
+    tables that go with them."""
 
-    Every spot stands for as many bytes, so the mean of their shares is that of all; a standard
-    error is added, for who refuses too late does more harm than who refuses too early.
+    share: float
+    tables: int
+
+
+def sample(
+    files: Callable[[], Iterable[Weighed]], effort: Effort, checkpoint: Callable[[], None]
+) -> Sample:
+    """About what becomes of the new bytes of `files`; a share of 1.0 where nothing is saved.
+
+    Every spot stands for as many bytes, so the mean of what is found there is that of all; to the
+    share a standard error is added, for who refuses too late does more harm than who refuses too
+    early.
     """
     total = sum(fresh for _, fresh in files())
-    if effort is Effort.FAST or not total:
-        return 1.0
+    if not total:
+        return Sample(1.0, 0)
     sampler = _Sampler(effort)
-    shares = []
+    shares, tables = [], []
     for item, offset in spots(files(), total):
         checkpoint()
         # Whoever reads it will tell what is wrong with a file.
         with contextlib.suppress(ModelFloatError, OSError):
             shares.append(sampler.share(item, offset))
+            tables.append(sampler.table / item.size)
     if not shares:
-        return 1.0
+        return Sample(1.0, 0)
     error = stdev(shares) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
-    return min(1.0, fmean(shares) + error)
+    return Sample(min(1.0, fmean(shares) + error), int(fmean(tables) * total))
 
 
 class _Sampler:
-    """Encodes single chunks of files; the regions of the last file are kept."""
+    """Encodes single chunks of files; the regions of the last file are kept, whose table takes
+    `table` bytes."""
 
     def __init__(self, effort: Effort) -> None:
         self._effort = effort
         self._folders = Folders()
         self._item: Item | None = None
         self._regions: list[Region] | None = None
+        self.table = 0
 
     def share(self, item: Item, offset: int) -> float:
         """What is left of about the chunk at an offset; errors of the file pass."""
@@ -68,6 +84,8 @@ class _Sampler:
             source = FileSource(fd, item.size, name, self._folders.beside(item))
             if item is not self._item:
                 self._regions, self._item = find_regions(name, source, PARSERS), item
+                parts = encode_regions(self._regions or (), item.size)
+                self.table = sum(len(part.data) for part in parts)
             begin, size, element = _around(self._regions, offset, item.size)
             data = memoryview(source.read(begin, size))
         finally:

@@ -12,7 +12,7 @@ import trio
 from ..packer import Packer
 from ..reports import AddReport, Progress
 from .committing import Committer, branch_of, check_names
-from .estimate import Load
+from .estimate import TABLES, Load
 from .filepass import FilePass
 from .ingest import Ingest
 from .moving import Mover
@@ -40,7 +40,8 @@ class Writer:
         w, first = self._w, self._w.index.next_pack
         unchanged = Unchanged(w, self._request)
         if self._request.preflight:
-            most = Load(self._progress.total, self._report.files)
+            total = self._progress.total
+            most = Load(total, self._report.files, tables=total // TABLES)
             await check_room(w, self._request, self._staging, unchanged, most)
         async with trio.open_nursery() as nursery:
             packer = Packer(w.store, w.scheme, w.pool, w.journal, nursery)

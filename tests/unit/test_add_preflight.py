@@ -14,9 +14,10 @@ from modelfloat.cas.add import preflight, unchanged
 from modelfloat.cas.add.estimate import Load, Room, fits, stored_size
 from modelfloat.cas.add.preflight import about
 from modelfloat.cas.add.request import AddRequest
-from modelfloat.cas.add.sampling import SPOTS, encoded_share, spots
+from modelfloat.cas.add.sampling import SPOTS, Sample, sample, spots
 from modelfloat.cas.add.scan import Item
 from modelfloat.cas.codecs.effort import Effort
+from modelfloat.cas.formats.chunktable import Kind
 from modelfloat.cas.formats.tree import EntryType
 from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.refnames import parse_address
@@ -225,6 +226,34 @@ async def test_what_fits_only_encoded_is_not_refused(
         assert (await store.carry_out(request(tmp_path / "f"))).commit is not None
 
 
+def adapter(path: Path, tensors: int) -> None:
+    """A safetensors file of `tensors` tensors of 1 KiB, as adapters have them."""
+    names = [f"model.layers.{j // 14}.attn.{'qkvo'[j % 4]}.lora.{j}" for j in range(tensors)]
+    header = json.dumps(
+        {
+            name: {"dtype": "BF16", "shape": [8, 64], "data_offsets": [j << 10, (j + 1) << 10]}
+            for j, name in enumerate(names)
+        }
+    ).encode()
+    body = noise(path.name, tensors << 10)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + body)
+
+
+@pytest.mark.parametrize("effort", [Effort.FAST, Effort.BALANCED])
+async def test_the_estimate_knows_region_tables(tmp_path: Path, effort: Effort) -> None:
+    """Of files of two kinds, more of them than are looked at."""
+    (tmp_path / "src").mkdir()
+    for number in range(90):
+        adapter(tmp_path / "src" / f"{number}.safetensors", 100 if number % 3 else 400)
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        asked = request(tmp_path / "src", effort=effort)
+        made = await store.plan(asked)
+        await store.carry_out(asked)
+        packs = [p for p in store.index.packs() if p.kind is Kind.OBJECT]
+        objects = sum(pack.raw for pack in packs)
+        assert objects < made.index_needed < 3 * objects
+
+
 def test_spots_lie_at_equal_distances() -> None:
     item = Item.found((b"f",), b"/f", EntryType.FILE, os.stat("/"))
     files = [(replace(item, size=size), fresh) for size, fresh in ((64, 64), (9, 0), (320, 192))]
@@ -239,5 +268,5 @@ async def test_files_that_cannot_be_read_are_no_sample(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(noise("f", 100_000))
     item = Item.found((b"f",), bytes(tmp_path / "f"), EntryType.FILE, os.stat(tmp_path / "f"))
     (tmp_path / "f").unlink()
-    share = encoded_share(lambda: [(item, 100_000)], Effort.BALANCED, lambda: None)
-    assert share == 1.0
+    found = sample(lambda: [(item, 100_000)], Effort.BALANCED, lambda: None)
+    assert found == Sample(1.0, 0)
