@@ -91,6 +91,8 @@ async def _diff(
 def _tell(difference: "Difference", *, verbose: bool) -> None:
     for file in difference.files():
         say(_file(file))
+        if file.unknown:
+            say(f"  no tensors known in {_SIDES[file.unknown]}")
         if file.kind in ("changed", "added", "removed"):
             say_columns(tensor_rows(difference.tensors(file), verbose=verbose), "<<><")
     say(summary_text(difference.summary))
@@ -154,6 +156,9 @@ def _tensor_bytes(summary: "Summary") -> str:
 _KINDS: Final = {"mode": "with another mode"}
 
 
+_SIDES: Final = {"old": "A", "new": "B"}
+
+
 # For programs
 
 
@@ -167,7 +172,7 @@ def _document(old: str, new: str, difference: "Difference") -> Iterator[tuple[st
 
 def _file_document(file: "FileChange") -> dict[str, object]:
     sides = {"old": _side_document(file.old), "new": _side_document(file.new)}
-    return {"change": file.kind, "path": text_of(file.path), **sides}
+    return {"change": file.kind, "path": text_of(file.path), **sides, "unknown": file.unknown}
 
 
 def _side_document(side: "FileSide | None") -> dict[str, object] | None:

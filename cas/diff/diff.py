@@ -24,7 +24,7 @@ from ..reports import Progress
 from ..store import Store
 from .chunknotes import Overlap, overlap
 from .difference import FileChange, Summary, TensorChange
-from .filenotes import file_changes, manifest_of, manifests, note_files
+from .filenotes import file_changes, forget_untold, manifest_of, manifests, note_files
 from .ledger import NEW, Ledger
 from .matching import match_names, match_rest, wanted_bytes
 from .pairs import files, pairs
@@ -125,6 +125,7 @@ class _Comparison:
     def settle(self) -> Summary:
         """Match the tensors that are left; the figures."""
         match_rest(self._ledger)
+        forget_untold(self._ledger)
         old, new = self._sides
         return summarize(self._ledger, (old.size, new.size), self._overlap())
 

@@ -39,12 +39,17 @@ class FileSide:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file that differs; `old` is None where it was added, `new` where it was removed."""
+    """A file that differs; `old` is None where it was added, `new` where it was removed.
+
+    `unknown` is the one side of a changed file of which no tensors are known, as of a format that
+    is not understood: whether the other one's are gone cannot be told.
+    """
 
     number: int
     kind: FileKind
     old: FileSide | None
     new: FileSide | None
+    unknown: Literal["old", "new"] | None = None
 
     @property
     def path(self) -> bytes:

@@ -94,11 +94,28 @@ def manifest_of(ledger: Ledger, side: int, number: int) -> tuple[bytes, ObjectId
 def file_changes(ledger: Ledger) -> Iterator[FileChange]:
     """Every file that differs, sorted by path; of one path what was removed first."""
     query = f"""
-        SELECT id, kind, {_COLUMNS["old"]}, {_COLUMNS["new"]} FROM file
+        SELECT id, kind, {_UNKNOWN}, {_COLUMNS["old"]}, {_COLUMNS["new"]} FROM file
         ORDER BY coalesce(new_path, old_path), new_path NOTNULL
     """  # noqa: S608 - names of columns, from above
-    for row, kind, *sides in ledger.rows(query):
-        yield FileChange(row, kind, _read(sides[:6]), _read(sides[6:]))
+    for row, kind, unknown, *sides in ledger.rows(query):
+        yield FileChange(row, kind, _read(sides[:6]), _read(sides[6:]), unknown)
+
+
+def forget_untold(ledger: Ledger) -> None:
+    """Say nothing of tensors that are on one side of a changed file, and of the other side none is
+    known: they may well be there."""
+    ledger.do(
+        "UPDATE tensor SET kind = NULL WHERE kind IN ('added', 'removed') "  # noqa: S608 - as above
+        f"AND file IN (SELECT id FROM file WHERE {_UNKNOWN} NOTNULL)"
+    )
+
+
+_UNKNOWN: Final = """(
+    SELECT CASE WHEN max(side) = 0 THEN 'new' WHEN min(side) = 1 THEN 'old' END
+    FROM tensor WHERE tensor.file = file.id AND file.kind = 'changed'
+    AND old_type = new_type AND old_size AND new_size
+)"""
+"""The side of a file that has bytes but no known tensors, where the other one has some."""
 
 
 def _read(side: list[Any]) -> FileSide | None:

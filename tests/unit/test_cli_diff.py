@@ -142,7 +142,9 @@ def test_the_document_stays_as_it_is(diff: Run) -> None:
     assert shape_of(document) == {
         "old": "str",
         "new": "str",
-        "files": [{"change": "str", "path": "str", "old": file, "new": file}],
+        "files": [
+            {"change": "str", "path": "str", "old": file, "new": file, "unknown": "NoneType"}
+        ],
         "tensors": [{"change": "str", "same_bytes": "bool", "old": tensor, "new": tensor}],
         "summary": {
             "files": dict.fromkeys(("changed", "mode", "renamed", "added", "removed"), "int"),
@@ -178,6 +180,28 @@ def test_what_is_not_there(diff: Run) -> None:
     assert "there is no repository acme/none" in diff("acme/old", "acme/none", status=1)
     assert "acme/new/none is not there" in diff("acme/new/none", "acme/old", status=1)
     assert "no VENDOR/NAME" in diff("acme", "acme/old", status=2)
+
+
+def test_a_format_that_is_not_understood(tmp_path: Path, capsys: Capture) -> None:
+    """What no tensors are known of is not told to have lost them."""
+    known, other = tmp_path / "m.safetensors", tmp_path / "m.h5"
+    write(known, {f"w{i}": u8(f"w{i}", 70_000) for i in range(3)})
+    other.write_bytes(b"of no known format")
+    options = ["--store", str(tmp_path / "store"), "--quiet"]
+    assert run([*options, "init", "--erasure", "2+1"]) == 0
+    for path in (known, other):
+        assert run([*options, "add", str(path), "acme/m"]) == 0
+    a, b = "acme/m/m.safetensors", "acme/m/m.h5"
+    for sides, unknown, side in (((a, b), "new", "B"), ((b, a), "old", "A")):
+        capsys.readouterr()
+        assert run([*options, "diff", *sides]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[1:3] == [f"  no tensors known in {side}", "files  1 changed"]
+        assert run([*options, "--json", "diff", *sides]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["files"][0]["unknown"] == unknown
+        assert document["tensors"] == []
+        assert document["summary"]["tensors"]["removed"]["count"] == 0
 
 
 def test_a_file_on_disk_is_no_address(
