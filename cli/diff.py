@@ -142,7 +142,16 @@ def summary_text(summary: "Summary") -> str:
         rows.append(["", _tensor_bytes(summary)])
     known, fresh = human_size(summary.known), human_size(summary.fresh)
     rows.append(["bytes", f"{human_size(summary.new_size)} in B, {known} of it in A; {fresh} new"])
+    if summary.fresh and _has_no_new_tensors(summary):
+        rows.append(["", "no tensor has new bytes: new are headers, other files, and chunks that"])
+        rows.append(["", "small tensors share with their neighbours"])
     return columns(rows, "<<")
+
+
+def _has_no_new_tensors(summary: "Summary") -> bool:
+    """Whether there are tensors, and all bytes of them were in A, in other chunks perhaps."""
+    known = bool(summary.same.count or summary.tensors)
+    return known and not summary.changed_bytes and "added" not in summary.tensors
 
 
 def _tensor_bytes(summary: "Summary") -> str:

@@ -182,6 +182,23 @@ def test_what_is_not_there(diff: Run) -> None:
     assert "no VENDOR/NAME" in diff("acme", "acme/old", status=2)
 
 
+def test_small_tensors_that_are_stored_anew_are_explained(tmp_path: Path, capsys: Capture) -> None:
+    """They share chunks with their neighbours: with others beside them their bytes come again."""
+    small = {f"w{i}": u8(f"w{i}", 3_000) for i in range(9)}
+    write(tmp_path / "a" / "m.safetensors", small)
+    write(tmp_path / "b" / "m.safetensors", dict(list(small.items())[::-1]))
+    options = ["--store", str(tmp_path / "store"), "--quiet"]
+    assert run([*options, "init", "--erasure", "2+1"]) == 0
+    for name in ("a", "b"):
+        assert run([*options, "add", str(tmp_path / name), f"acme/{name}"]) == 0
+    for other, said in (("b", True), ("a", False)):
+        capsys.readouterr()
+        assert run([*options, "diff", "acme/a", f"acme/{other}"]) == 0
+        out = capsys.readouterr().out
+        assert ("  0 B changed\n" in out) is said
+        assert ("no tensor has new bytes: new are headers" in out) is said
+
+
 def test_a_format_that_is_not_understood(tmp_path: Path, capsys: Capture) -> None:
     """What no tensors are known of is not told to have lost them."""
     known, other = tmp_path / "m.safetensors", tmp_path / "m.h5"
