@@ -18,10 +18,13 @@ from .index.records import PackRecord, ShardState
 from .index.sums import Sum, Sums, total
 from .objects import Objects
 from .packs.pool import Pool
-from .refnames import RepoName
 from .reports import BackendStatus, KindStats, StoreStats
 
 HASH: Final = 32
+
+Files = dict[str, tuple[int, int]]
+"""How many files repositories have, and their bytes, by name."""
+
 _NONE: Final[Mapping[PackNumber, Sums]] = MappingProxyType({})
 
 
@@ -60,22 +63,20 @@ class Statistics:
         scheme: Scheme,
         survives: str,
         backends: tuple[BackendStatus, ...],
+        files: Files,
         counted: Mapping[PackNumber, Sums] = _NONE,
     ) -> StoreStats:
         """All figures of `StoreStats` but those of repositories.
 
-        `counted` are sums that the index lacks.
+        `files` are those of all of them, `counted` are sums that the index lacks.
         """
         packs = list(self._index.packs())
         data = [pack for pack in packs if pack.kind is Kind.DATA]
-        files, logical = 0, 0
-        for _, entry in self.head_files():
-            files, logical = files + 1, logical + entry.size
         kinds, uncounted = self._kinds(data, counted)
         return StoreStats(
             repositories=len({head.repo for head in self._index.refs()}),
-            files=files,
-            logical=logical,
+            files=sum(count for count, _ in files.values()),
+            logical=sum(size for _, size in files.values()),
             unique=sum(pack.raw for pack in data),
             encoded=sum(pack.length for pack in data),
             objects=sum(pack.length for pack in packs if pack.kind is Kind.OBJECT),
@@ -102,13 +103,17 @@ class Statistics:
     def _is_degraded(self, pack: PackRecord) -> bool:
         return any(not self._pool.usable(pack, index) for index in range(pack.n))
 
-    def files_of(self, repo: RepoName) -> tuple[int, int]:
-        """Files of every branch's and tag's head of a repository, and their bytes."""
-        files, size = 0, 0
-        for commit in {head.commit for head in self._index.refs(repo)}:
-            for _, entry in self._walk("", self._objects.commit(commit).tree):
-                files, size = files + 1, size + entry.size
-        return files, size
+    def files(self) -> Files:
+        """Files of every branch's and tag's head of each repository, and their bytes, by its name.
+
+        A repository without files is not among them.
+        """
+        found: Files = {}
+        for path, entry in self.head_files():
+            name = _repository(path)
+            files, size = found.get(name, (0, 0))
+            found[name] = files + 1, size + entry.size
+        return found
 
     def head_files(self) -> Iterator[tuple[str, Entry]]:
         """Every file of every ref's head: `vendor/name@ref/path` and its entry.

@@ -59,7 +59,7 @@ from .reports import (
 )
 from .reserve import Reserve
 from .room import Room, room_of
-from .statistics import Statistics
+from .statistics import Files, Statistics
 from .uncounted import count_packs
 from .verify.checking import Checking, Recreate, Remark, no_marking, no_recreation
 from .verify.checkorder import VerifyRequest
@@ -251,23 +251,22 @@ class Store:
         nothing is in its way; who asks for it is told what is."""
         backends = tuple(await self.backends())
         counted = await count_packs(self.index, self.pool)
+        files = await trio.to_thread.run_sync(self._statistics.files)
         found = await trio.to_thread.run_sync(
-            self._statistics.collect, self.scheme, self.survives(), backends, counted
+            self._statistics.collect, self.scheme, self.survives(), backends, files, counted
         )
-        wanted = by_repository
-        if wanted is None:
-            wanted = await trio.to_thread.run_sync(is_small, self.index)
+        wanted = is_small(found) if by_repository is None else by_repository
         try:
-            return replace(found, by_repository=await self._usage()) if wanted else found
+            return replace(found, by_repository=await self._usage(files)) if wanted else found
         except (DamageError, IndexDamagedError) as error:
             if by_repository:
                 raise
             log.warning("what each repository takes is not counted: %s", error)
             return found
 
-    async def _usage(self) -> tuple[RepositoryStats, ...]:
+    async def _usage(self, files: Files) -> tuple[RepositoryStats, ...]:
         return await trio.to_thread.run_sync(
-            usage, self.index, self.objects, self._statistics, trio.from_thread.check_cancelled
+            usage, self.index, self.objects, files, trio.from_thread.check_cancelled
         )
 
     async def health(self) -> dict[str, str]:

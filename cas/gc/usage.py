@@ -16,30 +16,31 @@ from ..index.index import Index
 from ..index.records import PackRecord
 from ..objects import Objects
 from ..refnames import RepoName
-from ..reports import RepositoryStats
-from ..statistics import Statistics
+from ..reports import RepositoryStats, StoreStats
+from ..statistics import Files
 from .marking import Marking
 from .marks import Marks
 from .standing import rank
 
 FEW: Final = 200_000
-"""Chunks in a store that are counted within seconds."""
+"""Chunks and files of heads in a store that are counted within seconds."""
 
 
-def is_small(index: Index) -> bool:
-    """Whether what repositories take is counted soon."""
-    return sum(pack.chunk_count for pack in index.packs()) <= FEW
+def is_small(found: StoreStats) -> bool:
+    """Whether what repositories take is counted soon in a store with these figures."""
+    return found.chunks + found.files <= FEW
 
 
 def usage(
-    index: Index, objects: Objects, statistics: Statistics, checkpoint: Callable[[], None]
+    index: Index, objects: Objects, files: Files, checkpoint: Callable[[], None]
 ) -> tuple[RepositoryStats, ...]:
-    """The figures of every repository, by name."""
+    """The figures of every repository, by name; `files` are what `Statistics.files` gives."""
     marks = Marks(index, _any_place)
     found = []
     for repo in sorted({head.repo for head in index.refs()}, key=str):
         marks.forget()
-        found.append(_usage(index, objects, statistics, marks, repo, checkpoint))
+        counted = files.get(str(repo), (0, 0))
+        found.append(_usage(index, objects, counted, marks, repo, checkpoint))
     return tuple(found)
 
 
@@ -51,19 +52,17 @@ def _any_place(pack: PackRecord) -> int:
 def _usage(
     index: Index,
     objects: Objects,
-    statistics: Statistics,
+    counted: tuple[int, int],
     marks: Marks,
     repo: RepoName,
     checkpoint: Callable[[], None],
 ) -> RepositoryStats:
     marking = Marking(index, objects, marks, checkpoint)
     marking.reach({objects.commit(head.commit).tree for head in index.refs(repo)})
-    files, logical = statistics.files_of(repo)
     data = marks.packs["kind"] == Kind.DATA
     return RepositoryStats(
         str(repo),
-        files,
-        logical,
+        *counted,
         int(marks.raw[data].sum()),
         int(marks.bytes[data].sum()),
         marks.stored_since(np.zeros(0, np.int64)),

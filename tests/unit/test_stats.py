@@ -148,6 +148,23 @@ async def test_an_earlier_index_is_counted_once(
         assert (await store.stats()).kinds == before.kinds
 
 
+async def test_many_files_are_counted_by_repository_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that share one chunk have a manifest each, or an entry in a tree, to be read."""
+    (tmp_path / "src").mkdir()
+    for number in range(40):
+        (tmp_path / "src" / f"{number}").write_bytes(b"the same")
+    async with fresh_store(tmp_path / "store", "1+1") as store:
+        for name in ("one", "two"):
+            await add(store, tmp_path / "src", f"acme/{name}")
+        monkeypatch.setattr(usage, "FEW", 81)
+        await check(store)
+        monkeypatch.setattr(usage, "FEW", 80)
+        assert (await store.stats()).by_repository is None
+        assert len((await store.stats(by_repository=True)).by_repository or ()) == 2
+
+
 async def test_an_index_that_cannot_be_written_hides_no_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
