@@ -17,7 +17,7 @@ from .orders import told
 from .picklemachine import Machine
 from .picklevalues import Call, Container, Global, Persistent
 from .regions import DIMENSIONS, LARGEST, ElementType, product
-from .room import Room
+from .room import TENSOR_SIZE, Room
 from .torchtypes import DTYPES, STORAGES
 
 NAME_LIMIT: Final = 512
@@ -28,6 +28,8 @@ STEP_LIMIT: Final = 1 << 20
 """Steps that the search for names takes, at most."""
 TENSOR_LIMIT: Final = 1 << 17
 """Most tensors, and most storages, of a pickle."""
+MOST_NAMES: Final = 8
+"""Names of one tensor that are kept."""
 ROOT: Final = "tensor"
 """What a tensor is called that was saved by itself."""
 
@@ -58,7 +60,7 @@ class Storage(NamedTuple):
 
 @dataclass(slots=True)
 class Tensor:
-    """A tensor's elements in its storage: first byte and number of bytes, its shape, its name.
+    """A tensor's elements in its storage: first byte and number of bytes, its shape, its names.
 
     `dense` says that these bytes are the tensor's elements and nothing else, in some order, which
     the shape tells where it is not C's.
@@ -70,7 +72,7 @@ class Tensor:
     size: int
     shape: tuple[int, ...]
     dense: bool
-    name: str = ""
+    names: tuple[str, ...] = ()
 
 
 class Found(NamedTuple):
@@ -212,18 +214,21 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 
 
 def _name(root: object, tensors: dict[int, Tensor], name: str, room: Room) -> None:
-    """Give every tensor that `root` reaches the first name it is found under, and none twice.
+    """Give every tensor that `root` reaches the first names it is found under, and none twice.
 
     What stands in several places is gone through several times: the steps are limited, not what
-    is remembered. A container that contains itself ends at the limit of depth.
+    is remembered. What a container has within itself is not gone through again.
     """
     names: set[str] = set()
-    level: list[tuple[str, Iterator[tuple[object, object]]]] = [(name, iter([(None, root)]))]
+    level: list[tuple[str, int, Iterator[tuple[object, object]]]]
+    level = [(name, 0, iter([(None, root)]))]
+    within: set[int] = set()
     for _ in range(STEP_LIMIT):
-        prefix, children = level[-1]
+        prefix, container, children = level[-1]
         found = next(children, None)
         if found is None:
             level.pop()
+            within.discard(container)
             if not level:
                 return
             continue
@@ -231,12 +236,18 @@ def _name(root: object, tensors: dict[int, Tensor], name: str, room: Room) -> No
         tensor = tensors.get(id(value))
         if len(name) > NAME_LIMIT or not isinstance(value, tuple | Container):
             continue
-        if tensor is None and len(level) < DEPTH_LIMIT:
-            level.append((name, _children(value)))
-        elif tensor is not None and not tensor.name and (name := name or ROOT) not in names:
-            room.take(getsizeof(name))
-            tensor.name = name
-            names.add(name)
+        if tensor is not None:
+            _add_name(tensor, name or ROOT, names, room)
+        elif len(level) < DEPTH_LIMIT and id(value) not in within:
+            within.add(id(value))
+            level.append((name, id(value), _children(value)))
+
+
+def _add_name(tensor: Tensor, name: str, names: set[str], room: Room) -> None:
+    if len(tensor.names) < MOST_NAMES and name not in names:
+        room.take(getsizeof(name) + TENSOR_SIZE // 4)
+        tensor.names += (name,)
+        names.add(name)
 
 
 def _joined(prefix: str, key: object) -> str:

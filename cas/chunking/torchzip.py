@@ -11,8 +11,10 @@ Where it is wrong, chunks are less alike, and no byte is lost.
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from sys import getsizeof
 from typing import Final
 
+from ..formats.regiontable import BETWEEN_NAMES, NAME_SIZE
 from .parser import Source
 from .regions import ElementType, Region
 from .room import TENSOR_SIZE, Room
@@ -49,7 +51,7 @@ def torch_regions(source: Source, members: list[Member], room: Room) -> Iterator
         part = parts.get(head)
         if part is not None and member.stored and member.size:
             for region in part.regions(key, member):
-                room.take(TENSOR_SIZE // 2)
+                room.take(TENSOR_SIZE // 2 + getsizeof(region.name))
                 yield region if not swapped else _untyped(region)
 
 
@@ -113,6 +115,7 @@ def cut_storage(member: Member, element: ElementType, tensors: list[Tensor]) -> 
     ordered = [tensor for _, tensor in sorted(distinct.items())]
     if not all(tensor.dense for tensor in ordered) or not _apart(ordered, member.size):
         ordered = [t for t in ordered if t.dense and (t.offset, t.size) == (0, member.size)][:1]
+    names = _names(tensors)
     regions: list[Region] = []
     position = 0
     for tensor in [*ordered, None]:
@@ -121,9 +124,27 @@ def cut_storage(member: Member, element: ElementType, tensors: list[Tensor]) -> 
             regions.append(Region(member.offset + position, until - position, element))
         if tensor:
             place = member.offset + tensor.offset
-            regions.append(Region(place, tensor.size, tensor.element, tensor.name, tensor.shape))
+            name = names.get(_key(tensor), "")
+            regions.append(Region(place, tensor.size, tensor.element, name, tensor.shape))
             position = tensor.offset + tensor.size
     return regions
+
+
+def _names(tensors: Iterable[Tensor]) -> dict[tuple[object, ...], str]:
+    """What tensors that are the same bytes and the same shape are called, all of them together:
+    weights that are tied. As many names as a region may have."""
+    found: dict[tuple[object, ...], str] = {}
+    for tensor in tensors:
+        key = _key(tensor)
+        for name in tensor.names:
+            longer = f"{found[key]}{BETWEEN_NAMES}{name}" if key in found else name
+            if len(longer.encode("utf-8", "surrogatepass")) <= NAME_SIZE:
+                found[key] = longer
+    return found
+
+
+def _key(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.offset, tensor.element, tensor.shape, tensor.dense
 
 
 def _apart(tensors: list[Tensor], size: int) -> bool:

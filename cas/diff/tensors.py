@@ -15,7 +15,7 @@ from blake3 import blake3
 from ..chunking.cutter import PARSERS, find_regions
 from ..chunking.parser import Siblings
 from ..formats.manifest import Manifest
-from ..formats.regiontable import TableRegion
+from ..formats.regiontable import TableRegion, names_of
 from ..objects import Objects
 from ..read.reader import FileReader, Reader
 from ..read.recipe import ChunkSpan, Recipe
@@ -68,10 +68,10 @@ def tensor_rows(
     folder = path.rpartition(b"/")[0]
     regions = regions_of(objects, reader, path, manifest)
     for region, spans in covered(objects.recipe(manifest), regions):
-        name = region.name.encode("utf-8", "surrogatepass")
-        where = side, number, path, folder, name
         what = region.element, json.dumps(region.shape), region.offset, region.size
-        yield *where, *what, *marks(region, spans)
+        found = marks(region, spans)
+        for name in names_of(region):
+            yield side, number, path, folder, name.encode("utf-8", "surrogatepass"), *what, *found
 
 
 def regions_of(

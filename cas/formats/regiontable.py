@@ -21,6 +21,8 @@ TABLE_SIZE: Final = 16 << 20
 longer one has none."""
 NAME_SIZE: Final = 4096
 """Longest name of a region, bytes of UTF-8."""
+BETWEEN_NAMES: Final = "\0"
+"""What stands between the names of a tensor that has several."""
 DIMENSIONS: Final = 64
 """Most dimensions of a shape: what NumPy has."""
 
@@ -58,6 +60,11 @@ class TablePart:
     offset: int
     count: int
     data: bytes
+
+
+def names_of(region: RegionLike) -> list[str]:
+    """What a tensor is called: one name, or all those that share its bytes; none of other bytes."""
+    return [name for name in region.name.split(BETWEEN_NAMES) if name]
 
 
 def encode_regions(regions: Iterable[RegionLike], size: int) -> list[TablePart]:

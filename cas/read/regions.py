@@ -10,7 +10,7 @@ from ...errors import ChunkDamagedError
 from ...ids import ObjectId
 from ..chunking.regions import element_name
 from ..formats.manifest import Manifest
-from ..formats.regiontable import TableRegion, decode_regions
+from ..formats.regiontable import TableRegion, decode_regions, names_of
 from .recipe import Recipe
 
 
@@ -75,14 +75,14 @@ class StoredTensor:
 
 def tensors_of(table: RegionTable, recipe: Recipe) -> Iterator[StoredTensor]:
     """The tensors of a file, in file order, and which of its chunks each lies in."""
-    return (_placed(region, recipe) for region in table if region.name)
+    return (_placed(region, name, recipe) for region in table for name in names_of(region))
 
 
-def _placed(region: TableRegion, recipe: Recipe) -> StoredTensor:
+def _placed(region: TableRegion, name: str, recipe: Recipe) -> StoredTensor:
     offset, size = region.offset, region.size
     end = offset + size
     first, last = recipe.spans(offset, 1)[0], recipe.spans(end - 1, 1)[0]
     whole = first.offset == offset and last.offset + last.raw == end
     chunks = recipe.numbers(offset, size)
     kind = element_name(region.element)
-    return StoredTensor(region.name, kind, region.shape, offset, size, chunks, whole)
+    return StoredTensor(name, kind, region.shape, offset, size, chunks, whole)

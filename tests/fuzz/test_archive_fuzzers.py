@@ -70,7 +70,7 @@ def pickles() -> list[bytes]:
 def feed_pickle(data: bytes) -> None:
     """Tensors are what their storage has room to say, and names are not used twice."""
     found = find_tensors(data, Room.of(len(data)))
-    names = [tensor.name for tensor in found.tensors if tensor.name]
+    names = [name for tensor in found.tensors for name in tensor.names]
     assert len(names) == len(set(names))
     assert all(tensor.size >= 0 and tensor.offset >= 0 for tensor in found.tensors)
 

@@ -127,6 +127,25 @@ async def test_a_tensor_that_was_turned_is_not_as_it_was(
     assert [t.new.shape for t in found if t.new] == [(300, 300, 0, 1, 0)]
 
 
+async def test_tied_weights_are_listed_under_each_name(tmp_path: Path) -> None:
+    one, other = (FakeStorage("FloatStorage", key, 90_000) for key in "01")
+    wte, data = FakeTensor(one, (300, 300)), noise("tied", 360_000)
+    states = {
+        "tied": ({"wte": wte, "lm_head": FakeTensor(one, (300, 300))}, {"0": data}),
+        "apart": ({"wte": wte, "lm_head": FakeTensor(other, (300, 300))}, {"0": data, "1": data}),
+        "without": ({"wte": wte}, {"0": data}),
+    }
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        for name, (state, storages) in states.items():
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "m.pt").write_bytes(torch_zip(state, storages))
+            await store.add([str(tmp_path / name)], parse_address(f"acme/{name}"))
+        assert await changes(store, "acme/tied", "acme/apart") == []
+        assert await changes(store, "acme/apart", "acme/tied") == []
+        gone = await changes(store, "acme/tied", "acme/without")
+    assert [(t.kind, t.old.name) for t in gone if t.old] == [("removed", "lm_head")]
+
+
 def some_model(chance: random.Random) -> dict[str, dict[str, Tensor]]:
     """Files of a few tensors of few names, sizes and contents, so that much is alike."""
     files: dict[str, dict[str, Tensor]] = {}
