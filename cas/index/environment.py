@@ -28,6 +28,7 @@ MAX_READERS: Final = 1024
 MAX_DATABASES: Final = 32
 
 _FORBIDDEN: Final = (os.strerror(errno.EACCES), os.strerror(errno.EROFS))
+_CUT_SHORT: Final = os.strerror(errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def open_environment(path: str) -> Environment:
         # LMDB takes a lock file even to read. Where it cannot be written nobody is kept away:
         # a writer elsewhere may make us read a page that it has used again.
         reason = _reason(path, error)
-        if isinstance(error, lmdb.ReadonlyError | lmdb.DiskError) or reason.endswith(_FORBIDDEN):
+        kept_out = isinstance(error, lmdb.ReadonlyError) or reason.endswith(_FORBIDDEN)
+        if kept_out or _is_unwritten(error):
             with contextlib.suppress(lmdb.Error):
                 return _settle(path, _open(path, read_only=True), reason)
         raise translated(path, error) from error
@@ -170,6 +172,14 @@ def _databases(env: Any, *, create: bool) -> Databases:
     )
 
 
+def _is_unwritten(error: lmdb.Error) -> bool:
+    """Whether the disk took not all of a commit, as a full one does not.
+
+    Of pages that it takes in part LMDB makes EIO, without a class of its own (`mdb_page_flush`).
+    """
+    return isinstance(error, lmdb.DiskError) or str(error).endswith(_CUT_SHORT)
+
+
 def _reason(path: str, error: lmdb.Error) -> str:
     return str(error).removeprefix(f"{path}: ")
 
@@ -183,7 +193,7 @@ def translated(path: str, error: lmdb.Error) -> ModelFloatError:
                 f"{what} has filled the {MAP_SIZE >> 20:,} MiB it may have; remove what is not "
                 "needed (`modelfloat rm`, `modelfloat gc`)"
             )
-        case lmdb.DiskError():
+        case _ if _is_unwritten(error):
             return IndexDamagedError(
                 f"{what} cannot be written ({reason}): nothing was changed; make room on its disk "
                 "and run the command again"

@@ -10,6 +10,7 @@ import pytest
 
 from modelfloat.cas.formats.chunktable import PackedChunk
 from modelfloat.cas.formats.journal import NO_ID, PackDeleted, PackStored, RefChanged, RefKind
+from modelfloat.cas.index.environment import translated
 from modelfloat.cas.index.index import Index
 from modelfloat.errors import ModelFloatError
 from modelfloat.ids import ChunkId, ObjectId, PackId
@@ -80,8 +81,17 @@ def test_format_1_is_brought_up_to_date(tmp_path: Path) -> None:
     index.close()
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        lmdb.ReadonlyError("Permission denied"),
+        lmdb.DiskError("mdb_txn_commit: No space left on device"),
+        lmdb.Error("mdb_txn_commit: Input/output error"),
+    ],
+    ids=["denied", "full", "taken in part"],
+)
 def test_format_1_is_read_where_it_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: lmdb.Error
 ) -> None:
     make_format_1(tmp_path / "index")
     real = lmdb.open
@@ -89,16 +99,22 @@ def test_format_1_is_read_where_it_cannot_be_written(
     def opened(path: str, **options: Any) -> lmdb.Environment:
         if options["readonly"]:
             return real(path, **options)
-        raise lmdb.ReadonlyError(f"{path}: Permission denied")
+        raise refusal
 
     monkeypatch.setattr(lmdb, "open", opened)
     index = Index.open(str(tmp_path / "index"))
     assert [head.commit for head in index.refs()] == [samples.id_of("c1")]
     assert list(index.reflog()) == []
-    with pytest.raises(ModelFloatError, match="is read-only: Permission denied"):
+    with pytest.raises(ModelFloatError, match=f"is read-only: {refusal}"):
         apply(index, 2, change("c2", 6))
     index.close()
     assert not names_in(tmp_path / "index") & set(NEW)
+
+
+def test_what_a_disk_takes_in_part_is_a_matter_of_room() -> None:
+    for error in (lmdb.DiskError("full"), lmdb.Error("mdb_txn_commit: Input/output error")):
+        assert "make room on its disk" in str(translated("/index", error))
+    assert "rebuild-index" in str(translated("/index", lmdb.CorruptedError("MDB_CORRUPTED")))
 
 
 def test_the_reflog_has_every_change_by_time(index: Index) -> None:
