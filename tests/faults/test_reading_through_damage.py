@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import trio
 
+from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.formats.chunktable import Kind
-from modelfloat.cas.index.records import PackRecord
+from modelfloat.cas.index.records import PackRecord, ShardState
 from modelfloat.cas.packs.pool import Pool
 from modelfloat.cas.read.wholepacks import BARRED, IDLE, KEPT, WholePacks
+from modelfloat.cas.refnames import parse_address
 from modelfloat.errors import DataLostError
 from modelfloat.ids import PackId, PackNumber
 from modelfloat.opening import open_store
@@ -26,12 +28,16 @@ ADDRESS = "acme/model/model"
 
 
 async def stored_twice(path: Path) -> bytes:
-    """A file whose chunks lie in two packs each: it was added twice at the same moment."""
+    """A file whose chunks lie in two packs: the first counted as lost when it was added again."""
     data = weights(path / "model")
     async with fresh_store(path / "store") as store:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(add, store, path / "model", "acme/model")
-            nursery.start_soon(add, store, path / "model", "acme/again")
+        await add(store, path / "model", "acme/model")
+        (first,) = [pack for pack in store.index.packs() if pack.k > 1]
+        lost = {(first.number, shard): ShardState.MISSING for shard in range(3)}
+        await store.index.write(store.index.note_damage, lost)
+        again = AddRequest([str(path / "model")], parse_address("acme/again"), reread=True)
+        await store.carry_out(again)
+        assert (await store.verify()).exit_status == 0
         assert len([pack for pack in store.index.packs() if pack.kind is Kind.DATA]) == 2
     return data
 

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,15 +16,6 @@ from modelfloat.errors import (
 )
 
 SETTINGS = Settings("/store")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    logger = logging.getLogger("modelfloat")
-    before = logger.handlers, logger.propagate, logger.level
-    yield
-    logger.handlers, logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 def _raise(error: BaseException) -> None:
