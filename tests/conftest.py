@@ -16,10 +16,14 @@ settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """A command that ran in the test's own process has set up its log."""
-    logger = logging.getLogger("modelfloat")
-    before = logger.handlers, logger.propagate, logger.level
+def _logging_as_it_comes() -> Iterator[None]:
+    """A command that ran in the test's process, or for several tests, has set up its log."""
+    _reset_logging()
     yield
-    logger.handlers, logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
+    _reset_logging()
+
+
+def _reset_logging() -> None:
+    logger = logging.getLogger("modelfloat")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
