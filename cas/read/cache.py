@@ -3,10 +3,12 @@
 A chunk keeps all of the buffer that it lies in, with the chunks that were loaded together with it;
 so what is counted are the buffers, each once, for as long as a chunk in it is kept.
 
-Concurrency: used in the event loop only. Memory that was handed out stays valid when its chunk is
+Concurrency: used in the event loop; any thread may `get`, the interpreter's lock keeps each single
+call on the table whole. Memory that was handed out stays valid when its chunk is
 evicted; its buffer is recycled when the last view is gone.
 """
 
+import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -53,7 +55,8 @@ class ChunkCache:
         """The chunk, if it is here. It counts as used, except by who is just `passing` through."""
         chunk = self._chunks.get(id_)
         if chunk is not None and not passing:
-            self._chunks.move_to_end(id_)
+            with contextlib.suppress(KeyError):  # the event loop may have let it go meanwhile
+                self._chunks.move_to_end(id_)
         return chunk
 
     def put(self, id_: ChunkId, chunk: Loaded) -> None:

@@ -270,3 +270,54 @@ def test_the_cache_keeps_the_last_chunk_however_large() -> None:
     cache = ChunkCache(10)
     cache.put(chunk_id(1, 0), Loaded(memoryview(bytearray(CHUNK)), 0, CHUNK))
     assert cache.get(chunk_id(1, 0)) is not None
+
+
+# What other threads are given at once
+
+
+async def test_at_once_is_only_what_is_in_memory(nursery: trio.Nursery) -> None:
+    loader, left = CountingLoader(), list[Callable[[], object]]()
+    file = make_reader(nursery, loader).open(manifest(1, 10))
+    assert file.at_once(0, 10, left.append) is None
+    assert loader.loads == []
+    whole = bytes(await file.read(0, 10 * CHUNK))
+    for offset, size in ((0, 1), (CHUNK - 3, 6), (5, 3 * CHUNK), (9 * CHUNK, CHUNK), (7, 0)):
+        parts = file.at_once(offset, size, left.append)
+        assert parts is not None
+        assert b"".join(parts) == whole[offset : offset + size]
+    assert file.at_once(10 * CHUNK - 2, 100, left.append) == [whole[-2:]]
+    assert file.at_once(10 * CHUNK, 100, left.append) == []
+
+
+async def test_at_once_in_threads_reads_ahead_as_reads_do(nursery: trio.Nursery) -> None:
+    """Each chunk is loaded once, far fewer jobs come to the loop than reads, and few reads wait."""
+    loader, token = CountingLoader(), trio.lowlevel.current_trio_token()
+    file = make_reader(nursery, loader).open(manifest(1, 2000))
+    jobs = []
+
+    def soon(job: Callable[[], object]) -> None:
+        jobs.append(job)
+        token.run_sync_soon(job)
+
+    waited = 0
+    for number in range(2000):
+        parts = await trio.to_thread.run_sync(file.at_once, number * CHUNK, CHUNK, soon)
+        await wait_all_tasks_blocked()
+        if parts is None:
+            waited += 1
+            parts = [await file.read(number * CHUNK, CHUNK)]
+        assert bytes(parts[0][:8]) == chunk_id(1, number)[:8]
+    assert set(loader.count().values()) == {1}
+    assert waited <= 3
+    assert len(jobs) < 200
+
+
+async def test_a_chunk_of_another_length_is_not_given_at_once(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    reader = make_reader(nursery, loader)
+    await reader.open(manifest(1, 1)).read(0, CHUNK)
+    file = reader.open(manifest(1, 1, CHUNK - 1))
+    with pytest.raises(ChunkDamagedError):
+        await file.read(0, 10)
+    with pytest.raises(ChunkDamagedError):
+        file.at_once(0, 10, lambda _: None)
