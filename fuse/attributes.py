@@ -10,6 +10,9 @@ from .nodes import DirectoryNode, FileNode, LinkNode, Node
 
 BLOCK: Final = 512
 """The unit of st_blocks, whatever the filesystem's own block size: stat(2)."""
+BLOCK_SIZE: Final = 128 << 10
+"""What programs are told to read at a time, bytes. Python makes its buffers that long, so larger
+ones would make its small reads dear."""
 _MODES: Final = {
     EntryType.FILE: (stat.S_IFREG, 0o444),
     EntryType.DIRECTORY: (stat.S_IFDIR, 0o555),

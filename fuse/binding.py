@@ -1,4 +1,8 @@
-"""What a binding to the kernel offers. There is one file a binding."""
+"""What a binding to the kernel offers. There is one file a binding; `bindings` knows them.
+
+What a binding answers with is `Operations`, which knows none: it takes inodes, names and handles,
+and its failures are OSErrors.
+"""
 
 from typing import Protocol
 
@@ -23,6 +27,11 @@ class Session(Protocol):
 
 class Binding(Protocol):
     """A way to talk to the kernel."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
 
     def mount(self, operations: Operations, path: str, options: frozenset[str]) -> Session:
         """Mount on the folder `path` with options as of mount(8).

@@ -49,6 +49,14 @@ def refusal(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+def number_of(error: Exception) -> int:
+    """What a binding answers by, for whatever left `Operations`; a mistake of ours is logged."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    log.error("a request failed unexpectedly", exc_info=error)
+    return errno.EIO
+
+
 def errno_of(error: ModelFloatError) -> int:
     """The number that a program sees for an error of the engine."""
     return next(number for kind, number in _TABLE if isinstance(error, kind))

@@ -1,13 +1,15 @@
 """Open files: what a mount answers to open, read and release.
 
-Concurrency: everything runs in the event loop. `read`, the hot path, makes no hop of its own.
+Concurrency: everything but `read_at_once` runs in the event loop. `read`, the hot path, makes no
+hop of its own.
 """
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..cas.formats.tree import EntryType
+from ..cas.read.reader import Soon
 from ..errors import DamageError
 from ..ids import Inode
 from .failures import refusal
@@ -51,6 +53,23 @@ class Files:
             return _whole(await file.reader.read(offset, wanted), wanted, offset)
         except Exception as error:
             raise self._read_failure(file, error) from error
+
+    def read_at_once(
+        self, handle: Handle, offset: int, size: int, soon: Soon
+    ) -> Sequence[memoryview | bytes] | None:
+        """What `read` would answer, in parts, if all of it is in memory; else None.
+
+        Any thread may ask. `soon` runs a job in the event loop, when that comes to it.
+        """
+        file = self._open.get(handle)
+        if file is None:
+            return None
+        wanted = max(0, min(size, file.node.size - offset))
+        try:
+            parts = file.reader.at_once(offset, wanted, soon)
+        except Exception:  # noqa: BLE001  `read` meets it again, and tells of it
+            return None
+        return parts if parts is not None and sum(map(len, parts)) == wanted else None
 
     def release(self, handle: Handle) -> None:
         """Close a file."""

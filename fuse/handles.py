@@ -3,7 +3,7 @@
 Handles of one inode share one reader: several threads or processes in one file are streams of that
 reader, told apart by their offsets, and what one of them has loaded serves the others.
 
-Concurrency: used in the event loop only, and nothing here awaits.
+Concurrency: used in the event loop only, and nothing here awaits. Any thread may `get`.
 """
 
 from bisect import bisect_right

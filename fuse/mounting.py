@@ -12,9 +12,9 @@ from typing import Final
 
 import trio
 
-from ..errors import UnsupportedError
 from ..version import __version__
 from .binding import Binding, Session
+from .bindings import load_binding
 from .control import answer_all, listening
 from .machine import check_machine
 from .mountinfo import mount_at, mounts
@@ -26,7 +26,7 @@ from .source import Source
 from .tuning import tune
 from .unmounting import unmount
 
-__all__ = ["MountOptions", "mounts", "serve", "unmount"]
+__all__ = ["MountOptions", "load_binding", "mounts", "serve", "unmount"]
 
 GRACE: Final = 5.0
 """Seconds that requests under way have to end when the mount is told to."""
@@ -72,6 +72,7 @@ async def serve(
         listening(store.path) as server,
     ):
         session = binding.mount(operations, path, options.of_mount(store.path))
+        log.info("%s is mounted by the binding %s", path, binding.name)
         try:
             mount = await trio.to_thread.run_sync(mount_at, path)
             device = "" if mount is None else mount.device
@@ -92,18 +93,6 @@ def _index_of(store: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def load_binding() -> Binding:
-    """The binding through pyfuse3; UnsupportedError, with what to install, when it is not there."""
-    try:
-        from .pyfuse3_binding import Pyfuse3Binding
-    except ImportError as error:
-        raise UnsupportedError(
-            f"mounting needs pyfuse3 and libfuse 3 ({error}); install `fuse3` with the system's "
-            "package manager and `pyfuse3` with pip"
-        ) from error
-    return Pyfuse3Binding()
 
 
 async def _serve(

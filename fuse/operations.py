@@ -2,10 +2,10 @@
 
 Every method answers, or raises OSError whose errno is the answer. Nothing else leaves this file.
 
-Concurrency: everything runs in the event loop; reads of the index go to worker threads, a few at a
-time. No method waits for anything that could need another request on the same mount. A lookup is
-counted before it is answered, without an await in between; the kernel forgets an inode only after
-it was answered, so a count is never too low.
+Concurrency: everything but `read_at_once` runs in the event loop; reads of the index go to worker
+threads, a few at a time. No method waits for anything that could need another request on the same
+mount. A lookup is counted before it is answered, without an await in between; the kernel forgets
+an inode only after it was answered, so a count is never too low.
 """
 
 import errno
@@ -38,6 +38,7 @@ class Operations:
         self._files: Final = files
         self.open = files.open
         self.read = files.read
+        self.read_at_once = files.read_at_once
         self.release = files.release
         self.opendir = directories.opendir
         self.readdir = directories.readdir

@@ -4,8 +4,6 @@ libfuse keeps its session in a global of pyfuse3, so a process holds one mount. 
 nothing but FUSEError: anything else would end the mount.
 """
 
-import errno
-import logging
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Final
@@ -14,7 +12,8 @@ import pyfuse3
 
 from ..errors import UnsupportedError
 from ..ids import Inode
-from .attributes import Attributes
+from .attributes import BLOCK_SIZE, Attributes
+from .failures import number_of
 from .handles import Handle
 from .operations import NamedAttributes, Operations
 from .tree import LASTING, LONGEST_NAME
@@ -23,11 +22,6 @@ MIN_TASKS: Final = 8
 """Idle tasks that are kept; fewer mean that tasks end and begin with nearly every request."""
 MAX_TASKS: Final = 256
 """Requests answered at once: many may wait for one slow backend, and others must still pass."""
-_BLOCK_SIZE: Final = 128 << 10
-"""What programs are told to read at a time, bytes. Python makes its buffers that long, so larger
-ones would make its small reads dear."""
-
-log = logging.getLogger(__name__)
 
 
 class _Answering:
@@ -47,11 +41,8 @@ class _Answering:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise pyfuse3.FUSEError(error.errno) from error
         if isinstance(error, Exception):
-            log.error("a request failed unexpectedly", exc_info=error)
-            raise pyfuse3.FUSEError(errno.EIO) from error
+            raise pyfuse3.FUSEError(number_of(error)) from error
 
 
 _answering: Final = _Answering()
@@ -128,9 +119,9 @@ class Adapter(pyfuse3.Operations):
         with _answering:
             room = await self._operations.statfs()
             answer = pyfuse3.StatvfsData()
-            answer.f_bsize = answer.f_frsize = _BLOCK_SIZE
-            answer.f_blocks = -(-room.total // _BLOCK_SIZE)
-            answer.f_bfree = answer.f_bavail = room.free // _BLOCK_SIZE
+            answer.f_bsize = answer.f_frsize = BLOCK_SIZE
+            answer.f_blocks = -(-room.total // BLOCK_SIZE)
+            answer.f_bfree = answer.f_bavail = room.free // BLOCK_SIZE
             answer.f_namemax = LONGEST_NAME
             return answer
 
@@ -154,7 +145,7 @@ def _attributes(shown: Attributes) -> pyfuse3.EntryAttributes:
     entry.st_uid = shown.uid
     entry.st_gid = shown.gid
     entry.st_size = shown.size
-    entry.st_blksize = _BLOCK_SIZE
+    entry.st_blksize = BLOCK_SIZE
     entry.st_blocks = shown.blocks
     entry.st_atime_ns = entry.st_ctime_ns = entry.st_mtime_ns = shown.mtime_ns
     entry.attr_timeout = LASTING
@@ -185,6 +176,8 @@ class Pyfuse3Session:
 
 class Pyfuse3Binding:
     """The binding; see `Binding`."""
+
+    name = "pyfuse3"
 
     def mount(self, operations: Operations, path: str, options: frozenset[str]) -> Pyfuse3Session:
         """See `Binding.mount`. libfuse tells its own reasons on stderr."""

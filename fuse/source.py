@@ -1,9 +1,11 @@
 """What the mount needs of a store. `cas.store.Store` offers it; so may anything else."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..cas.formats.manifest import Manifest
 from ..cas.objects import Objects
+from ..cas.read.reader import Soon
 from ..cas.refs import Refs
 from ..cas.room import Room
 
@@ -13,6 +15,13 @@ class OpenFile(Protocol):
 
     async def read(self, offset: int, size: int) -> memoryview | bytes:
         """The file's verified bytes [offset, offset+size), fewer only at its end."""
+        ...
+
+    def at_once(self, offset: int, size: int, soon: Soon) -> Sequence[memoryview | bytes] | None:
+        """What `read` would give, in parts, where all of it is in memory; else None.
+
+        Any thread may ask, and never waits. What has to follow in the event loop goes to `soon`.
+        """
         ...
 
     def close(self) -> None:

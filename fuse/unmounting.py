@@ -62,7 +62,7 @@ def detach(path: str, *, lazy: bool, may_be_busy: bool = False) -> bool:
     False where it is in use and `may_be_busy`; any other failure is a ModelFloatError.
     """
     # umount(8) would ask the filesystem for its type: one that hangs would hang it.
-    reason = _by_kernel(path, lazy) if os.geteuid() == 0 else _by_fusermount(path, lazy)
+    reason = _by_kernel(path, lazy) if os.geteuid() == 0 else by_fusermount(path, lazy)
     if reason and not (may_be_busy and "busy" in reason):
         raise ModelFloatError(
             f"unmounting {path} failed: {reason}; `findmnt -t {TYPE}` shows what is mounted"
@@ -78,7 +78,7 @@ def _by_kernel(path: str, lazy: bool) -> str:
     return os.strerror(ctypes.get_errno())
 
 
-def _by_fusermount(path: str, lazy: bool) -> str:
+def by_fusermount(path: str, lazy: bool) -> str:
     """Why the program that may unmount for ordinary users refuses, "" if it does not."""
     program = shutil.which("fusermount3")
     if program is None:

@@ -19,6 +19,8 @@ from modelfloat.tests.support.shelf import Shelf
 class Recorder:
     """A binding and its one session; `hangs` has it ignore that it is asked to stop."""
 
+    name = "recorder"
+
     def __init__(self, *, hangs: bool = False) -> None:
         self.hangs = hangs
         self.options: frozenset[str] = frozenset()

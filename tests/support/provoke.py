@@ -431,6 +431,12 @@ def _no_pyfuse3(scene: Scene) -> Outcome:
     return scene.raised(mounting.load_binding)
 
 
+def _refused_mount(scene: Scene) -> Outcome:
+    from modelfloat.fuse.devfuse import open_mount
+
+    return scene.raised(lambda: open_mount(str(scene.root / "none"), frozenset({"ro"})))
+
+
 def _damaged_marker(scene: Scene) -> Outcome:
     from modelfloat.backends.marker import decode
 
@@ -780,6 +786,7 @@ PROVOKED: dict[str, Provocation] = {
     "an ordinary user needs fusermount3": _machine("shutil.which", lambda _: None),
     "--allow-other is for root": _machine("FUSE_CONF", "/dev/null", other=True),
     "mounting needs pyfuse3": _no_pyfuse3,
+    "was refused (‹reason›); remove": _refused_mount,
     "unmounting needs": _no_fusermount,
     "install the package libisal2": _no_isal,
     # Backends
@@ -881,7 +888,7 @@ ELSEWHERE: dict[str, str] = {
 """Rows that need a mount, a second process or a failing disk, and the tests that do it."""
 
 UNPROVOKED: tuple[str, ...] = (
-    "was refused (‹reason›)",
+    "was refused (‹reason›); libfuse",
     "=no backend is up",
     "made anew while gc ran",
     "has a name that cannot be stored",

@@ -1,0 +1,151 @@
+"""Making and ending mounts without libfuse: the descriptor over which the kernel asks.
+
+Root opens /dev/fuse and calls mount(2). For anybody else fusermount3, which is setuid root, does
+both and hands the descriptor back over the socket whose number `_FUSE_COMMFD` has; that is how
+libfuse talks to it too (`util/fusermount.c` there).
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+from typing import Final
+
+from ..errors import UnsupportedError
+from .machine import DEVICE
+from .mountinfo import Mount, mount_at
+from .unmounting import by_fusermount
+
+_FLAGS: Final = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024}
+"""Options that are flags of mount(2)."""
+_FORCE: Final = 1
+"""MNT_FORCE of umount2(2): of a FUSE mount it ends the connection."""
+_LAZY: Final = 2
+"""MNT_DETACH."""
+_NO_LINK: Final = 8
+"""UMOUNT_NOFOLLOW."""
+_CLONE: Final = 0x8004E500
+"""FUSE_DEV_IOC_CLONE, `_IOR(229, 0, uint32_t)`."""
+_PATIENCE: Final = 30.0
+"""Seconds that fusermount3 may take."""
+_CONNECTIONS: Final = "/sys/fs/fuse/connections"
+
+
+def open_mount(path: str, options: frozenset[str]) -> int:
+    """Mount on the folder `path`, options as of mount(8); the descriptor to answer on.
+
+    UnsupportedError when the machine does not let us.
+    """
+    if os.geteuid() != 0:
+        return _by_fusermount(path, options)
+    device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        number = _by_kernel(device, path, options)
+        if not number:
+            return device
+    except BaseException:
+        os.close(device)
+        raise
+    os.close(device)
+    if number == errno.EPERM and shutil.which("fusermount3"):
+        return _by_fusermount(path, options)  # root of a container, perhaps
+    raise _refused(path, os.strerror(number))
+
+
+def _by_kernel(device: int, path: str, options: frozenset[str]) -> int:
+    """The errno of mount(2), 0 where it mounted."""
+    source, kind, flags, rest = "modelfloat", "fuse", 0, []
+    for option in sorted(options):
+        name, _, value = option.partition("=")
+        if name == "fsname":
+            source = re.sub(r"\\(.)", r"\1", value)
+        elif name == "subtype":
+            kind = f"fuse.{value}"
+        elif name in _FLAGS:
+            flags |= _FLAGS[name]
+        else:
+            rest.append(option)
+    mode = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}"
+    names = (os.fsencode(source), os.fsencode(path), kind.encode())
+    libc = ctypes.CDLL(None, use_errno=True)
+    data = ",".join([mode, *rest]).encode()
+    if libc.mount(*names, ctypes.c_ulong(flags), data) == 0:
+        return 0
+    return ctypes.get_errno()
+
+
+def _by_fusermount(path: str, options: frozenset[str]) -> int:
+    program = shutil.which("fusermount3")
+    if program is None:
+        raise UnsupportedError("mounting as an ordinary user needs fusermount3: install `fuse3`")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with (
+        ours,
+        subprocess.Popen(  # noqa: S603  a fixed program, found where PATH has it
+            [program, "-o", ",".join(sorted(options)), "--", path],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            pass_fds=(theirs.fileno(),),
+            env={"LC_ALL": "C", "_FUSE_COMMFD": str(theirs.fileno())},
+        ) as process,
+    ):
+        theirs.close()  # so that its end is seen when it says nothing
+        ours.settimeout(_PATIENCE)
+        try:
+            _, given, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
+            _, said = process.communicate(timeout=_PATIENCE)
+        except (TimeoutError, subprocess.TimeoutExpired):
+            process.kill()
+            raise _refused(path, "fusermount3 does not answer") from None
+    if not given:
+        raise _refused(path, " ".join(said.split()) or "fusermount3 does not say why")
+    return given[0]
+
+
+def _refused(path: str, why: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"mounting on {path} was refused ({why}); remove that obstacle and mount again"
+    )
+
+
+def clone(device: int) -> int:
+    """A descriptor more of the same mount, whose requests wait in no other's way; OSError."""
+    another = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(another, _CLONE, struct.pack("=I", device))
+    except BaseException:
+        os.close(another)
+        raise
+    return another
+
+
+def end_mount(path: str, mount: Mount | None) -> None:
+    """Hide `mount` from the folder `path`, if it is still there, and end its connection.
+
+    Requests that nobody will answer fail then, and who reads the descriptor is told. An ordinary
+    user may end the connection only where /sys has it; otherwise it ends with its descriptors.
+    """
+    if mount is None:
+        return
+    if mount_at(path) == mount:
+        if os.geteuid() != 0:
+            by_fusermount(path, lazy=True)
+        else:
+            libc = ctypes.CDLL(None)
+            target = os.fsencode(path)
+            if libc.umount2(target, _FORCE | _LAZY | _NO_LINK) != 0:  # not in every container
+                libc.umount2(target, _LAZY | _NO_LINK)
+    with contextlib.suppress(OSError):
+        switch = os.open(f"{_CONNECTIONS}/{mount.minor}/abort", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(switch, b"1")
+        finally:
+            os.close(switch)
