@@ -54,6 +54,14 @@ def mount(
     umask: Annotated[
         str | None, typer.Option(metavar="MASK", help="Permissions held back, octal: 027.")
     ] = None,
+    binding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How to speak with the kernel: `kernel` by ourselves, `pyfuse3` through libfuse.",
+            show_default=False,
+        ),
+    ] = None,
     ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
 ) -> int | None:
     """Show every repository as files.
@@ -69,19 +77,25 @@ def mount(
         None if gid is None else group_id(gid),
         None if umask is None else permission_mask(umask),
     )
+    spoken = settings.text("binding", binding)
     if not foreground:
-        return _in_background(settings, path, options)
+        return _in_background(settings, path, options, spoken)
     if ready_fd is not None:
         log_times()
         keep_short(log_path(settings.store, path))
-    in_store(settings, lambda store: _serve(settings, store, path, options, ready_fd))
+    in_store(settings, lambda store: _serve(settings, store, path, options, spoken, ready_fd))
     return None
 
 
 async def _serve(
-    settings: Settings, store: "Store", path: str, options: "MountOptions", ready_fd: int | None
+    settings: Settings,
+    store: "Store",
+    path: str,
+    options: "MountOptions",
+    binding: str,
+    ready_fd: int | None,
 ) -> None:
-    from ..fuse.mounting import serve
+    from ..fuse.mounting import load_binding, serve
 
     def ready() -> None:
         notify(settings.notify_socket, f"READY=1\nSTATUS=mounted on {path}")
@@ -93,15 +107,16 @@ async def _serve(
     def stopping() -> None:
         notify(settings.notify_socket, "STOPPING=1")
 
-    await serve(store, path, options, ready, stopping=stopping)
+    spoken = load_binding(binding)
+    await serve(store, path, options, ready, stopping=stopping, binding=spoken)
 
 
-def _in_background(settings: Settings, path: str, options: "MountOptions") -> int:
+def _in_background(settings: Settings, path: str, options: "MountOptions", binding: str) -> int:
     from ..config import read_config
 
     read_config(settings.store)  # a store that is not there should get no log folder
     log = log_path(settings.store, path)
-    status = background.start(_arguments(settings, path, options), log)
+    status = background.start(_arguments(settings, path, options, binding), log)
     kept = os.path.exists(log)
     if status == 0 and settings.json:
         say_json({"mounted": path, "log": log if kept else None})
@@ -110,11 +125,12 @@ def _in_background(settings: Settings, path: str, options: "MountOptions") -> in
     return status
 
 
-def _arguments(settings: Settings, path: str, options: "MountOptions") -> list[str]:
+def _arguments(settings: Settings, path: str, options: "MountOptions", binding: str) -> list[str]:
     """The command line of the daemon: what was found out here holds there."""
     wait = "--wait" if settings.wait else "--no-wait"
     arguments = ["--store", settings.store, wait, "mount", "--foreground"]
     arguments += ["--verbose"] * settings.verbose
+    arguments.append(f"--binding={binding}")
     arguments.append("--allow-other" if options.allow_other else "--no-allow-other")
     if options.uid is not None:
         arguments.append(f"--uid={options.uid}")

@@ -51,6 +51,15 @@ def words(text: str) -> str:
     return text
 
 
+def binding(text: str) -> str:
+    """The name of a binding; ValueError says which there are."""
+    from ..fuse.bindings import NAMES
+
+    if text.strip() not in NAMES:
+        raise ValueError(f"write {' or '.join(NAMES)}")
+    return text.strip()
+
+
 def path(text: str) -> str:
     """An absolute path; `~` is a home folder."""
     return os.path.abspath(os.path.expanduser(words(text)))
@@ -113,6 +122,12 @@ def _grace(_environment: Mapping[str, str]) -> float:
     from ..cas.gc.collected import GRACE
 
     return GRACE
+
+
+def _binding(_environment: Mapping[str, str]) -> str:
+    from ..fuse.bindings import DEFAULT
+
+    return DEFAULT
 
 
 def _reserve(_environment: Mapping[str, str]) -> int:
@@ -181,6 +196,7 @@ SETTINGS: Final = (
     Setting("store", path, "the store's folder", _default_store, "--store", stored=False),
     Setting("mount", path, "where `mount` and `umount` work", _default_mount, "DIR"),
     Setting("allow_other", switch, "let other users read mounts", _is_root, "--allow-other"),
+    Setting("binding", binding, "how mounts speak with the kernel", _binding, "--binding"),
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),

@@ -23,8 +23,10 @@ NAMES = [f"{i:05}.txt" for i in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shelf, Daemon]]:
-    """One mount for all of it: nothing here changes what another test sees."""
+def served(
+    tmp_path_factory: pytest.TempPathFactory, binding: str
+) -> Iterator[tuple[Shelf, Daemon]]:
+    """One mount a binding for all of it: nothing here changes what another test sees."""
     place = tmp_path_factory.mktemp("served")
     (place / "shelf").mkdir()
     shelf = Shelf(place / "shelf")

@@ -7,10 +7,9 @@ from typing import Any
 
 import trio
 
-from modelfloat.fuse.binding import Session
+from modelfloat.fuse.binding import Binding, Session
 from modelfloat.fuse.inodes import Inodes
 from modelfloat.fuse.operations import Operations
-from modelfloat.fuse.pyfuse3_binding import Pyfuse3Binding
 
 
 class Counting:
@@ -30,12 +29,16 @@ class Counting:
         return self._operations._requests.inodes
 
 
-class CountingBinding(Pyfuse3Binding):
+class CountingBinding:
     """A binding whose mount prints its counts when SIGUSR1 comes, and counts anew."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self.name = binding.name
 
     def mount(self, operations: Operations, path: str, options: frozenset[str]) -> Session:
         self.counting = Counting(operations)
-        return super().mount(self.counting, path, options)  # type: ignore[arg-type]
+        return self._binding.mount(self.counting, path, options)  # type: ignore[arg-type]
 
     async def tell(self) -> None:
         """Print one line for each signal, for as long as the mount lives."""

@@ -11,6 +11,7 @@ import trio
 
 from modelfloat.errors import ModelFloatError
 from modelfloat.fuse.mounting import MountOptions, serve
+from modelfloat.tests.support.bindings import binding_asked_for
 from modelfloat.tests.support.counting import CountingBinding
 from modelfloat.tests.support.shelf import Shelf
 
@@ -29,7 +30,7 @@ def main(folder: str, mountpoint: str) -> None:
 
 
 async def _serve(shelf: Shelf, mountpoint: str) -> None:
-    binding = CountingBinding()
+    binding = CountingBinding(binding_asked_for())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(binding.tell)
         await serve(

@@ -5,6 +5,7 @@ What programs read at random is loaded again and again, as from a store much lar
 
 import logging
 import sys
+from functools import partial
 
 import trio
 
@@ -12,6 +13,7 @@ from modelfloat.cas import store as engine
 from modelfloat.errors import ModelFloatError
 from modelfloat.fuse.mounting import MountOptions, serve
 from modelfloat.opening import open_store
+from modelfloat.tests.support.bindings import binding_asked_for
 
 SMALL = 2 << 20
 """Bytes of the cache: two chunks."""
@@ -30,7 +32,8 @@ def main(folder: str, mountpoint: str) -> None:
 
 async def _serve(folder: str, mountpoint: str) -> None:
     async with open_store(folder) as store:
-        await serve(store, mountpoint, MountOptions(), lambda: print("ready", flush=True))
+        ready = partial(print, "ready", flush=True)
+        await serve(store, mountpoint, MountOptions(), ready, binding=binding_asked_for())
 
 
 if __name__ == "__main__":

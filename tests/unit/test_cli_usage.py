@@ -16,7 +16,7 @@ COMMANDS = {
     *("mount", "umount", "verify", "stats", "config", "doctor", "rebuild-index", "rm", "gc"),
 }
 LATER = ("push", "pull", "tag", "branch", "warm", "key")
-LATER_OPTIONS = ("--encrypt", "--shared", "--binding")
+LATER_OPTIONS = ("--encrypt", "--shared")
 ANYWHERE = ("--store", "--json", "--quiet", "--verbose", "--version")
 
 
