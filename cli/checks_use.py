@@ -105,7 +105,8 @@ def _living(state: "MountState") -> Finding:
     if state.problem:
         return _silent(state)
     where = f"pid {state.pid} serves {state.mountpoint} since {human_time(state.started_ns)}"
-    opened = f"{where}, {plural(len(state.open), 'open file')}"
+    how = f", binding {state.binding}" if state.binding else ""
+    opened = f"{where}, {plural(len(state.open), 'open file')}{how}"
     if state.index_replaced:
         stale = f"pid {state.pid} serves {state.mountpoint} from an index that was replaced since"
         return problem("mounts", one_line(stale), "unmount it and mount it again")

@@ -60,10 +60,16 @@ async def serve(
     device = ""
 
     def state() -> MountState:
-        open_files, errors = operations.open_files(), operations.last_errors()
-        replaced = index is not None and _index_of(store.path) not in (None, index)
         return MountState(
-            os.getpid(), __version__, path, started, open_files, errors, replaced, device=device
+            os.getpid(),
+            __version__,
+            path,
+            started,
+            operations.open_files(),
+            operations.last_errors(),
+            index is not None and _index_of(store.path) not in (None, index),
+            device=device,
+            binding=binding.name,
         )
 
     # Signals are caught before the mount exists: none may leave it behind.

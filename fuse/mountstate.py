@@ -59,6 +59,7 @@ class MountState:
     in the place of the one that it serves from. `problem` says why nothing but `pid` is known, ""
     where all is known: a daemon that hangs or is of a newer release may have files open. `device`
     is the mount's, as `major:minor`: it stays when the mount is hidden or shows elsewhere too.
+    `binding` is how it speaks with the kernel; older releases do not say.
     """
 
     pid: int
@@ -70,6 +71,7 @@ class MountState:
     index_replaced: bool = False
     problem: str = ""
     device: str = ""
+    binding: str = ""
 
 
 def encode_state(state: MountState) -> bytes:
@@ -103,6 +105,7 @@ def _state(document: dict[str, Any]) -> MountState:
         tuple(_error(each) for each in document.get("errors", ())),
         document.get("index_replaced", False) is True,
         device=_device(document.get("device", "")),
+        binding=str(document.get("binding", "")),
     )
 
 

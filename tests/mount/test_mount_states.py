@@ -15,7 +15,9 @@ from modelfloat.version import __version__
 pytestmark = [pytest.mark.mount, needs_fuse]
 
 
-def test_open_files_and_failed_reads(shelf: Shelf, shelf_folder: Path, mountpoint: Path) -> None:
+def test_open_files_and_failed_reads(
+    shelf: Shelf, shelf_folder: Path, mountpoint: Path, binding: str
+) -> None:
     shelf.commit("acme/llama", {"v": b"content", "lost": b"lost"})
     shelf.lose(b"lost")
     store = str(shelf_folder)
@@ -25,6 +27,7 @@ def test_open_files_and_failed_reads(shelf: Shelf, shelf_folder: Path, mountpoin
             assert file.read() == b"content"
         assert (state.pid, state.version) == (daemon.process.pid, __version__)
         assert (state.mountpoint, state.problem) == (str(mountpoint), "")
+        assert state.binding == binding
         (opened,) = state.open
         assert (opened.name, opened.pids) == ("acme/llama/v", (os.getpid(),))
         assert state.errors == ()

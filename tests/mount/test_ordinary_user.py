@@ -36,9 +36,10 @@ def user() -> Iterator[Ordinary]:
         user.sh(f"fusermount3 -u -z {MODELS}")
 
 
-def test_mounted_for_oneself(user: Ordinary) -> None:
+def test_mounted_for_oneself(user: Ordinary, binding: str) -> None:
     mounted = user.modelfloat("mount", MODELS)
     assert mounted.returncode == 0, mounted.stderr
+    assert f"binding {binding}" in user.modelfloat("doctor").stdout
     assert user.sh(f"cat {FILE}; stat -c '%U %a' {FILE}").stdout == "content\nnobody 444\n"
     for other in (0, 1):
         assert "Permission denied" in user.sh(f"cat {FILE}", other).stderr
