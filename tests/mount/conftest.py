@@ -1,7 +1,7 @@
 """A shelf, a place to mount it, and the sweeping of whatever a failed test left mounted.
 
 Every test here runs over each binding: by default over the one that mounts have by default, and the
-modules of `BOTH` over all of them; the slow matrix leaves none out.
+ones of `BOTH` over all of them; the slow matrix leaves none out.
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,20 @@ from modelfloat.tests.support.bindings import VARIABLE
 from modelfloat.tests.support.mounted import sweep
 from modelfloat.tests.support.shelf import Shelf
 
-BOTH = ("test_mounted_files", "test_mount_life", "test_kernel_traffic", "test_ordinary_user")
-"""Modules that say most about a binding for the time they take."""
+BOTH = {
+    *("test_mounted_files", "test_kernel_traffic"),
+    *("test_unmounting_ends_the_daemon", "test_a_signal_unmounts_what_is_in_use"),
+    *("test_reads_end_when_the_mount_is_told_to_end", "test_mounted_for_oneself"),
+}
+"""Modules and tests that say most about a binding for the time they take."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One run of every test for each binding."""
-    slow = [] if metafunc.module.__name__.rpartition(".")[2] in BOTH else [pytest.mark.slow]
+    both = {metafunc.module.__name__.rpartition(".")[2], metafunc.function.__name__} & BOTH
     names = sorted(NAMES, key=lambda name: name != DEFAULT)
-    runs = [pytest.param(name, marks=[] if name == DEFAULT else slow) for name in names]
+    marks = [[] if both or name == DEFAULT else [pytest.mark.slow] for name in names]
+    runs = [pytest.param(name, marks=mark) for name, mark in zip(names, marks, strict=True)]
     metafunc.parametrize("binding", runs, indirect=True, scope="module")
 
 
