@@ -11,6 +11,7 @@ import trio
 
 from .cas.locks import locked
 from .cas.packs.members import Member, Members
+from .cas.read.options import ReadOptions
 from .cas.rebuild.rebuild import RebuildReport, rebuild_index
 from .cas.reports import Progress
 from .cas.store import Store, open_engine
@@ -26,10 +27,13 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def open_store(path: str, *, wait: bool = True) -> AsyncIterator[Store]:
+async def open_store(
+    path: str, *, wait: bool = True, reading: ReadOptions | None = None
+) -> AsyncIterator[Store]:
     """Open the store in the folder `path`. Backends that are down are no error here.
 
-    Without `wait`, work that meets a lock of another process is LockedError.
+    Without `wait`, work that meets a lock of another process is LockedError. `reading` says how
+    files are read.
     """
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
@@ -44,7 +48,14 @@ async def open_store(path: str, *, wait: bool = True) -> AsyncIterator[Store]:
     scheme = Scheme.parse(config.scheme)
     async with (
         open_engine(
-            path, scheme, members, config.id, recreate=make_anew, remark=mark_anew, wait=wait
+            path,
+            scheme,
+            members,
+            config.id,
+            recreate=make_anew,
+            remark=mark_anew,
+            wait=wait,
+            reading=reading,
         ) as store,
         trio.open_nursery() as nursery,
     ):

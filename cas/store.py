@@ -44,6 +44,7 @@ from .packs.members import PROBE_AFTER, Member, Members
 from .packs.pool import Pool
 from .packs.survival import describe
 from .read.loader import Loader
+from .read.options import ReadOptions
 from .read.reader import CACHE, FileReader, Reader
 from .read.regions import StoredTensor, tensors_of
 from .refnames import Address, RepoName
@@ -84,6 +85,7 @@ class Store:
         remark: Remark,
         *,
         wait: bool = True,
+        reading: ReadOptions | None = None,
     ) -> None:
         self.path = path
         self.scheme = scheme
@@ -93,8 +95,12 @@ class Store:
         self.refs = Refs(index, self.objects)
         self.sightings = Sightings(index)
         self.pool = Pool(members, self.sightings.note)
+        memory = (reading or ReadOptions()).memory
         self.reader = Reader(
-            self.objects, Loader(index, self.pool, slots=READER_SLOTS), nursery, cache=CACHE
+            self.objects,
+            Loader(index, self.pool, slots=READER_SLOTS),
+            nursery,
+            cache=CACHE if memory is None else min(CACHE, memory),
         )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self.reserve = Reserve(path)
@@ -333,10 +339,12 @@ async def open_engine(
     recreate: Recreate = no_recreation,
     remark: Remark = no_marking,
     wait: bool = True,
+    reading: ReadOptions | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store at `path` over backends that the caller opened; `store` is its id.
 
-    Without `wait` work that meets a lock of another process is LockedError.
+    Without `wait` work that meets a lock of another process is LockedError. `reading` says how
+    files are read.
     """
     found = Members(store, list(members))
     index = Index.open(os.path.join(path, "index"))
@@ -347,7 +355,9 @@ async def open_engine(
             )
         await found.look()
         async with trio.open_nursery() as nursery:
-            engine = Store(path, scheme, index, found, nursery, recreate, remark, wait=wait)
+            engine = Store(
+                path, scheme, index, found, nursery, recreate, remark, wait=wait, reading=reading
+            )
             nursery.start_soon(engine.watch)
             nursery.start_soon(engine.sightings.run)
             yield engine

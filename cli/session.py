@@ -7,12 +7,17 @@ from .settings import Settings
 from .starting import imported
 
 if TYPE_CHECKING:
+    from ..cas.read.options import ReadOptions
     from ..cas.store import Store
 
 _T = TypeVar("_T")
 
 
-def in_store(settings: Settings, work: Callable[["Store"], Awaitable[_T]]) -> _T:
+def in_store(
+    settings: Settings,
+    work: Callable[["Store"], Awaitable[_T]],
+    reading: "ReadOptions | None" = None,
+) -> _T:
     """Open the store, await `work(store)` in an event loop of its own, close the store."""
     import trio
 
@@ -22,7 +27,7 @@ def in_store(settings: Settings, work: Callable[["Store"], Awaitable[_T]]) -> _T
     imported()
 
     async def session() -> _T:
-        async with open_store(settings.store, wait=settings.wait) as store:
+        async with open_store(settings.store, wait=settings.wait, reading=reading) as store:
             return await work(store)
 
     return trio.run(session)

@@ -1,0 +1,13 @@
+"""What may be asked of the reading of a store."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a store is read while it is open; what is None is found out.
+
+    `memory` caps, in bytes, what chunks read, read ahead and decoded may take in all.
+    """
+
+    memory: int | None = None
