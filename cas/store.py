@@ -43,6 +43,7 @@ from .objects import Objects
 from .packs.members import PROBE_AFTER, Member, Members
 from .packs.pool import Pool
 from .packs.survival import describe
+from .read.counters import ReadCounters
 from .read.loader import Loader
 from .read.options import ReadOptions
 from .read.reader import CACHE, FileReader, Reader
@@ -94,13 +95,15 @@ class Store:
         self.objects = Objects(index)
         self.refs = Refs(index, self.objects)
         self.sightings = Sightings(index)
-        self.pool = Pool(members, self.sightings.note)
+        self.counters = ReadCounters()
+        self.pool = Pool(members, self.sightings.note, self.counters.note_fetched)
         memory = (reading or ReadOptions()).memory
         self.reader = Reader(
             self.objects,
             Loader(index, self.pool, slots=READER_SLOTS),
             nursery,
             cache=CACHE if memory is None else min(CACHE, memory),
+            counters=self.counters,
         )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self.reserve = Reserve(path)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from ..cas.formats.tree import EntryType
+from ..cas.read.counters import clock
 from ..cas.read.reader import Soon
 from ..errors import DamageError
 from ..ids import Inode
@@ -25,6 +26,7 @@ class Files:
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
+        self._counters = requests.source.counters
         self._open: Handles[OpenedFile] = Handles()
         self._readers = SharedReaders()
 
@@ -49,10 +51,14 @@ class Files:
         if file is None:
             raise refusal(errno.EBADF)
         wanted = max(0, min(size, file.node.size - offset))
+        begun = clock()
         try:
-            return _whole(await file.reader.read(offset, wanted), wanted, offset)
+            data = _whole(await file.reader.read(offset, wanted), wanted, offset)
         except Exception as error:
+            self._counters.failed += 1
             raise self._read_failure(file, error) from error
+        self._counters.note_request(wanted, clock() - begun)
+        return data
 
     def read_at_once(
         self, handle: Handle, offset: int, size: int, soon: Soon
@@ -65,11 +71,16 @@ class Files:
         if file is None:
             return None
         wanted = max(0, min(size, file.node.size - offset))
+        begun = clock()
         try:
             parts = file.reader.at_once(offset, wanted, soon)
         except Exception:  # noqa: BLE001  `read` meets it again, and tells of it
             return None
-        return parts if parts is not None and sum(map(len, parts)) == wanted else None
+        if parts is None or sum(map(len, parts)) != wanted:
+            return None
+        self._counters.at_once += 1
+        self._counters.note_request(wanted, clock() - begun)
+        return parts
 
     def release(self, handle: Handle) -> None:
         """Close a file."""

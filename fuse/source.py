@@ -5,6 +5,7 @@ from typing import Protocol
 
 from ..cas.formats.manifest import Manifest
 from ..cas.objects import Objects
+from ..cas.read.counters import ReadCounters
 from ..cas.read.reader import Soon
 from ..cas.refs import Refs
 from ..cas.room import Room
@@ -58,6 +59,11 @@ class Source(Protocol):
     @property
     def reader(self) -> Opener:
         """Files' bytes."""
+        ...
+
+    @property
+    def counters(self) -> ReadCounters:
+        """What reading has done; the mount adds its requests."""
         ...
 
     async def room(self) -> Room:

@@ -38,6 +38,10 @@ Sighting = Callable[[PackRecord, int, ShardState], None]
 log = logging.getLogger(__name__)
 
 
+def _uncounted(_size: int) -> None:
+    """For pools of which nobody counts what they fetch."""
+
+
 def _unseen(_pack: PackRecord, _index: int, _state: ShardState) -> None:
     """For pools of which nobody wants to know."""
 
@@ -70,11 +74,20 @@ def _taking(buffers: SizedBuffers, size: int) -> Callable[[int], memoryview]:
 
 
 class Pool:
-    """Stores and loads packs over the store's members; tells `seen` of shards found wrong."""
+    """Stores and loads packs over the store's members.
 
-    def __init__(self, members: Members, seen: Sighting = _unseen) -> None:
+    `seen` hears of shards found wrong, `fetched` of the bytes of each range that came.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        seen: Sighting = _unseen,
+        fetched: Callable[[int], None] = _uncounted,
+    ) -> None:
         self.members = members
         self.seen = seen
+        self._fetched = fetched
         self._storer = PackStorer(members)
         self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
 
@@ -246,6 +259,7 @@ class Pool:
                 missing = isinstance(error, KeyNotFoundError)
                 self.seen(record, index, ShardState.MISSING if missing else ShardState.DAMAGED)
             return False
+        self._fetched(len(out))
         return True
 
     def key(self, record: PackRecord, index: int) -> Key:

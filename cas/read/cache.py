@@ -10,6 +10,7 @@ evicted; its buffer is recycled when the last view is gone.
 
 import contextlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...ids import ChunkId
@@ -34,10 +35,14 @@ class Loaded:
 
 
 class ChunkCache:
-    """Chunks by id, in buffers of at most `budget` bytes together; always the last one put."""
+    """Chunks by id, in buffers of at most `budget` bytes together; always the last one put.
 
-    def __init__(self, budget: int) -> None:
+    `gone` hears of each chunk that had to go.
+    """
+
+    def __init__(self, budget: int, gone: Callable[[ChunkId], None] = lambda _id: None) -> None:
         self.budget = budget
+        self._gone = gone
         self._size = 0
         self._chunks: OrderedDict[ChunkId, Loaded] = OrderedDict()
         # How many of the chunks lie in each buffer, by its id(): the chunks keep it alive.
@@ -66,8 +71,9 @@ class ChunkCache:
         self._chunks[id_] = chunk
         self._pin(chunk)
         while self._size > self.budget and len(self._chunks) > 1:
-            _, old = self._chunks.popitem(last=False)
+            gone, old = self._chunks.popitem(last=False)
             self._unpin(old)
+            self._gone(gone)
 
     def _pin(self, chunk: Loaded) -> None:
         buffer = id(chunk.memory.obj)

@@ -25,6 +25,7 @@ from ..buffers import SizedBuffers
 from ..formats.manifest import Manifest
 from ..objects import Objects
 from .cache import ChunkCache, Loaded
+from .counters import Ahead, ReadCounters
 from .loader import EXTENT, Loader
 from .recipe import ChunkSpan, Recipe
 
@@ -88,12 +89,20 @@ class Reader:
     """Opens files of a store for reading. One for all of them: one cache, one set of loads."""
 
     def __init__(
-        self, objects: Objects, loader: Loader, nursery: trio.Nursery, *, cache: int = CACHE
+        self,
+        objects: Objects,
+        loader: Loader,
+        nursery: trio.Nursery,
+        *,
+        cache: int = CACHE,
+        counters: ReadCounters | None = None,
     ) -> None:
+        self.counters = ReadCounters() if counters is None else counters
         self._objects = objects
         self._loader = loader
         self._nursery = nursery
-        self._cache = ChunkCache(cache)
+        self._ahead = Ahead(self.counters)
+        self._cache = ChunkCache(cache, self._ahead.drop)
         self._flights: dict[ChunkId, _Flight] = {}
         self._joined = SizedBuffers(JOINED, count=8)
         # When each stream last read, that which did so longest ago first.
@@ -108,10 +117,14 @@ class Reader:
         # A stream does not come back. If what it has read stayed longest, what is loaded ahead of
         # it, and of others, would have to go first.
         chunk = self._cache.get(span.id, passing=sequential)
-        return None if chunk is None else _expected(span, chunk)
+        if chunk is None:
+            return None
+        self._ahead.use(span.id)
+        return _expected(span, chunk)
 
-    def start(self, spans: Sequence[ChunkSpan], *, sequential: bool) -> None:
-        """Begin to load what of `spans` is neither in memory nor on its way."""
+    def start(self, spans: Sequence[ChunkSpan], *, sequential: bool, ahead: bool = False) -> None:
+        """Begin to load what of `spans` is neither in memory nor on its way; `ahead` says that
+        nobody waits for it yet."""
         batch: list[ChunkId] = []
         size = 0
         for span in spans:
@@ -122,12 +135,15 @@ class Reader:
                 batch, size = [], 0
             batch.append(span.id)
             size += span.raw
+            if ahead:
+                self._ahead.begin(span.id, span.raw)
         self._launch(batch, sequential)
 
     def _launch(self, ids: list[ChunkId], sequential: bool) -> None:
         if ids:
             flight = _Flight(alone=len(ids) == 1)
             self._flights.update(dict.fromkeys(ids, flight))
+            self.counters.loads += 1
             self._nursery.start_soon(self._fly, flight, ids, sequential)
 
     async def _fly(self, flight: _Flight, ids: list[ChunkId], sequential: bool) -> None:
@@ -138,6 +154,9 @@ class Reader:
         except Exception as error:
             # Whoever waits hears of it. What is no error of ours is a mistake in the program: it
             # may fail a read, but not the mount around it.
+            self.counters.loads_failed += 1
+            for id_ in ids:
+                self._ahead.drop(id_)
             flight.failure = first_failure(error)
             if flight.failure is None:
                 log.exception("a load ahead of a reader failed")
@@ -158,6 +177,7 @@ class Reader:
             data = self.cached(span, sequential=sequential)
             if data is not None:
                 return data
+            self._ahead.use(span.id)
             self.start([span], sequential=sequential)
             flight = self._flights[span.id]
             await flight.landed.wait()
@@ -262,6 +282,7 @@ class FileReader:
             start = chunk.start + max(0, offset - span.offset)
             end = chunk.start + min(span.raw, offset + size - span.offset)
             parts.append(chunk.memory[start:end])
+        self._reader.counters.chunk_hits += len(spans)
         if sequential and offset + size <= streams[0].due:
             # Two threads may say so at once: then the stream stands a read further back.
             streams[0].position = max(streams[0].position, offset + size)
@@ -286,7 +307,10 @@ class FileReader:
         spans = self._recipe.spans(offset, size)
         sequential = self._note(offset, size)
         chunks = [self._reader.cached(span, sequential=sequential) for span in spans]
-        if None in chunks:
+        misses = chunks.count(None)
+        self._reader.counters.chunk_hits += len(chunks) - misses
+        if misses:
+            self._reader.counters.chunk_misses += misses
             self._reader.start(spans, sequential=sequential)
         found = [
             chunk or await self._reader.chunk(span, sequential=sequential)
@@ -318,7 +342,8 @@ class FileReader:
             return
         start = max(stream.ahead, stream.position)
         if start < target:
-            self._reader.start(self._recipe.spans(start, target - start), sequential=True)
+            spans = self._recipe.spans(start, target - start)
+            self._reader.start(spans, sequential=True, ahead=True)
             stream.ahead = target
             stream.due = target - window + window // 2
             stream.window = min(2 * stream.window, LARGEST_WINDOW)

@@ -34,6 +34,22 @@ async def test_reads(shelf: Shelf, kernel: Kernel) -> None:
     assert await kernel.content("acme/llama/empty") == b""
 
 
+async def test_requests_are_counted(shelf: Shelf, kernel: Kernel) -> None:
+    shelf.commit("acme/llama", FILES)
+    file = await kernel.operations.open(await kernel.inode("acme/llama/text"), 0)
+    assert kernel.operations.read_at_once(file, 0, 1000, lambda _job: None) is not None
+    assert kernel.operations.read_at_once(file, 0, 1 << 20, lambda _job: None) is not None
+    await kernel.operations.read(file, len(TEXT) - 1, 5)
+    shelf.lose(TEXT)
+    with pytest.raises(OSError) as caught:
+        await kernel.operations.read(file, 0, 5)
+    assert refused(caught) == errno.EIO
+    counters = shelf.counters
+    assert (counters.requests, counters.at_once, counters.failed) == (3, 2, 1)
+    assert counters.served == 1000 + len(TEXT) + 1
+    assert counters.latency.count == 3
+
+
 @pytest.mark.parametrize(
     "flags", [os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND]
 )

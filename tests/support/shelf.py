@@ -26,6 +26,7 @@ from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.objects import Objects
+from modelfloat.cas.read.counters import ReadCounters
 from modelfloat.cas.read.reader import Soon
 from modelfloat.cas.refnames import RepoName
 from modelfloat.cas.refs import Refs
@@ -111,6 +112,7 @@ class Shelf:
         self.asked_for_room = 0
         self.sha256 = False
         self.reader = KnownFiles(self._content)
+        self.counters = ReadCounters()
 
     def close(self) -> None:
         """Let go of the index."""

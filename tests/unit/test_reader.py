@@ -321,3 +321,47 @@ async def test_a_chunk_of_another_length_is_not_given_at_once(nursery: trio.Nurs
         await file.read(0, 10)
     with pytest.raises(ChunkDamagedError):
         file.at_once(0, 10, lambda _: None)
+
+
+async def test_a_stream_uses_all_that_is_loaded_ahead_of_it(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    reader = make_reader(nursery, loader)
+    file = reader.open(manifest(1, 1000))
+    for number in range(1000):
+        await file.read(number * CHUNK, CHUNK)
+        await wait_all_tasks_blocked()
+    counters = reader.counters
+    assert counters.loads == len(loader.loads)
+    assert counters.chunk_hits + counters.chunk_misses == 1000
+    assert counters.chunk_misses < 10
+    assert counters.ahead > 900 * CHUNK
+    assert (counters.ahead_used, counters.ahead_wasted) == (counters.ahead, 0)
+
+
+async def test_what_is_loaded_ahead_in_vain_is_told(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    reader = make_reader(nursery, loader, cache=2 * EXTENT)
+    begun = reader.open(manifest(1, 1000))
+    await begun.read(0, CHUNK)
+    await begun.read(CHUNK, CHUNK)
+    await wait_all_tasks_blocked()
+    ahead = reader.counters.ahead
+    assert ahead > 0
+    assert reader.counters.ahead_used == 0
+    other = reader.open(manifest(2, 1000))
+    for number in range(0, 1000, 200):  # no stream
+        await other.read(number * CHUNK, CHUNK)
+    for number in range(1000):
+        await other.read(number * CHUNK, CHUNK)
+    counters = reader.counters
+    assert counters.ahead_wasted == ahead
+    assert counters.ahead_used == counters.ahead - ahead
+
+
+async def test_loads_that_fail_are_counted(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    loader.bad.add(chunk_id(1, 0))
+    reader = make_reader(nursery, loader)
+    with pytest.raises(DataLostError):
+        await reader.open(manifest(1, 1)).read(0, CHUNK)
+    assert (reader.counters.loads, reader.counters.loads_failed) == (1, 1)
