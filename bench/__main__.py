@@ -29,8 +29,8 @@ from modelfloat.bench.session import Session
 from modelfloat.bench.workspace import workspace
 from modelfloat.errors import ModelFloatError
 
-SPACE: Final = 4.3
-"""Times the file's size: the file, a 4+2 store of it, JuiceFS's copy, and some room."""
+SPACE: Final = 8.5
+"""Times the file's size: two files, stores of 4+2 of both, two copies of peers, and some room."""
 
 
 def _erasure(session: Session) -> Report:
@@ -73,7 +73,7 @@ def main() -> int:
             )
             for subject in arguments.subjects or SUBJECTS:
                 report = SUBJECTS[subject](session)
-                print(report)
+                print(report, flush=True)
                 if not (arguments.peers_only or arguments.no_write):
                     say(f"written: results/{write(report).name}")
     except (BenchError, ModelFloatError) as error:

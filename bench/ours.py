@@ -55,10 +55,10 @@ class Store:
             raise BenchError("modelfloat cat did not return what modelfloat add was given")
 
     @contextmanager
-    def mounted(self, point: Path, file: Path) -> Iterator[Path]:
+    def mounted(self, point: Path, file: Path, *options: str) -> Iterator[Path]:
         """A mount by a fresh daemon; yields the path of a file of the repository in it."""
         point.mkdir(exist_ok=True)
-        self._call("mount", str(point))
+        self._call("mount", *options, str(point))
         try:
             yield point / REPOSITORY / file.name
         finally:

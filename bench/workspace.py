@@ -79,10 +79,15 @@ def _locked(path: Path) -> Iterator[IO[str] | None]:
         yield lock
 
 
+def unmount(point: Path) -> None:
+    """Detach whatever is mounted on `point`, even where it is still in use."""
+    command = ["umount", "-l"] if os.geteuid() == 0 else ["fusermount3", "-uz"]
+    subprocess.run([*command, str(point)], check=False, capture_output=True)
+
+
 def _remove(path: Path) -> None:
     for point in mounts_under(path):
-        command = ["umount", "-l"] if os.geteuid() == 0 else ["fusermount3", "-uz"]
-        subprocess.run([*command, str(point)], check=False, capture_output=True)
+        unmount(point)
     if mounts_under(path):
         raise BenchError(f"something under {path} is still mounted; unmount it, then remove it")
     shutil.rmtree(path, ignore_errors=True)

@@ -16,7 +16,7 @@ from typing import Final
 from modelfloat.bench.data import Source
 from modelfloat.bench.harness import BenchError
 from modelfloat.bench.peers.install import from_pypi
-from modelfloat.bench.peers.process import server
+from modelfloat.bench.peers.process import server, tail
 from modelfloat.bench.peers.redis import redis
 from modelfloat.bench.workspace import wait_for_mount
 
@@ -48,7 +48,7 @@ class Volume:
         argv = [self._command, "mount", *OPTIONS, "--cache-dir", str(self._work / "cache")]
         with server([*argv, self._meta, str(point)], self._work / "mount.log") as process:
             if not wait_for_mount(point, process):
-                raise BenchError(f"JuiceFS did not mount: {_tail(self._work / 'mount.log')}")
+                raise BenchError(f"JuiceFS did not mount: {tail(self._work / 'mount.log')}")
             try:
                 yield point
             finally:
@@ -74,8 +74,3 @@ def volume(work: Path) -> Iterator[Volume]:
     os.mkdir(work)
     with redis(work) as socket:
         yield Volume(work, f"unix://{socket}")
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"

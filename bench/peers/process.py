@@ -34,3 +34,9 @@ def server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def tail(log: Path) -> str:
+    """The last line of a server's log, for a message."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
