@@ -14,6 +14,7 @@ from ...backends.base import Backend
 from ...backends.marker import check_marker
 from ...errors import BackendError, FormatError, MarkerError, UnavailableError
 from ...ids import BackendId, StoreId
+from .latency import Latency
 from .placement import Candidate
 
 PROBE_AFTER: Final = 5.0
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Member:
-    """One backend of the store. `down` says why it is not used, "" while it is."""
+    """One backend of the store. `down` says why it is not used, "" while it is; `latency` what is
+    known of its reads."""
 
     id: BackendId
     name: str
@@ -35,6 +37,7 @@ class Member:
     weight: float
     down: str = ""
     looked: float = field(default=-1e9)
+    latency: Latency = field(default_factory=Latency, compare=False)
 
     @property
     def candidate(self) -> Candidate:
