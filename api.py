@@ -29,7 +29,7 @@ from .cas.codecs.effort import Effort
 from .cas.diff.diff import Difference, compare
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
-from .cas.read.reader import FileReader
+from .cas.read.filereader import FileReader
 from .cas.read.regions import StoredTensor
 from .cas.refnames import parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from typing import Final
 
-from .cas.read.reader import FileReader
+from .cas.read.filereader import FileReader
 
 PIECE: Final = 8 << 20
 """Bytes that one read of a file brings at most."""

@@ -43,10 +43,13 @@ from .objects import Objects
 from .packs.members import PROBE_AFTER, Member, Members
 from .packs.pool import Pool
 from .packs.survival import describe
+from .read.budget import MemoryBudget
 from .read.counters import ReadCounters
+from .read.filereader import FileReader
 from .read.loader import Loader
+from .read.memorylimit import default_limit
 from .read.options import ReadOptions
-from .read.reader import CACHE, FileReader, Reader
+from .read.reader import Reader
 from .read.regions import StoredTensor, tensors_of
 from .refnames import Address, RepoName
 from .refs import Refs
@@ -97,14 +100,9 @@ class Store:
         self.sightings = Sightings(index)
         self.counters = ReadCounters()
         self.pool = Pool(members, self.sightings.note, self.counters.note_fetched)
-        memory = (reading or ReadOptions()).memory
-        self.reader = Reader(
-            self.objects,
-            Loader(index, self.pool, slots=READER_SLOTS),
-            nursery,
-            cache=CACHE if memory is None else min(CACHE, memory),
-            counters=self.counters,
-        )
+        self.budget = MemoryBudget((reading or ReadOptions()).memory or default_limit())
+        loader = Loader(index, self.pool, slots=READER_SLOTS)
+        self.reader = Reader(self.objects, loader, nursery, self.budget, counters=self.counters)
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self.reserve = Reserve(path)
         self._removal = Removal(self.access, index, self.objects, self.pool)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ..cas.formats.tree import EntryType
 from ..cas.read.counters import clock
-from ..cas.read.reader import Soon
+from ..cas.read.filereader import Soon
 from ..errors import DamageError
 from ..ids import Inode
 from .failures import refusal

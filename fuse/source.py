@@ -6,7 +6,7 @@ from typing import Protocol
 from ..cas.formats.manifest import Manifest
 from ..cas.objects import Objects
 from ..cas.read.counters import ReadCounters
-from ..cas.read.reader import Soon
+from ..cas.read.filereader import Soon
 from ..cas.refs import Refs
 from ..cas.room import Room
 

@@ -18,7 +18,7 @@ from ...ids import ObjectId
 from ..addressed import look_up
 from ..following import follow
 from ..formats.tree import Entry, EntryType
-from ..read.reader import FileReader
+from ..read.filereader import FileReader
 from ..refnames import Address
 from ..reports import Progress
 from ..store import Store

@@ -13,7 +13,7 @@ import trio
 from blake3 import blake3
 
 from ...errors import DamageError
-from ..read.reader import FileReader
+from ..read.filereader import FileReader
 from ..reports import Progress
 from .ledger import Ledger
 from .matching import Wanted, note_digests, wanted

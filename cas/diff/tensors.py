@@ -17,7 +17,8 @@ from ..chunking.parser import Siblings
 from ..formats.manifest import Manifest
 from ..formats.regiontable import TableRegion, names_of
 from ..objects import Objects
-from ..read.reader import FileReader, Reader
+from ..read.filereader import FileReader
+from ..read.reader import Reader
 from ..read.recipe import ChunkSpan, Recipe
 
 MODEL_SUFFIXES: Final = (

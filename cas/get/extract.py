@@ -141,7 +141,7 @@ class Extractor:
         if not listing.batch:
             spans = await trio.to_thread.run_sync(self._read_batch, listing)
             # Small files that lie side by side in a pack are fetched together.
-            self._reader.start(spans, sequential=True)
+            self._reader.start(spans)
         return listing.batch.popleft() if listing.batch else None
 
     def _read_batch(self, listing: _Listing) -> list[ChunkSpan]:

@@ -9,7 +9,7 @@ import trio
 
 from ..formats.chunktable import MAX_CHUNK
 from ..formats.tree import Entry
-from ..read.reader import FileReader
+from ..read.filereader import FileReader
 from ..read.recipe import ChunkSpan
 from ..reports import Progress
 from ..zeros import zero_id

@@ -18,18 +18,23 @@ _ENTRY: Final = np.dtype([("id", "V32"), ("raw", "<u4")])
 
 @dataclass(frozen=True, slots=True)
 class ChunkSpan:
-    """Chunk `id` holds the file's bytes [offset, offset + raw)."""
+    """Chunk `id`, the file's `number`-th from 0, holds the file's bytes [offset, offset + raw)."""
 
     id: ChunkId
     offset: int
     raw: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Page:
-    """A page of a manifest, unpacked: the offsets at which its chunks begin, and its end."""
+    """A page of a manifest, unpacked: the offsets at which its chunks begin, and its end.
+
+    `first` is the number of its first chunk.
+    """
 
     number: int | None
+    first: int
     packed: bytes
     bounds: npt.NDArray[np.int64]
 
@@ -44,7 +49,7 @@ class _Page:
         at = index * ENTRY.size
         start = int(self.bounds[index])
         id_ = ChunkId(self.packed[at : at + 32])
-        return ChunkSpan(id_, start, int(self.bounds[index + 1]) - start)
+        return ChunkSpan(id_, start, int(self.bounds[index + 1]) - start, self.first + index)
 
 
 class Recipe:
@@ -58,7 +63,7 @@ class Recipe:
         self.manifest = manifest
         self._load_page = load_page
         self._page_starts = [page.offset for page in manifest.pages]
-        self._page = _Page(None, b"", np.zeros(1, np.int64))
+        self._page = _Page(None, 0, b"", np.zeros(1, np.int64))
 
     def spans(self, offset: int, size: int) -> list[ChunkSpan]:
         """The chunks that hold the file's bytes [offset, offset+size), in order."""
@@ -96,8 +101,7 @@ class Recipe:
 
     def _number(self, offset: int) -> int:
         page = self._turn_to(offset)
-        index = int(page.bounds.searchsorted(offset, side="right")) - 1
-        return index + sum(page.count for page in self.manifest.pages[: page.number])
+        return page.first + int(page.bounds.searchsorted(offset, side="right")) - 1
 
     def _turn_to(self, offset: int) -> _Page:
         number = bisect_right(self._page_starts, offset) - 1 if self._page_starts else 0
@@ -110,7 +114,8 @@ class Recipe:
         bounds = np.concatenate(([0], np.cumsum(raw))) + start
         if bounds[-1] != end or raw.min(initial=1) < 1 or raw.max(initial=1) > MAX_CHUNK:
             raise ChunkDamagedError("a manifest's chunks do not add up; add the file again")
-        self._page = _Page(number, packed, bounds)
+        first = sum(page.count for page in self.manifest.pages[:number])
+        self._page = _Page(number, first, packed, bounds)
         return self._page
 
     def _entries(self, page: int) -> tuple[bytes, int, int]:

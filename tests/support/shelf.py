@@ -27,7 +27,7 @@ from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.objects import Objects
 from modelfloat.cas.read.counters import ReadCounters
-from modelfloat.cas.read.reader import Soon
+from modelfloat.cas.read.filereader import Soon
 from modelfloat.cas.refnames import RepoName
 from modelfloat.cas.refs import Refs
 from modelfloat.cas.room import Room

@@ -12,7 +12,7 @@ from modelfloat.cas.chunking.cutter import CdcCutter
 from modelfloat.cas.diff import ledger
 from modelfloat.cas.diff.diff import compare
 from modelfloat.cas.diff.difference import Count, Summary
-from modelfloat.cas.read.reader import FileReader
+from modelfloat.cas.read.filereader import FileReader
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import DataLostError, ModelFloatError, NotFoundError

@@ -11,10 +11,14 @@ from trio.testing import wait_all_tasks_blocked
 from modelfloat.cas.buffers import SizedBuffers
 from modelfloat.cas.formats.manifest import ChunkRef, Manifest, PageRef, encode_entries
 from modelfloat.cas.objects import Objects
+from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.cache import ChunkCache, Loaded
+from modelfloat.cas.read.filereader import FileReader
 from modelfloat.cas.read.loader import EXTENT, Loader
-from modelfloat.cas.read.reader import FIRST_WINDOW, STREAMS, TOLERANCE, FileReader, Reader
+from modelfloat.cas.read.reader import CACHE, Reader
 from modelfloat.cas.read.recipe import Recipe
+from modelfloat.cas.read.streams import STREAMS, TOLERANCE
+from modelfloat.cas.read.windows import FIRST_WINDOW
 from modelfloat.errors import ChunkDamagedError, DataLostError, ModelFloatError, UsageError
 from modelfloat.ids import ChunkId, ObjectId
 from modelfloat.tests.support.samples import id_of
@@ -71,8 +75,9 @@ def manifest(file: int, chunks: int, raw: int = CHUNK) -> Manifest:
     return Manifest(chunks * raw, b"", chunks, inline=encode_entries(entries))
 
 
-def make_reader(nursery: trio.Nursery, loader: CountingLoader, cache: int = 32 << 20) -> Reader:
-    return Reader(cast("Objects", PlainObjects()), cast("Loader", loader), nursery, cache=cache)
+def make_reader(nursery: trio.Nursery, loader: CountingLoader, memory: int = CACHE) -> Reader:
+    budget = MemoryBudget(memory)
+    return Reader(cast("Objects", PlainObjects()), cast("Loader", loader), nursery, budget)
 
 
 async def test_one_stream_loads_everything_once(nursery: trio.Nursery) -> None:
@@ -340,7 +345,7 @@ async def test_a_stream_uses_all_that_is_loaded_ahead_of_it(nursery: trio.Nurser
 
 async def test_what_is_loaded_ahead_in_vain_is_told(nursery: trio.Nursery) -> None:
     loader = CountingLoader()
-    reader = make_reader(nursery, loader, cache=2 * EXTENT)
+    reader = make_reader(nursery, loader, memory=2 * EXTENT)
     begun = reader.open(manifest(1, 1000))
     await begun.read(0, CHUNK)
     await begun.read(CHUNK, CHUNK)

@@ -1,0 +1,143 @@
+"""One open file: from a byte range to verified bytes, ahead of a sequential reader.
+
+Concurrency: everything here runs in the event loop, except `FileReader.at_once`, which any thread
+may call: it looks at what is in memory and leaves the rest to the loop.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from .cache import Loaded
+from .flights import Flights
+from .joining import Joiner
+from .recipe import ChunkSpan, Recipe
+from .streams import Stream, Streams
+from .supply import CachedFile, Supply
+from .windows import FIRST_WINDOW, LARGEST_WINDOW, Windows
+
+Soon = Callable[[Callable[[], object]], None]
+"""Has a job done in the event loop, whichever thread calls it."""
+
+
+class FileReader:
+    """One open file. `size` is its length in bytes. Used from one event loop."""
+
+    def __init__(
+        self, flights: Flights, windows: Windows, joiner: Joiner, recipe: Recipe, supply: Supply
+    ) -> None:
+        self.size = recipe.manifest.size
+        self._flights = flights
+        self._windows = windows
+        self._joiner = joiner
+        self._recipe = recipe
+        self._supply = supply
+        self._streams = Streams()
+
+    @property
+    def cached(self) -> CachedFile | None:
+        """The file's disk cache, where it has one."""
+        return self._supply.cached
+
+    async def read(self, offset: int, size: int) -> memoryview | bytes:
+        """The file's bytes [offset, offset+size), fewer only at its end.
+
+        The result stays valid as long as it is referenced. DataLostError, ChunkDamagedError or
+        another ModelFloatError where the bytes cannot be had.
+        """
+        size = min(size, self.size - offset)
+        if size <= 0:
+            return b""
+        spans, chunks = await self._load(offset, size)
+        return self._joiner.join(chunks, offset - spans[0].offset, size)
+
+    def at_once(self, offset: int, size: int, soon: Soon) -> list[memoryview] | None:
+        """`read` where everything is in memory, in parts and without a copy; else None.
+
+        Any thread may call it. What has to be loaded ahead is left to the event loop by `soon`.
+        """
+        size = min(size, self.size - offset)
+        if size <= 0:
+            return []
+        spans = self._recipe.at_hand(offset, size)
+        if spans is None:
+            return None
+        latest = self._streams.latest
+        stream = latest if latest is not None and latest.takes(offset) else None
+        parts = []
+        for span in spans:
+            chunk = self._flights.cached(span, sequential=stream is not None)
+            if chunk is None:
+                return None
+            start = chunk.start + max(0, offset - span.offset)
+            end = chunk.start + min(span.raw, offset + size - span.offset)
+            parts.append(chunk.memory[start:end])
+        self._flights.counters.chunk_hits += len(spans)
+        if stream is not None and offset + size <= stream.due:
+            # Two threads may say so at once: then the stream stands a read further back.
+            stream.position = max(stream.position, offset + size)
+        else:
+            soon(partial(self._note, offset, size))
+        return parts
+
+    def spans(self, offset: int, size: int) -> list[ChunkSpan]:
+        """The chunks that hold the file's bytes [offset, offset+size), in order."""
+        return self._recipe.spans(offset, size)
+
+    async def parts(self, spans: Sequence[ChunkSpan]) -> list[memoryview]:
+        """The bytes of chunks that follow each other, as they lie in memory: nothing is copied.
+
+        They stay valid, and keep their memory, as long as they are referenced. Errors as of `read`.
+        """
+        first, last = spans[0], spans[-1]
+        _, chunks = await self._load(first.offset, last.offset + last.raw - first.offset)
+        return [chunk.data for chunk in chunks]
+
+    async def _load(self, offset: int, size: int) -> tuple[list[ChunkSpan], list[Loaded]]:
+        spans = self._recipe.spans(offset, size)
+        sequential = self._note(offset, size)
+        chunks = [self._flights.cached(span, sequential=sequential) for span in spans]
+        misses = chunks.count(None)
+        self._flights.counters.chunk_hits += len(chunks) - misses
+        if misses:
+            self._flights.counters.chunk_misses += misses
+            self._flights.start(spans, self._supply, sequential=sequential)
+        found = [
+            chunk or await self._flights.chunk(span, self._supply, sequential=sequential)
+            for chunk, span in zip(chunks, spans, strict=True)
+        ]
+        return spans, found
+
+    def _note(self, offset: int, size: int) -> bool:
+        """Take note of a read, start loading ahead of it; whether it belongs to a stream."""
+        end = offset + size
+        stream = self._streams.find(offset)
+        if stream is not None:
+            stream.position = max(stream.position, end)
+            self._read_ahead(stream)
+            return True
+        forgotten = self._streams.add(Stream(end, end, FIRST_WINDOW))
+        if forgotten is not None:
+            self._windows.forget(forgotten)
+        return False
+
+    def _read_ahead(self, stream: Stream) -> None:
+        # Half a window is loaded at a time, so that loads stay long and the reader rarely waits.
+        window = min(stream.window, self._windows.share(stream))
+        target = min(stream.position + window, self.size)
+        stream.due = stream.ahead - window + window // 2
+        if target - stream.ahead < window // 2 and target < self.size:
+            return
+        start = max(stream.ahead, stream.position)
+        if start < target:
+            spans = self._recipe.spans(start, target - start)
+            self._flights.start(spans, self._supply, sequential=True, ahead=True)
+            stream.ahead = target
+            stream.due = target - window + window // 2
+            stream.window = min(2 * stream.window, LARGEST_WINDOW)
+
+    def close(self) -> None:
+        """Its streams leave the cache to others. What was read stays valid."""
+        for stream in self._streams:
+            self._windows.forget(stream)
+        self._streams.clear()
+        self._supply.close()

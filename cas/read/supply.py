@@ -1,0 +1,88 @@
+"""Where the chunks of one file come from: first from its disk cache, if it has one, then packs.
+
+`FileCache` and `CachedFile` say what a disk cache offers; `cas.cache` is one.
+
+Concurrency: used in the event loop; `CachedFile.read` runs in worker threads, several at once.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import trio
+
+from ...ids import ChunkId
+from ..formats.manifest import Manifest
+from .cache import Loaded
+from .loader import Loader
+from .recipe import ChunkSpan
+
+
+class CachedFile(Protocol):
+    """One file's verified chunks on a disk nearby, each at its place in the file."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the file is there."""
+        ...
+
+    def has(self, first: int, count: int) -> bool:
+        """Whether any of `count` chunks is there, from the file's chunk number `first` on.
+
+        Never waits: it is asked in the event loop, before each load.
+        """
+        ...
+
+    def read(self, spans: Sequence[ChunkSpan]) -> dict[ChunkId, Loaded]:
+        """Those of the chunks that are there and verify, in memory that nobody else uses.
+
+        Called in a worker thread. What does not verify, or cannot be read, it forgets; no error.
+        """
+        ...
+
+    def put(self, spans: Sequence[ChunkSpan], chunks: dict[ChunkId, Loaded]) -> None:
+        """Have verified chunks written, soon; or leave it. Never waits and never fails.
+
+        Called in the event loop. What is queued keeps the chunks' memory alive, and is charged.
+        """
+        ...
+
+    def close(self) -> None:
+        """The file is not read any more; what is queued is written all the same."""
+        ...
+
+
+class FileCache(Protocol):
+    """Finds and makes the cached files of a store."""
+
+    def open(self, manifest: Manifest) -> CachedFile | None:
+        """The cached file of what `manifest` describes; None where it is not to be cached."""
+        ...
+
+
+class Supply:
+    """Loads chunks of one file, wherever they are to be had soonest."""
+
+    def __init__(self, loader: Loader, cached: CachedFile | None = None) -> None:
+        self._loader = loader
+        self.cached = cached
+
+    async def load(self, spans: Sequence[ChunkSpan], *, sequential: bool) -> dict[ChunkId, Loaded]:
+        """Each of the chunks, verified; errors as of `Loader.load`."""
+        if self.cached is None:
+            return await self._loader.load([span.id for span in spans], sequential=sequential)
+        found: dict[ChunkId, Loaded] = {}
+        first, last = spans[0].number, spans[-1].number
+        if self.cached.has(first, last + 1 - first):
+            found = await trio.to_thread.run_sync(self.cached.read, spans)
+        missing = [span for span in spans if span.id not in found]
+        if missing:
+            ids = [span.id for span in missing]
+            fetched = await self._loader.load(ids, sequential=sequential)
+            self.cached.put(missing, fetched)
+            found |= fetched
+        return found
+
+    def close(self) -> None:
+        """The file is not read any more."""
+        if self.cached is not None:
+            self.cached.close()
