@@ -5,7 +5,7 @@ import pytest
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.packs.latency import CLASSES, KEPT, Latency, size_class
 from modelfloat.cas.packs.members import Member, Members
-from modelfloat.cas.packs.peers import LOST, PROBE_FIRST, PROBES, SHORTEST, UNKNOWN, Peers
+from modelfloat.cas.packs.peers import LOST, PROBE_FIRST, PROBES, SHORTEST, SLOW, UNKNOWN, Peers
 from modelfloat.ids import BackendId, StoreId
 
 MIB = 1 << 20
@@ -150,7 +150,7 @@ def test_without_probes_nobody_is_demoted() -> None:
 def test_one_that_is_well_again_is_promoted_by_its_probes() -> None:
     found, peers = judged()
     learn(peers, found[1:])
-    learn(peers, found[:1], 1.0, reads=8)
+    learn(peers, found[:1], 1.0, reads=SLOW)
     assert peers.probe_due(found[0], 100.0)
     assert not peers.probe_due(found[0], 100.0)
     peers.note(found[0], MIB, 1.0)
