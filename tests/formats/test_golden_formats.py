@@ -11,8 +11,19 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.chunking.regions import ElementType, Region
+from modelfloat.cas.formats import cachemap
 from modelfloat.cas.formats import journal as journal_format
 from modelfloat.cas.formats import shard as shard_format
+from modelfloat.cas.formats.cachemap import (
+    SLOT,
+    Slot,
+    decode_head,
+    decode_seal,
+    encode_head,
+    encode_seal,
+    encode_slot,
+    slot_offset,
+)
 from modelfloat.cas.formats.commit import decode_commit, encode_commit
 from modelfloat.cas.formats.condemned import decode_condemned, encode_condemned
 from modelfloat.cas.formats.journal import PackStored, decode_record, encode_record
@@ -108,6 +119,23 @@ def paged_table() -> list[bytes]:
     return encode_manifest(size, bytes(samples.id_of("file")), encode_entries(refs), None, each)
 
 
+def cache_map() -> bytes:
+    """The map of a file of two pages of chunks, sealed; its page 1 was written twice."""
+    head = samples.cache_head()
+    slots = [
+        Slot(0, 1, encode_seal(samples.seal())),
+        Slot(1, 1, b"\x01"),
+        Slot(1, 2, b"\x83" + bytes(4062) + b"\x80"),
+        Slot(2, 1, b"\x05"),
+    ]
+    data = bytearray(head.length)
+    data[:SLOT] = encode_head(head)
+    for slot in slots:
+        at = slot_offset(slot.page, slot.sequence)
+        data[at : at + SLOT] = encode_slot(head, slot)
+    return bytes(data)
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "shard-v1-0.bin": shard(0),
     "shard-v1-3.bin": shard(3),
@@ -124,6 +152,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "condemned-v1.bin": lambda: encode_condemned(samples.condemned()),
     "journal-v1.bin": lambda: encode_record(samples.record()),
     "journal-v1-codecs.bin": later_record,
+    "cache-map-v1.bin": cache_map,
 }
 
 
@@ -238,6 +267,18 @@ def test_journal_decodes() -> None:
 def test_condemned_decodes() -> None:
     data = (GOLDEN / "condemned-v1.bin").read_bytes()
     assert decode_condemned(data, "golden") == samples.condemned()
+
+
+def test_cache_map_decodes() -> None:
+    data = (GOLDEN / "cache-map-v1.bin").read_bytes()
+    head = decode_head(data)
+    assert head == samples.cache_head()
+    seal, first, second = (
+        cachemap.decode_page(head, page, data[slot_offset(page, 0) :]) for page in range(head.pages)
+    )
+    assert decode_seal(seal.body) == samples.seal()
+    assert (first.sequence, first.body[0], first.body[-1]) == (2, 0x83, 0x80)
+    assert (second.sequence, second.body[:2]) == (1, b"\x05\0")
 
 
 def test_long_directory_is_split_by_content() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from blake3 import blake3
 
+from modelfloat.cas.formats.cachemap import PAGE_BITS, MapHead, Seal
 from modelfloat.cas.formats.chunktable import Kind, PackedChunk
 from modelfloat.cas.formats.commit import Commit
 from modelfloat.cas.formats.condemned import Condemned
@@ -127,3 +128,15 @@ def record() -> Record:
             PackDeleted(PACK),
         ),
     )
+
+
+def cache_head() -> MapHead:
+    """A file in the disk cache whose map has two pages of bits."""
+    return MapHead(
+        PAGE_BITS * 1000 + 2500, PAGE_BITS + 3, bytes(id_of("file")), bytes(id_of("cut"))
+    )
+
+
+def seal() -> Seal:
+    """The seal of its data file."""
+    return Seal(123_456, cache_head().size, 1_700_000_000_000_000_001, 1_700_000_000_000_000_002)
