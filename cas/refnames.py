@@ -9,6 +9,8 @@ from ..ids import ObjectId, is_name
 from .formats.journal import RefKind
 
 DEFAULT_BRANCH: Final = "main"
+HUB_VENDOR: Final = "huggingface"
+"""The vendor of models that have none on the Hugging Face Hub: its own."""
 
 _NOT_IN_REFS: Final = re.compile(r"[\s~^:*?\[\\]")
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from ..cas.formats.tree import EntryType
 from ..ids import Inode
-from .nodes import DirectoryNode, FileNode, LinkNode, Node
+from .nodes import DirectoryNode, FileNode, LinkNode, Node, TextNode
 
 BLOCK: Final = 512
 """The unit of st_blocks, whatever the filesystem's own block size: stat(2)."""
@@ -64,7 +64,7 @@ class Look:
 
 
 def _size_and_time(node: Node, since_ns: int) -> tuple[int, int]:
-    if isinstance(node, FileNode):
+    if isinstance(node, FileNode | TextNode):
         return node.size, node.mtime_ns
     if isinstance(node, DirectoryNode):
         return 0, node.mtime_ns

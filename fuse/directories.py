@@ -13,9 +13,9 @@ from ..ids import Inode
 from .attributes import Attributes
 from .failures import refusal
 from .handles import Handle, Handles, OpenedDirectory
+from .listings import Shown
 from .nodes import NamedNode
 from .requests import Requests
-from .tree import Shown
 
 WINDOW: Final = 512
 """Directory entries decoded at a time."""

@@ -6,7 +6,8 @@ hop of its own.
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ..cas.formats.tree import EntryType
 from ..cas.read.counters import clock
@@ -16,9 +17,11 @@ from ..ids import Inode
 from .failures import refusal
 from .handles import Handle, Handles, OpenedFile, SharedReaders
 from .mountstate import OpenFileState
-from .nodes import FileNode
+from .nodes import FileNode, TextNode
 from .processes import process_of
 from .requests import Requests
+from .source import OpenFile
+from .textfile import TextFile
 
 
 class Files:
@@ -33,17 +36,23 @@ class Files:
     async def open(self, inode: Inode, flags: int, pid: int = 0) -> Handle:
         """Open a file for reading; EROFS for anything else."""
         node = self._requests.node(inode)
-        if not isinstance(node, FileNode):
+        if not isinstance(node, FileNode | TextNode):
             raise refusal(errno.EISDIR if node.kind is EntryType.DIRECTORY else errno.ELOOP)
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & (os.O_TRUNC | os.O_APPEND):
             raise refusal(errno.EROFS)
         reader = self._readers.reuse(inode)
         if reader is None:
-            manifest = await self._requests.manifest(node, pid)
+            open_ = await self._opener(node, pid)
             # Somebody else may have opened it during that await.
-            opener = self._requests.source.reader
-            reader = self._readers.share(inode, lambda: opener.open(manifest))
+            reader = self._readers.share(inode, open_)
         return self._open.add(OpenedFile(inode, node, reader, process_of(pid)))
+
+    async def _opener(self, node: FileNode | TextNode, pid: int) -> Callable[[], OpenFile]:
+        """What opens a file; whatever takes time is done."""
+        if isinstance(node, TextNode):
+            return partial(TextFile, node.text)
+        manifest = await self._requests.manifest(node, pid)
+        return partial(self._requests.source.reader.open, manifest)
 
     async def read(self, handle: Handle, offset: int, size: int) -> memoryview | bytes:
         """The bytes [offset, offset+size) of an open file, fewer only at its end."""
@@ -90,12 +99,13 @@ class Files:
         self._readers.release(file.inode)
 
     def states(self) -> Iterator[OpenFileState]:
-        """The open files, each with all processes that opened it."""
+        """The open files of commits, each with all processes that opened it."""
         pids: dict[Inode, set[int]] = {}
         nodes: dict[Inode, FileNode] = {}
         for file in self._open:
             pids.setdefault(file.inode, set()).update([file.pid] if file.pid else [])
-            nodes[file.inode] = file.node
+            if isinstance(file.node, FileNode):
+                nodes[file.inode] = file.node
         for inode, node in nodes.items():
             yield OpenFileState(node.manifest.hex(), node.label, tuple(sorted(pids[inode])))
 

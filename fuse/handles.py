@@ -13,9 +13,9 @@ from itertools import count
 from typing import Generic, NewType, TypeVar
 
 from ..ids import Inode
-from .nodes import FileNode, Node
+from .listings import Listing, Shown
+from .nodes import FileNode, Node, TextNode
 from .source import OpenFile
-from .tree import Listing, Shown
 
 Handle = NewType("Handle", int)
 """One open file or directory of a mount."""
@@ -61,7 +61,7 @@ class OpenedFile:
     """
 
     inode: Inode
-    node: FileNode
+    node: FileNode | TextNode
     reader: OpenFile
     pid: int
     told: str = ""

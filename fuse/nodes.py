@@ -52,12 +52,11 @@ class VendorNode:
 class DirectoryNode:
     """A directory of a repository at one commit; an empty `path` is the repository itself.
 
-    `shown` is the repository's name in the mount, `name` or `name@REV`; `tree` the directory's
-    object; `mtime_ns` nanoseconds since the epoch.
+    `place` is where the mount shows that commit's root, `vendor/name@REV` say; `tree` the
+    directory's object; `mtime_ns` nanoseconds since the epoch.
     """
 
-    repo: RepoName
-    shown: str
+    place: str
     commit: ObjectId
     path: tuple[bytes, ...]
     tree: ObjectId
@@ -69,12 +68,11 @@ class DirectoryNode:
     def label(self) -> str:
         """How messages call it: its path in the mount."""
         parts = (part.decode("utf-8", "backslashreplace") for part in self.path)
-        return "/".join((self.repo.vendor, self.shown, *parts))
+        return "/".join((self.place, *parts))
 
     def key(self) -> bytes:
         """What its inode number is made of."""
-        place = f"{self.repo.vendor}/{self.shown}\0".encode()
-        return b"".join((b"d", self.commit, place, b"/".join(self.path)))
+        return b"".join((b"d", self.commit, self.place.encode(), b"\0", b"/".join(self.path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +121,51 @@ class LinkNode:
         return b"l" + _TIME.pack(self.mtime_ns) + self.target
 
 
-NamedNode = VendorNode | DirectoryNode | FileNode | LinkNode
+@dataclass(frozen=True, slots=True)
+class HubNode:
+    """A folder of the Hugging Face cache that the mount shows, at `path`, above any commit.
+
+    `repo` is the repository that it is about, None for the cache itself.
+    """
+
+    path: tuple[str, ...]
+    repo: RepoName | None = None
+
+    kind: ClassVar[EntryType] = EntryType.DIRECTORY
+
+    @property
+    def label(self) -> str:
+        """How messages call it: its path in the mount."""
+        return "/".join(self.path)
+
+    def key(self) -> bytes:
+        """What its inode number is made of."""
+        return b"h" + self.label.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class TextNode:
+    """A small file that the mount itself writes: its bytes, and its time (ns since the epoch).
+
+    `label` is one place where it stands, for messages only.
+    """
+
+    text: bytes
+    mtime_ns: int
+    label: str = field(compare=False)
+
+    kind: ClassVar[EntryType] = EntryType.FILE
+
+    @property
+    def size(self) -> int:
+        """Its length, bytes."""
+        return len(self.text)
+
+    def key(self) -> bytes:
+        """What its inode number is made of."""
+        return b"t" + _TIME.pack(self.mtime_ns) + self.text
+
+
+NamedNode = VendorNode | DirectoryNode | FileNode | LinkNode | HubNode | TextNode
 """Whatever has a name in a directory."""
 Node = RootNode | NamedNode

@@ -58,7 +58,7 @@ from ..cas.room import Room
 from ..ids import Inode
 from .attributes import BLOCK_SIZE, Attributes
 from .handles import Handle
-from .tree import LASTING, LONGEST_NAME
+from .listings import LASTING, LONGEST_NAME
 
 MAJOR: Final = 7
 MINOR: Final = 31

@@ -15,8 +15,8 @@ from ..ids import Inode
 from .attributes import BLOCK_SIZE, Attributes
 from .failures import number_of
 from .handles import Handle
+from .listings import LASTING, LONGEST_NAME
 from .operations import NamedAttributes, Operations
-from .tree import LASTING, LONGEST_NAME
 
 MIN_TASKS: Final = 8
 """Idle tasks that are kept; fewer mean that tasks end and begin with nearly every request."""

@@ -1,4 +1,4 @@
-"""The tree a mount shows: `/vendor/name/…`, and `/vendor/name@REV/…` which is not listed.
+"""The tree a mount shows: `/vendor/name/…`; and, not listed, `/vendor/name@REV/…` and `/.hf`.
 
 Names become nodes here, and directories become listings. Everything is a synchronous read of the
 index: the caller puts it into a worker thread. Refs are read afresh each time, so new commits are
@@ -7,90 +7,20 @@ seen at once; what stands below a commit never changes.
 
 import functools
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
-from ..cas.formats.tree import Entry, EntryType
-from ..cas.objects import Directory
 from ..cas.refnames import RepoName, parse_address
 from ..errors import ModelFloatError, NotFoundError, UsageError
 from ..ids import is_name
-from .nodes import DirectoryNode, FileNode, LinkNode, NamedNode, Node, RootNode, VendorNode
+from .hubtree import HUB, HubTree
+from .listings import LASTING, MOVING, CommitListing, Found, Listing, NameListing, node_of
+from .nodes import DirectoryNode, HubNode, Node, RootNode, VendorNode
 from .source import Source
 
-MOVING: Final = 1.0
-"""Seconds for which a name may be trusted that can come to mean something else."""
-LASTING: Final = 10 * 365 * 86_400.0
-"""Seconds for which a name may be trusted that always means the same: for ever, as a number."""
-LONGEST_NAME: Final = 255
-"""Bytes of a name, as everywhere on Linux; the kernel would refuse the whole directory."""
 _DIRECTORIES: Final = 32
 """Directories kept decoded, so that lookups in them need not verify and decode them again."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a name means, and for how many seconds it may be trusted to."""
-
-    node: NamedNode
-    lifetime: float
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One entry of a listing; `following` is the index at which the listing goes on after it."""
-
-    name: bytes
-    found: Found
-    following: int
-
-
-class Listing(Protocol):
-    """A directory's entries at one moment; an entry's index never changes."""
-
-    def batch(self, start: int, count: int) -> list[Shown]:
-        """Up to `count` entries from index `start` on; none only at the end."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class NameListing:
-    """Vendors or repositories, as they were when the directory was opened."""
-
-    entries: list[tuple[bytes, Found]]
-
-    def batch(self, start: int, count: int) -> list[Shown]:
-        """See `Listing`."""
-        part = self.entries[start : start + count]
-        return [Shown(name, found, i) for i, (name, found) in enumerate(part, start + 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class CommitListing:
-    """A directory of a commit. A name longer than Linux allows is left out, with a warning."""
-
-    node: DirectoryNode
-    directory: Directory
-
-    def batch(self, start: int, count: int) -> list[Shown]:
-        """See `Listing`."""
-        return list(islice(self._shown(start), count))
-
-    def _shown(self, start: int) -> Iterator[Shown]:
-        for following, entry in enumerate(self.directory.entries(start), start + 1):
-            if len(entry.name) <= LONGEST_NAME:
-                yield Shown(entry.name, Found(_node_of(self.node, entry), LASTING), following)
-            else:
-                log.warning(
-                    "%s: an entry's name has %d bytes and cannot be shown; fetch it with "
-                    "`modelfloat get`",
-                    self.node.label,
-                    len(entry.name),
-                )
 
 
 class Tree:
@@ -99,6 +29,7 @@ class Tree:
     def __init__(self, source: Source) -> None:
         self._refs = source.refs
         self._objects = source.objects
+        self._hub = HubTree(source.refs, source.objects)
         self._directory = functools.lru_cache(_DIRECTORIES)(source.objects.directory)
 
     def lookup(self, parent: Node, name: bytes) -> Found | None:
@@ -109,15 +40,17 @@ class Tree:
         """
         if isinstance(parent, DirectoryNode):
             entry = self._directory(parent.tree).lookup(name)
-            return None if entry is None else Found(_node_of(parent, entry), LASTING)
-        if not isinstance(parent, RootNode | VendorNode):
+            return None if entry is None else Found(node_of(parent, entry), LASTING)
+        if not isinstance(parent, RootNode | VendorNode | HubNode):
             raise NotADirectoryError(f"{parent.label} is no directory")
         try:
             text = name.decode()
         except UnicodeDecodeError:
             return None
+        if isinstance(parent, HubNode):
+            return self._hub.lookup(parent, text)
         if isinstance(parent, RootNode):
-            return self._vendor(text)
+            return Found(HUB, LASTING) if text == HUB.label else self._vendor(text)
         return self._repository(parent.vendor, text)
 
     def listing(self, node: Node) -> Listing:
@@ -129,6 +62,8 @@ class Tree:
             return NameListing([(v.encode(), Found(VendorNode(v), MOVING)) for v in vendors])
         if isinstance(node, VendorNode):
             return NameListing(self._repositories(node.vendor))
+        if isinstance(node, HubNode):
+            return NameListing(self._hub.entries(node))
         raise NotADirectoryError(f"{node.label} is no directory")
 
     def _vendor(self, name: str) -> Found | None:
@@ -159,21 +94,6 @@ class Tree:
     def _resolve(self, repo: RepoName, shown: str, rev: str | None) -> Found:
         id_ = self._refs.resolve(repo, rev)
         commit = self._objects.commit(id_)
-        node = DirectoryNode(repo, shown, id_, (), commit.tree, commit.time_ns)
+        node = DirectoryNode(f"{repo.vendor}/{shown}", id_, (), commit.tree, commit.time_ns)
         # Tags can be removed and made again, and a prefix can come to be another commit's.
         return Found(node, LASTING if rev == id_.hex() else MOVING)
-
-
-def _node_of(parent: DirectoryNode, entry: Entry) -> NamedNode:
-    if entry.type is EntryType.FILE:
-        return FileNode(entry.object, entry.mode, entry.mtime_ns, entry.size, parent, entry.name)
-    if entry.type is EntryType.SYMLINK:
-        return LinkNode(entry.target, entry.mtime_ns)
-    return DirectoryNode(
-        parent.repo,
-        parent.shown,
-        parent.commit,
-        (*parent.path, entry.name),
-        entry.object,
-        entry.mtime_ns,
-    )

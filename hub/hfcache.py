@@ -18,11 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..cas.refnames import HUB_VENDOR
 from ..errors import NotFoundError, SourceDamagedError, SourceUnreadableError
 from ..ids import is_name
-
-CANONICAL: Final = "huggingface"
-"""The vendor of models that have none: the Hub's own."""
 
 _FOLDER: Final = re.compile(r"(model|dataset|space|kernel)s--(.+)")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -73,7 +71,7 @@ def read_cache(path: str) -> CacheListing:
             listing.skipped.append(f"{folder}: a {kind}, only models are imported")
             continue
         names = name.split("--")
-        vendor, model = (CANONICAL, names[0]) if len(names) == 1 else (names[0], names[-1])
+        vendor, model = (HUB_VENDOR, names[0]) if len(names) == 1 else (names[0], names[-1])
         if len(names) > 2 or not (is_name(vendor) and is_name(model)):
             listing.skipped.append(f"{folder}: its name is no VENDOR/NAME")
             continue

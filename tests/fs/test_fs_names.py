@@ -9,8 +9,8 @@ import pytest
 from modelfloat.cas.formats.tree import EntryType
 from modelfloat.fuse.attributes import Look
 from modelfloat.fuse.inodes import ROOT, Inodes
+from modelfloat.fuse.listings import LASTING, MOVING
 from modelfloat.fuse.operations import Operations
-from modelfloat.fuse.tree import LASTING, MOVING
 from modelfloat.tests.support.shelf import TIME_NS, Link, Shelf
 from modelfloat.tests.support.walking import Kernel
 

@@ -6,15 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfloat.cas.refnames import RepoName
 from modelfloat.fuse.inodes import ROOT, Inodes
 from modelfloat.fuse.nodes import DirectoryNode, FileNode, LinkNode, RootNode, VendorNode
 from modelfloat.ids import Inode, ObjectId
 
 LARGEST = (1 << 63) - 1
-DIRECTORY = DirectoryNode(
-    RepoName("acme", "llama"), "llama", ObjectId(bytes(32)), (b"a", b"b"), ObjectId(bytes(32)), 5
-)
+DIRECTORY = DirectoryNode("acme/llama", ObjectId(bytes(32)), (b"a", b"b"), ObjectId(bytes(32)), 5)
 FILE = FileNode(ObjectId(b"m" * 32), 0o644, 7, 100, DIRECTORY, b"model")
 
 
@@ -46,15 +43,15 @@ def test_a_file_is_its_manifest_mode_and_time(other: FileNode) -> None:
 
 
 def test_a_file_keeps_its_inode_wherever_it_stands() -> None:
-    elsewhere = replace(FILE, directory=replace(DIRECTORY, shown="llama@v1"), name=b"copy")
+    elsewhere = replace(FILE, directory=replace(DIRECTORY, place="acme/llama@v1"), name=b"copy")
     assert Inodes().number(elsewhere) == Inodes().number(FILE)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        replace(DIRECTORY, repo=RepoName("other", "llama")),
-        replace(DIRECTORY, shown="llama@v1"),
+        replace(DIRECTORY, place="other/llama"),
+        replace(DIRECTORY, place="acme/llama@v1"),
         replace(DIRECTORY, commit=ObjectId(b"c" * 32)),
         replace(DIRECTORY, path=(b"a",)),
         replace(DIRECTORY, path=(b"ab",)),

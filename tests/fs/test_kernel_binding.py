@@ -17,9 +17,9 @@ import trio
 from modelfloat.fuse import kernel_answers, kernel_binding, processes, protocol
 from modelfloat.fuse.inodes import ROOT
 from modelfloat.fuse.kernel_binding import KernelSession
+from modelfloat.fuse.listings import LASTING, MOVING
 from modelfloat.fuse.operations import Operations
 from modelfloat.fuse.protocol import CHANGES, Opcode
-from modelfloat.fuse.tree import LASTING, MOVING
 from modelfloat.tests.support.fuserequests import CAPTURED, parse_reply, read, request
 from modelfloat.tests.support.shelf import CHUNK, Link, Shelf
 from modelfloat.tests.support.sources import noise

@@ -9,8 +9,8 @@ from modelfloat.cas.room import Room
 from modelfloat.fuse import protocol
 from modelfloat.fuse.attributes import BLOCK_SIZE, Attributes
 from modelfloat.fuse.handles import Handle
+from modelfloat.fuse.listings import LASTING
 from modelfloat.fuse.protocol import Opcode, parse_request
-from modelfloat.fuse.tree import LASTING
 from modelfloat.ids import Inode
 from modelfloat.tests.support.fuserequests import CAPTURED, REPLY, parse_reply
 

@@ -10,9 +10,9 @@ import pytest
 
 pyfuse3 = pytest.importorskip("pyfuse3")
 
+from modelfloat.fuse.listings import LASTING, MOVING  # noqa: E402
 from modelfloat.fuse.operations import Operations  # noqa: E402
 from modelfloat.fuse.pyfuse3_binding import Adapter  # noqa: E402
-from modelfloat.fuse.tree import LASTING, MOVING  # noqa: E402
 from modelfloat.tests.support.shelf import ROOM, TIME_NS, Link, Shelf  # noqa: E402
 
 CONTEXT = cast("Any", SimpleNamespace(pid=7, uid=0, gid=0, umask=0))

@@ -106,8 +106,9 @@ def test_names(daemon: Daemon) -> None:
     assert (vendor / "llama@v1" / "v").read_bytes() == b"1"
     assert (vendor / "llama@main~1" / "v").read_bytes() == b"1"
     assert (vendor / "llama@main" / "v").read_bytes() == b"2"
-    for missing in ("bert", "llama@none", "llama/none", ".hf"):
+    for missing in ("bert", "llama@none", "llama/none", ".hf", "../.hf/bert"):
         assert not (vendor / missing).exists()
+    assert [path.name for path in (daemon.mountpoint / ".hf").iterdir()] == ["models--acme--llama"]
     same = {(vendor / name / "v").stat().st_ino for name in ("llama", "llama@main")}
     assert len(same) == 1
 
