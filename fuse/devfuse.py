@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -34,7 +35,10 @@ _CLONE: Final = 0x8004E500
 """FUSE_DEV_IOC_CLONE, `_IOR(229, 0, uint32_t)`."""
 _PATIENCE: Final = 30.0
 """Seconds that fusermount3 may take."""
+_BOXED: Final = ": a container needs --cap-add SYS_ADMIN"
 _CONNECTIONS: Final = "/sys/fs/fuse/connections"
+
+log = logging.getLogger(__name__)
 
 
 def open_mount(path: str, options: frozenset[str]) -> int:
@@ -55,7 +59,7 @@ def open_mount(path: str, options: frozenset[str]) -> int:
     os.close(device)
     if number == errno.EPERM and shutil.which("fusermount3"):
         return _by_fusermount(path, options)  # root of a container, perhaps
-    raise _refused(path, os.strerror(number))
+    raise _refused(path, os.strerror(number) + (_BOXED if number == errno.EPERM else ""))
 
 
 def _by_kernel(device: int, path: str, options: frozenset[str]) -> int:
@@ -99,15 +103,24 @@ def _by_fusermount(path: str, options: frozenset[str]) -> int:
     ):
         theirs.close()  # so that its end is seen when it says nothing
         ours.settimeout(_PATIENCE)
+        given, said = _handed_over(ours), ""
         try:
-            _, given, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
-            _, said = process.communicate(timeout=_PATIENCE)
-        except (TimeoutError, subprocess.TimeoutExpired):
+            _, said = process.communicate(timeout=_PATIENCE if given else 1.0)
+        except subprocess.TimeoutExpired:
             process.kill()
-            raise _refused(path, "fusermount3 does not answer") from None
+            said = "fusermount3 does not answer"
     if not given:
         raise _refused(path, " ".join(said.split()) or "fusermount3 does not say why")
     return given[0]
+
+
+def _handed_over(end: socket.socket) -> list[int]:
+    """The descriptor that comes over a socket; none where it ends, breaks or stays silent."""
+    try:
+        _, given, _, _ = socket.recv_fds(end, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    except OSError:
+        return []
+    return given
 
 
 def _refused(path: str, why: str) -> UnsupportedError:
@@ -136,16 +149,24 @@ def end_mount(path: str, mount: Mount | None) -> None:
     if mount is None:
         return
     if mount_at(path) == mount:
-        if os.geteuid() != 0:
-            by_fusermount(path, lazy=True)
-        else:
-            libc = ctypes.CDLL(None)
-            target = os.fsencode(path)
-            if libc.umount2(target, _FORCE | _LAZY | _NO_LINK) != 0:  # not in every container
-                libc.umount2(target, _LAZY | _NO_LINK)
+        detach(path)
     with contextlib.suppress(OSError):
         switch = os.open(f"{_CONNECTIONS}/{mount.minor}/abort", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(switch, b"1")
         finally:
             os.close(switch)
+
+
+def detach(path: str) -> None:
+    """Hide what is mounted on `path`; as root, end its connection as well. A refusal is logged."""
+    if os.geteuid() != 0:
+        with contextlib.suppress(UnsupportedError):
+            if reason := by_fusermount(path, lazy=True):
+                log.warning("%s cannot be unmounted: %s", path, reason)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    target = os.fsencode(path)
+    # Ending the connection is refused in some containers.
+    if all(libc.umount2(target, way | _LAZY | _NO_LINK) != 0 for way in (_FORCE, 0)):
+        log.warning("%s cannot be unmounted: %s", path, os.strerror(ctypes.get_errno()))

@@ -16,8 +16,6 @@ from .protocol import CHANGES, Feature, Opcode, Request
 
 BACKGROUND: Final = 64
 """Requests of its own, for reading ahead, that the kernel may have under way."""
-PAGES: Final = 256
-"""Pages of the longest request: 1 MiB, FUSE's own limit for ordinary users."""
 FEATURES: Final = (
     Feature.ASYNC_READ
     | Feature.READDIRPLUS
@@ -91,12 +89,12 @@ class Answers:
         hello = protocol.parse_init(request.body)
         if hello.major != protocol.MAJOR or hello.minor < protocol.OLDEST:
             if hello.major > protocol.MAJOR:  # it will ask again, in our words
-                return Answer(0, protocol.init(protocol.MINOR, 0, 0, BACKGROUND, PAGES))
+                return Answer(0, protocol.init(protocol.MINOR, 0, 0, BACKGROUND, protocol.PAGES))
             log.error("the kernel speaks FUSE %d.%d, too old", hello.major, hello.minor)
             return Answer(errno.EPROTO)
         minor, features = min(hello.minor, protocol.MINOR), hello.features & FEATURES
         log.debug("FUSE %d.%d, %s", hello.major, hello.minor, Feature(features))
-        data = protocol.init(minor, features, hello.read_ahead, BACKGROUND, PAGES)
+        data = protocol.init(minor, features, hello.read_ahead, BACKGROUND, protocol.PAGES)
         return Answer(0, data)
 
     async def _destroy(self, _request: Request) -> Answer:

@@ -4,19 +4,18 @@ A few threads wait in readv(2), each on a descriptor of its own, without the int
 READ whose verified bytes are in memory they answer at once, by a writev(2) that copies nothing on
 the way; everything else they hand to the event loop, where it is answered when it is ready.
 
-Concurrency: `_Line`, one a thread, is used by its thread; replies are written by that thread or by
-the event loop, a write each. Everything else runs in the event loop. What threads may touch is
-`Operations.read_at_once`, which says so, and `KernelSession.hand`. No thread holds a lock.
+Concurrency: what threads may touch of a session is `read_at_once`, `hand`, `ended` and `stopping`;
+everything else runs in the event loop. No thread holds a lock. From `stop` on the threads refuse
+what comes, without the loop, until the mount is gone: nobody waits for a daemon that leaves.
 """
 
 import contextlib
 import errno
 import logging
 import os
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -24,102 +23,23 @@ import trio
 
 from . import devfuse, protocol
 from .handles import Handle
-from .kernel_answers import Answer, Answers, Buffer
+from .kernel_answers import Answer, Answers
+from .kernel_line import Buffer, Line
 from .mountinfo import Mount, mount_at
 from .operations import Operations
 from .processes import is_dying
-from .protocol import HEADER, READ, UNANSWERED, Opcode, Request
+from .protocol import UNANSWERED, Opcode, Request
 
 THREADS: Final = 2
 """One copies a reply while the other takes the next request; Python runs no more at once."""
-BUFFER: Final = 128 << 10
-"""Bytes of a request at most: the kernel splits what forgets more inodes than that."""
 PATIENCE: Final = 1.0
 """Seconds that threads have to see that their mount is gone."""
 LOOK_AGAIN: Final = 0.5
 """Seconds between two looks at whether a process is to die."""
 _EARLY: Final = 256
 """Interrupts that are remembered when they overtook what they interrupt."""
-_AGAIN: Final = frozenset({errno.ENOENT, errno.EINTR, errno.EAGAIN})
-"""What a read from the device fails with when a request was taken back."""
-_UNMOUNTED: Final = frozenset({errno.ENODEV, errno.ECONNABORTED})
 
 log = logging.getLogger(__name__)
-
-
-class _Line:
-    """One descriptor, and the thread that reads it."""
-
-    def __init__(self, device: int, session: "KernelSession") -> None:
-        self.device = device
-        self._session = session
-        self._buffer = bytearray(BUFFER)
-        self._parts = [self._buffer]
-        self.thread = threading.Thread(target=self._run, name=f"fuse {device}", daemon=True)
-
-    def _run(self) -> None:
-        view = memoryview(self._buffer)
-        try:
-            while not self._session.stopping and (size := self._next()):
-                if not self._at_once(size):
-                    self._hand(view[:size])
-        except Exception:
-            log.exception("the mount cannot be served any more")
-        finally:
-            self._session.ended()
-
-    def _next(self) -> int:
-        """Wait for a request; its size in the buffer, 0 when none will come any more."""
-        while True:
-            try:
-                return os.readv(self.device, self._parts)
-            except OSError as error:
-                if error.errno in _UNMOUNTED:
-                    return 0
-                if error.errno not in _AGAIN:
-                    raise
-
-    def _at_once(self, size: int) -> bool:
-        """Whether the request is a READ, and was answered."""
-        if size != HEADER.size + READ.size:
-            return False
-        _, opcode, unique, *_ = HEADER.unpack_from(self._buffer)
-        if opcode != Opcode.READ:
-            return False
-        handle, offset, wanted, *_ = READ.unpack_from(self._buffer, HEADER.size)
-        data = self._session.read_at_once(Handle(handle), offset, wanted)
-        if data is not None:
-            self.reply(unique, data)
-        return data is not None
-
-    def _hand(self, data: memoryview) -> None:
-        try:
-            request = protocol.parse_request(data)
-        except ValueError as error:
-            log.warning("a request is not understood: %s", error)
-            if len(data) >= HEADER.size:
-                _, opcode, unique, *_ = HEADER.unpack_from(data)
-                if opcode not in UNANSWERED:
-                    self.refuse(unique, errno.EIO)
-            return
-        self._session.hand(self, request)
-
-    def reply(self, unique: int, data: Sequence[Buffer]) -> None:
-        """Send an answer."""
-        size = sum(map(len, data))
-        self._write(unique, [protocol.reply_header(unique, size), *data])
-
-    def refuse(self, unique: int, number: int) -> None:
-        """Send an errno."""
-        self._write(unique, [protocol.refused(unique, number)])
-
-    def _write(self, unique: int, parts: Sequence[Buffer]) -> None:
-        try:
-            os.writev(self.device, parts)
-        except OSError as error:
-            # A mount that was ended wants no answers any more.
-            if error.errno not in _AGAIN | _UNMOUNTED:
-                log.exception("the reply to request %d was not taken", unique)
 
 
 class KernelSession:
@@ -133,7 +53,7 @@ class KernelSession:
         self._answers = Answers(operations)
         self._path = path
         self._mount = mount
-        self._lines = [_Line(device, self) for device in devices]
+        self._lines = [Line(device, self) for device in devices]
         self._over = trio.Event()
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
@@ -143,16 +63,16 @@ class KernelSession:
     # What threads call
 
     def read_at_once(self, handle: Handle, offset: int, size: int) -> Sequence[Buffer] | None:
-        """The bytes asked for, if they are in memory."""
+        """See `Receiver.read_at_once`."""
         return self._operations.read_at_once(handle, offset, size, self._soon)
 
-    def hand(self, line: _Line, request: Request) -> None:
-        """Have a request answered in the event loop."""
+    def hand(self, line: Line, request: Request) -> None:
+        """See `Receiver.hand`: it is answered in the event loop."""
         self._soon(partial(self._begin, line, request))
 
     def ended(self) -> None:
-        """A thread reads no more: the mount is gone, or is told to go."""
-        self._soon(self._over.set)
+        """See `Receiver.ended`."""
+        self._soon(self._end)
 
     def _soon(self, job: Callable[[], object]) -> None:
         """Run `job` in the event loop; nothing where that is gone already."""
@@ -171,7 +91,13 @@ class KernelSession:
         except Exception:
             log.exception("a request failed unexpectedly")
 
-    def _begin(self, line: _Line, request: Request) -> None:
+    def _end(self) -> None:
+        """Nobody is there any more to hear an answer, so none is waited for."""
+        self.stop()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    def _begin(self, line: Line, request: Request) -> None:
         if request.opcode == Opcode.INTERRUPT:
             self._interrupt(protocol.parse_number(request.body))
         elif request.opcode in UNANSWERED:
@@ -181,20 +107,22 @@ class KernelSession:
         else:
             self._nursery.start_soon(self._answer, line, request)
 
-    async def _answer(self, line: _Line, request: Request) -> None:
-        answer = Answer(errno.EINTR)
-        with trio.CancelScope() as scope:
-            self._under_way[request.unique] = scope, request.pid
-            try:
+    async def _answer(self, line: Line, request: Request) -> None:
+        answer = Answer(errno.ENOTCONN)
+        try:
+            with trio.CancelScope() as scope:
+                self._under_way[request.unique] = scope, request.pid
                 if request.unique in self._early:
                     self._interrupt(request.unique)
                 answer = await self._answers.answer(request)
-            finally:
-                del self._under_way[request.unique]
-        if answer.number:
-            line.refuse(request.unique, answer.number)
-        else:
-            line.reply(request.unique, [answer.data])
+            if scope.cancelled_caught:
+                answer = Answer(errno.EINTR)
+        finally:  # also when all are dropped
+            self._under_way.pop(request.unique, None)
+            if answer.number:
+                line.refuse(request.unique, answer.number)
+            else:
+                line.reply(request.unique, [answer.data])
 
     def _interrupt(self, unique: int) -> None:
         """Who waits for a request has got a signal, which may have overtaken the request here."""
@@ -238,13 +166,14 @@ class KernelSession:
         A thread that the kernel does not let go is left to the end of the process.
         """
         self.stop()
-        devfuse.end_mount(self._path, self._mount)
-        latest = time.monotonic() + PATIENCE
-        for line in self._lines:
-            if line.thread.is_alive():
-                line.thread.join(max(0.0, latest - time.monotonic()))
-            if not line.thread.is_alive():
-                os.close(line.device)
+        try:
+            devfuse.end_mount(self._path, self._mount)
+        finally:
+            latest = time.monotonic() + PATIENCE
+            for line in self._lines:
+                if line.thread.is_alive():
+                    line.thread.join(max(0.0, latest - time.monotonic()))
+                line.close()
 
 
 class KernelBinding:
@@ -256,7 +185,20 @@ class KernelBinding:
         """See `Binding.mount`."""
         devices = [devfuse.open_mount(path, options)]
         try:
-            devices += [devfuse.clone(devices[0]) for _ in range(THREADS - 1)]
-        except OSError as error:
-            log.info("requests are read by one thread: %s", error.strerror)
-        return KernelSession(operations, devices, path, mount_at(path))
+            mount = mount_at(path)
+            devices += _clones(devices[0])
+            return KernelSession(operations, devices, path, mount)
+        except BaseException:  # else a dead mount would be left behind
+            for device in devices:
+                os.close(device)
+            devfuse.detach(path)
+            raise
+
+
+def _clones(device: int) -> Iterator[int]:
+    """Descriptors for the other threads; fewer where the kernel gives no more."""
+    try:
+        for _ in range(THREADS - 1):
+            yield devfuse.clone(device)
+    except OSError as error:
+        log.info("requests are read by fewer than %d threads: %s", THREADS, error.strerror)

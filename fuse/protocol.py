@@ -49,6 +49,7 @@ One read gives one request, one write takes one reply.
     84 4 -                                               0  4 length, 4  4 -
 """
 
+import mmap
 import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
@@ -64,6 +65,11 @@ MAJOR: Final = 7
 MINOR: Final = 31
 OLDEST: Final = 23
 """The first minor version whose INIT is answered as above."""
+
+PAGES: Final = 256
+"""Pages of the longest request: FUSE's own limit for ordinary users."""
+LARGEST: Final = PAGES * mmap.PAGESIZE
+"""Bytes of the longest request: 1 MiB where pages have 4 KiB."""
 
 HEADER: Final = struct.Struct("=IIQQIIIHH")
 READ: Final = struct.Struct("=QQIIQII")
@@ -202,6 +208,8 @@ def parse_open(body: bytes) -> int:
 def parse_read(body: bytes) -> tuple[Handle, int, int]:
     """Handle, offset and size of READ, READDIR and READDIRPLUS."""
     handle, offset, size, *_ = _fields(READ, body)
+    if size > LARGEST:
+        raise ValueError(f"a request for {size} bytes, more than was agreed on")
     return Handle(handle), offset, size
 
 

@@ -1,10 +1,7 @@
-"""The binding of our own, unmounted: the kernel's part is played over a socket that keeps messages
-whole, as /dev/fuse does."""
+"""The binding of our own, unmounted: its answers to each request, to signals, and at the end."""
 
 import errno
-import os
 import random
-import socket
 import struct
 import subprocess
 import sys
@@ -16,77 +13,16 @@ import trio
 
 from modelfloat.fuse import kernel_answers, kernel_binding, processes, protocol
 from modelfloat.fuse.inodes import ROOT
-from modelfloat.fuse.kernel_binding import KernelSession
 from modelfloat.fuse.listings import LASTING, MOVING
 from modelfloat.fuse.operations import Operations
 from modelfloat.fuse.protocol import CHANGES, Opcode
 from modelfloat.tests.support.fuserequests import CAPTURED, parse_reply, read, request
+from modelfloat.tests.support.kernelcaller import Caller, calling
 from modelfloat.tests.support.shelf import CHUNK, Link, Shelf
 from modelfloat.tests.support.sources import noise
 
 BIG = noise(3, 2 * CHUNK + 5)
 CONTENT = {"file": b"content", "link": Link(b"file"), "big": BIG, "lost": b"lost"}
-PATIENCE = 60
-
-
-class Caller:
-    """The kernel's side: asks, and hears."""
-
-    def __init__(self, end: socket.socket, session: KernelSession) -> None:
-        self._end = end
-        self.session = session
-        self._unique = 2
-
-    async def send(self, data: bytes) -> None:
-        assert await trio.to_thread.run_sync(self._end.send, data) == len(data)
-
-    async def hear(self) -> tuple[int, int, bytes]:
-        """The next reply: unique, errno, answer."""
-        receive = self._end.recv
-        data = await trio.to_thread.run_sync(receive, 1 << 20)
-        return parse_reply(data)
-
-    async def ask(
-        self, opcode: int, inode: int = ROOT, body: bytes = b"", pid: int = 0
-    ) -> tuple[int, bytes]:
-        """Errno and answer of one request."""
-        self._unique += 2
-        await self.send(request(opcode, inode, body, unique=self._unique, pid=pid))
-        unique, number, data = await self.hear()
-        assert unique == self._unique
-        return number, data
-
-    async def walk(self, *names: bytes) -> int:
-        """The inode of a path."""
-        inode: int = ROOT
-        for name in names:
-            number, data = await self.ask(Opcode.LOOKUP, inode, name + b"\0")
-            assert number == 0
-            (inode,) = struct.unpack_from("=Q", data)
-        return inode
-
-    async def open(self, *names: bytes) -> int:
-        """The handle of a file."""
-        number, data = await self.ask(Opcode.OPEN, await self.walk(*names), bytes(8))
-        assert number == 0
-        return struct.unpack_from("=Q", data)[0]
-
-
-@asynccontextmanager
-async def calling(operations: Operations) -> AsyncIterator[Caller]:
-    """A session that runs, and the other end of its one descriptor."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(PATIENCE)
-    for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    session = KernelSession(operations, [os.dup(theirs.fileno())], "/nowhere", None)
-    theirs.close()
-    with ours:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.run)
-            yield Caller(ours, session)
-            ours.shutdown(socket.SHUT_RDWR)
-        session.close()
 
 
 @pytest.fixture
@@ -162,8 +98,8 @@ async def test_what_is_in_memory_is_answered_without_the_event_loop(
         handle = await kernel.open(b"acme", b"llama", b"big")
         # Nothing else can run in this loop before the reply is there.
         data = request(Opcode.READ, 1, read(handle, 10, 5000), unique=100)
-        kernel._end.send(data)
-        assert parse_reply(kernel._end.recv(1 << 20)) == (100, 0, BIG[10:5010])
+        kernel.end.send(data)
+        assert parse_reply(kernel.end.recv(1 << 20)) == (100, 0, BIG[10:5010])
 
 
 def names(data: bytes, skip: int) -> list[bytes]:
