@@ -45,6 +45,7 @@ from .packs.pool import Pool
 from .packs.survival import describe
 from .read.budget import MemoryBudget
 from .read.counters import ReadCounters
+from .read.figures import BackendReads, ReadFigures
 from .read.filereader import FileReader
 from .read.loader import Loader
 from .read.memorylimit import default_limit
@@ -311,6 +312,16 @@ class Store:
                 )
             )
         return found
+
+    def figures(self) -> ReadFigures:
+        """What reading has come to since the store was opened."""
+        return ReadFigures(
+            self.counters.counts(),
+            self.counters.latency,
+            self.budget.used,
+            self.budget.limit,
+            tuple(map(BackendReads.of, self.members)),
+        )
 
     async def room(self) -> Room:
         """The space for data in all, and what of it is free; what is stored where no one tells."""

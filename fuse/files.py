@@ -20,6 +20,7 @@ from .mountstate import OpenFileState
 from .nodes import FileNode, TextNode
 from .processes import process_of
 from .requests import Requests
+from .slowreads import SlowReads
 from .source import OpenFile
 from .textfile import TextFile
 
@@ -27,7 +28,8 @@ from .textfile import TextFile
 class Files:
     """The open files of a mount."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, slow: SlowReads) -> None:
+        self.slow = slow
         self._requests = requests
         self._counters = requests.source.counters
         self._open: Handles[OpenedFile] = Handles()
@@ -60,14 +62,17 @@ class Files:
         if file is None:
             raise refusal(errno.EBADF)
         wanted = max(0, min(size, file.node.size - offset))
-        begun = clock()
+        read = self.slow.begin(file, offset, wanted)
         try:
             data = _whole(await file.reader.read(offset, wanted), wanted, offset)
         except Exception as error:
             self._counters.failed += 1
             raise self._read_failure(file, error) from error
-        self._counters.note_request(wanted, clock() - begun)
-        return data
+        else:
+            self._counters.note_request(wanted, clock() - read.begun)
+            return data
+        finally:
+            self.slow.end(read)
 
     def read_at_once(
         self, handle: Handle, offset: int, size: int, soon: Soon

@@ -42,12 +42,14 @@ async def serve(
     *,
     stopping: Callable[[], None] = lambda: None,
     binding: Binding | None = None,
+    slow: float = 0.0,
 ) -> None:
     """Mount `store` on the folder `mountpoint` and serve it until it is unmounted.
 
     SIGTERM and SIGINT unmount it as well; when they come again, requests under way are dropped at
     once. `ready` is called as soon as the mount answers, `stopping` when it is told to end. Runs in
-    the main thread, which alone may wait for signals. UsageError, ExistsError, UnsupportedError
+    the main thread, which alone may wait for signals. Reads that take `slow` seconds are told in
+    the log, 0: none is. UsageError, ExistsError, UnsupportedError
     or ModelFloatError when it cannot be mounted.
     """
     if binding is None:
@@ -55,7 +57,7 @@ async def serve(
     check_machine(allow_other=options.allow_other)
     path = await trio.to_thread.run_sync(prepare, mountpoint, store.path)
     started = time.time_ns()
-    operations = Operations(store, options.look(started))
+    operations = Operations(store, options.look(started), slow=slow)
     index = _index_of(store.path)
     device = ""
 
@@ -70,6 +72,7 @@ async def serve(
             index is not None and _index_of(store.path) not in (None, index),
             device=device,
             binding=binding.name,
+            reads=operations.reads(),
         )
 
     # Signals are caught before the mount exists: none may leave it behind.
@@ -85,6 +88,7 @@ async def serve(
             async with trio.open_nursery() as nursery:
                 if server is not None:
                     nursery.start_soon(answer_all, server, state)
+                nursery.start_soon(operations.slow.watch)
                 await _serve(session, path, signals, ready, stopping)
                 nursery.cancel_scope.cancel()
         finally:

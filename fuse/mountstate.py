@@ -6,10 +6,11 @@ that are missing have defaults; only a document of a newer `FORMAT` is not read.
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from ..errors import FormatError
+from .readstate import ReadState, decode_reads, encode_reads
 
 FORMAT: Final = 1
 """The version of the document. It rises only when older readers would misunderstand it."""
@@ -59,7 +60,8 @@ class MountState:
     in the place of the one that it serves from. `problem` says why nothing but `pid` is known, ""
     where all is known: a daemon that hangs or is of a newer release may have files open. `device`
     is the mount's, as `major:minor`: it stays when the mount is hidden or shows elsewhere too.
-    `binding` is how it speaks with the kernel; older releases do not say.
+    `binding` is how it speaks with the kernel, `reads` what reading has come to; older releases do
+    not say.
     """
 
     pid: int
@@ -72,13 +74,15 @@ class MountState:
     problem: str = ""
     device: str = ""
     binding: str = ""
+    reads: ReadState | None = None
 
 
 def encode_state(state: MountState) -> bytes:
     """The document."""
-    fields = asdict(state)
-    del fields["problem"]
-    return json.dumps({"format": FORMAT, **fields}).encode()
+    document = {"format": FORMAT, **asdict(replace(state, reads=None))}
+    del document["problem"]
+    document["reads"] = None if state.reads is None else encode_reads(state.reads)
+    return json.dumps(document).encode()
 
 
 def decode_state(data: bytes) -> MountState:
@@ -106,6 +110,7 @@ def _state(document: dict[str, Any]) -> MountState:
         document.get("index_replaced", False) is True,
         device=_device(document.get("device", "")),
         binding=str(document.get("binding", "")),
+        reads=decode_reads(reads) if (reads := document.get("reads")) is not None else None,
     )
 
 

@@ -20,7 +20,9 @@ from .files import Files
 from .inodes import Inodes
 from .mountstate import OpenFileState, ReadError
 from .nodes import LinkNode
+from .readstate import ReadState
 from .requests import Requests
+from .slowreads import SlowReads
 from .source import Source
 from .space import Space
 from .xattrs import ExtendedAttributes
@@ -29,11 +31,22 @@ __all__ = ["WINDOW", "Listed", "NamedAttributes", "Operations"]
 
 
 class Operations:
-    """The read-only filesystem over one store. A binding calls it and counts nothing itself."""
+    """The read-only filesystem over one store. A binding calls it and counts nothing itself.
 
-    def __init__(self, source: Source, look: Look, inodes: Inodes | None = None) -> None:
+    A read that takes `slow` seconds is told in the log; 0: none is.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        look: Look,
+        inodes: Inodes | None = None,
+        *,
+        slow: float = 0.0,
+    ) -> None:
         self._requests = Requests(source, look, inodes if inodes is not None else Inodes())
-        files, directories = Files(self._requests), Directories(self._requests)
+        self.slow: Final = SlowReads(source.counters, slow)
+        files, directories = Files(self._requests, self.slow), Directories(self._requests)
         attributes = ExtendedAttributes(self._requests)
         self._files: Final = files
         self.open = files.open
@@ -79,3 +92,8 @@ class Operations:
     def last_errors(self) -> tuple[ReadError, ...]:
         """The last requests that failed, oldest first."""
         return self._requests.errors.all()
+
+    def reads(self) -> ReadState:
+        """What reading has come to."""
+        figures = self._requests.source.figures()
+        return ReadState(figures, len(self.slow), self.slow.longest_ns)

@@ -6,6 +6,7 @@ from typing import Protocol
 from ..cas.formats.manifest import Manifest
 from ..cas.objects import Objects
 from ..cas.read.counters import ReadCounters
+from ..cas.read.figures import ReadFigures
 from ..cas.read.filereader import Soon
 from ..cas.refs import Refs
 from ..cas.room import Room
@@ -63,7 +64,11 @@ class Source(Protocol):
 
     @property
     def counters(self) -> ReadCounters:
-        """What reading has done; the mount adds its requests."""
+        """What reading does; the mount adds its requests."""
+        ...
+
+    def figures(self) -> ReadFigures:
+        """What it has come to."""
         ...
 
     async def room(self) -> Room:

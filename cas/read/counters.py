@@ -5,7 +5,7 @@ Concurrency: any thread adds to them, and nobody locks. `a.b += n` is one step f
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from time import perf_counter_ns
 from typing import Final
 
@@ -17,7 +17,7 @@ clock: Final[Callable[[], int]] = perf_counter_ns
 
 
 @dataclass(slots=True)
-class ReadCounters:
+class ReadCounts:
     """Figures of one open store. Sizes are bytes; of files where nothing else is said.
 
     A READ is a request to a mount; those `at_once` were answered from memory by the thread that
@@ -44,7 +44,17 @@ class ReadCounters:
     ahead_wasted: int = 0
     disk_hits: int = 0
     disk_read: int = 0
+
+
+@dataclass(slots=True)
+class ReadCounters(ReadCounts):
+    """The figures while they are added to."""
+
     latency: Histogram = field(default_factory=Histogram)
+
+    def counts(self) -> ReadCounts:
+        """The figures as they are now."""
+        return ReadCounts(**{each.name: getattr(self, each.name) for each in fields(ReadCounts)})
 
     def note_request(self, size: int, ns: int) -> None:
         """A READ was answered with `size` bytes, after `ns` nanoseconds."""

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from modelfloat.cas.histogram import Histogram
+from modelfloat.cas.read.counters import ReadCounts
+from modelfloat.cas.read.figures import BackendReads, ReadFigures
 from modelfloat.errors import FormatError, ModelFloatError
 from modelfloat.fuse import control
 from modelfloat.fuse.control import answer_all, listening, mount_states
@@ -23,7 +26,19 @@ from modelfloat.fuse.mountstate import (
     decode_state,
     encode_state,
 )
+from modelfloat.fuse.readstate import ReadState
 
+READS = ReadState(
+    ReadFigures(
+        ReadCounts(requests=5, served=1 << 50, ahead_wasted=3),
+        Histogram([(3, 4), (77, 1)], 12, 9),
+        32,
+        1 << 40,
+        (BackendReads("d0", "slow", 4, 1 << 33, 1, 2, 0.25, 1.5, 9.0), BackendReads("d1", "down")),
+    ),
+    2,
+    1 << 33,
+)
 STATE = MountState(
     os.getpid(),
     "1.2",
@@ -33,6 +48,8 @@ STATE = MountState(
     (ReadError(18, "acme/llama/w", 0, "chunk is gone"),),
     index_replaced=True,
     device="0:47",
+    binding="kernel",
+    reads=READS,
 )
 
 
@@ -201,12 +218,14 @@ def test_what_a_newer_daemon_adds_is_ignored_and_what_an_older_lacks_is_empty() 
     document = json.loads(encode_state(STATE))
     document["new"] = {"x": 1}
     document["open"][0]["offset"] = 5
+    document["reads"]["backends"][0]["new"] = document["reads"]["counts"]["new"] = 1
     document["errors"][0]["chunk"] = "12ab"
     assert decode_state(json.dumps(document).encode()) == STATE
     assert decode_state(b'{"format": 1, "pid": 7}') == MountState(7, "", "", 0)
     assert decode_state(b'{"format": 1, "pid": 7, "open": [{"manifest": "ab"}]}').open == (
         OpenFileState("ab", "", ()),
     )
+    assert decode_state(b'{"format": 1, "pid": 7, "reads": {}}').reads == ReadState()
 
 
 @pytest.mark.parametrize(
@@ -219,6 +238,10 @@ def test_what_a_newer_daemon_adds_is_ignored_and_what_an_older_lacks_is_empty() 
         b'{"format": 1}',
         b'{"format": 1, "pid": 7, "open": 3}',
         b'{"format": 1, "pid": 7, "device": "x:y"}',
+        b'{"format": 1, "pid": 7, "reads": 3}',
+        b'{"format": 1, "pid": 7, "reads": {"waiting": 1e999}}',
+        b'{"format": 1, "pid": 7, "reads": {"backends": [{}]}}',
+        b'{"format": 1, "pid": 7, "reads": {"latency": {"buckets": [[-1, 2]]}}}',
         b"\xff",
         b"[" * 100_000,
     ],
