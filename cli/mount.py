@@ -11,6 +11,7 @@ from . import background
 from .boundedlog import keep_short
 from .failures import log_times
 from .mountflags import group_id, permission_mask, user_id
+from .mountrequest import MountRequest
 from .notify import notify
 from .options import command
 from .output import say, say_json
@@ -19,7 +20,6 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.store import Store
-    from ..fuse.mountoptions import MountOptions
 
 
 @command
@@ -62,6 +62,15 @@ def mount(
             show_default=False,
         ),
     ] = None,
+    slow_read: Annotated[
+        str | None,
+        typer.Option(
+            "--slow-read",
+            metavar="TIME",
+            help="Tell in the log of reads that take so long; 0: of none.",
+            show_default=False,
+        ),
+    ] = None,
     ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
 ) -> int | None:
     """Show every repository as files.
@@ -70,75 +79,64 @@ def mount(
     """
     from ..fuse.mountoptions import MountOptions
 
-    path = settings.text("mount", directory)
-    options = MountOptions(
-        settings.switch("allow_other", allow_other),
-        None if uid is None else user_id(uid),
-        None if gid is None else group_id(gid),
-        None if umask is None else permission_mask(umask),
+    asked = MountRequest(
+        settings.text("mount", directory),
+        MountOptions(
+            settings.switch("allow_other", allow_other),
+            None if uid is None else user_id(uid),
+            None if gid is None else group_id(gid),
+            None if umask is None else permission_mask(umask),
+        ),
+        settings.text("binding", binding),
+        settings.number("slow_read", slow_read),
     )
-    spoken = settings.text("binding", binding)
     if not foreground:
-        return _in_background(settings, path, options, spoken)
+        return _in_background(settings, asked)
     if ready_fd is not None:
         log_times()
-        keep_short(log_path(settings.store, path))
-    in_store(settings, lambda store: _serve(settings, store, path, options, spoken, ready_fd))
+        keep_short(log_path(settings.store, asked.path))
+    in_store(settings, lambda store: _serve(settings, store, asked, ready_fd))
     return None
 
 
 async def _serve(
-    settings: Settings,
-    store: "Store",
-    path: str,
-    options: "MountOptions",
-    binding: str,
-    ready_fd: int | None,
+    settings: Settings, store: "Store", asked: MountRequest, ready_fd: int | None
 ) -> None:
     from ..fuse.mounting import load_binding, serve
 
     def ready() -> None:
-        notify(settings.notify_socket, f"READY=1\nSTATUS=mounted on {path}")
+        notify(settings.notify_socket, f"READY=1\nSTATUS=mounted on {asked.path}")
         if ready_fd is not None:
             background.announce(ready_fd)
         elif not settings.quiet:
-            sys.stderr.write(f"mounted on {path}; Ctrl-C unmounts\n")
+            sys.stderr.write(f"mounted on {asked.path}; Ctrl-C unmounts\n")
 
     def stopping() -> None:
         notify(settings.notify_socket, "STOPPING=1")
 
-    spoken = load_binding(binding)
-    await serve(store, path, options, ready, stopping=stopping, binding=spoken)
+    await serve(
+        store,
+        asked.path,
+        asked.options,
+        ready,
+        stopping=stopping,
+        binding=load_binding(asked.binding),
+        slow=asked.slow_read,
+    )
 
 
-def _in_background(settings: Settings, path: str, options: "MountOptions", binding: str) -> int:
+def _in_background(settings: Settings, asked: MountRequest) -> int:
     from ..config import read_config
 
     read_config(settings.store)  # a store that is not there should get no log folder
-    log = log_path(settings.store, path)
-    status = background.start(_arguments(settings, path, options, binding), log)
+    log = log_path(settings.store, asked.path)
+    status = background.start(asked.arguments(settings), log)
     kept = os.path.exists(log)
     if status == 0 and settings.json:
-        say_json({"mounted": path, "log": log if kept else None})
+        say_json({"mounted": asked.path, "log": log if kept else None})
     elif status == 0 and not settings.quiet:
-        say(f"mounted on {path}" + (f"; log: {log}" if kept else ""))
+        say(f"mounted on {asked.path}" + (f"; log: {log}" if kept else ""))
     return status
-
-
-def _arguments(settings: Settings, path: str, options: "MountOptions", binding: str) -> list[str]:
-    """The command line of the daemon: what was found out here holds there."""
-    wait = "--wait" if settings.wait else "--no-wait"
-    arguments = ["--store", settings.store, wait, "mount", "--foreground"]
-    arguments += ["--verbose"] * settings.verbose
-    arguments.append(f"--binding={binding}")
-    arguments.append("--allow-other" if options.allow_other else "--no-allow-other")
-    if options.uid is not None:
-        arguments.append(f"--uid={options.uid}")
-    if options.gid is not None:
-        arguments.append(f"--gid={options.gid}")
-    if options.umask is not None:
-        arguments.append(f"--umask={options.umask:o}")
-    return [*arguments, path]
 
 
 def log_path(store: str, path: str) -> str:

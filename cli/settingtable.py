@@ -130,6 +130,10 @@ def _binding(_environment: Mapping[str, str]) -> str:
     return DEFAULT
 
 
+def _slow(_environment: Mapping[str, str]) -> float:
+    return 2.0
+
+
 def _reserve(_environment: Mapping[str, str]) -> int:
     from ..cas.reserve import SIZE
 
@@ -197,6 +201,7 @@ SETTINGS: Final = (
     Setting("mount", path, "where `mount` and `umount` work", _default_mount, "DIR"),
     Setting("allow_other", switch, "let other users read mounts", _is_root, "--allow-other"),
     Setting("binding", binding, "how mounts speak with the kernel", _binding, "--binding"),
+    Setting("slow_read", duration, "reads that a mount tells of in its log", _slow, "--slow-read"),
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),

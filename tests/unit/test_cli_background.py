@@ -11,7 +11,8 @@ import pytest
 
 from modelfloat.cli import background
 from modelfloat.cli.main import run
-from modelfloat.cli.mount import _arguments, log_path
+from modelfloat.cli.mount import log_path
+from modelfloat.cli.mountrequest import MountRequest
 from modelfloat.cli.settings import Flags, resolve
 from modelfloat.fuse.mountoptions import MountOptions
 
@@ -31,8 +32,17 @@ def test_log_path(path: str, name: str) -> None:
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_daemon_waits_for_locks_as_it_was_told(wait: bool) -> None:
-    arguments = _arguments(resolve(Flags(wait=wait), {}), "/m", MountOptions())
+    asked = MountRequest("/m", MountOptions(), "kernel", 0.5)
+    arguments = asked.arguments(resolve(Flags(wait=wait), {}))
     assert ("--wait" in arguments, "--no-wait" in arguments) == (wait, not wait)
+
+
+def test_the_daemon_is_told_what_was_found_out() -> None:
+    options = MountOptions(allow_other=True, uid=3, gid=4, umask=0o27)
+    arguments = MountRequest("/m", options, "pyfuse3", 1e-7).arguments(resolve(Flags(), {}))
+    assert arguments[-1] == "/m"
+    assert {"--uid=3", "--gid=4", "--umask=27", "--allow-other"} <= {*arguments}
+    assert {"--binding=pyfuse3", "--slow-read=0.000000"} <= {*arguments}
 
 
 def test_a_store_that_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,35 @@
+"""What a mount is asked for, once flags, environment and configuration have been heard."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..fuse.mountoptions import MountOptions
+
+
+@dataclass(frozen=True, slots=True)
+class MountRequest:
+    """Where and how to mount: `slow_read` is seconds, 0 for never."""
+
+    path: str
+    options: "MountOptions"
+    binding: str
+    slow_read: float
+
+    def arguments(self, settings: Settings) -> list[str]:
+        """The command line of the daemon: what was found out here holds there."""
+        wait = "--wait" if settings.wait else "--no-wait"
+        arguments = ["--store", settings.store, wait, "mount", "--foreground"]
+        arguments += ["--verbose"] * settings.verbose
+        arguments += [f"--binding={self.binding}", f"--slow-read={self.slow_read:f}"]
+        options = self.options
+        arguments.append("--allow-other" if options.allow_other else "--no-allow-other")
+        if options.uid is not None:
+            arguments.append(f"--uid={options.uid}")
+        if options.gid is not None:
+            arguments.append(f"--gid={options.gid}")
+        if options.umask is not None:
+            arguments.append(f"--umask={options.umask:o}")
+        return [*arguments, self.path]
