@@ -15,6 +15,7 @@ import trio
 from ..errors import UnavailableError
 from ..ids import Key
 from .base import Backend, Buffer, Listed, Properties, Usage
+from .direct import Direct, direct
 from .fetch import rest
 
 T = TypeVar("T")
@@ -54,6 +55,11 @@ class LimitBackend:
     def name(self) -> str:
         """The name of the backend inside."""
         return self._inner.name
+
+    @property
+    def direct(self) -> Direct | None:
+        """That of the backend inside, without limits."""
+        return direct(self._inner)
 
     async def put(self, key: Key, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
         """See `Backend.put`. Over its deadline it may still have happened, in whole."""

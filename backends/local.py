@@ -104,6 +104,17 @@ class LocalBackend:
         _check_offset(key, offset)
         await self._run(key, lambda: self._read_into(key, offset, buffer.cast("B")))
 
+    @property
+    def direct(self) -> "LocalBackend":
+        """See `backends.direct`."""
+        return self
+
+    def read_now(self, key: Key, offset: int, buffer: memoryview) -> None:
+        """See `Direct.read_now`."""
+        check_key(key)
+        _check_offset(key, offset)
+        self._guard(key, lambda: self._read_into(key, offset, buffer))
+
     async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
         """See `Backend.get`."""
         check_key(key)

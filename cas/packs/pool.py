@@ -87,7 +87,7 @@ class Pool:
     ) -> None:
         self.members = members
         self.seen = seen
-        self._fetched = fetched
+        self.fetched = fetched
         self._storer = PackStorer(members)
         self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
 
@@ -259,7 +259,7 @@ class Pool:
                 missing = isinstance(error, KeyNotFoundError)
                 self.seen(record, index, ShardState.MISSING if missing else ShardState.DAMAGED)
             return False
-        self._fetched(len(out))
+        self.fetched(len(out))
         return True
 
     def key(self, record: PackRecord, index: int) -> Key:

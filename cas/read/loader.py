@@ -8,6 +8,7 @@ with the shards whose blocks do not match their footers left out (`cas.packs.scr
 """
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from ..codecs.raw import RAW
 from ..codecs.registry import decode
 from ..index.index import Index
 from ..index.records import Location, PackRecord
+from ..packs.direct import Asked, DirectReads
 from ..packs.pool import SCRATCH, Pool
 from ..packs.scrutiny import load_sound
 from .cache import Loaded
@@ -37,6 +39,8 @@ from .wholepacks import WholePacks
 
 EXTENT: Final = SCRATCH
 """Longest extent, encoded or decoded bytes."""
+PATIENCE: Final = 2.0
+"""Seconds that reading an extent's chunks in one thread may take."""
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,10 @@ class Loader:
         self._buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=slots)
         self._whole = WholePacks(pool)
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
+        self._direct = DirectReads(pool)
+        self._turns = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
+        # Turns bound them; a thread that hangs has none any more.
+        self._threads = trio.CapacityLimiter(math.inf)
 
     async def load(
         self, ids: Sequence[ChunkId], *, sequential: bool = False
@@ -68,8 +76,9 @@ class Loader:
         DataLostError where a chunk cannot be had any more, ChunkDamagedError where every copy is
         damaged.
         """
-        extents = await trio.to_thread.run_sync(self._plan, ids, limiter=self._cpus)
-        found: dict[ChunkId, Loaded] = {}
+        found, extents = await self._load_directly(ids)
+        if not extents:
+            return found
         if len(extents) == 1:
             found.update(await self._load_extent(extents[0], sequential))
             return found
@@ -81,6 +90,36 @@ class Loader:
             for extent in extents:
                 nursery.start_soon(load_one, extent)
         return found
+
+    async def _load_directly(
+        self, ids: Sequence[ChunkId]
+    ) -> tuple[dict[ChunkId, Loaded], list[list[Placed]]]:
+        """What can be had in one go, in one thread, and the extents of the rest."""
+        asked = Asked()
+        async with self._turns:
+            with trio.move_on_after(PATIENCE):
+                return await trio.to_thread.run_sync(
+                    self._read_now, ids, asked, abandon_on_cancel=True, limiter=self._threads
+                )
+        self._direct.give_up(asked)
+        return {}, await trio.to_thread.run_sync(self._plan, ids, limiter=self._cpus)
+
+    def _read_now(
+        self, ids: Sequence[ChunkId], asked: Asked
+    ) -> tuple[dict[ChunkId, Loaded], list[list[Placed]]]:
+        found: dict[ChunkId, Loaded] = {}
+        left: list[list[Placed]] = []
+        for extent in self._plan(ids):
+            pack, first, last = extent[0].pack, extent[0].place, extent[-1].place
+            size = last.offset + last.stored - first.offset
+            encoded = self._direct.read(pack, first.offset, size, self._buffers.take, asked)
+            if encoded is None:
+                left.append(extent)
+                continue
+            verified, bad = self._decode(extent, encoded, False)
+            found.update(verified)
+            left += [[chunk] for chunk in bad]
+        return found, left
 
     def _plan(self, ids: Sequence[ChunkId]) -> list[list[Placed]]:
         packs: dict[int, PackRecord | None] = {}
