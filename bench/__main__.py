@@ -21,6 +21,7 @@ from modelfloat.bench import (
     read,
     realfiles,
     rebuild,
+    remote,
     verify,
 )
 from modelfloat.bench.harness import BenchError, say
@@ -46,6 +47,7 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "add": add.measure,
     "effort": effort.measure,
     "read": read.measure,
+    "remote": remote.measure,
     "index": index.measure,
     "rebuild": rebuild.measure,
     "files": files.measure,

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from modelfloat.bench.harness import BenchError, say
+from modelfloat.bench.loads import PACKAGES
 from modelfloat.bench.models import FOLDER, MINILM, VOCABULARY, fetch
 from modelfloat.bench.peers.install import modules
 from modelfloat.bench.peers.worker import PROGRAMS
@@ -114,7 +115,7 @@ def _tensors_of_floats() -> Sequence[Tensor]:
 
 def _program(name: str, *arguments: object) -> None:
     """Run a program of the peers with PyTorch; `BenchError` with its last line when it fails."""
-    python = modules("torch", "torch", "numpy")
+    python = modules("torch", *PACKAGES)
     argv = [python, "-W", "ignore", str(PROGRAMS / name), *map(str, arguments)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -68,26 +68,6 @@ class Ratio:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What must not be more than so much, once a round: seconds over seconds, bytes over bytes."""
-
-    what: str
-    values: Sequence[float]
-    target: float
-
-    @property
-    def met(self) -> bool:
-        """Whether the median stays within the target."""
-        return median(self.values) <= self.target
-
-    def __str__(self) -> str:
-        return (
-            f"| {self.what} | {median(self.values):.2f} | {min(self.values):.2f}–"
-            f"{max(self.values):.2f} | ≤ {self.target:g} | {'met' if self.met else 'missed'} |"
-        )
-
-
 def ratio(what: str, first: Sequence[Run], second: Sequence[Run], target: float) -> Ratio:
     """The speed of `first` over that of `second`, round by round; both moved the same bytes."""
     values = [theirs.seconds / ours.seconds for ours, theirs in zip(first, second, strict=True)]

@@ -37,17 +37,17 @@ class Store:
 
     def run(self, *arguments: str) -> Run:
         """Any command, timed and its memory sampled."""
-        return run_command(self._argv(*arguments), _environment())
+        return run_command(self._argv(*arguments), environment())
 
     def verify(self) -> Run:
         """`modelfloat verify` of everything; `BenchError` where it finds anything wrong."""
-        return run_command(self._argv("verify", "--quiet"), _environment())
+        return run_command(self._argv("verify", "--quiet"), environment())
 
     def check(self, source: Source) -> None:
         """`BenchError` unless `modelfloat cat` gives the source's bytes back."""
         argv = self._argv("cat", f"{REPOSITORY}/{source.path.name}")
         hasher = blake3()
-        with subprocess.Popen(argv, env=_environment(), stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(argv, env=environment(), stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             while block := process.stdout.read(1 << 20):
                 hasher.update(block)
@@ -89,13 +89,13 @@ class Store:
         """Run a command to its end. Its output goes to a file: a daemon would keep a pipe open."""
         with open(self.path.with_name(f"{self.path.name}.log"), "w+b") as log:
             argv = self._argv(*arguments)
-            status = subprocess.call(argv, env=_environment(), stdout=log, stderr=log)
+            status = subprocess.call(argv, env=environment(), stdout=log, stderr=log)
             if status:
                 raise BenchError(f"modelfloat {arguments[0]} failed: {last_line(log)}")
 
 
-def _environment() -> dict[str, str]:
-    """Ours without the user's settings, so that defaults are measured.
+def environment() -> dict[str, str]:
+    """A command's environment without the user's settings, so that defaults are measured.
 
     Modules are compiled once, as they are where it is installed: a variable that forbids Python to
     keep that would have every process compile all of them anew.

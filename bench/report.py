@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from modelfloat.bench.harness import Limit, Ratio, Row
+from modelfloat.bench.harness import Ratio, Row
 from modelfloat.bench.machine import facts
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -45,7 +45,7 @@ class Report:
 def compare(
     subject: str,
     rows: Sequence[Row],
-    ratios: Sequence[Ratio | Limit],
+    ratios: Sequence[Ratio],
     notes: Sequence[str],
     plot: str = "",
 ) -> Report:
