@@ -18,10 +18,12 @@ from modelfloat.bench import (
     files,
     index,
     memory,
+    randomreads,
     read,
     realfiles,
     rebuild,
     remote,
+    slow,
     verify,
 )
 from modelfloat.bench.harness import BenchError, say
@@ -48,6 +50,8 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "effort": effort.measure,
     "read": read.measure,
     "remote": remote.measure,
+    "slow": slow.measure,
+    "random": randomreads.measure,
     "index": index.measure,
     "rebuild": rebuild.measure,
     "files": files.measure,
