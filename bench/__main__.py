@@ -11,6 +11,7 @@ from typing import Final
 from modelfloat.bench import (
     add,
     codecs,
+    crowd,
     dedup,
     effort,
     entries,
@@ -23,7 +24,9 @@ from modelfloat.bench import (
     realfiles,
     rebuild,
     remote,
+    sets,
     slow,
+    storms,
     verify,
 )
 from modelfloat.bench.harness import BenchError, say
@@ -52,6 +55,9 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "remote": remote.measure,
     "slow": slow.measure,
     "random": randomreads.measure,
+    "sets": sets.measure,
+    "crowd": crowd.measure,
+    "storm": storms.measure,
     "index": index.measure,
     "rebuild": rebuild.measure,
     "files": files.measure,
@@ -76,6 +82,7 @@ def main() -> int:
                 arguments.folder,
                 arguments.files,
                 tuple(arguments.also),
+                arguments.storm,
             )
             for subject in arguments.subjects or SUBJECTS:
                 report = SUBJECTS[subject](session)
@@ -98,6 +105,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--size", type=float, default=1.4e9, help="bytes of the file (1.4e9)")
     parser.add_argument("--chunks", type=float, default=5e6, help="chunks of an index (5e6)")
     parser.add_argument("--files", type=int, default=200_000, help="files of a folder (200000)")
+    parser.add_argument("--storm", type=float, default=60, help="seconds of a storm (60)")
     parser.add_argument("--folder", type=Path, help="a disk for what is large (/var/tmp)")
     parser.add_argument(
         "--also", type=Path, action="append", default=[], help="a model for realfiles, too"

@@ -31,9 +31,9 @@ class Source:
     digest: bytes
 
 
-def incompressible(size: int) -> Iterator[bytes]:
-    """`size` bytes that nothing can shrink, in blocks."""
-    stream = blake3(b"modelfloat bench")
+def incompressible(size: int, seed: str = "") -> Iterator[bytes]:
+    """`size` bytes that nothing can shrink, in blocks; others for another seed."""
+    stream = blake3(b"modelfloat bench" + seed.encode())
     for offset in range(0, size, STEP):
         yield stream.digest(length=min(STEP, size - offset), seek=offset)
 

@@ -14,7 +14,7 @@ class Session:
 
     `chunks` is for subjects that measure an index, and `folder`, on a disk, where they put it and
     whatever else is large; `files` is how many a folder of small files has,
-    and `also` names models of the user's.
+    `also` names models of the user's, and `storm` is the seconds of one.
     """
 
     work: Path
@@ -25,6 +25,7 @@ class Session:
     folder: Path | None = None
     files: int = 200_000
     also: tuple[Path, ...] = ()
+    storm: float = 60.0
 
     @cached_property
     def source(self) -> data.Source:

@@ -120,7 +120,7 @@ def _timed(descriptor: int, original: int, places: Sequence[int]) -> Reads:
 def _notes(session: Session, rounds: int) -> list[str]:
     return [
         f"a store of {SCHEME} on six directories, one of them {FACTOR:.0f} times slower",
-        f"each {HEALTHY.latency * 1e3:.0f} ms away, a connection {HEALTHY.connection / 1e6:.0f} MB/s",
+        f"each {HEALTHY.latency * 1e3:.0f} ms away, {HEALTHY.connection / 1e6:.0f} MB/s each",
         f"1 MiB at a time of a file of {session.size / 1e9:.2f} GB, each once, in random order",
         f"{rounds} rounds of up to {SECONDS:.0f} s, alternating, a fresh mount each",
         "hedge delay: the healthy p95, the time after which a read is known to be late",
