@@ -44,6 +44,15 @@ def human_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def human_latency(seconds: float) -> str:
+    """How long something took that may have been short: `12 µs`, `1.3 ms`, `0.42 s`."""
+    if seconds < 9.95e-4:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 0.0995:
+        return f"{seconds * 1e3:.{1 if seconds < 9.95e-3 else 0}f} ms"
+    return human_seconds(seconds)
+
+
 def human_rate(size: float, seconds: float) -> str:
     """Bytes a second, as `850 MB/s`."""
     return f"{human_size(size / seconds) if seconds > 0 else '–'}/s"

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import NotFoundError
 from .failures import leave_out_backends
 from .options import command
 from .output import columns, human_size, plural, reason, say, say_json, shown
@@ -27,14 +28,36 @@ def stats(
             "takes long.",
         ),
     ] = False,
+    mount: Annotated[
+        bool,
+        typer.Option("--mount", help="Show what the store's mounts read, and how fast, instead."),
+    ] = False,
 ) -> None:
     """Show where the bytes are and what may be lost."""
+    if mount:
+        _show_mounts(settings)
+        return
     leave_out_backends()
     report = in_store(settings, lambda store: store.stats(by_repository=True if long else None))
     if settings.json:
         say_json(document(report))
     else:
         say(text(report))
+
+
+def _show_mounts(settings: Settings) -> None:
+    from ..fuse.control import mount_states
+    from . import mountstats
+
+    states = mount_states(settings.store)
+    if not states:
+        raise NotFoundError(
+            f"no mount of {settings.store} is running; `modelfloat mount` makes one"
+        )
+    if settings.json:
+        say_json([mountstats.document(state) for state in states])
+    else:
+        say("\n\n".join(map(mountstats.text, states)))
 
 
 def text(report: "StoreStats") -> str:

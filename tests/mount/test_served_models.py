@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import json
 import mmap
 import os
 import random
@@ -173,3 +174,17 @@ def test_a_new_commit_shows_without_remounting(shop: Shop, tmp_path: Path) -> No
     held.close()
     old = shop.point / "acme" / "model@main~1" / "model.safetensors"
     assert old.read_bytes() == shop.data
+
+
+def test_what_a_mount_reads_is_told(shop: Shop) -> None:
+    shop.mount()
+    assert shop.file.read_bytes() == shop.data
+    (told,) = json.loads(shop("stats", "--mount", "--json"))
+    counts, size = told["counts"], len(shop.data)
+    assert told["mountpoint"] == str(shop.point)
+    assert (counts["served"], counts["failed"]) == (size, 0)
+    assert told["latency"]["longest"] >= told["latency"]["p99"] > 0
+    assert 0.9 * size <= counts["fetched"] <= 1.1 * size
+    assert sorted(each["name"] for each in told["backends"]) == NAMES
+    assert told["ahead_used_rate"] > 0.9
+    assert "0 failed" in shop("stats", "--mount")
