@@ -29,6 +29,10 @@ from .access import Access
 from .add.preflight import plan
 from .add.request import AddRequest, Reading
 from .add.writer import Writer
+from .cache.diskcache import DiskCache
+from .cache.folder import CacheFolder
+from .cache.options import CacheOptions
+from .cache.writer import CacheWriter
 from .following import follow
 from .formats.manifest import Manifest
 from .formats.tree import Entry, EntryType
@@ -45,6 +49,7 @@ from .packs.pool import Pool
 from .packs.survival import describe
 from .read.budget import MemoryBudget
 from .read.counters import ReadCounters
+from .read.diskfiles import DiskFiles
 from .read.figures import BackendReads, ReadFigures
 from .read.filereader import FileReader
 from .read.loader import Loader
@@ -103,7 +108,10 @@ class Store:
         self.pool = Pool(members, self.sightings.note, self.counters.note_fetched)
         self.budget = MemoryBudget((reading or ReadOptions()).memory or default_limit())
         loader = Loader(index, self.pool, slots=READER_SLOTS)
-        self.reader = Reader(self.objects, loader, nursery, self.budget, counters=self.counters)
+        self.disk = self._disk_files((reading or ReadOptions()).cache)
+        self.reader = Reader(
+            self.objects, loader, nursery, self.budget, counters=self.counters, disk=self.disk
+        )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self.reserve = Reserve(path)
         self._removal = Removal(self.access, index, self.objects, self.pool)
@@ -118,6 +126,19 @@ class Store:
             self._repairing,
             recreate,
             remark,
+        )
+
+    def _disk_files(self, options: CacheOptions | None) -> DiskFiles | None:
+        if options is None or not options.size:
+            return None
+        cache = DiskCache(CacheFolder(options.folder, self.id), options)
+        writer = CacheWriter(cache, self.budget)
+        return DiskFiles(
+            cache,
+            writer,
+            self.objects.recipe,
+            self.counters,
+            lambda: options.local or self.members.remote(),
         )
 
     @property
@@ -372,6 +393,8 @@ async def open_engine(
             )
             nursery.start_soon(engine.watch)
             nursery.start_soon(engine.sightings.run)
+            if engine.disk is not None:
+                nursery.start_soon(engine.disk.writer.run)
             yield engine
             nursery.cancel_scope.cancel()
         await engine.sightings.write()

@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Protocol
 
 import numpy as np
 from blake3 import blake3
@@ -26,6 +26,7 @@ from ...ids import ChunkId
 from ..buffers import BufferPool
 from ..chunking.regions import MAX_CHUNK
 from ..formats.cachemap import MapHead, Seal
+from ..zeros import zero_id
 from .mapfile import MapFile
 
 DATA: Final = ".data"
@@ -36,13 +37,28 @@ log = logging.getLogger(__name__)
 _scratch: Final = BufferPool(MAX_CHUNK, 2)
 
 
-class Piece(NamedTuple):
-    """Chunk number `number` of a file: `raw` bytes from `offset` on, which hash to `id`."""
+class Piece(Protocol):
+    """A chunk of a file: its number, its first byte in the file, its length, its id."""
 
-    number: int
-    offset: int
-    raw: int
-    id: ChunkId
+    @property
+    def number(self) -> int:
+        """From 0 on."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def raw(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def id(self) -> ChunkId:
+        """The BLAKE3 of its bytes."""
+        ...
 
 
 class Descriptor:
@@ -64,6 +80,7 @@ class CachedFile:
         self._head = head
         self._map = map_
         self._lock = threading.Lock()
+        self._flushes = threading.Lock()
         self._present = map_.load()
         self._missing = self._present.count(0)
         # Put, but not durable yet; being made durable; damaged, which the map does not say yet.
@@ -127,7 +144,10 @@ class CachedFile:
         """
         if self._present[piece.number]:
             return False
-        _write(self._open().fd, chunk, piece.offset)
+        data = self._open()
+        # Of zeros a hole is as good, and takes no room.
+        if piece.id != zero_id(piece.raw) or not _is_hole(data.fd, piece):
+            _write(data.fd, chunk, piece.offset)
         with self._lock:
             self._fresh.add(piece.number)
             self._mark([piece.number])
@@ -135,8 +155,11 @@ class CachedFile:
 
     def flush(self) -> None:
         """Make durable what was put, then say so in the map. OSError where the disk fails: then
-        none of it counts. One thread at a time."""
-        data = self._open()
+        none of it counts."""
+        with self._flushes:
+            self._flush(self._open())
+
+    def _flush(self, data: Descriptor) -> None:
         with self._lock:
             self._syncing, self._fresh = self._fresh, set()
             dropped, self._dropped = self._dropped, set()
@@ -217,6 +240,15 @@ class CachedFile:
         data = self._data
         return data.fd if data is not None and self.complete and self.sealed else None
 
+    @property
+    def gone(self) -> bool:
+        """Whether somebody deleted it: what is put would take room that nobody finds again."""
+        return self._data is None or os.fstat(self._data.fd).st_nlink == 0
+
+    def touch(self) -> None:
+        """Note that it was used just now."""
+        self._map.touch()
+
     def close(self) -> None:
         """Let go of it. What was not flushed is fetched again some day."""
         self._data = None
@@ -274,3 +306,11 @@ def _write(fd: int, data: memoryview, offset: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(fd, data[done:], offset + done)
+
+
+def _is_hole(fd: int, piece: Piece) -> bool:
+    """Whether nothing was written where a chunk belongs; False where that cannot be told."""
+    try:
+        return os.lseek(fd, piece.offset, os.SEEK_DATA) >= piece.offset + piece.raw
+    except OSError as error:
+        return error.errno == errno.ENXIO

@@ -87,6 +87,11 @@ class MapFile:
         with self._open(write=True) as fd:
             self._write(fd, SEAL_PAGE, encode_seal(seal))
 
+    def touch(self) -> None:
+        """Have its mtime say that the file is used now; of no map there is nothing to say."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.path, follow_symlinks=False)
+
     def _data(self, size: int) -> bytes:
         """The first bytes of the map; none where there is no map yet."""
         try:

@@ -19,6 +19,9 @@ from .placement import Candidate
 
 PROBE_AFTER: Final = 5.0
 """Seconds after which a backend that was down is looked at again."""
+REMOTE: Final = 0.005
+"""A backend that takes at least so many seconds to answer is remote; what a nearer one holds is had
+as soon as a copy of it."""
 LOOK_LIMIT: Final = 5.0
 """Seconds that a backend has to show its marker before it counts as down."""
 
@@ -78,6 +81,10 @@ class Members:
     def down(self) -> list[Member]:
         """Members that do not."""
         return [member for member in self if member.down]
+
+    def remote(self) -> bool:
+        """Whether some of them take REMOTE seconds or more to answer."""
+        return any(member.backend.properties.latency >= REMOTE for member in self)
 
     def is_up(self, id_: BackendId) -> bool:
         """Whether that backend is one of ours and up."""

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
+from ..cache.options import CacheOptions
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """How a store is read while it is open; what is None is found out.
 
     `memory` caps, in bytes, what chunks read, read ahead and decoded may take in all.
+    Without `cache` nothing is kept on a disk.
     """
 
     memory: int | None = None
+    cache: CacheOptions | None = None

@@ -1,14 +1,12 @@
 """Where the chunks of one file come from: first from its disk cache, if it has one, then packs.
 
-`FileCache` and `CachedFile` say what a disk cache offers; `cas.cache` is one.
+`FileCache` and `CachedFile` say what a disk cache offers; `diskfiles` has them.
 
-Concurrency: used in the event loop; `CachedFile.read` runs in worker threads, several at once.
+Concurrency: used in the event loop.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
-
-import trio
 
 from ...ids import ChunkId
 from ..formats.manifest import Manifest
@@ -20,30 +18,27 @@ from .recipe import ChunkSpan
 class CachedFile(Protocol):
     """One file's verified chunks on a disk nearby, each at its place in the file."""
 
-    @property
-    def complete(self) -> bool:
-        """Whether all of the file is there."""
+    async def prepare(self) -> None:
+        """Have it open; in bounded time, whatever the disk does. Who is first to read does it."""
         ...
 
-    def has(self, first: int, count: int) -> bool:
-        """Whether any of `count` chunks is there, from the file's chunk number `first` on.
-
-        Never waits: it is asked in the event loop, before each load.
-        """
-        ...
-
-    def read(self, spans: Sequence[ChunkSpan]) -> dict[ChunkId, Loaded]:
+    async def read(self, spans: Sequence[ChunkSpan]) -> dict[ChunkId, Loaded]:
         """Those of the chunks that are there and verify, in memory that nobody else uses.
 
-        Called in a worker thread. What does not verify, or cannot be read, it forgets; no error.
+        What does not verify, or cannot be read in bounded time, is left out; no error.
         """
         ...
 
     def put(self, spans: Sequence[ChunkSpan], chunks: dict[ChunkId, Loaded]) -> None:
         """Have verified chunks written, soon; or leave it. Never waits and never fails.
 
-        Called in the event loop. What is queued keeps the chunks' memory alive, and is charged.
+        What is queued keeps the chunks' memory alive, and is charged.
         """
+        ...
+
+    def backing(self) -> int | None:
+        """A descriptor of the whole file, valid until `close`, where all of it is there, was read
+        back and verified; else None."""
         ...
 
     def close(self) -> None:
@@ -70,10 +65,7 @@ class Supply:
         """Each of the chunks, verified; errors as of `Loader.load`."""
         if self.cached is None:
             return await self._loader.load([span.id for span in spans], sequential=sequential)
-        found: dict[ChunkId, Loaded] = {}
-        first, last = spans[0].number, spans[-1].number
-        if self.cached.has(first, last + 1 - first):
-            found = await trio.to_thread.run_sync(self.cached.read, spans)
+        found = await self.cached.read(spans)
         missing = [span for span in spans if span.id not in found]
         if missing:
             ids = [span.id for span in missing]

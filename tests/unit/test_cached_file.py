@@ -5,6 +5,7 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from blake3 import blake3
@@ -14,7 +15,6 @@ from modelfloat.cas.cache.cachedfile import (
     DATA,
     MAP,
     CachedFile,
-    Piece,
     cached_name,
     open_cached,
 )
@@ -24,6 +24,15 @@ from modelfloat.ids import ChunkId
 from modelfloat.tests.support.samples import noise
 
 RAW = 5000
+
+
+class Piece(NamedTuple):
+    number: int
+    offset: int
+    raw: int
+    id: ChunkId
+
+
 CONTENT = noise("cached", 10 * RAW - 1234)
 CHUNKS = [CONTENT[at : at + RAW] for at in range(0, len(CONTENT), RAW)]
 PIECES = [

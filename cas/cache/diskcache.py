@@ -1,0 +1,224 @@
+"""The disk cache of a store, as one process has it open: files found, filled, sealed, let go.
+
+Everything here is a convenience: a disk that is full, that fails or that is gone makes nothing fail
+but the cache, which says so and leaves it for a while.
+
+Concurrency: any thread may call anything. All of it may block but `retain` and the properties;
+nothing is read or written while `_lock` is held.
+"""
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...errors import FormatError, ModelFloatError
+from ...ids import ChunkId
+from ..formats.cachemap import MapHead
+from .cachedfile import CachedFile, Piece, cached_name, open_cached
+from .folder import CacheFolder
+from .options import CacheOptions
+from .quota import PAUSE, Quota
+
+FRESH: Final = 1.0
+"""Seconds for which what other processes have put is not looked for again."""
+REPEATS: Final = 20_000
+"""A file that lacks more chunks than that is not searched for repeated ones."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class SharedFile:
+    """A cached file that is open here, for `users` readers and writers.
+
+    `pieces` gives all its chunks. What was put and is not flushed is `unflushed` bytes. One that
+    `failed` is not written to any more; for one that is `tidied` it was asked that it be sealed.
+    """
+
+    file: CachedFile
+    pieces: Callable[[], Iterable[Piece]]
+    users: int = 1
+    unflushed: int = 0
+    failed: bool = False
+    tidied: bool = False
+    refreshed: float = field(default_factory=time.monotonic)
+
+    @property
+    def stale(self) -> bool:
+        """Whether others may have put what is missing here."""
+        return not self.file.complete and time.monotonic() >= self.refreshed + FRESH
+
+
+class DiskCache:
+    """The cached files of one store in one folder."""
+
+    def __init__(self, folder: CacheFolder, options: CacheOptions) -> None:
+        self.folder = folder
+        self.options = options
+        self.quota = Quota(folder, options)
+        self._opening = threading.Lock()
+        self._lock = threading.Lock()
+        self._files: dict[str, SharedFile] = {}
+        self._quiet_until = 0.0
+
+    def open(self, head: MapHead, pieces: Callable[[], Iterable[Piece]]) -> SharedFile | None:
+        """The cached file of `head`, for one user more; None where it cannot be cached now."""
+        name = cached_name(head)
+        with self._opening:
+            shared = self._known(name)
+            if shared is None and (file := self._find(head)) is not None:
+                shared = SharedFile(file, pieces)
+                with self._lock:
+                    self._files[name] = shared
+            return shared
+
+    def _known(self, name: str) -> SharedFile | None:
+        with self._lock:
+            shared = self._files.get(name)
+            if shared is None or shared.file.gone:
+                return None
+            shared.users += 1
+            return shared
+
+    def retain(self, shared: SharedFile) -> None:
+        """One user more of what is open."""
+        with self._lock:
+            shared.users += 1
+
+    def _find(self, head: MapHead) -> CachedFile | None:
+        if self.quiet:
+            return None
+        try:
+            self.folder.make()
+            file = open_cached(self.folder.path, head)
+            if file is not None:
+                file.touch()
+            return file
+        except FormatError as error:
+            log.debug("%s", error)
+        except (OSError, ModelFloatError) as error:
+            self._trouble(error)
+        return None
+
+    def refresh(self, shared: SharedFile) -> None:
+        """Take over what other processes have put."""
+        shared.refreshed = time.monotonic()
+        try:
+            shared.file.refresh()
+        except (OSError, FormatError) as error:
+            log.debug("%s", error)
+
+    def put(self, shared: SharedFile, piece: Piece, data: memoryview) -> bool:
+        """Write a verified chunk; whether it is there now."""
+        if shared.file.has(piece.number):
+            return True
+        if shared.failed or self.quiet:
+            return False
+        try:
+            if not self.quota.admit(piece.raw):
+                return False
+            shared.unflushed += piece.raw
+            shared.file.put(piece, data)
+        except OSError as error:
+            self._failed(shared, error)
+            return False
+        return True
+
+    def settle(self, shared: SharedFile, check: Callable[[], object], *, idle: bool) -> None:
+        """Make durable what was put; a file that is complete now is read back and sealed.
+
+        With `idle` chunks that the file has several times are copied to where they are missing:
+        they are read once only. `check` is called now and then, and may raise.
+        """
+        shared.unflushed = 0
+        try:
+            if shared.file.gone:
+                shared.failed = True
+                return
+            if idle and shared.file.missing <= REPEATS:
+                self._repeat(shared, check)
+            shared.file.flush()
+            shared.unflushed = 0
+            if shared.file.complete:
+                shared.file.seal(shared.pieces(), check)
+        except OSError as error:
+            self._failed(shared, error)
+        except ModelFloatError as error:
+            log.debug("%s", error)
+            shared.failed = True
+
+    def _repeat(self, shared: SharedFile, check: Callable[[], object]) -> None:
+        """Copy chunks that are there to other places of the file that lack them."""
+        file = shared.file
+        missing: dict[ChunkId, list[Piece]] = {}
+        for piece in shared.pieces() if not file.complete else ():
+            if not file.has(piece.number):
+                missing.setdefault(piece.id, []).append(piece)
+        for source in shared.pieces() if missing else ():
+            check()
+            if source.id in missing and file.has(source.number):
+                data = memoryview(bytearray(source.raw))
+                if file.read([source], data)[0]:
+                    for piece in missing.pop(source.id):
+                        self.put(shared, piece, data)
+
+    def release(self, shared: SharedFile) -> bool:
+        """One user less; whether it was the last one, and the file is closed."""
+        with self._lock:
+            shared.users -= 1
+            if shared.users:
+                return False
+            for name, known in list(self._files.items()):
+                if known is shared:
+                    del self._files[name]
+        self.flush(shared)
+        shared.file.close()
+        return True
+
+    def flush(self, shared: SharedFile) -> None:
+        """Make durable what was put, and note when that was."""
+        try:
+            if not shared.file.gone:
+                shared.file.flush()
+                shared.file.touch()
+        except (OSError, FormatError) as error:
+            log.debug("%s", error)
+
+    def tend(self) -> None:
+        """Make room where the disk, or the limit, has become too small for what is there."""
+        try:
+            self.quota.tend()
+        except OSError as error:
+            self._trouble(error)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the disk is left alone for now."""
+        return time.monotonic() < self._quiet_until
+
+    def hush(self, why: str) -> None:
+        """Leave the disk alone for a while, and say why."""
+        if not self.quiet:
+            log.warning(
+                "the disk cache at %s %s; reading goes on without it", self.folder.path, why
+            )
+        self._quiet_until = time.monotonic() + PAUSE
+
+    def _failed(self, shared: SharedFile, error: OSError) -> None:
+        if error.errno in _FULL:
+            try:
+                self.quota.close()
+            except OSError as again:
+                self._trouble(again)
+            return
+        shared.failed = True
+        if not shared.file.gone:
+            self._trouble(error)
+
+    def _trouble(self, error: Exception) -> None:
+        self.hush(f"fails: {getattr(error, 'strerror', None) or error}")

@@ -1,0 +1,122 @@
+"""The folder that a store's disk cache lies in: whose it is, what is in it, what goes.
+
+Nothing in it is touched but files of our names. Who deletes one locks it alone, so what is open in
+any process stays; the map goes first, for bytes without a map are nothing, and a map without bytes
+would promise what is not there.
+
+Synchronous; for worker threads.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ...errors import UnsupportedError
+from ...ids import StoreId
+from .cachedfile import DATA, MAP
+
+_NAME: Final = re.compile(r"([0-9a-f]{64}-[0-9a-f]{16})(?:\.data|\.map)")
+_BLOCK: Final = 512
+
+
+@dataclass(slots=True)
+class CacheEntry:
+    """One cached file: bytes that it takes on the disk, and when it was last used (seconds)."""
+
+    name: str
+    size: int = 0
+    used: float = 0.0
+
+
+class CacheFolder:
+    """The cache of store `store` in `parent`, which other stores may use too."""
+
+    def __init__(self, parent: str, store: StoreId) -> None:
+        self._parent = parent
+        self.path = os.path.join(parent, store.hex())
+
+    def make(self) -> None:
+        """Have it there, and ours alone; UnsupportedError where it cannot be so.
+
+        Whoever else could write there could have a sealed file say what was never stored.
+        """
+        try:
+            os.makedirs(self._parent, 0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.path, 0o700)
+            found = os.lstat(self.path)
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+                if found.st_mode & 0o077:
+                    os.chmod(self.path, 0o700)
+                return
+        except OSError as error:
+            raise UnsupportedError(
+                f"the disk cache cannot be kept in {self.path}: {error.strerror}; name another "
+                "folder with --cache, or keep none: --cache-size 0"
+            ) from error
+        raise UnsupportedError(
+            f"the disk cache cannot be kept in {self.path}: it is not this user's folder; name "
+            "another one with --cache, or keep none: --cache-size 0"
+        )
+
+    def entries(self) -> list[CacheEntry]:
+        """What is in it, that which was used longest ago first; nothing where it is not there."""
+        found: dict[str, CacheEntry] = {}
+        for name, status in self._files():
+            entry = found.setdefault(name[:81], CacheEntry(name[:81]))
+            entry.size += status.st_blocks * _BLOCK
+            if name.endswith(MAP):
+                entry.used = status.st_mtime
+        return sorted(found.values(), key=lambda entry: entry.used)
+
+    def _files(self) -> Iterator[tuple[str, os.stat_result]]:
+        try:
+            with os.scandir(self.path) as listing:
+                for file in listing:
+                    if _NAME.fullmatch(file.name) and file.is_file(follow_symlinks=False):
+                        with contextlib.suppress(FileNotFoundError):
+                            yield file.name, file.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return
+
+    def remove(self, name: str) -> bool:
+        """Delete a cached file; False where somebody uses it. OSError as of a disk."""
+        path = os.path.join(self.path, name)
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(path + DATA, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for ending in (MAP, DATA):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path + ending)
+            except BlockingIOError:
+                return False
+            finally:
+                os.close(fd)
+        # A map alone is left where a deletion was interrupted by a stranger.
+        if not os.path.lexists(path + DATA):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path + MAP)
+        return True
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether this process is the one that makes room now; others need not, meanwhile."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield True
+        except BlockingIOError:
+            yield False
+        finally:
+            os.close(fd)
+
+    def space(self) -> tuple[int, int]:
+        """Bytes free for this user on its disk, and the disk's size."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

@@ -1,0 +1,185 @@
+"""What was read, on its way to the disk cache: a bounded queue, one writer behind it.
+
+Nobody waits for the disk: where the queue is full a chunk is not cached, and comes by again another
+time. What is queued keeps its memory, and is charged to the budget of all reading.
+
+Concurrency: `put` and `release` in the event loop, they never wait. Writes happen one after the
+other in a worker thread; making them durable, and reading back what is complete, beside them.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple, Protocol
+
+import trio
+import trio.from_thread
+
+from .cachedfile import Piece
+from .diskcache import DiskCache, SharedFile
+
+QUEUE: Final = 32 << 20
+"""Bytes that wait at most, but not more than one part in SHARE of the budget."""
+SHARE: Final = 8
+BATCH: Final = 8 << 20
+"""Bytes written in one go."""
+FLUSH: Final = 64 << 20
+"""Bytes of a file after which it is flushed while it is being written."""
+IDLE: Final = 1.0
+"""Seconds without work after which everything is flushed."""
+TEND: Final = 60.0
+"""Seconds between two looks at the room on the disk, while nothing is written."""
+LAST: Final = 5.0
+"""Seconds that the last flush may take when a store is closed."""
+
+
+log = logging.getLogger(__name__)
+
+
+class Budget(Protocol):
+    """The memory that reading may take."""
+
+    @property
+    def limit(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def charge(self, size: int) -> None:
+        """Bytes are taken."""
+        ...
+
+    def give(self, size: int) -> None:
+        """They are free again."""
+        ...
+
+
+class _Write(NamedTuple):
+    shared: SharedFile
+    piece: Piece
+    data: memoryview
+
+
+class CacheWriter:
+    """Writes to one disk cache; `run` does the work."""
+
+    def __init__(self, cache: DiskCache, budget: Budget) -> None:
+        self._cache = cache
+        self._budget = budget
+        self._limit = min(QUEUE, budget.limit // SHARE)
+        self._queue: deque[_Write] = deque()
+        self._size = 0
+        # Files with something queued or not flushed, and how much of each is queued: each is kept
+        # open by one user, the writer.
+        self._dirty: dict[SharedFile, int] = {}
+        self._settling: set[SharedFile] = set()
+        self._leaving: deque[SharedFile] = deque()
+        self._wake = trio.Event()
+        self._threads = trio.CapacityLimiter(4)
+
+    def put(self, shared: SharedFile, piece: Piece, data: memoryview) -> None:
+        """Have a verified chunk written soon; or leave it, where there is no room."""
+        if shared.failed or self._size + piece.raw > self._limit or shared.file.has(piece.number):
+            return
+        if shared not in self._dirty:
+            self._cache.retain(shared)
+        self._dirty[shared] = self._dirty.get(shared, 0) + 1
+        self._queue.append(_Write(shared, piece, data))
+        self._size += piece.raw
+        self._budget.charge(piece.raw)
+        self._wake.set()
+
+    def release(self, shared: SharedFile) -> None:
+        """A reader is done with a file."""
+        self._leaving.append(shared)
+        self._wake.set()
+
+    def tidy(self, shared: SharedFile) -> None:
+        """Have a file that is complete read back and sealed, when nothing else is to be done."""
+        if shared not in self._dirty and not shared.failed:
+            self._cache.retain(shared)
+            self._dirty[shared] = 0
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Write what is put, for as long as the store is open."""
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await self._step(nursery)
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(LAST):
+                await self._in_thread(self._end)
+
+    async def _step(self, nursery: trio.Nursery) -> None:
+        if self._queue:
+            await self._write()
+            for shared in self._dirty:
+                if shared.unflushed >= FLUSH or shared.file.complete:
+                    self._begin(nursery, shared, idle=False)
+        elif self._leaving:
+            leaving = list(self._leaving)
+            self._leaving.clear()
+            await self._in_thread(self._let_go, leaving)
+        else:
+            await self._rest(nursery)
+
+    async def _rest(self, nursery: trio.Nursery) -> None:
+        self._wake = trio.Event()
+        with trio.move_on_after(IDLE if self._dirty else TEND):
+            await self._wake.wait()
+            return
+        for shared in self._dirty:
+            self._begin(nursery, shared, idle=True)
+        if not self._dirty:
+            await self._in_thread(self._cache.tend)
+
+    async def _write(self) -> None:
+        batch, size = [], 0
+        while self._queue and size < BATCH:
+            batch.append(self._queue.popleft())
+            size += batch[-1].piece.raw
+        try:
+            await self._in_thread(self._put, batch)
+        finally:
+            self._size -= size
+            self._budget.give(size)
+            for write in batch:
+                self._dirty[write.shared] -= 1
+
+    def _put(self, batch: list[_Write]) -> None:
+        for write in batch:
+            self._cache.put(write.shared, write.piece, write.data)
+
+    def _begin(self, nursery: trio.Nursery, shared: SharedFile, *, idle: bool) -> None:
+        if shared not in self._settling:
+            self._settling.add(shared)
+            nursery.start_soon(self._settle, shared, idle)
+
+    async def _settle(self, shared: SharedFile, idle: bool) -> None:
+        check = trio.from_thread.check_cancelled
+        await self._in_thread(partial(self._cache.settle, shared, check, idle=idle))
+        self._settling.discard(shared)
+        if idle and not self._dirty[shared] and not shared.unflushed:
+            del self._dirty[shared]
+            self.release(shared)
+
+    def _let_go(self, leaving: list[SharedFile]) -> None:
+        for shared in leaving:
+            self._cache.release(shared)
+
+    def _end(self) -> None:
+        self._put(list(self._queue))
+        for shared in self._dirty:
+            self._cache.flush(shared)
+        self._let_go(list(self._leaving))
+
+    async def _in_thread(self, work: Callable[..., None], *arguments: object) -> None:
+        """A disk that hangs holds a thread, and not the end of the store; and a mistake in here may
+        cost the cache, but not the mount around it."""
+        try:
+            await trio.to_thread.run_sync(
+                work, *arguments, abandon_on_cancel=True, limiter=self._threads
+            )
+        except Exception:
+            log.exception("the disk cache failed")

@@ -1,0 +1,316 @@
+"""A store read through its disk cache: what is there is not fetched, nothing wrong is served."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import trio
+
+from modelfloat.cas.cache import diskcache, writer
+from modelfloat.cas.cache.cachedfile import CachedFile
+from modelfloat.cas.read import diskfiles
+from modelfloat.cas.read.diskfiles import DiskFile
+from modelfloat.cas.read.filereader import FileReader
+from modelfloat.cas.refnames import parse_address
+from modelfloat.cas.store import Store
+from modelfloat.tests.support.diskcaches import cached_data, caching, until
+from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.stores import add, data_shards, fresh_store, read, weights
+
+FILE = "acme/model/model.safetensors"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cache puts off it does at once."""
+    monkeypatch.setattr(writer, "IDLE", 0.01)
+    monkeypatch.setattr(diskcache, "FRESH", 0.0)
+
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> Path:
+    """A store with one model of some 5 MB."""
+    weights(tmp_path / "model.safetensors")
+    async with fresh_store(tmp_path / "store") as made:
+        await add(made, tmp_path / "model.safetensors")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def content(store: Path) -> bytes:
+    return (store.parent / "model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def disk_file(reader: FileReader) -> DiskFile:
+    cached = reader.cached
+    assert isinstance(cached, DiskFile)
+    return cached
+
+
+def lose_all(store: Path) -> None:
+    """From now on nothing can be fetched."""
+    for shard in data_shards(store):
+        shard.unlink()
+
+
+async def fill(store: Path, folder: Path, address: str = FILE) -> None:
+    """Have a file in the cache, whole and sealed."""
+    async with caching(store, folder) as opened:
+        await read(opened, address)
+        reader = opened.open_file(parse_address(address))
+        await disk_file(reader).prepare()
+        await until(disk_file(reader).backing)
+        reader.close()
+
+
+async def test_what_was_read_is_not_fetched_again(
+    store: Path, folder: Path, content: bytes
+) -> None:
+    await fill(store, folder)
+    lose_all(store)
+    async with caching(store, folder) as opened:
+        assert await read(opened, FILE) == content
+        assert (opened.counters.fetched, opened.counters.disk_read) == (0, len(content))
+        assert opened.counters.disk_hits > 3
+
+
+async def test_a_complete_file_can_be_read_by_its_descriptor(
+    store: Path, folder: Path, content: bytes
+) -> None:
+    await fill(store, folder)
+    async with caching(store, folder) as opened:
+        reader = opened.open_file(parse_address(FILE))
+        assert disk_file(reader).backing() is None
+        await disk_file(reader).prepare()
+        fd = disk_file(reader).backing()
+        assert fd is not None
+        assert os.pread(fd, len(content) + 1, 0) == content
+        reader.close()
+        assert disk_file(reader).backing() is None
+
+
+async def test_damage_in_the_cache_is_fetched_and_mended(
+    store: Path, folder: Path, content: bytes
+) -> None:
+    await fill(store, folder)
+    (data,) = cached_data(folder)
+    damaged = bytearray(content)
+    damaged[2_000_000] ^= 1
+    data.write_bytes(damaged)
+    async with caching(store, folder) as opened:
+        assert await read(opened, FILE) == content
+        assert 0 < opened.counters.fetched < len(content)
+    await fill(store, folder)
+    assert data.read_bytes() == content
+
+
+async def test_a_part_that_was_read_is_a_part_that_is_there(
+    store: Path, folder: Path, content: bytes
+) -> None:
+    async with caching(store, folder) as opened:
+        reader = opened.open_file(parse_address(FILE))
+        assert await reader.read(3_000_000, 10) == content[3_000_000:3_000_010]
+        reader.close()
+        (data,) = cached_data(folder)
+        await until(lambda: data.stat().st_blocks)
+    assert data.stat().st_size == len(content)
+    assert data.stat().st_blocks * 512 < 2 << 20
+    lose_all(store)
+    async with caching(store, folder) as opened:
+        reader = opened.open_file(parse_address(FILE))
+        assert await reader.read(3_000_000, 10) == content[3_000_000:3_000_010]
+        reader.close()
+
+
+async def test_two_stores_of_one_folder_know_what_the_other_has(
+    store: Path, folder: Path, content: bytes
+) -> None:
+    """As two mounts of one store do: what one has fetched the other reads, while both are open."""
+    async with caching(store, folder) as one, caching(store, folder) as other:
+        reader = other.open_file(parse_address(FILE))
+        await disk_file(reader).prepare()
+        await fill_from(one, content)
+        assert await reader.read(4_000_000, 100_000) == content[4_000_000:4_100_000]
+        assert other.counters.fetched == 0
+        await disk_file(reader).prepare()
+        assert disk_file(reader).backing() is not None
+        reader.close()
+
+
+async def fill_from(store: Store, content: bytes) -> None:
+    assert await read(store, FILE) == content
+    reader = store.open_file(parse_address(FILE))
+    await disk_file(reader).prepare()
+    await until(disk_file(reader).backing)
+    reader.close()
+
+
+async def test_chunks_that_repeat_are_there_wherever_they_belong(
+    tmp_path: Path, store: Path, folder: Path
+) -> None:
+    """Of equal chunks one is loaded; the file is complete all the same. Zeros take no room."""
+    block = noise("repeated", 1 << 20)
+    path = tmp_path / "repeats.npy"
+    header = (
+        b"\x93NUMPY\x01\x00v\x00"
+        + str({"descr": "|u1", "fortran_order": False, "shape": (14 << 20,)}).encode().ljust(117)
+        + b"\n"
+    )
+    path.write_bytes(header + block * 4 + bytes(8 << 20) + block * 2)
+    async with fresh_store(tmp_path / "repeating") as made:
+        await add(made, path)
+    await fill(tmp_path / "repeating", folder, "acme/model/repeats.npy")
+    (data,) = cached_data(folder)
+    assert data.read_bytes() == path.read_bytes()
+    assert data.stat().st_blocks * 512 < 10 << 20
+
+
+async def test_without_room_nothing_is_kept_and_everything_is_read(
+    store: Path, folder: Path, content: bytes
+) -> None:
+    async with caching(store, folder, size=2_000_000) as opened:
+        assert await read(opened, FILE) == content
+    (data,) = cached_data(folder)
+    assert data.stat().st_blocks * 512 <= 2_000_000
+
+
+async def test_no_size_is_no_cache(store: Path, folder: Path, content: bytes) -> None:
+    async with caching(store, folder, size=0) as opened:
+        assert opened.disk is None
+        assert await read(opened, FILE) == content
+    assert cached_data(folder) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+async def test_a_disk_that_fails_costs_the_cache_only(
+    store: Path,
+    folder: Path,
+    content: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    code: int,
+) -> None:
+    failures = []
+
+    def fail(*_: object) -> bool:
+        failures.append(code)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(CachedFile, "put", fail)
+    async with caching(store, folder) as opened:
+        assert await read(opened, FILE) == content
+        await until(lambda: failures)
+    assert len(failures) == 1
+    assert ("reading goes on without it" in caplog.text) == (code == errno.EIO)
+    caplog.clear()
+
+
+async def test_a_folder_that_is_removed_while_it_is_used(
+    store: Path, folder: Path, content: bytes
+) -> None:
+    async with caching(store, folder) as opened:
+        reader = opened.open_file(parse_address(FILE))
+        await reader.read(0, 1_000_000)
+        await until(lambda: cached_data(folder))
+        shutil.rmtree(folder)
+        assert await reader.read(0, len(content)) == content
+        reader.close()
+        assert await read(opened, FILE) == content
+    await fill(store, folder)
+    assert cached_data(folder)[0].read_bytes() == content
+
+
+@pytest.fixture
+def in_the_way(folder: Path) -> Path:
+    folder.write_bytes(b"a file in its place")
+    return folder
+
+
+async def test_a_folder_that_cannot_be_made_costs_the_cache_only(
+    store: Path, in_the_way: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with caching(store, in_the_way) as opened:
+        assert await read(opened, FILE) == content
+    assert "the disk cache cannot be kept in" in caplog.text
+    caplog.clear()
+
+
+async def test_a_disk_that_hangs_is_given_up(
+    store: Path,
+    folder: Path,
+    content: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await fill(store, folder)
+    hangs, calls = trio.Event(), []
+    token = trio.lowlevel.current_trio_token()
+
+    def hang(*_: object) -> list[bool]:
+        calls.append(1)
+        trio.from_thread.run(hangs.wait, trio_token=token)
+        return []
+
+    monkeypatch.setattr(diskfiles, "PATIENCE", 0.01)
+    monkeypatch.setattr(CachedFile, "read", hang)
+    async with caching(store, folder) as opened:
+        assert await read(opened, FILE) == content
+        assert opened.counters.fetched >= 5_000_000
+        hangs.set()
+    assert calls
+    assert "did not answer within" in caplog.text
+    caplog.clear()
+
+
+async def test_a_mistake_in_the_cache_costs_the_cache_only(
+    store: Path,
+    folder: Path,
+    content: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(diskcache.DiskCache, "settle", fail)
+    async with caching(store, folder) as opened:
+        assert await read(opened, FILE) == content
+        await until(lambda: "the disk cache failed" in caplog.text)
+        assert await read(opened, FILE) == content
+    caplog.clear()
+
+
+async def test_what_waits_is_bounded_and_charged(
+    store: Path, folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, seen = trio.Event(), []
+    token = trio.lowlevel.current_trio_token()
+    put = CachedFile.put
+
+    def slow(self: CachedFile, *arguments: object) -> bool:
+        trio.from_thread.run(hangs.wait, trio_token=token)
+        return put(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CachedFile, "put", slow)
+    monkeypatch.setattr(writer, "QUEUE", 3 << 20)
+    async with caching(store, folder) as opened:
+        before = opened.budget.used
+        reader = opened.open_file(parse_address(FILE))
+        assert await reader.read(0, len(content)) == content
+        seen.append(opened.budget.used - before)
+        hangs.set()
+        reader.close()
+        await until(lambda: opened.budget.used <= before)
+    assert seen[0] >= 1 << 20
+    (data,) = cached_data(folder)
+    assert data.stat().st_blocks * 512 < 4 << 20
