@@ -47,7 +47,15 @@ class Files:
             open_ = await self._opener(node, pid)
             # Somebody else may have opened it during that await.
             reader = self._readers.share(inode, open_)
-        return self._open.add(OpenedFile(inode, node, reader, process_of(pid)))
+        handle = self._open.add(OpenedFile(inode, node, reader, process_of(pid)))
+        await reader.prepare()
+        return handle
+
+    def backing(self, handle: Handle) -> int | None:
+        """A descriptor of a local file that holds just the verified bytes of an open one, valid
+        until `release`; None where there is none."""
+        file = self._open.get(handle)
+        return None if file is None else file.reader.backing()
 
     async def _opener(self, node: FileNode | TextNode, pid: int) -> Callable[[], OpenFile]:
         """What opens a file; whatever takes time is done."""

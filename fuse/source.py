@@ -26,6 +26,15 @@ class OpenFile(Protocol):
         """
         ...
 
+    async def prepare(self) -> None:
+        """Do what is better done before the first read; in bounded time, and it never fails."""
+        ...
+
+    def backing(self) -> int | None:
+        """A descriptor of one local file that holds exactly this file's verified bytes, valid until
+        `close`; None where there is none. Known after `prepare`; never waits."""
+        ...
+
     def close(self) -> None:
         """Nothing will be read any more."""
         ...

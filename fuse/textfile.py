@@ -20,5 +20,11 @@ class TextFile:
         """See `OpenFile.at_once`."""
         return [self._text[offset : offset + size]]
 
+    async def prepare(self) -> None:
+        """See `OpenFile.prepare`."""
+
+    def backing(self) -> None:
+        """See `OpenFile.backing`."""
+
     def close(self) -> None:
         """See `OpenFile.close`."""

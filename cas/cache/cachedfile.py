@@ -95,6 +95,11 @@ class CachedFile:
         return self._head.size
 
     @property
+    def empty(self) -> bool:
+        """Whether no chunk is there."""
+        return self._missing == self._head.chunks
+
+    @property
     def missing(self) -> int:
         """Chunks that are not there."""
         return self._missing

@@ -40,6 +40,7 @@ class SharedFile:
     `failed` is not written to any more; for one that is `tidied` it was asked that it be sealed.
     """
 
+    name: str
     file: CachedFile
     pieces: Callable[[], Iterable[Piece]]
     users: int = 1
@@ -72,7 +73,7 @@ class DiskCache:
         with self._opening:
             shared = self._known(name)
             if shared is None and (file := self._find(head)) is not None:
-                shared = SharedFile(file, pieces)
+                shared = SharedFile(name, file, pieces)
                 with self._lock:
                     self._files[name] = shared
             return shared
@@ -173,12 +174,23 @@ class DiskCache:
             shared.users -= 1
             if shared.users:
                 return False
-            for name, known in list(self._files.items()):
-                if known is shared:
-                    del self._files[name]
+            if self._files.get(shared.name) is shared:
+                del self._files[shared.name]
+        if shared.file.empty:
+            self.refresh(shared)  # or others' chunks would go with it
+        empty = shared.file.empty and not shared.file.gone
         self.flush(shared)
         shared.file.close()
+        if empty:
+            self._remove(shared.name)
         return True
+
+    def _remove(self, name: str) -> None:
+        """Leave nothing of a file of which nothing was read, unless somebody else has it open."""
+        try:
+            self.folder.remove(name)
+        except OSError as error:
+            log.debug("%s", error)
 
     def flush(self, shared: SharedFile) -> None:
         """Make durable what was put, and note when that was."""

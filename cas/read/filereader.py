@@ -38,6 +38,16 @@ class FileReader:
         """The file's disk cache, where it has one."""
         return self._supply.cached
 
+    async def prepare(self) -> None:
+        """Look what the disk cache has of the file, in bounded time; else the first read does."""
+        if self._supply.cached is not None:
+            await self._supply.cached.prepare()
+
+    def backing(self) -> int | None:
+        """A descriptor of the whole file, valid until `close`, where all of it lies on a disk and
+        was verified there; else None. Known after `prepare`."""
+        return None if self._supply.cached is None else self._supply.cached.backing()
+
     async def read(self, offset: int, size: int) -> memoryview | bytes:
         """The file's bytes [offset, offset+size), fewer only at its end.
 

@@ -59,6 +59,15 @@ class KnownFile:
         self._size = size
         self.reads = 0
         self.closed = False
+        self.prepared = False
+
+    async def prepare(self) -> None:
+        """Before the first read."""
+        self.prepared = True
+
+    def backing(self) -> int | None:
+        """No descriptor is kept open."""
+        return None
 
     async def read(self, offset: int, size: int) -> memoryview | bytes:
         """The bytes that were put in; DataLostError when they were taken away."""

@@ -184,6 +184,21 @@ async def test_without_room_nothing_is_kept_and_everything_is_read(
     assert data.stat().st_blocks * 512 <= 2_000_000
 
 
+async def test_of_a_file_that_was_only_opened_nothing_stays(store: Path, folder: Path) -> None:
+    async with caching(store, folder) as opened:
+        reader = opened.open_file(parse_address(FILE))
+        await reader.prepare()
+        assert len(cached_data(folder)) == 1
+        reader.close()
+        await until(lambda: not cached_data(folder))
+    await fill(store, folder)
+    async with caching(store, folder) as opened:
+        reader = opened.open_file(parse_address(FILE))
+        await reader.prepare()
+        reader.close()
+    assert len(cached_data(folder)) == 1
+
+
 async def test_no_size_is_no_cache(store: Path, folder: Path, content: bytes) -> None:
     async with caching(store, folder, size=0) as opened:
         assert opened.disk is None
