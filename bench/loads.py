@@ -1,16 +1,16 @@
-"""Loads in a process of its own, with PyTorch: timed, and what was loaded compared."""
+"""Loads by real libraries, in a process of their own: timed, and what was loaded compared."""
 
-import json
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from modelfloat.bench.harness import BenchError
 from modelfloat.bench.peers.install import modules
+from modelfloat.bench.peers.worker import Worker, worker
 
-PACKAGES: Final = ("torch", "numpy", "safetensors", "blake3", "onnxruntime")
-PROGRAM: Final = Path(__file__).with_name("loading.py")
+PACKAGES: Final = ("torch", "numpy", "safetensors", "blake3", "onnxruntime", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +21,31 @@ class Load:
     digest: str
 
 
-def load(how: str, path: Path, *, prefetched: bool = False) -> Load:
-    """What `loading.py` tells; BenchError with its last line where it fails."""
-    argv = [modules("torch", *PACKAGES), str(PROGRAM), how, str(path)]
-    argv += ["prefetched"] * prefetched
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise BenchError(f"{how} could not load {path.name}: {reason}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Load(told["seconds"], told["digest"])
+class Loader:
+    """A running `peers/loading.py`, which has imported its libraries."""
+
+    def __init__(self, running: Worker) -> None:
+        self._worker = running
+
+    def load(self, how: str, path: Path, *, ahead: bool = False) -> Load:
+        """One load; BenchError where the library fails."""
+        told = self._worker.ask(how=how, path=str(path), ahead=ahead)
+        return Load(told["seconds"], told["digest"])
+
+    def load_as(self, expected: Load, how: str, path: Path, *, ahead: bool = False) -> float:
+        """The seconds of a load; BenchError where it loaded something else than `expected`."""
+        found = self.load(how, path, ahead=ahead)
+        if found.digest != expected.digest:
+            raise BenchError(f"{how} loaded other bytes from {path.name} than from the original")
+        return found.seconds
+
+    def make(self, how: str, path: Path, of: Path) -> None:
+        """Write the tensors of the safetensors file `of` for another library."""
+        self._worker.ask(make=how, path=str(path), of=str(of))
 
 
-def load_as(expected: Load, how: str, path: Path, *, prefetched: bool = False) -> Load:
-    """The same; BenchError where it loaded something else than `expected`."""
-    found = load(how, path, prefetched=prefetched)
-    if found.digest != expected.digest:
-        raise BenchError(f"{how} loaded other bytes from {path.name} than from the original")
-    return found
+@contextmanager
+def loader(work: Path) -> Iterator[Loader]:
+    """It runs as long as the block; its log lies in `work`."""
+    with worker(modules("torch", *PACKAGES), "loading.py", work) as running:
+        yield Loader(running)

@@ -59,7 +59,13 @@ def measure(session: Session) -> Report:
         prefix="modelfloat-bench-", dir=session.folder or "/var/tmp"
     ) as folder:
         work = Path(folder)
-        lines += _one(work, f"{SPARSE / 1e9:.0f} GB sparse", _sparse, SPARSE, back=True)
+        lines += _one(
+            work,
+            f"{SPARSE / 1e9:.0f} GB sparse",
+            lambda p: make_sparse(p, SPARSE),
+            SPARSE,
+            back=True,
+        )
         dense = min(DENSE, int((shutil.disk_usage(work).free - 8e9) / 2.2))
         if dense < ISLAND:
             raise BenchError(f"{work.parent} has too little room; give another --folder")
@@ -95,10 +101,11 @@ def _one(
     return lines
 
 
-def _sparse(path: Path) -> None:
+def make_sparse(path: Path, size: int) -> None:
+    """A file of `size` bytes, holes but for an island of ISLAND bytes at every APART."""
     with open(path, "xb") as file:
-        file.truncate(SPARSE)
-        for offset in range(0, SPARSE, APART):
+        file.truncate(size)
+        for offset in range(0, size, APART):
             file.seek(offset)
             file.write(blake3(b"island %d" % offset).digest(length=ISLAND))
 

@@ -17,7 +17,7 @@ from blake3 import blake3
 from modelfloat.bench.data import Source
 from modelfloat.bench.figures import HEADER, Figure
 from modelfloat.bench.harness import BenchError, drop_page_cache, say
-from modelfloat.bench.loads import load, load_as
+from modelfloat.bench.loads import loader
 from modelfloat.bench.network import Network
 from modelfloat.bench.ours import SCHEME, Store
 from modelfloat.bench.read import filled_store
@@ -43,7 +43,8 @@ def measure(session: Session) -> Report:
     ahead: list[float] = []
     with ExitStack() as stack:
         store = stack.enter_context(filled_store(session, "store", source))
-        expected = load("safetensors", source.path)
+        loads = stack.enter_context(loader(session.work))
+        expected = loads.load("safetensors", source.path)
 
         def fresh(action: Callable[[Path], float], what: str, values: list[float]) -> None:
             values.append(_over_network(store, session.work / "mount", source, action))
@@ -60,7 +61,7 @@ def measure(session: Session) -> Report:
             for what, values, prefetched in loaders if number % 2 == 0 else loaders[::-1]:
 
                 def loaded(path: Path, prefetched: bool = prefetched) -> float:
-                    return load_as(expected, "safetensors", path, prefetched=prefetched).seconds
+                    return loads.load_as(expected, "safetensors", path, ahead=prefetched)
 
                 fresh(loaded, what, values)
     return Report(

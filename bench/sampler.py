@@ -16,7 +16,7 @@ class AnonSampler:
 
     def __init__(self, pid: int) -> None:
         self.peak: int | None = None
-        self._status = f"/proc/{pid}/status"
+        self._pid = pid
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -34,10 +34,15 @@ class AnonSampler:
 
     def _look(self) -> int | None:
         try:
-            with open(self._status) as file:
-                for line in file:
-                    if line.startswith("RssAnon:"):
-                        return int(line.split()[1]) * 1024
+            return anon_of(self._pid)
         except (FileNotFoundError, ProcessLookupError):
             return None
-        return None  # a zombie has no memory left to report
+
+
+def anon_of(pid: int) -> int:
+    """RssAnon of a process, bytes; ProcessLookupError where it has no memory any more."""
+    with open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    raise ProcessLookupError(pid)  # a zombie has no memory left to report
