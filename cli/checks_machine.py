@@ -104,7 +104,7 @@ def binding() -> Iterator[Finding]:
     except ImportError as error:
         yield warning(
             "pyfuse3",
-            f"cannot be imported ({error}): `mount` works with `--binding kernel` only",
+            f"cannot be imported ({error}): mounts are by the binding kernel only",
             "install the package fuse3 and, with pip, pyfuse3",
         )
     else:

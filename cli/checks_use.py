@@ -95,6 +95,7 @@ def sockets(store: str, states: "list[MountState]") -> Iterator[Finding]:
         yield warning("mounts", f"{stale} of dead mounts in {folder}, removed just now")
     for state in states:
         yield _living(state)
+        yield from _requests(state)
 
 
 def _sockets(folder: str) -> set[str]:
@@ -114,6 +115,14 @@ def _living(state: "MountState") -> Finding:
         other = f"{one_line(opened)}; it runs release {state.version}, this is {__version__}"
         return warning("mounts", other, "unmount it and mount it again")
     return ok("mounts", one_line(opened))
+
+
+def _requests(state: "MountState") -> Iterator[Finding]:
+    """How long a living mount's requests are, and what would help."""
+    from ..fuse.tuning import told
+
+    if known := told(state.device):
+        yield ok("mounts", one_line(f"of {state.mountpoint} {known}"))
 
 
 def _silent(state: "MountState") -> Finding:

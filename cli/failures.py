@@ -26,6 +26,7 @@ _HINTS: Final = {
 """What to do about an error of the system that nobody translated."""
 _OF_BACKENDS: Final = "modelfloat.cas.packs.members"
 """The logger that says which backends count as down."""
+_OF_MOUNTING: Final = "modelfloat.fuse.mounting"
 BROKEN_PIPE: Final = 141
 """What shells give a program whose reader went away: 128 + SIGPIPE."""
 
@@ -134,6 +135,13 @@ def log_times() -> None:
     """Begin every logged line with its time, as a log that is kept needs it."""
     for handler in logging.getLogger("modelfloat").handlers:
         handler.setFormatter(_WithTime())
+
+
+def tell_mounting(settings: Settings) -> None:
+    """Have a mount's log begin with how it is mounted, and end with that it is no more."""
+    if not settings.quiet:
+        least = logging.DEBUG if settings.verbose else logging.INFO
+        logging.getLogger(_OF_MOUNTING).setLevel(least)
 
 
 def leave_out_backends() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from . import background
 from .boundedlog import keep_short
-from .failures import log_times
+from .failures import log_times, tell_mounting
 from .mountflags import group_id, permission_mask, user_id
 from .mountrequest import MountRequest
 from .notify import notify
@@ -58,7 +58,8 @@ def mount(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="How to speak with the kernel: `kernel` by ourselves, `pyfuse3` through libfuse.",
+            help="How to speak with the kernel: `kernel` by ourselves, `pyfuse3` through libfuse; "
+            "`auto`, the default, is the first that works.",
             show_default=False,
         ),
     ] = None,
@@ -94,6 +95,7 @@ def mount(
         return _in_background(settings, asked)
     if ready_fd is not None:
         log_times()
+        tell_mounting(settings)
         keep_short(log_path(settings.store, asked.path))
     in_store(settings, lambda store: _serve(settings, store, asked, ready_fd))
     return None

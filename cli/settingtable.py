@@ -53,10 +53,10 @@ def words(text: str) -> str:
 
 def binding(text: str) -> str:
     """The name of a binding; ValueError says which there are."""
-    from ..fuse.bindings import NAMES
+    from ..fuse.bindings import CHOICES
 
-    if text.strip() not in NAMES:
-        raise ValueError(f"write {' or '.join(NAMES)}")
+    if text.strip() not in CHOICES:
+        raise ValueError(f"write {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
     return text.strip()
 
 
@@ -125,9 +125,9 @@ def _grace(_environment: Mapping[str, str]) -> float:
 
 
 def _binding(_environment: Mapping[str, str]) -> str:
-    from ..fuse.bindings import DEFAULT
+    from ..fuse.bindings import AUTO
 
-    return DEFAULT
+    return AUTO
 
 
 def _slow(_environment: Mapping[str, str]) -> float:

@@ -48,7 +48,10 @@ def open_mount(path: str, options: frozenset[str]) -> int:
     """
     if os.geteuid() != 0:
         return _by_fusermount(path, options)
-    device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        device = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise _refused(path, f"{DEVICE}: {error.strerror}") from error
     try:
         number = _by_kernel(device, path, options)
         if not number:
@@ -59,7 +62,9 @@ def open_mount(path: str, options: frozenset[str]) -> int:
     os.close(device)
     if number == errno.EPERM and shutil.which("fusermount3"):
         return _by_fusermount(path, options)  # root of a container, perhaps
-    raise _refused(path, os.strerror(number) + (_BOXED if number == errno.EPERM else ""))
+    why = os.strerror(number)
+    boxed = _BOXED if number == errno.EPERM else ""
+    raise _refused(path, why + boxed) from OSError(number, why)
 
 
 def _by_kernel(device: int, path: str, options: frozenset[str]) -> int:

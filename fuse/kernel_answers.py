@@ -94,7 +94,9 @@ class Answers:
             return Answer(errno.EPROTO)
         minor, features = min(hello.minor, protocol.MINOR), hello.features & FEATURES
         log.debug("FUSE %d.%d, %s", hello.major, hello.minor, Feature(features))
-        data = protocol.init(minor, features, hello.read_ahead, BACKGROUND, protocol.PAGES)
+        # The kernel takes the smaller one of this and what its sysfs says when it gets it.
+        ahead = max(hello.read_ahead, protocol.LARGEST)
+        data = protocol.init(minor, features, ahead, BACKGROUND, protocol.PAGES)
         return Answer(0, data)
 
     async def _destroy(self, _request: Request) -> Answer:

@@ -23,7 +23,7 @@ from .mountpoint import prepare
 from .mountstate import MountState
 from .operations import Operations
 from .source import Source
-from .tuning import tune
+from .tuning import told, tune
 from .unmounting import unmount
 
 __all__ = ["MountOptions", "load_binding", "mounts", "serve", "unmount"]
@@ -75,13 +75,16 @@ async def serve(
             reads=operations.reads(),
         )
 
+    def begun() -> None:
+        log.info("%s is mounted by the binding %s%s", path, binding.name, _tuned(path))
+        ready()
+
     # Signals are caught before the mount exists: none may leave it behind.
     with (
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
         listening(store.path) as server,
     ):
         session = binding.mount(operations, path, options.of_mount(store.path))
-        log.info("%s is mounted by the binding %s", path, binding.name)
         try:
             mount = await trio.to_thread.run_sync(mount_at, path)
             device = "" if mount is None else mount.device
@@ -89,7 +92,7 @@ async def serve(
                 if server is not None:
                     nursery.start_soon(answer_all, server, state)
                 nursery.start_soon(operations.slow.watch)
-                await _serve(session, path, signals, ready, stopping)
+                await _serve(session, path, signals, begun, stopping)
                 nursery.cancel_scope.cancel()
         finally:
             session.close()
@@ -123,13 +126,20 @@ async def _serve(
 
 
 async def _announce(path: str, ready: Callable[[], None]) -> None:
-    # Nothing is answered before the connection is set up, and setting it up would undo what is
-    # tuned earlier. A thread has to ask: this loop is the one that answers.
+    # Nothing is answered before the connection is set up, and setting it up would undo what
+    # `ready` tunes. A thread has to ask: this loop is the one that answers.
     await trio.to_thread.run_sync(os.statvfs, path, abandon_on_cancel=True)
-    mount = mount_at(path)
-    if mount is not None:
-        tune(mount)
     ready()
+
+
+def _tuned(path: str) -> str:
+    """Change what may be changed of a mount; what was, and what would help."""
+    mount = mount_at(path)
+    if mount is None:
+        return ""
+    done = tune(mount)
+    known = told(mount.device)
+    return f"; set {', '.join(done) if done else 'nothing'}" + (f"; {known}" if known else "")
 
 
 async def _stop_on_signal(

@@ -1,7 +1,8 @@
 """Kernel settings of a mount that only root may change, and only after mounting.
 
 Larger read-ahead makes the kernel ask for 1 MiB at a time instead of 128 KiB, which halves what a
-sequential read costs in requests. It holds for files opened from then on.
+sequential read costs in requests. It holds for files opened from then on. Where a rule of udev lets
+others write these files (docs/mounting.md), whoever mounts changes them.
 """
 
 import logging
@@ -31,7 +32,7 @@ def settings_of(mount: Mount, sysfs: str = "/sys") -> dict[str, int]:
 
 
 def tune(mount: Mount, sysfs: str = "/sys") -> list[str]:
-    """Apply the settings where that is allowed; returns and logs what was set.
+    """Apply the settings where that is allowed; returns what was set.
 
     What is not there or not allowed stays as it is: the mount works all the same.
     """
@@ -50,5 +51,25 @@ def tune(mount: Mount, sysfs: str = "/sys") -> list[str]:
         finally:
             os.close(fd)
         done.append(f"{os.path.basename(path)}={value}")
-    log.info("%s: set %s", mount.path, ", ".join(done) if done else "nothing")
     return done
+
+
+def request_size(device: str, sysfs: str = "/sys") -> int | None:
+    """Bytes that the kernel asks for at a time when it reads ahead on the mount `device`
+    (`major:minor`); None where sysfs does not say."""
+    try:
+        with open(f"{sysfs}/class/bdi/{device}/read_ahead_kb", encoding="ascii") as file:
+            return min(int(file.read()), READ_AHEAD_KB) << 10
+    except (OSError, ValueError):
+        return None
+
+
+def told(device: str, sysfs: str = "/sys") -> str:
+    """How long the kernel's requests are, and what would make them longer; "" if unknown."""
+    size = request_size(device, sysfs)
+    if size is None:
+        return ""
+    asks = f"the kernel asks for {size >> 10} KiB at a time"
+    if size >> 10 >= READ_AHEAD_KB:
+        return asks
+    return f"{asks}, root can make that {READ_AHEAD_KB} (docs/mounting.md)"

@@ -41,11 +41,11 @@ async def test_init(operations: Operations) -> None:
         unique, number, data = await kernel.hear()
         assert (unique, number) == (2, 0)
         found = struct.unpack("=IIIIHHIIHH32x", data)
-        wanted = (7, 31, 131072, int(kernel_answers.FEATURES), 64, 48, 4096, 1, 256, 0)
+        wanted = (7, 31, protocol.LARGEST, int(kernel_answers.FEATURES), 64, 48, 4096, 1, 256, 0)
         assert found == wanted
         hello = struct.pack("=IIII", 7, 23, 4096, 1)
         number, data = await kernel.ask(Opcode.INIT, 0, hello)
-        assert struct.unpack_from("=IIII", data) == (7, 23, 4096, 1)
+        assert struct.unpack_from("=IIII", data) == (7, 23, protocol.LARGEST, 1)
 
 
 @pytest.mark.parametrize(("major", "minor", "number"), [(7, 12, errno.EPROTO), (8, 0, 0)])

@@ -1,13 +1,12 @@
 """Reading the system's mounts, and tuning one."""
 
-import logging
 from pathlib import Path
 
 import pytest
 
 from modelfloat.fuse import mountinfo
 from modelfloat.fuse.mountinfo import Mount, mount_at, mounts, parse_mountinfo
-from modelfloat.fuse.tuning import settings_of, tune
+from modelfloat.fuse.tuning import request_size, settings_of, told, tune
 
 SAMPLE = rb"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 30 22 0:27 / /srv/a\040folder ro,nosuid shared:5 master:2 - fuse.modelfloat /srv/the\040store ro
@@ -66,14 +65,21 @@ def test_a_link_to_a_mount_is_followed(tmp_path: Path, monkeypatch: pytest.Monke
     assert found.path == str(target.resolve())
 
 
-def test_what_is_there_is_tuned_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_there_is_tuned_and_told(tmp_path: Path) -> None:
     bdi = tmp_path / "class" / "bdi" / "0:27"
+    assert told("0:27", str(tmp_path)) == ""
     bdi.mkdir(parents=True)
     (bdi / "read_ahead_kb").write_text("128\n")
-    with caplog.at_level(logging.INFO):
-        assert tune(OURS, str(tmp_path)) == ["read_ahead_kb=1024"]
+    assert told("0:27", str(tmp_path)) == (
+        "the kernel asks for 128 KiB at a time, root can make that 1024 (docs/mounting.md)"
+    )
+    assert tune(OURS, str(tmp_path)) == ["read_ahead_kb=1024"]
     assert (bdi / "read_ahead_kb").read_text() == "1024\n"
-    assert "set read_ahead_kb=1024" in caplog.text
+    assert told("0:27", str(tmp_path)) == "the kernel asks for 1024 KiB at a time"
+    (bdi / "read_ahead_kb").write_text("4096\n")
+    assert request_size("0:27", str(tmp_path)) == 1 << 20
+    (bdi / "read_ahead_kb").write_text("nonsense\n")
+    assert request_size("0:27", str(tmp_path)) is None
     assert len(settings_of(OURS)) == 3
 
 

@@ -123,7 +123,7 @@ def test_without_pyfuse3_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delattr("modelfloat.fuse.pyfuse3_binding", raising=False)
     monkeypatch.setitem(sys.modules, "pyfuse3", None)
     with pytest.raises(UnsupportedError, match="install `fuse3`"):
-        load_binding()
+        load_binding("pyfuse3")
 
 
 def test_only_a_mount_needs_pyfuse3() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.fuse.bindings import DEFAULT, NAMES
+from modelfloat.fuse.bindings import KERNEL, NAMES
 from modelfloat.tests.support.bindings import VARIABLE
 from modelfloat.tests.support.mounted import sweep
 from modelfloat.tests.support.shelf import Shelf
@@ -25,8 +25,8 @@ BOTH = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One run of every test for each binding."""
     both = {metafunc.module.__name__.rpartition(".")[2], metafunc.function.__name__} & BOTH
-    names = sorted(NAMES, key=lambda name: name != DEFAULT)
-    marks = [[] if both or name == DEFAULT else [pytest.mark.slow] for name in names]
+    names = sorted(NAMES, key=lambda name: name != KERNEL)
+    marks = [[] if both or name == KERNEL else [pytest.mark.slow] for name in names]
     runs = [pytest.param(name, marks=mark) for name, mark in zip(names, marks, strict=True)]
     metafunc.parametrize("binding", runs, indirect=True, scope="module")
 

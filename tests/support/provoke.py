@@ -428,7 +428,7 @@ def _no_pyfuse3(scene: Scene) -> Outcome:
     from modelfloat.fuse import mounting
 
     scene.patch.setitem(sys.modules, "modelfloat.fuse.pyfuse3_binding", None)
-    return scene.raised(mounting.load_binding)
+    return scene.raised(lambda: mounting.load_binding("pyfuse3"))
 
 
 def _refused_mount(scene: Scene) -> Outcome:
