@@ -1,12 +1,11 @@
 """Where each byte of a file comes from: a manifest's chunks by file offset."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import ChunkDamagedError
 from ...ids import ChunkId, ObjectId
@@ -30,26 +29,27 @@ class ChunkSpan:
 class _Page:
     """A page of a manifest, unpacked: the offsets at which its chunks begin, and its end.
 
-    `first` is the number of its first chunk.
+    `first` is the number of its first chunk. `bounds` are integers of eight bytes, in a view that
+    gives plain ones: bisecting them takes a third of the time that NumPy takes to be called.
     """
 
     number: int | None
     first: int
     packed: bytes
-    bounds: npt.NDArray[np.int64]
+    bounds: memoryview
 
     def spans(self, offset: int, end: int) -> list[ChunkSpan]:
         """Those of its chunks that hold some of the file's bytes [offset, end)."""
-        first = int(self.bounds.searchsorted(offset, side="right")) - 1
-        stop = int(self.bounds.searchsorted(end, side="left"))
+        first = bisect_right(self.bounds, offset) - 1
+        stop = bisect_left(self.bounds, end)
         return [self.span(index) for index in range(first, min(stop, len(self.bounds) - 1))]
 
     def span(self, index: int) -> ChunkSpan:
         """One of its chunks."""
         at = index * ENTRY.size
-        start = int(self.bounds[index])
+        start = self.bounds[index]
         id_ = ChunkId(self.packed[at : at + 32])
-        return ChunkSpan(id_, start, int(self.bounds[index + 1]) - start, self.first + index)
+        return ChunkSpan(id_, start, self.bounds[index + 1] - start, self.first + index)
 
 
 class Recipe:
@@ -63,7 +63,9 @@ class Recipe:
         self.manifest = manifest
         self._load_page = load_page
         self._page_starts = [page.offset for page in manifest.pages]
-        self._page = _Page(None, 0, b"", np.zeros(1, np.int64))
+        self._page = _Page(None, 0, b"", np.zeros(1, np.int64).data)
+        # What was at hand last: most requests of a stream lie in the chunk of the one before.
+        self._latest = ChunkSpan(ChunkId(b""), 0, 0, 0)
 
     def spans(self, offset: int, size: int) -> list[ChunkSpan]:
         """The chunks that hold the file's bytes [offset, offset+size), in order."""
@@ -72,15 +74,22 @@ class Recipe:
         while offset < end:
             page = self._turn_to(offset)
             found += page.spans(offset, end)
-            offset = min(end, int(page.bounds[-1]))
+            offset = min(end, page.bounds[-1])
         return found
 
     def at_hand(self, offset: int, size: int) -> list[ChunkSpan] | None:
         """`spans` where they all stand on the page that is unpacked, else None."""
+        end = offset + size
+        latest = self._latest
+        if latest.offset <= offset and end <= latest.offset + latest.raw:
+            return [latest]
         page = self._page
-        if offset < page.bounds[0] or offset + size > page.bounds[-1]:
+        if offset < page.bounds[0] or end > page.bounds[-1]:
             return None
-        return page.spans(offset, offset + size)
+        spans = page.spans(offset, end)
+        if spans:
+            self._latest = spans[-1]
+        return spans
 
     def all(self) -> Iterator[ChunkSpan]:
         """Every chunk of the file, in order."""
@@ -88,7 +97,7 @@ class Recipe:
         while offset < self.manifest.size:
             page = self._turn_to(offset)
             spans = [page.span(index) for index in range(len(page.bounds) - 1)]
-            offset = int(page.bounds[-1])
+            offset = page.bounds[-1]
             yield from spans
 
     def numbers(self, offset: int, size: int) -> range:
@@ -101,7 +110,7 @@ class Recipe:
 
     def _number(self, offset: int) -> int:
         page = self._turn_to(offset)
-        return page.first + int(page.bounds.searchsorted(offset, side="right")) - 1
+        return page.first + bisect_right(page.bounds, offset) - 1
 
     def _turn_to(self, offset: int) -> _Page:
         number = bisect_right(self._page_starts, offset) - 1 if self._page_starts else 0
@@ -115,7 +124,7 @@ class Recipe:
         if bounds[-1] != end or raw.min(initial=1) < 1 or raw.max(initial=1) > MAX_CHUNK:
             raise ChunkDamagedError("a manifest's chunks do not add up; add the file again")
         first = sum(page.count for page in self.manifest.pages[:number])
-        self._page = _Page(number, first, packed, bounds)
+        self._page = _Page(number, first, packed, bounds.data)
         return self._page
 
     def _entries(self, page: int) -> tuple[bytes, int, int]:
