@@ -70,22 +70,26 @@ def join(planes: Sequence[Bytes], size: int, out: memoryview) -> None:
     words = np.frombuffer(out, _WORDS[size])
     for at in range(0, len(words), BLOCK // size):
         part = words[at : at + BLOCK // size]
-        rotated, spare = _gather([plane[at : at + len(part)] for plane in planes])
-        np.right_shift(rotated, 1, out=spare)
-        np.left_shift(rotated, 8 * size - 1, out=rotated)
-        np.bitwise_or(rotated, spare, out=part)
+        spare = _gather([plane[at : at + len(part)] for plane in planes], part)
+        np.left_shift(part, 8 * size - 1, out=spare)
+        np.right_shift(part, 1, out=part)
+        np.bitwise_or(part, spare, out=part)
 
 
-def _gather(parts: list[Words]) -> tuple[Words, Words]:
-    """Two parts each as one of words twice as wide, until one is left; and as much room again."""
+def _gather(parts: list[Words], out: Words) -> Words:
+    """Two parts each as one of words twice as wide, until one is left, in `out`; as much room.
+
+    The last of them come together where they are wanted: of a megabyte each, one array less is
+    worked on, and what does not fit the second-level cache takes a quarter longer.
+    """
     here, there = _scratch.one, _scratch.two
     while len(parts) > 1:
-        length = 2 * parts[0].nbytes
-        room = [here[length * i : length * (i + 1)] for i in range(len(parts) // 2)]
-        wide = [buffer.view(_WORDS[2 * parts[0].itemsize]) for buffer in room]
+        length, kind = 2 * parts[0].nbytes, _WORDS[2 * parts[0].itemsize]
+        rooms = [here[length * i : length * (i + 1)].view(kind) for i in range(len(parts) // 2)]
+        wide = [out] if len(parts) == 2 else rooms
         for into, high, low in zip(wide, parts[::2], parts[1::2], strict=True):
             np.copyto(into, high)
             np.left_shift(into, 8 * low.itemsize, out=into)
             np.bitwise_or(into, low, out=into)
         parts, here, there = wide, there, here
-    return parts[0], here[: parts[0].nbytes].view(parts[0].dtype)
+    return here[: out.nbytes].view(out.dtype)
