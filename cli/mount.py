@@ -17,6 +17,7 @@ from .options import command
 from .output import say, say_json
 from .session import in_store
 from .settings import Settings
+from .settingtable import OFF
 
 if TYPE_CHECKING:
     from ..cas.store import Store
@@ -72,6 +73,14 @@ def mount(
             show_default=False,
         ),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PORT",
+            help="Tell Prometheus what is read, on this port of the loopback; `off`: nothing.",
+            show_default=False,
+        ),
+    ] = None,
     ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
 ) -> int | None:
     """Show every repository as files.
@@ -90,6 +99,7 @@ def mount(
         ),
         settings.text("binding", binding),
         settings.number("slow_read", slow_read),
+        settings.text("metrics", metrics),
     )
     if not foreground:
         return _in_background(settings, asked)
@@ -104,6 +114,7 @@ def mount(
 async def _serve(
     settings: Settings, store: "Store", asked: MountRequest, ready_fd: int | None
 ) -> None:
+    from ..fuse.endpoint import parse_endpoint
     from ..fuse.mounting import load_binding, serve
 
     def ready() -> None:
@@ -124,6 +135,7 @@ async def _serve(
         stopping=stopping,
         binding=load_binding(asked.binding),
         slow=asked.slow_read,
+        metrics=None if asked.metrics == OFF else parse_endpoint(asked.metrics),
     )
 
 

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MountRequest:
-    """Where and how to mount: `slow_read` is seconds, 0 for never."""
+    """Where and how to mount: `slow_read` is seconds, 0 for never; `metrics` an endpoint or off."""
 
     path: str
     options: "MountOptions"
     binding: str
     slow_read: float
+    metrics: str
 
     def arguments(self, settings: Settings) -> list[str]:
         """The command line of the daemon: what was found out here holds there."""
@@ -24,6 +25,7 @@ class MountRequest:
         arguments = ["--store", settings.store, wait, "mount", "--foreground"]
         arguments += ["--verbose"] * settings.verbose
         arguments += [f"--binding={self.binding}", f"--slow-read={self.slow_read:f}"]
+        arguments.append(f"--metrics={self.metrics}")
         options = self.options
         arguments.append("--allow-other" if options.allow_other else "--no-allow-other")
         if options.uid is not None:

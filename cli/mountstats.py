@@ -32,6 +32,8 @@ def text(state: "MountState") -> str:
     opened = plural(len(state.open), "open file")
     head = f"{state.mountpoint}: pid {state.pid}{how}, {opened}, since "
     head = one_line(head) + human_time(state.started_ns)
+    if state.metrics:
+        head += f"\nmetrics at {one_line(state.metrics)}"
     if state.reads is None:
         return f"{head}\nit runs release {one_line(state.version)}, which counts nothing"
     return f"{head}\n{columns(_rows(state.reads), '<<')}\n\n{_backends(state.reads)}"
@@ -124,6 +126,7 @@ def document(state: "MountState") -> dict[str, Any]:
         "binding": state.binding,
         "since": iso_time(state.started_ns),
         "open_files": len(state.open),
+        "metrics": state.metrics,
         "problem": state.problem,
     }
     return known if state.reads is None else {**known, **_reads(state.reads)}

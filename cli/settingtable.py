@@ -29,6 +29,8 @@ LARGEST: Final = 10**18
 SYSTEM_STORE: Final = "/var/lib/modelfloat"
 SYSTEM_MOUNT: Final = "/models"
 
+OFF: Final = "off"
+
 _YES: Final = frozenset({"1", "yes", "true", "on"})
 _NO: Final = frozenset({"0", "no", "false", "off"})
 _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtT]?)(i?)B?")
@@ -58,6 +60,13 @@ def binding(text: str) -> str:
     if text.strip() not in CHOICES:
         raise ValueError(f"write {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
     return text.strip()
+
+
+def metrics(text: str) -> str:
+    """An address of this machine's loopback and a port, or `off`; ValueError says how to write."""
+    from ..fuse.endpoint import parse_endpoint
+
+    return OFF if text.strip().lower() in {OFF, "no"} else str(parse_endpoint(text))
 
 
 def path(text: str) -> str:
@@ -202,6 +211,7 @@ SETTINGS: Final = (
     Setting("allow_other", switch, "let other users read mounts", _is_root, "--allow-other"),
     Setting("binding", binding, "how mounts speak with the kernel", _binding, "--binding"),
     Setting("slow_read", duration, "reads that a mount tells of in its log", _slow, "--slow-read"),
+    Setting("metrics", metrics, "where a mount tells Prometheus", _always(OFF), "--metrics"),
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),

@@ -84,9 +84,13 @@ async def answer_all(server: socket.socket, state: Callable[[], MountState]) -> 
     """Tell everybody who connects what `state` says at that moment. Runs until it is cancelled."""
 
     async def answer(stream: trio.SocketStream) -> None:
-        # Who does not read is not waited for, and who went away is no error.
-        with trio.move_on_after(PATIENCE), contextlib.suppress(trio.BrokenResourceError):
-            await stream.send_all(encode_state(state()))
+        # Who does not read is not waited for, and who went away is no error. Nothing that is told
+        # of a mount may end it.
+        try:
+            with trio.move_on_after(PATIENCE), contextlib.suppress(trio.BrokenResourceError):
+                await stream.send_all(encode_state(state()))
+        except Exception:
+            log.exception("who asked what this mount does got no answer")
 
     listener = trio.SocketListener(trio.socket.from_stdlib_socket(server))
     await trio.serve_listeners(answer, [listener])

@@ -16,7 +16,10 @@ from ..version import __version__
 from .binding import Binding, Session
 from .bindings import load_binding
 from .control import answer_all, listening
+from .endpoint import Endpoint
 from .machine import check_machine
+from .metrics import metrics_text
+from .metricsserver import listening_on, serve_metrics
 from .mountinfo import mount_at, mounts
 from .mountoptions import MountOptions
 from .mountpoint import prepare
@@ -43,13 +46,14 @@ async def serve(
     stopping: Callable[[], None] = lambda: None,
     binding: Binding | None = None,
     slow: float = 0.0,
+    metrics: Endpoint | None = None,
 ) -> None:
     """Mount `store` on the folder `mountpoint` and serve it until it is unmounted.
 
     SIGTERM and SIGINT unmount it as well; when they come again, requests under way are dropped at
     once. `ready` is called as soon as the mount answers, `stopping` when it is told to end. Runs in
     the main thread, which alone may wait for signals. Reads that take `slow` seconds are told in
-    the log, 0: none is. UsageError, ExistsError, UnsupportedError
+    the log, 0: none is; Prometheus may ask at `metrics`. UsageError, ExistsError, UnsupportedError
     or ModelFloatError when it cannot be mounted.
     """
     if binding is None:
@@ -73,6 +77,7 @@ async def serve(
             device=device,
             binding=binding.name,
             reads=operations.reads(),
+            metrics=url,
         )
 
     def begun() -> None:
@@ -82,6 +87,7 @@ async def serve(
     # Signals are caught before the mount exists: none may leave it behind.
     with (
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        listening_on(metrics) as (url, asked),
         listening(store.path) as server,
     ):
         session = binding.mount(operations, path, options.of_mount(store.path))
@@ -91,6 +97,9 @@ async def serve(
             async with trio.open_nursery() as nursery:
                 if server is not None:
                     nursery.start_soon(answer_all, server, state)
+                if asked is not None:
+                    log.info("%s tells its figures at %s", path, url)
+                    nursery.start_soon(serve_metrics, asked, lambda: metrics_text(state()))
                 nursery.start_soon(operations.slow.watch)
                 await _serve(session, path, signals, begun, stopping)
                 nursery.cancel_scope.cancel()

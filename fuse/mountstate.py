@@ -61,7 +61,7 @@ class MountState:
     where all is known: a daemon that hangs or is of a newer release may have files open. `device`
     is the mount's, as `major:minor`: it stays when the mount is hidden or shows elsewhere too.
     `binding` is how it speaks with the kernel, `reads` what reading has come to; older releases do
-    not say.
+    not say. `metrics` is the URL where Prometheus may ask, "" where it may not.
     """
 
     pid: int
@@ -75,6 +75,7 @@ class MountState:
     device: str = ""
     binding: str = ""
     reads: ReadState | None = None
+    metrics: str = ""
 
 
 def encode_state(state: MountState) -> bytes:
@@ -111,6 +112,7 @@ def _state(document: dict[str, Any]) -> MountState:
         device=_device(document.get("device", "")),
         binding=str(document.get("binding", "")),
         reads=decode_reads(reads) if (reads := document.get("reads")) is not None else None,
+        metrics=str(document.get("metrics", "")),
     )
 
 

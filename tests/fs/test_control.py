@@ -50,6 +50,7 @@ STATE = MountState(
     device="0:47",
     binding="kernel",
     reads=READS,
+    metrics="http://127.0.0.1:9100/metrics",
 )
 
 

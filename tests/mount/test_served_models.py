@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,7 +178,7 @@ def test_a_new_commit_shows_without_remounting(shop: Shop, tmp_path: Path) -> No
 
 
 def test_what_a_mount_reads_is_told(shop: Shop) -> None:
-    shop.mount()
+    shop("mount", shop.point, "--metrics", "0")
     assert shop.file.read_bytes() == shop.data
     (told,) = json.loads(shop("stats", "--mount", "--json"))
     counts, size = told["counts"], len(shop.data)
@@ -187,4 +188,6 @@ def test_what_a_mount_reads_is_told(shop: Shop) -> None:
     assert 0.9 * size <= counts["fetched"] <= 1.1 * size
     assert sorted(each["name"] for each in told["backends"]) == NAMES
     assert told["ahead_used_rate"] > 0.9
-    assert "0 failed" in shop("stats", "--mount")
+    with urllib.request.urlopen(told["metrics"], timeout=60) as answer:
+        assert f"modelfloat_read_bytes_total {size}\n" in answer.read().decode()
+    assert f"metrics at {told['metrics']}\n" in shop("stats", "--mount")

@@ -462,6 +462,17 @@ def _silent_mount(scene: Scene) -> Outcome:
     return scene("gc")
 
 
+def _taken_port(scene: Scene) -> Outcome:
+    import socket
+
+    from modelfloat.fuse.endpoint import Endpoint
+    from modelfloat.fuse.metricsserver import listening_on
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = Endpoint("127.0.0.1", server.getsockname()[1])
+        return scene.raised(lambda: listening_on(taken).__enter__())
+
+
 def _too_many_readers(scene: Scene) -> Outcome:
     import lmdb
 
@@ -815,6 +826,7 @@ PROVOKED: dict[str, Provocation] = {
     "shards are there, ‹needed›": _too_few_shards,
     # What has no class of its own
     "standard output": _full_output,
+    "metrics cannot be served": _taken_port,
     "cannot be locked": _cannot_lock,
     "is neither a file nor": _pipe,
     "nests deeper": _deep,

@@ -32,17 +32,18 @@ def test_log_path(path: str, name: str) -> None:
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_daemon_waits_for_locks_as_it_was_told(wait: bool) -> None:
-    asked = MountRequest("/m", MountOptions(), "kernel", 0.5)
+    asked = MountRequest("/m", MountOptions(), "kernel", 0.5, "off")
     arguments = asked.arguments(resolve(Flags(wait=wait), {}))
     assert ("--wait" in arguments, "--no-wait" in arguments) == (wait, not wait)
 
 
 def test_the_daemon_is_told_what_was_found_out() -> None:
     options = MountOptions(allow_other=True, uid=3, gid=4, umask=0o27)
-    arguments = MountRequest("/m", options, "pyfuse3", 1e-7).arguments(resolve(Flags(), {}))
+    asked = MountRequest("/m", options, "pyfuse3", 1e-7, "[::1]:9100")
+    arguments = asked.arguments(resolve(Flags(), {}))
     assert arguments[-1] == "/m"
     assert {"--uid=3", "--gid=4", "--umask=27", "--allow-other"} <= {*arguments}
-    assert {"--binding=pyfuse3", "--slow-read=0.000000"} <= {*arguments}
+    assert {"--binding=pyfuse3", "--slow-read=0.000000", "--metrics=[::1]:9100"} <= {*arguments}
 
 
 def test_a_store_that_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,126 @@
+"""What a mount tells of itself as Prometheus reads it: the text exposition format, version 0.0.4.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/. Counters end in `_total`, units are
+seconds and bytes, as https://prometheus.io/docs/practices/naming/ wants it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Final
+
+from ..cas.histogram import Histogram
+from ..cas.read.counters import ReadCounts
+from ..cas.read.figures import BackendReads
+from .mountstate import MountState
+from .readstate import ReadState
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+COUNTERS: Final = {
+    "requests": ("read_requests", "READ requests answered with bytes."),
+    "at_once": ("read_requests_at_once", "Those answered from memory by who took them."),
+    "failed": ("read_failures", "READ requests that failed."),
+    "served": ("read_bytes", "Bytes that READ requests were answered with."),
+    "slow": ("slow_reads", "READ requests that took longer than --slow-read."),
+    "chunk_hits": ("chunk_hits", "Chunks asked for that were in memory."),
+    "chunk_misses": ("chunk_misses", "Chunks asked for that were not in memory."),
+    "loads": ("loads", "Loads begun, of one chunk or several."),
+    "loads_failed": ("loads_failed", "Loads that failed."),
+    "fetches": ("fetches", "Ranges of shards that backends delivered."),
+    "fetched": ("fetched_bytes", "Bytes that backends delivered, parity too."),
+    "ahead": ("ahead_bytes", "Bytes of chunks loaded ahead of their readers."),
+    "ahead_used": ("ahead_used_bytes", "Those that a reader came to."),
+    "ahead_wasted": ("ahead_wasted_bytes", "Those that left memory before any reader came."),
+    "disk_hits": ("disk_cache_hits", "Chunks taken from the disk cache."),
+    "disk_read": ("disk_cache_bytes", "Bytes of chunks taken from the disk cache."),
+}
+"""For each figure of `ReadCounts` its metric and what that means."""
+_BACKENDS: Final = (
+    ("backend_up", "gauge", "Whether the backend is up.", lambda b: int(b.state != "down")),
+    ("backend_slow", "gauge", "Whether others are asked first.", lambda b: int(b.state == "slow")),
+    ("backend_fetches_total", "counter", "Ranges that came from it.", lambda b: b.fetches),
+    ("backend_fetched_bytes_total", "counter", "Bytes that came from it.", lambda b: b.fetched),
+    ("backend_given_up_total", "counter", "Ranges others were read for.", lambda b: b.given_up),
+    ("backend_in_flight", "gauge", "Ranges it is asked for now.", lambda b: b.in_flight),
+    ("backend_p50_seconds", "gauge", "Half of the latest ranges took less.", lambda b: b.p50),
+    ("backend_p99_seconds", "gauge", "99 % of the latest ranges took less.", lambda b: b.p99),
+    ("backend_rate_bytes", "gauge", "The most bytes a second lately.", lambda b: b.rate),
+)
+
+Labels = dict[str, str]
+
+
+def metrics_text(state: MountState) -> bytes:
+    """The whole answer for one mount."""
+    lines = [*_mount(state)]
+    if state.reads is not None:
+        lines += _reads(state.reads)
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+
+
+def _mount(state: MountState) -> Iterator[str]:
+    what = {"version": state.version, "mountpoint": state.mountpoint, "binding": state.binding}
+    yield from _family("mount_info", "gauge", "What is mounted where.", [(what, 1)])
+    started = state.started_ns / 1e9
+    yield from _single("mount_start_time_seconds", "gauge", "When it was mounted.", started)
+    yield from _single("open_files", "gauge", "Files that are open.", len(state.open))
+
+
+def _reads(reads: ReadState) -> Iterator[str]:
+    figures = reads.figures
+    for each in fields(ReadCounts):
+        name, what = COUNTERS[each.name]
+        yield from _single(f"{name}_total", "counter", what, getattr(figures.counts, each.name))
+    yield from _histogram(
+        "read_seconds", "Time until READ requests were answered.", figures.latency
+    )
+    yield from _single("reads_waiting", "gauge", "READ requests without an answer.", reads.waiting)
+    longest, what = reads.longest_ns / 1e9, "For how long the first of them has waited."
+    yield from _single("reads_waiting_seconds", "gauge", what, longest)
+    yield from _single("memory_bytes", "gauge", "Memory that reading takes.", figures.memory)
+    limit = figures.memory_limit
+    yield from _single("memory_limit_bytes", "gauge", "Memory that reading may take.", limit)
+    yield from _backends(figures.backends)
+
+
+def _backends(backends: Iterable[BackendReads]) -> Iterator[str]:
+    known = list(backends)
+    for name, kind, what, value in _BACKENDS:
+        yield from _family(name, kind, what, [({"backend": b.name}, value(b)) for b in known])
+
+
+def _histogram(name: str, what: str, found: Histogram) -> Iterator[str]:
+    """A bucket a power of two of nanoseconds; those below a microsecond are left out."""
+    yield from _head(name, "histogram", what)
+    for bound, count in found.octaves():
+        if bound >= 1 << 10:
+            yield _sample(f"{name}_bucket", {"le": repr(bound / 1e9)}, count)
+    yield _sample(f"{name}_bucket", {"le": "+Inf"}, found.count)
+    yield _sample(f"{name}_sum", {}, found.total_ns / 1e9)
+    yield _sample(f"{name}_count", {}, found.count)
+
+
+def _single(name: str, kind: str, what: str, value: float) -> Iterator[str]:
+    return _family(name, kind, what, [({}, value)])
+
+
+def _family(
+    name: str, kind: str, what: str, samples: Iterable[tuple[Labels, float]]
+) -> Iterator[str]:
+    yield from _head(name, kind, what)
+    for labels, value in samples:
+        yield _sample(name, labels, value)
+
+
+def _head(name: str, kind: str, what: str) -> Iterator[str]:
+    yield f"# HELP modelfloat_{name} {what}"
+    yield f"# TYPE modelfloat_{name} {kind}"
+
+
+def _sample(name: str, labels: Labels, value: float) -> str:
+    inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+    return f"modelfloat_{name}{{{inner}}} {value!r}" if inner else f"modelfloat_{name} {value!r}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
