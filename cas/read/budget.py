@@ -13,10 +13,11 @@ from threading import Lock
 
 
 class MemoryBudget:
-    """`limit` bytes, of which `used` are charged."""
+    """`limit` bytes, of which `used` are charged, and `peak` were at most."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.peak = 0
         self._used = 0
         self._lock = Lock()
 
@@ -35,15 +36,19 @@ class MemoryBudget:
         with self._lock:
             if self._used + size > self.limit:
                 return False
-            self._used += size
+            self._add(size)
             return True
 
     def charge(self, size: int) -> None:
         """Charge `size` bytes, whatever is left."""
         with self._lock:
-            self._used += size
+            self._add(size)
 
     def give(self, size: int) -> None:
         """What was charged is free again."""
         with self._lock:
             self._used -= size
+
+    def _add(self, size: int) -> None:
+        self._used += size
+        self.peak = max(self.peak, self._used)

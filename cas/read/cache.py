@@ -1,4 +1,6 @@
-"""Verified chunks in memory: least recently used go first, bounded by the memory they pin.
+"""Verified chunks in memory: what a stream has passed goes first, then what was used longest ago.
+
+They are bounded by the memory they pin, and charged to the budget of all that reads keep.
 
 A chunk keeps all of the buffer that it lies in, with the chunks that were loaded together with it;
 so what is counted are the buffers, each once, for as long as a chunk in it is kept.
@@ -10,10 +12,11 @@ evicted; its buffer is recycled when the last view is gone.
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ...ids import ChunkId
+from .budget import MemoryBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,18 @@ class ChunkCache:
     `gone` hears of each chunk that had to go.
     """
 
-    def __init__(self, budget: int, gone: Callable[[ChunkId], None] = lambda _id: None) -> None:
+    def __init__(
+        self,
+        budget: int,
+        gone: Callable[[ChunkId], None] = lambda _id: None,
+        memory: MemoryBudget | None = None,
+    ) -> None:
         self.budget = budget
         self._gone = gone
+        self._memory = memory or MemoryBudget(budget)
         self._size = 0
         self._chunks: OrderedDict[ChunkId, Loaded] = OrderedDict()
+        self._passed: OrderedDict[ChunkId, None] = OrderedDict()
         # How many of the chunks lie in each buffer, by its id(): the chunks keep it alive.
         self._pinned: dict[int, int] = {}
 
@@ -60,6 +70,7 @@ class ChunkCache:
         """The chunk, if it is here. It counts as used, except by who is just `passing` through."""
         chunk = self._chunks.get(id_)
         if chunk is not None and not passing:
+            self._passed.pop(id_, None)
             with contextlib.suppress(KeyError):  # the event loop may have let it go meanwhile
                 self._chunks.move_to_end(id_)
         return chunk
@@ -71,16 +82,35 @@ class ChunkCache:
         self._chunks[id_] = chunk
         self._pin(chunk)
         while self._size > self.budget and len(self._chunks) > 1:
-            gone, old = self._chunks.popitem(last=False)
-            self._unpin(old)
-            self._gone(gone)
+            self._evict(next(iter(self._passed), None) or next(iter(self._chunks)))
+
+    def passed(self, ids: Iterable[ChunkId]) -> None:
+        """Streams have read these chunks: they may go before any other."""
+        self._passed.update((id_, None) for id_ in ids if id_ in self._chunks)
+
+    def shed(self, size: int) -> bool:
+        """Let go of chunks that were passed, for `size` bytes of memory; whether that was enough.
+
+        Who still has a view of one keeps its memory, and is not waited for.
+        """
+        goal = self._size - size
+        while self._size > goal and self._passed:
+            self._evict(next(iter(self._passed)))
+        return self._size <= goal
+
+    def _evict(self, id_: ChunkId) -> None:
+        self._passed.pop(id_, None)
+        self._unpin(self._chunks.pop(id_))
+        self._gone(id_)
 
     def _pin(self, chunk: Loaded) -> None:
         buffer = id(chunk.memory.obj)
         users = self._pinned.get(buffer, 0)
         self._pinned[buffer] = users + 1
         if not users:
-            self._size += memoryview(chunk.memory.obj).nbytes
+            size = memoryview(chunk.memory.obj).nbytes
+            self._size += size
+            self._memory.charge(size)
 
     def _unpin(self, chunk: Loaded) -> None:
         buffer = id(chunk.memory.obj)
@@ -88,4 +118,6 @@ class ChunkCache:
         if users > 1:
             self._pinned[buffer] = users - 1
         else:
-            self._size -= memoryview(chunk.memory.obj).nbytes
+            size = memoryview(chunk.memory.obj).nbytes
+            self._size -= size
+            self._memory.give(size)

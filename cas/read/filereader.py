@@ -1,4 +1,4 @@
-"""One open file: from a byte range to verified bytes, ahead of a sequential reader.
+"""One open file: from a byte range to verified bytes, ahead of whoever reads on.
 
 Concurrency: everything here runs in the event loop, except `FileReader.at_once`, which any thread
 may call: it looks at what is in memory and leaves the rest to the loop.
@@ -10,10 +10,9 @@ from functools import partial
 from .cache import Loaded
 from .flights import Flights
 from .joining import Joiner
+from .readahead import ReadAhead
 from .recipe import ChunkSpan, Recipe
-from .streams import Stream, Streams
 from .supply import CachedFile, Supply
-from .windows import FIRST_WINDOW, LARGEST_WINDOW, Windows
 
 Soon = Callable[[Callable[[], object]], None]
 """Has a job done in the event loop, whichever thread calls it."""
@@ -23,15 +22,14 @@ class FileReader:
     """One open file. `size` is its length in bytes. Used from one event loop."""
 
     def __init__(
-        self, flights: Flights, windows: Windows, joiner: Joiner, recipe: Recipe, supply: Supply
+        self, flights: Flights, ahead: ReadAhead, joiner: Joiner, recipe: Recipe, supply: Supply
     ) -> None:
         self.size = recipe.manifest.size
         self._flights = flights
-        self._windows = windows
+        self._ahead = ahead
         self._joiner = joiner
         self._recipe = recipe
         self._supply = supply
-        self._streams = Streams()
 
     @property
     def cached(self) -> CachedFile | None:
@@ -71,7 +69,7 @@ class FileReader:
         spans = self._recipe.at_hand(offset, size)
         if spans is None:
             return None
-        latest = self._streams.latest
+        latest = self._ahead.streams.latest
         stream = latest if latest is not None and latest.takes(offset) else None
         parts = []
         for span in spans:
@@ -86,7 +84,7 @@ class FileReader:
             # Two threads may say so at once: then the stream stands a read further back.
             stream.position = max(stream.position, offset + size)
         else:
-            soon(partial(self._note, offset, size))
+            soon(partial(self._ahead.read, offset, size))
         return parts
 
     def spans(self, offset: int, size: int) -> list[ChunkSpan]:
@@ -104,50 +102,29 @@ class FileReader:
 
     async def _load(self, offset: int, size: int) -> tuple[list[ChunkSpan], list[Loaded]]:
         spans = self._recipe.spans(offset, size)
-        sequential = self._note(offset, size)
+        sequential = self._ahead.note(offset, size)
         chunks = [self._flights.cached(span, sequential=sequential) for span in spans]
         misses = chunks.count(None)
         self._flights.counters.chunk_hits += len(chunks) - misses
         if misses:
             self._flights.counters.chunk_misses += misses
-            self._flights.start(spans, self._supply, sequential=sequential)
+            self._ahead.wait()
+            # Before what is loaded ahead: somebody waits for these.
+            self._flights.start(spans, self._supply, self._ahead.pace, sequential=sequential)
+        await self._ahead.learn()
+        self._ahead.load()
         found = [
-            chunk or await self._flights.chunk(span, self._supply, sequential=sequential)
+            chunk or await self._chunk(span, sequential)
             for chunk, span in zip(chunks, spans, strict=True)
         ]
         return spans, found
 
-    def _note(self, offset: int, size: int) -> bool:
-        """Take note of a read, start loading ahead of it; whether it belongs to a stream."""
-        end = offset + size
-        stream = self._streams.find(offset)
-        if stream is not None:
-            stream.position = max(stream.position, end)
-            self._read_ahead(stream)
-            return True
-        forgotten = self._streams.add(Stream(end, end, FIRST_WINDOW))
-        if forgotten is not None:
-            self._windows.forget(forgotten)
-        return False
-
-    def _read_ahead(self, stream: Stream) -> None:
-        # Half a window is loaded at a time, so that loads stay long and the reader rarely waits.
-        window = min(stream.window, self._windows.share(stream))
-        target = min(stream.position + window, self.size)
-        stream.due = stream.ahead - window + window // 2
-        if target - stream.ahead < window // 2 and target < self.size:
-            return
-        start = max(stream.ahead, stream.position)
-        if start < target:
-            spans = self._recipe.spans(start, target - start)
-            self._flights.start(spans, self._supply, sequential=True, ahead=True)
-            stream.ahead = target
-            stream.due = target - window + window // 2
-            stream.window = min(2 * stream.window, LARGEST_WINDOW)
+    async def _chunk(self, span: ChunkSpan, sequential: bool) -> Loaded:
+        return await self._flights.chunk(
+            span, self._supply, self._ahead.pace, sequential=sequential
+        )
 
     def close(self) -> None:
-        """Its streams leave the cache to others. What was read stays valid."""
-        for stream in self._streams:
-            self._windows.forget(stream)
-        self._streams.clear()
+        """Its streams leave the memory to others. What was read stays valid."""
+        self._ahead.close()
         self._supply.close()

@@ -4,20 +4,25 @@ Concurrency: used in the event loop. Who comes second waits for the first one's 
 outcome; only the chunks of a load of several that failed are loaded once more, each alone. A task
 that waits holds no lock; loads run in the nursery that was given (the engine's), so a task that is
 cancelled while it waits cancels nobody's load.
+
+Memory: a load is charged twice its bytes while it is under way, once for what comes and once for
+what is made of it; afterwards the cache is charged for what it keeps.
 """
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import trio
 
 from ...errors import ChunkDamagedError, UsageError, first_failure
 from ...ids import ChunkId
+from .budget import MemoryBudget
 from .cache import ChunkCache, Loaded
 from .counters import Ahead, ReadCounters
 from .loader import EXTENT
+from .pace import Pace
 from .recipe import ChunkSpan
 from .supply import Supply
 
@@ -38,14 +43,42 @@ class _Flight:
     failure: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What one load brings, from where; `pace` hears how long it took."""
+
+    spans: list[ChunkSpan]
+    supply: Supply
+    pace: Pace
+    sequential: bool
+
+    async def load(self) -> dict[ChunkId, Loaded]:
+        """The chunks."""
+        return await self.supply.load(self.spans, sequential=self.sequential)
+
+
+def _size(spans: Iterable[ChunkSpan]) -> int:
+    return sum(span.raw for span in spans)
+
+
+def _cost(spans: Iterable[ChunkSpan]) -> int:
+    return 2 * _size(spans)
+
+
 class Flights:
     """All loads of a store's readers; what they bring goes into the cache."""
 
     def __init__(
-        self, cache: ChunkCache, nursery: trio.Nursery, counters: ReadCounters, ahead: Ahead
+        self,
+        cache: ChunkCache,
+        budget: MemoryBudget,
+        nursery: trio.Nursery,
+        counters: ReadCounters,
+        ahead: Ahead,
     ) -> None:
         self.counters = counters
         self._cache = cache
+        self._budget = budget
         self._nursery = nursery
         self._ahead = ahead
         self._flights: dict[ChunkId, _Flight] = {}
@@ -61,59 +94,87 @@ class Flights:
         return _expected(span, chunk)
 
     def start(
-        self,
-        spans: Sequence[ChunkSpan],
-        supply: Supply,
-        *,
-        sequential: bool,
-        ahead: bool = False,
+        self, spans: Iterable[ChunkSpan], supply: Supply, pace: Pace, *, sequential: bool
     ) -> None:
-        """Begin to load what of `spans` is neither in memory nor on its way; `ahead` says that
-        nobody waits for it yet."""
+        """Begin to load what of `spans` is neither in memory nor on its way; somebody waits.
+
+        `pace` hears how long each load takes.
+        """
+        for batch in self._batches(spans):
+            self._budget.charge(_cost(batch))
+            self._launch(_Order(batch, supply, pace, sequential))
+
+    def start_ahead(self, spans: Iterable[ChunkSpan], supply: Supply, pace: Pace) -> bool:
+        """As `start`, for a stream that will come to read them; False if memory ran out first."""
+        for batch in self._batches(spans):
+            cost = _cost(batch)
+            if not self._take(cost):
+                return False
+            for span in batch:
+                self._ahead.begin(span.id, span.raw)
+            self._launch(_Order(batch, supply, pace, sequential=True))
+        return True
+
+    def _take(self, cost: int) -> bool:
+        """Charge so much, even if chunks that were passed must go for it."""
+        return self._budget.take(cost) or (self._cache.shed(cost) and self._budget.take(cost))
+
+    def _batches(self, spans: Iterable[ChunkSpan]) -> Iterator[list[ChunkSpan]]:
+        """What has to be loaded of `spans`, in loads of at most EXTENT bytes."""
         batch: dict[ChunkId, ChunkSpan] = {}
         size = 0
         for span in spans:
             if span.id in self._cache or span.id in self._flights or span.id in batch:
                 continue
             if size + span.raw > EXTENT:
-                self._launch(list(batch.values()), supply, sequential)
+                yield list(batch.values())
                 batch, size = {}, 0
             batch[span.id] = span
             size += span.raw
-            if ahead:
-                self._ahead.begin(span.id, span.raw)
-        self._launch(list(batch.values()), supply, sequential)
+        if batch:
+            yield list(batch.values())
 
-    def _launch(self, spans: list[ChunkSpan], supply: Supply, sequential: bool) -> None:
-        if spans:
-            flight = _Flight(alone=len(spans) == 1)
-            self._flights.update(dict.fromkeys((span.id for span in spans), flight))
-            self.counters.loads += 1
-            self._nursery.start_soon(self._fly, flight, spans, supply, sequential)
+    def _launch(self, order: _Order) -> None:
+        flight = _Flight(alone=len(order.spans) == 1)
+        self._flights.update(dict.fromkeys((span.id for span in order.spans), flight))
+        self.counters.loads += 1
+        self._nursery.start_soon(self._fly, flight, order)
 
-    async def _fly(
-        self, flight: _Flight, spans: list[ChunkSpan], supply: Supply, sequential: bool
-    ) -> None:
+    async def _fly(self, flight: _Flight, order: _Order) -> None:
+        begun = order.pace.start(trio.current_time())
         try:
-            flight.data = await supply.load(spans, sequential=sequential)
-            for span in spans:
+            try:
+                flight.data = await order.load()
+            finally:
+                self._budget.give(_cost(order.spans))
+            order.pace.end(begun, _size(order.spans), trio.current_time())
+            for span in order.spans:
                 self._cache.put(span.id, flight.data[span.id])
         except Exception as error:
             # Whoever waits hears of it. What is no error of ours is a mistake in the program: it
             # may fail a read, but not the mount around it.
-            self.counters.loads_failed += 1
-            for span in spans:
-                self._ahead.drop(span.id)
             flight.failure = first_failure(error)
             if flight.failure is None:
                 log.exception("a load ahead of a reader failed")
                 flight.failure = error
+            self._count_failure(order.spans)
         finally:
-            for span in spans:
+            for span in order.spans:
                 del self._flights[span.id]
             flight.landed.set()
 
-    async def chunk(self, span: ChunkSpan, supply: Supply, *, sequential: bool) -> Loaded:
+    def _count_failure(self, spans: Iterable[ChunkSpan]) -> None:
+        self.counters.loads_failed += 1
+        for span in spans:
+            self._ahead.drop(span.id)
+
+    def passed(self, spans: Iterable[ChunkSpan]) -> None:
+        """A stream has read these chunks and does not come back."""
+        self._cache.passed(span.id for span in spans)
+
+    async def chunk(
+        self, span: ChunkSpan, supply: Supply, pace: Pace, *, sequential: bool
+    ) -> Loaded:
         """One chunk, verified; from memory, a load under way, or a new load.
 
         When a load of several chunks failed, perhaps because of another one of them, this one is
@@ -125,7 +186,7 @@ class Flights:
             if data is not None:
                 return data
             self._ahead.use(span.id)
-            self.start([span], supply, sequential=sequential)
+            self.start([span], supply, pace, sequential=sequential)
             flight = self._flights[span.id]
             await flight.landed.wait()
             if span.id in flight.data:

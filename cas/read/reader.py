@@ -4,7 +4,6 @@ Concurrency: everything runs in the event loop, except `FileReader.at_once`.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import trio
 
@@ -16,17 +15,12 @@ from .counters import Ahead, ReadCounters
 from .filereader import FileReader
 from .flights import Flights
 from .joining import Joiner
-from .loader import Loader
+from .loader import EXTENT, Loader
+from .pace import Pace
+from .readahead import ReadAhead
 from .recipe import ChunkSpan
 from .supply import FileCache, Supply
-from .windows import Windows
-
-CACHE: Final = 32 << 20
-"""Bytes of verified chunks kept in memory by default.
-
-Small on purpose: the kernel's page cache keeps what was read, and memory touched for the first time
-costs more than reading the chunk again (bench/read: 1.1 GB/s with 96 MiB, 2.0 with 32).
-"""
+from .windows import CACHE, Windows
 
 
 class Reader:
@@ -46,26 +40,26 @@ class Reader:
         disk: FileCache | None = None,
     ) -> None:
         self.counters = ReadCounters() if counters is None else counters
+        self.budget = budget
         self._objects = objects
         self._loader = loader
         self._disk = disk
         ahead = Ahead(self.counters)
-        cache = ChunkCache(min(CACHE, budget.limit), ahead.drop)
-        self._flights = Flights(cache, nursery, self.counters, ahead)
-        self._windows = Windows(cache)
+        cache = ChunkCache(CACHE, ahead.drop, budget)
+        self._nursery = nursery
+        self._flights = Flights(cache, budget, nursery, self.counters, ahead)
+        self._windows = Windows(cache, budget)
         self._joiner = Joiner()
 
     def open(self, manifest: Manifest) -> FileReader:
         """A reader of one file. Cheap: nothing is fetched."""
         cached = None if self._disk is None else self._disk.open(manifest)
-        return FileReader(
-            self._flights,
-            self._windows,
-            self._joiner,
-            self._objects.recipe(manifest),
-            Supply(self._loader, cached),
-        )
+        recipe, regions = self._objects.recipe(manifest), self._objects.regions(manifest)
+        supply = Supply(self._loader, cached)
+        ahead = ReadAhead(self._flights, self._windows, self._nursery, recipe, regions, supply)
+        return FileReader(self._flights, ahead, self._joiner, recipe, supply)
 
     def start(self, spans: Sequence[ChunkSpan]) -> None:
         """Begin to load chunks, of any files, that will be read soon."""
-        self._flights.start(spans, Supply(self._loader), sequential=True)
+        supply = Supply(self._loader)
+        self._flights.start(spans, supply, Pace(EXTENT), sequential=True)

@@ -5,30 +5,71 @@ that reads through several handles is one. Pure; used in the event loop.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-STREAMS: Final = 8
+from .loader import EXTENT
+from .pace import Pace
+
+STREAMS: Final = 32
 """Streams remembered per open file."""
 TOLERANCE: Final = 4 << 20
-"""A read this many bytes before or after where a stream stood still belongs to it."""
+"""A read this many bytes before or after where a long stream stood still belongs to it."""
+NEAR: Final = 256 << 10
+"""So many bytes in any case: the kernel asks ahead, and not always in order."""
+
+
+def _pace() -> Pace:
+    return Pace(EXTENT // 2)
 
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """A run of reads: where it stands, how far ahead is loaded, how long the window is (bytes).
+    """A run of reads: where it began, where it stands, how far ahead is loaded (offsets, bytes).
 
-    Up to `due` there is nothing to load, however far it reads.
+    Up to `due` there is nothing to load, however far it reads; up to `passed` it needs nothing any
+    more. `window` is how far ahead it would load, `granted` what it was given of that. `begun` and
+    `last` number the reads of its file. `tensor_end` is where the region ends that it is in, which
+    it `entered` at its beginning, or not; `crossed` counts those that it came through to the next.
+    `seen` are offset and size of its last read; it is `trusted` from the second one on. It
+    `waited` where not all of a read was in memory.
     """
 
+    start: int
     position: int
     ahead: int
     window: int
     due: int = 0
+    passed: int = 0
+    granted: int = 0
+    skipped: int = 0
+    begun: int = 0
+    last: int = 0
+    tensor_end: int = 0
+    entered: bool = False
+    crossed: int = 0
+    seen: tuple[int, int] = (0, 0)
+    trusted: bool = False
+    waited: bool = False
+    pace: Pace = field(default_factory=_pace)
+
+    @property
+    def run(self) -> int:
+        """Bytes that it has read, as far as it was seen."""
+        return self.position - self.start - self.skipped
 
     def takes(self, offset: int) -> bool:
-        """Whether a read at that offset belongs to it."""
-        return -TOLERANCE <= offset - self.position <= TOLERANCE
+        """Whether a read at that offset belongs to it.
+
+        The longer it is the more it may skip; so reads at random are no stream, however many.
+        """
+        return abs(offset - self.position) <= max(NEAR, min(TOLERANCE, self.run))
+
+    def move(self, offset: int, end: int) -> None:
+        """It reads the bytes [offset, end)."""
+        if offset > self.position:
+            self.skipped += offset - self.position
+        self.position = max(self.position, end)
 
 
 class Streams:
@@ -36,6 +77,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._streams: list[Stream] = []
+        self._reads = 0
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._streams)
@@ -47,16 +89,21 @@ class Streams:
         return first[0] if first else None
 
     def find(self, offset: int) -> Stream | None:
-        """The stream to which a read at that offset belongs; it is the latest now."""
-        for place, stream in enumerate(self._streams):
-            if stream.takes(offset):
-                if place:
-                    self._streams.insert(0, self._streams.pop(place))
-                return stream
-        return None
+        """The stream to which a read at that offset belongs: the one that stands nearest."""
+        self._reads += 1
+        takers = [stream for stream in self._streams if stream.takes(offset)]
+        if not takers:
+            return None
+        stream = min(takers, key=lambda taker: abs(offset - taker.position))
+        stream.last = self._reads
+        if stream is not self._streams[0]:
+            self._streams.remove(stream)
+            self._streams.insert(0, stream)
+        return stream
 
     def add(self, stream: Stream) -> Stream | None:
         """Remember a new one; which was forgotten for it, if any."""
+        stream.begun = stream.last = self._reads
         self._streams.insert(0, stream)
         return self._streams.pop() if len(self._streams) > STREAMS else None
 

@@ -1,5 +1,10 @@
 """How far ahead of a stream is loaded: windows, and what all streams of a store share.
 
+A window is as long as bandwidth × delay asks for (`cas.read.pace`): with a few times the product
+on its way nobody waits for a link, and what comes early has somewhere to lie. It doubles up to
+there, so it stops growing when more brings nothing. On disks at hand the product is small; windows
+stay within what the processor's caches and a few recycled buffers hold.
+
 Concurrency: used in the event loop.
 """
 
@@ -8,38 +13,96 @@ from typing import Final
 
 import trio
 
+from .budget import MemoryBudget
 from .cache import ChunkCache
+from .pace import Pace
 from .streams import Stream
 
+CACHE: Final = 32 << 20
+"""Bytes of verified chunks kept in memory, while no window needs more.
+
+Small on purpose: the kernel's page cache keeps what was read, and memory touched for the first time
+costs more than reading the chunk again (bench/read: 1.1 GB/s with 96 MiB, 2.0 with 32).
+"""
 FIRST_WINDOW: Final = 4 << 20
 LARGEST_WINDOW: Final = 16 << 20
+"""What all windows together may take, bytes, whatever bandwidth and delay are."""
 SMALLEST_WINDOW: Final = 2 << 20
 """However many streams there are, each has the next chunk loaded while it reads one."""
+GAIN: Final = 3
+"""Windows to the product. With less than 2.9 (BBR's `startup_gain`, rounded up) they would not grow
+to where they have to be: they are never quite full, and loads take longer than the least time.
+"""
+ASSUMED: Final = 400e6
+"""Bytes a second that weights are taken to come at, until it is known."""
+BEHIND: Final = 2 << 20
+"""Bytes behind a stream for which it may come back: requests overtake each other."""
+STEP: Final = 8 << 20
+"""Bytes loaded at a time, at most: so loads stay long and the reader rarely asks."""
 ACTIVE: Final = 10.0
-"""Seconds for which a stream that does not read still counts when the cache is shared out."""
+"""Seconds for which a stream that does not read still counts when memory is shared out."""
 
 
 class Windows:
-    """Shares the cache out among the streams that read."""
+    """Shares the memory out among the streams that read."""
 
-    def __init__(self, cache: ChunkCache) -> None:
+    def __init__(self, cache: ChunkCache, budget: MemoryBudget) -> None:
         self._cache = cache
+        self._budget = budget
         # When each stream last read, that which did so longest ago first.
         self._active: OrderedDict[Stream, float] = OrderedDict()
+        self._granted = 0
+        self._fit_cache()
 
-    def share(self, stream: Stream) -> int:
-        """How long the window of `stream` may be, bytes, now that it reads on.
+    def first(self, pace: Pace, *, weights: bool) -> int:
+        """The first window of a stream in a file whose loads so far say `pace`, bytes.
 
-        What one stream loads ahead must not push out what another has not read yet: until a chunk
-        is read, its stream loads up to one window and a half, in buffers that are not quite full.
+        Weights are read to their end, mostly; so where their first chunk took long the window is
+        long at once.
         """
+        assumed = int(pace.delay * ASSUMED) if weights else 0
+        return min(max(assumed, FIRST_WINDOW), self._share())
+
+    def length(self, stream: Stream) -> int:
+        """How long the window of `stream` may be, bytes, now that it reads on."""
         now = trio.current_time()
         self._active[stream] = now
         self._active.move_to_end(stream)
-        while next(iter(self._active.values())) < now - ACTIVE:
-            self._active.popitem(last=False)
-        return max(self._cache.budget // (2 * len(self._active)), SMALLEST_WINDOW)
+        while (oldest := next(iter(self._active.items())))[1] < now - ACTIVE:
+            self.forget(oldest[0])
+        window = min(stream.window, self._share())
+        if stream.pace.looking(now):
+            window = max(window // 4, SMALLEST_WINDOW)
+        # What is there already stays, when the window has become shorter.
+        self._grant(stream, max(window, stream.ahead - stream.position))
+        return window
+
+    def grow(self, stream: Stream) -> None:
+        """All of its window is under way: it may be twice as long, if its reader had to wait."""
+        useful = max(GAIN * stream.pace.product, LARGEST_WINDOW // max(len(self._active), 1))
+        # Shorter only little by little: the first loads of a window tell less than all of it.
+        least = max(stream.window - stream.window // 8, SMALLEST_WINDOW)
+        longer = 2 * stream.window if stream.waited else stream.window
+        stream.window = max(min(longer, useful), least)
+        stream.waited = False
 
     def forget(self, stream: Stream) -> None:
         """The stream reads no more."""
-        self._active.pop(stream, None)
+        if self._active.pop(stream, None) is not None:
+            self._grant(stream, 0)
+
+    def _share(self) -> int:
+        # Half of the memory is for what is ahead; what is on its way counts twice (see `Flights`).
+        streams = max(len(self._active), 1)
+        return max(self._budget.limit // (4 * streams), SMALLEST_WINDOW)
+
+    def _grant(self, stream: Stream, window: int) -> None:
+        self._granted += window - stream.granted
+        stream.granted = window
+        self._fit_cache()
+
+    def _fit_cache(self) -> None:
+        # What one stream has ahead must not push out what another has not read yet. Buffers are
+        # not quite full, and each is kept until all of it was read.
+        wanted = max(CACHE, 2 * self._granted + BEHIND * len(self._active))
+        self._cache.budget = min(wanted, self._budget.limit // 2)

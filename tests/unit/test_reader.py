@@ -1,8 +1,6 @@
 """The reader: what is loaded, how often, for whom; and what its cache pins."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -10,74 +8,23 @@ from trio.testing import wait_all_tasks_blocked
 
 from modelfloat.cas.buffers import SizedBuffers
 from modelfloat.cas.formats.manifest import ChunkRef, Manifest, PageRef, encode_entries
-from modelfloat.cas.objects import Objects
-from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.cache import ChunkCache, Loaded
 from modelfloat.cas.read.filereader import FileReader
-from modelfloat.cas.read.loader import EXTENT, Loader
-from modelfloat.cas.read.reader import CACHE, Reader
+from modelfloat.cas.read.loader import EXTENT
+from modelfloat.cas.read.reader import Reader
 from modelfloat.cas.read.recipe import Recipe
-from modelfloat.cas.read.streams import STREAMS, TOLERANCE
+from modelfloat.cas.read.streams import NEAR, STREAMS, TOLERANCE
 from modelfloat.cas.read.windows import FIRST_WINDOW
 from modelfloat.errors import ChunkDamagedError, DataLostError, ModelFloatError, UsageError
-from modelfloat.ids import ChunkId, ObjectId
+from modelfloat.ids import ObjectId
+from modelfloat.tests.support.countingloader import (
+    CHUNK,
+    CountingLoader,
+    chunk_id,
+    make_reader,
+    manifest,
+)
 from modelfloat.tests.support.samples import id_of
-
-CHUNK = 64 << 10
-
-
-class PlainObjects:
-    """Recipes of manifests that stand alone."""
-
-    def recipe(self, manifest: Manifest) -> Recipe:
-        return Recipe(manifest, lambda _page: b"")
-
-
-class CountingLoader:
-    """Chunks of CHUNK bytes, each full of its number; counts, fails and waits as it is told."""
-
-    def __init__(self) -> None:
-        self.loads: list[tuple[ChunkId, ...]] = []
-        self.sequential: list[bool] = []
-        self.bad: set[ChunkId] = set()
-        self.failure: Callable[[], Exception] = lambda: DataLostError("gone")
-        self.gate = trio.Event()
-        self.gate.set()
-        self._buffers = SizedBuffers(EXTENT, 1 << 20, count=8)
-
-    async def load(
-        self, ids: Sequence[ChunkId], *, sequential: bool = False
-    ) -> dict[ChunkId, Loaded]:
-        self.loads.append(tuple(ids))
-        self.sequential.append(sequential)
-        await trio.lowlevel.checkpoint()
-        await self.gate.wait()
-        if self.bad.intersection(ids):
-            raise self.failure()
-        memory = self._buffers.take(len(ids) * CHUNK)
-        found = {}
-        for at, id_ in enumerate(ids):
-            found[id_] = Loaded(memory, at * CHUNK, CHUNK)
-            found[id_].data[:8] = id_[:8]
-        return found
-
-    def count(self) -> Counter[ChunkId]:
-        """How often each chunk was loaded."""
-        return Counter(id_ for ids in self.loads for id_ in ids)
-
-
-def chunk_id(file: int, number: int) -> ChunkId:
-    return ChunkId(file.to_bytes(4, "big") + number.to_bytes(4, "big") + bytes(24))
-
-
-def manifest(file: int, chunks: int, raw: int = CHUNK) -> Manifest:
-    entries = [ChunkRef(chunk_id(file, number), raw) for number in range(chunks)]
-    return Manifest(chunks * raw, b"", chunks, inline=encode_entries(entries))
-
-
-def make_reader(nursery: trio.Nursery, loader: CountingLoader, memory: int = CACHE) -> Reader:
-    budget = MemoryBudget(memory)
-    return Reader(cast("Objects", PlainObjects()), cast("Loader", loader), nursery, budget)
 
 
 async def test_one_stream_loads_everything_once(nursery: trio.Nursery) -> None:
@@ -110,7 +57,7 @@ async def test_streams_do_not_push_out_what_others_have_ahead(
 
 async def test_a_closed_file_leaves_the_cache_to_others(nursery: trio.Nursery) -> None:
     loader = CountingLoader()
-    reader = make_reader(nursery, loader)
+    reader = make_reader(nursery, loader, memory=64 << 20)
 
     async def longest_load(file: FileReader) -> int:
         del loader.loads[:]
@@ -132,11 +79,11 @@ async def test_a_stream_in_use_is_not_forgotten(nursery: trio.Nursery) -> None:
     loader = CountingLoader()
     file = make_reader(nursery, loader).open(manifest(1, 5000))
     await file.read(0, CHUNK)
-    far = range(4 * TOLERANCE, 5000 * CHUNK, 3 * TOLERANCE)
+    far = range(4 * TOLERANCE, 5000 * CHUNK, 3 * NEAR)
     for number, offset in enumerate(far[: 3 * STREAMS], start=1):
         await file.read(offset, CHUNK)
         del loader.sequential[:]
-        await file.read(number * 40 * CHUNK, CHUNK)
+        await file.read(number * 2 * CHUNK, CHUNK)
         await wait_all_tasks_blocked()
         assert all(loader.sequential)
 

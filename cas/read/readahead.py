@@ -1,0 +1,152 @@
+"""Loading ahead in one file: for each stream as far as `reach` says, within its window.
+
+Concurrency: used in the event loop; the region table is read in a worker thread.
+"""
+
+import logging
+
+import trio
+
+from ...errors import ModelFloatError
+from .flights import Flights
+from .pace import Pace
+from .reach import Reach, enter, reach_of
+from .recipe import Recipe
+from .regions import RegionTable
+from .streams import Stream, Streams
+from .supply import Supply
+from .tensormap import TensorMap
+from .windows import BEHIND, STEP, Windows
+
+log = logging.getLogger(__name__)
+
+
+class ReadAhead:
+    """The streams of one file, and what is loaded for them. `pace` is that of its other loads."""
+
+    def __init__(
+        self,
+        flights: Flights,
+        windows: Windows,
+        nursery: trio.Nursery,
+        recipe: Recipe,
+        regions: RegionTable,
+        supply: Supply,
+    ) -> None:
+        self.streams = Streams()
+        self.pace = Pace(0)
+        self._flights = flights
+        self._windows = windows
+        self._nursery = nursery
+        self._recipe = recipe
+        self._regions = regions
+        self._supply = supply
+        self._size = recipe.manifest.size
+        self._tensors: TensorMap | None = None
+        self._unread = bool(regions)
+        self._waits = bool(regions)
+
+    def read(self, offset: int, size: int) -> None:
+        """Take note of a read that was answered, and load ahead of it."""
+        self.note(offset, size)
+        self.load()
+
+    def wait(self) -> None:
+        """What the latest read asks for is not all there."""
+        if self.streams.latest is not None:
+            self.streams.latest.waited = True
+
+    def note(self, offset: int, size: int) -> bool:
+        """Take note of a read; whether it goes on where another stood."""
+        stream = self.streams.find(offset)
+        known = stream is not None
+        if stream is None:
+            stream = Stream(offset, offset + size, offset + size, 0, passed=offset)
+            forgotten = self.streams.add(stream)
+            if forgotten is not None:
+                self._windows.forget(forgotten)
+        else:
+            stream.move(offset, offset + size)
+        stream.seen = (offset, size)
+        stream.trusted = known
+        return known
+
+    def load(self) -> None:
+        """Load ahead of the stream that read last, if it is worth it."""
+        stream = self.streams.latest
+        if stream is None:
+            return
+        if self._waits:
+            return
+        if self._tensors is not None:
+            enter(stream, *stream.seen, self._tensors, self._size)
+        if stream.trusted or stream.entered:
+            self._load_for(stream)
+        self._leave_behind(stream)
+
+    def _load_for(self, stream: Stream) -> None:
+        if not stream.window:
+            stream.window = self._windows.first(self.pace, weights=self._tensors is not None)
+        window = self._windows.length(stream)
+        reach = reach_of(stream, self.streams, self._tensors, self._size)
+        step = min(window // 2, STEP)
+        if reach.moving:
+            step = min(step, stream.run // 2)
+        start = max(stream.ahead, stream.position)
+        target = min(stream.position + window, reach.end)
+        lacks = target - start
+        if lacks >= step or (lacks > 0 and target == reach.end and not reach.moving):
+            if not self._flights.start_ahead(
+                self._recipe.spans(start, lacks), self._supply, stream.pace
+            ):
+                # Memory is short. Who reads on loads what it needs, and asks again.
+                stream.due = stream.position
+                return
+            stream.ahead = target
+            self._windows.grow(stream)
+        stream.due = _due(stream, window, step, reach)
+
+    def _leave_behind(self, stream: Stream) -> None:
+        end = stream.position - BEHIND
+        if end - stream.passed >= BEHIND:
+            *whole, last = self._recipe.spans(stream.passed, end - stream.passed)
+            self._flights.passed(whole)
+            stream.passed = last.offset
+
+    async def learn(self) -> None:
+        """Have the region table read, if there is one; until then nothing is loaded ahead.
+
+        One of many pages is not waited for.
+        """
+        if not self._unread:
+            return
+        self._unread = False
+        if self._recipe.manifest.region_pages:
+            self._nursery.start_soon(self._find_tensors)
+        else:
+            await self._find_tensors()
+
+    async def _find_tensors(self) -> None:
+        try:
+            self._tensors = await trio.to_thread.run_sync(TensorMap, self._regions)
+        except ModelFloatError as error:
+            # It is a help only. Whether the file can be read shows when its chunks are.
+            log.debug("a region table cannot be used: %s", error)
+        self._waits = False
+        self.load()
+
+    def close(self) -> None:
+        """The streams leave the memory to others."""
+        for stream in self.streams:
+            self._windows.forget(stream)
+        self.streams.clear()
+
+
+def _due(stream: Stream, window: int, step: int, reach: Reach) -> int:
+    """Up to where the stream may read until there is something to load again."""
+    ahead = max(stream.ahead, stream.position)
+    if reach.moving:
+        # What it may load grows by two bytes with each that it reads.
+        lacks = min(stream.position + window, reach.end) - ahead
+        return stream.position + max(step - lacks, 0) // 2
+    return reach.end if ahead >= reach.end else ahead - window + step
