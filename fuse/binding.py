@@ -12,6 +12,11 @@ from .operations import Operations
 class Session(Protocol):
     """One mount that exists in the kernel."""
 
+    @property
+    def note(self) -> str:
+        """What the log should tell of it once it answers; "" for nothing."""
+        ...
+
     async def run(self) -> None:
         """Answer requests until the mount is gone or `stop` was called."""
         ...

@@ -33,6 +33,10 @@ _NO_LINK: Final = 8
 """UMOUNT_NOFOLLOW."""
 _CLONE: Final = 0x8004E500
 """FUSE_DEV_IOC_CLONE, `_IOR(229, 0, uint32_t)`."""
+_BACKING_OPEN: Final = 0x4010E501
+"""FUSE_DEV_IOC_BACKING_OPEN, `_IOW(229, 1, struct fuse_backing_map)`: descriptor, flags, zeros."""
+_BACKING_CLOSE: Final = 0x4004E502
+"""FUSE_DEV_IOC_BACKING_CLOSE, `_IOW(229, 2, uint32_t)`."""
 _PATIENCE: Final = 30.0
 """Seconds that fusermount3 may take."""
 _BOXED: Final = ": a container needs --cap-add SYS_ADMIN"
@@ -143,6 +147,17 @@ def clone(device: int) -> int:
         os.close(another)
         raise
     return another
+
+
+def open_backing(device: int, file: int) -> int:
+    """Have the kernel keep an open file to read from by itself; the id to name it by. OSError."""
+    # Only with a buffer that can be written to does Python return what the kernel does.
+    return int(fcntl.ioctl(device, _BACKING_OPEN, bytearray(struct.pack("=iIQ", file, 0, 0))))
+
+
+def close_backing(device: int, backing: int) -> None:
+    """Have the kernel give up an id; what is open by it stays open. OSError."""
+    fcntl.ioctl(device, _BACKING_CLOSE, struct.pack("=I", backing))
 
 
 def end_mount(path: str, mount: Mount | None) -> None:

@@ -48,7 +48,11 @@ class Files:
             # Somebody else may have opened it during that await.
             reader = self._readers.share(inode, open_)
         handle = self._open.add(OpenedFile(inode, node, reader, process_of(pid)))
-        await reader.prepare()
+        try:
+            await reader.prepare()
+        except BaseException:  # the kernel will not close what it was not told of
+            self.release(handle)
+            raise
         return handle
 
     def backing(self, handle: Handle) -> int | None:

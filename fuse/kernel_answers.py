@@ -12,6 +12,7 @@ from typing import Final
 from . import protocol
 from .failures import number_of, refusal
 from .operations import Operations
+from .passthrough import Passthrough
 from .protocol import CHANGES, Feature, Opcode, Request
 
 BACKGROUND: Final = 64
@@ -45,8 +46,9 @@ class Answer:
 class Answers:
     """Answers requests; used in the event loop only."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, passthrough: Passthrough) -> None:
         self._operations = operations
+        self._passthrough = passthrough
         self._handlers: Final[dict[int, Callable[[Request], Awaitable[Answer]]]] = {
             Opcode.LOOKUP: self._lookup,
             Opcode.GETATTR: self._getattr,
@@ -93,6 +95,7 @@ class Answers:
             log.error("the kernel speaks FUSE %d.%d, too old", hello.major, hello.minor)
             return Answer(errno.EPROTO)
         minor, features = min(hello.minor, protocol.MINOR), hello.features & FEATURES
+        features |= self._passthrough.wanted(hello.features)
         log.debug("FUSE %d.%d, %s", hello.major, hello.minor, Feature(features))
         # The kernel takes the smaller one of this and what its sysfs says when it gets it.
         ahead = max(hello.read_ahead, protocol.LARGEST)
@@ -115,15 +118,20 @@ class Answers:
 
     async def _open(self, request: Request) -> Answer:
         """Files never change under their inode: pages stay valid."""
-        flags = protocol.parse_open(request.body)
-        handle = await self._operations.open(request.inode, flags, request.pid)
-        return Answer(0, protocol.opened(handle, protocol.KEEP_CACHE))
+        inode, flags = request.inode, protocol.parse_open(request.body)
+        handle = await self._operations.open(inode, flags, request.pid)
+        backing = self._passthrough.opened(inode, handle, flags, self._operations.backing)
+        if backing is None:
+            return Answer(0, protocol.opened(handle, protocol.KEEP_CACHE))
+        return Answer(0, protocol.opened(handle, protocol.PASSTHROUGH, backing))
 
     async def _read(self, request: Request) -> Answer:
         return Answer(0, await self._operations.read(*protocol.parse_read(request.body)))
 
     async def _release(self, request: Request) -> Answer:
-        self._operations.release(protocol.parse_handle(request.body))
+        handle = protocol.parse_handle(request.body)
+        self._passthrough.released(handle)  # first: its descriptor is the open file's
+        self._operations.release(handle)
         return Answer()
 
     async def _opendir(self, request: Request) -> Answer:

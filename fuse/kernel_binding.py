@@ -27,6 +27,7 @@ from .kernel_answers import Answer, Answers
 from .kernel_line import Buffer, Line
 from .mountinfo import Mount, mount_at
 from .operations import Operations
+from .passthrough import Passthrough
 from .processes import is_dying
 from .protocol import UNANSWERED, Opcode, Request
 
@@ -50,7 +51,8 @@ class KernelSession:
     ) -> None:
         self.stopping = False
         self._operations = operations
-        self._answers = Answers(operations)
+        self._passthrough = Passthrough(devices[0])
+        self._answers = Answers(operations, self._passthrough)
         self._path = path
         self._mount = mount
         self._lines = [Line(device, self) for device in devices]
@@ -59,6 +61,11 @@ class KernelSession:
         self._nursery: trio.Nursery | None = None
         self._under_way: dict[int, tuple[trio.CancelScope, int]] = {}
         self._early: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def note(self) -> str:
+        """See `Session.note`."""
+        return self._passthrough.note
 
     # What threads call
 

@@ -81,7 +81,8 @@ async def serve(
         )
 
     def begun() -> None:
-        log.info("%s is mounted by the binding %s%s", path, binding.name, _tuned(path))
+        said = [f"{path} is mounted by the binding {binding.name}", *_tuned(path), session.note]
+        log.info("%s", "; ".join(filter(None, said)))
         ready()
 
     # Signals are caught before the mount exists: none may leave it behind.
@@ -141,14 +142,13 @@ async def _announce(path: str, ready: Callable[[], None]) -> None:
     ready()
 
 
-def _tuned(path: str) -> str:
+def _tuned(path: str) -> list[str]:
     """Change what may be changed of a mount; what was, and what would help."""
     mount = mount_at(path)
     if mount is None:
-        return ""
+        return []
     done = tune(mount)
-    known = told(mount.device)
-    return f"; set {', '.join(done) if done else 'nothing'}" + (f"; {known}" if known else "")
+    return [f"set {', '.join(done) if done else 'nothing'}", told(mount.device)]
 
 
 async def _stop_on_signal(

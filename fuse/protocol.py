@@ -1,7 +1,8 @@
 """The FUSE protocol as the kernel speaks it on /dev/fuse: pure functions over buffers.
 
-The source is `include/uapi/linux/fuse.h`, as of version 7.31, which every kernel since 5.4 speaks.
-All numbers are in the machine's own order and natural alignment; offsets and sizes are bytes.
+The source is `include/uapi/linux/fuse.h`, as of version 7.40 (Linux 6.9); by the flags of INIT
+older kernels are asked for nothing that they do not know. All numbers are in the machine's own
+order and natural alignment; offsets and sizes are bytes.
 One read gives one request, one write takes one reply.
 
     request header         reply header         FORGET                 BATCH_FORGET
@@ -23,12 +24,15 @@ One read gives one request, one write takes one reply.
     4  4 minor             4  4 minor                    8  8 blocks free
     8  4 max read-ahead    8  4 max read-ahead           16 8 blocks free for users
     12 4 flags             12 4 flags                    24 8 files
-    16   more, not read    16 2 max background           32 8 files free
-                           18 2 congestion threshold     40 4 block size
-                           20 4 max write                44 4 longest name
+    16 4 upper flags, if   16 2 max background           32 8 files free
+         INIT_EXT is set   18 2 congestion threshold     40 4 block size
+    20   more, not read    20 4 max write                44 4 longest name
                            24 4 time granularity, ns     48 4 fragment size
                            28 2 max pages                52 28 -
-                           30 34 -
+                           30 2 -
+                           32 4 upper flags
+                           36 4 max stack depth
+                           40 24 -
 
     attributes             entry (LOOKUP)                listed (READDIR), padded to 8
     0  8 inode             0  8 inode                    0  8 inode
@@ -43,10 +47,11 @@ One read gives one request, one write takes one reply.
     60 4 mode              0  8 their life, s            0  8 handle
     64 4 links             8  4 its ns                   8  4 flags
     68 4 uid               12 4 -                        12 4 -
-    72 4 gid               16 88 attributes
-    76 4 rdev                                            the answer of GETXATTR, LISTXATTR
-    80 4 block size                                      the value; of size 0:
-    84 4 -                                               0  4 length, 4  4 -
+    72 4 gid               16 88 attributes              12 4 backing id, or -
+    76 4 rdev
+    80 4 block size                                      the answer of GETXATTR, LISTXATTR
+    84 4 -                                               the value; of size 0:
+                                                         0  4 length, 4  4 -
 """
 
 import mmap
@@ -62,7 +67,7 @@ from .handles import Handle
 from .listings import LASTING, LONGEST_NAME
 
 MAJOR: Final = 7
-MINOR: Final = 31
+MINOR: Final = 40
 OLDEST: Final = 23
 """The first minor version whose INIT is answered as above."""
 
@@ -75,17 +80,20 @@ HEADER: Final = struct.Struct("=IIQQIIIHH")
 READ: Final = struct.Struct("=QQIIQII")
 _REPLY: Final = struct.Struct("=IiQ")
 _INIT: Final = struct.Struct("=IIII")
-_INIT_ANSWER: Final = struct.Struct("=IIIIHHIIHH32x")
+_INIT_UPPER: Final = struct.Struct("=16xI")
+_INIT_ANSWER: Final = struct.Struct("=IIIIHHIIHHII24x")
 _NUMBER: Final = struct.Struct("=Q")
 _FORGOTTEN: Final = struct.Struct("=QQ")
 _COUNT: Final = struct.Struct("=II")
 _ATTRIBUTES: Final = struct.Struct("=QQQqqqIIIIIIIIII")
 _ATTRIBUTES_LIFE: Final = struct.Struct("=QII")
 _ENTRY: Final = struct.Struct("=QQQQII")
-_OPENED: Final = struct.Struct("=QII")
+_OPENED: Final = struct.Struct("=QIi")
 _LISTED: Final = struct.Struct("=QQII")
 _SPACE: Final = struct.Struct("=QQQQQIII28x")
 
+_UPPER: Final = 32
+"""Bits of the flags that fit into the first field for them."""
 _NANOSECONDS: Final = 10**9
 _TYPE: Final = 12
 """Bits to the right of a file's type in its mode."""
@@ -131,10 +139,17 @@ class Feature(IntFlag):
     ABORT_ERROR = 1 << 21
     MAX_PAGES = 1 << 22
     CACHE_SYMLINKS = 1 << 23
+    INIT_EXT = 1 << 30
+    PASSTHROUGH = 1 << 37
 
 
 KEEP_CACHE: Final = 1 << 1
 """Of an answer to OPEN: what the kernel has cached of the file stays valid."""
+PASSTHROUGH: Final = 1 << 7
+"""Of an answer to OPEN: the kernel reads the file that the backing id stands for."""
+STACK: Final = 1
+"""How many filesystems may lie on each other below such a file and us, of the kernel's limit of 2:
+one, so that an overlay may still lie above us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +202,10 @@ def parse_name(body: bytes) -> bytes:
 
 def parse_init(body: bytes) -> Hello:
     """INIT; every field that is left out is one of an older kernel."""
-    return Hello(*_fields(_INIT, body))
+    major, minor, read_ahead, features = _fields(_INIT, body)
+    if features & Feature.INIT_EXT:
+        features |= _fields(_INIT_UPPER, body)[0] << _UPPER
+    return Hello(major, minor, read_ahead, features)
 
 
 def parse_number(body: bytes) -> int:
@@ -249,8 +267,11 @@ def refused(unique: int, number: int) -> bytes:
 def init(minor: int, features: int, read_ahead: int, background: int, pages: int) -> bytes:
     """The answer to INIT: `background` requests at once, of `pages` pages each at most."""
     # Nothing is ever written; what is read from the device must have room for so much.
+    most, stack = 4096, STACK if features & Feature.PASSTHROUGH else 0
+    upper, lower = divmod(features, 1 << _UPPER)
     return _INIT_ANSWER.pack(
-        MAJOR, minor, read_ahead, features, background, background * 3 // 4, 4096, 1, pages, 0
+        *(MAJOR, minor, read_ahead, lower, background, background * 3 // 4, most, 1, pages, 0),
+        *(upper, stack),
     )
 
 
@@ -290,9 +311,9 @@ def listed(name: bytes, shown: Attributes, following: int) -> bytes:
     return head + name + bytes(-len(name) % 8)
 
 
-def opened(handle: Handle, flags: int = 0) -> bytes:
+def opened(handle: Handle, flags: int = 0, backing: int = 0) -> bytes:
     """The answer to OPEN and OPENDIR."""
-    return _OPENED.pack(handle, flags, 0)
+    return _OPENED.pack(handle, flags, backing)
 
 
 def length(size: int) -> bytes:

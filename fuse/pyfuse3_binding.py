@@ -161,6 +161,8 @@ def _entry(named: NamedAttributes) -> pyfuse3.EntryAttributes:
 class Pyfuse3Session:
     """The process's mount; see `Session`."""
 
+    note = ""
+
     async def run(self) -> None:
         """See `Session.run`."""
         await pyfuse3.main(min_tasks=MIN_TASKS, max_tasks=MAX_TASKS)

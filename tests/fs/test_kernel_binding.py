@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from modelfloat.fuse import kernel_answers, kernel_binding, processes, protocol
+from modelfloat.fuse import kernel_answers, kernel_binding, passthrough, processes, protocol
 from modelfloat.fuse.inodes import ROOT
 from modelfloat.fuse.listings import LASTING, MOVING
 from modelfloat.fuse.operations import Operations
@@ -35,17 +35,22 @@ def filled(shelf: Shelf) -> Shelf:
 FILE = (b"acme", b"llama", b"file")
 
 
-async def test_init(operations: Operations) -> None:
+@pytest.mark.parametrize("uid", [0, 1000])
+async def test_init(operations: Operations, monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
+    monkeypatch.setattr(passthrough.os, "geteuid", lambda: uid)
     async with calling(operations) as kernel:
         await kernel.send(CAPTURED["INIT"])
         unique, number, data = await kernel.hear()
         assert (unique, number) == (2, 0)
-        found = struct.unpack("=IIIIHHIIHH32x", data)
-        wanted = (7, 31, protocol.LARGEST, int(kernel_answers.FEATURES), 64, 48, 4096, 1, 256, 0)
-        assert found == wanted
+        features = int(kernel_answers.FEATURES) | (0 if uid else 1 << 30)
+        wanted = (7, 40, protocol.LARGEST, features, 64, 48, 4096, 1, 256, 0)
+        rest = (0, 0) if uid else (1 << 5, 1)
+        assert struct.unpack("=IIIIHHIIHHII24x", data) == wanted + rest
+        assert ("needs root" in kernel.session.note) == bool(uid)
         hello = struct.pack("=IIII", 7, 23, 4096, 1)
         number, data = await kernel.ask(Opcode.INIT, 0, hello)
         assert struct.unpack_from("=IIII", data) == (7, 23, protocol.LARGEST, 1)
+        assert "needs " in kernel.session.note
 
 
 @pytest.mark.parametrize(("major", "minor", "number"), [(7, 12, errno.EPROTO), (8, 0, 0)])
@@ -57,7 +62,7 @@ async def test_init_of_other_versions(
         answer = await kernel.ask(Opcode.INIT, 0, hello)
         assert answer[0] == number
         if not number:
-            assert struct.unpack_from("=II", answer[1]) == (7, 31)
+            assert struct.unpack_from("=II", answer[1]) == (7, 40)
 
 
 @pytest.mark.usefixtures("filled")

@@ -10,7 +10,7 @@ from modelfloat.fuse import protocol
 from modelfloat.fuse.attributes import BLOCK_SIZE, Attributes
 from modelfloat.fuse.handles import Handle
 from modelfloat.fuse.listings import LASTING
-from modelfloat.fuse.protocol import Opcode, parse_request
+from modelfloat.fuse.protocol import Feature, Opcode, parse_request
 from modelfloat.ids import Inode
 from modelfloat.tests.support.fuserequests import CAPTURED, REPLY, parse_reply
 
@@ -61,6 +61,26 @@ def test_bodies() -> None:
     assert hello.features & wanted == wanted
 
 
+def test_flags_beyond_the_first_32() -> None:
+    """Of a kernel that has none, nothing is read where they would stand."""
+    whole = body("INIT")
+    offered = protocol.parse_init(whole).features
+    assert offered & Feature.PASSTHROUGH
+    assert offered & Feature.INIT_EXT
+    for old in (whole[:12] + bytes(4), whole[:12] + bytes(4) + whole[16:]):
+        assert protocol.parse_init(old).features == struct.unpack_from("=I", old, 12)[0]
+    with pytest.raises(ValueError):
+        protocol.parse_init(whole[: 16 + 3])
+    wanted = Feature.PASSTHROUGH | Feature.INIT_EXT | Feature.ASYNC_READ
+    found = struct.unpack("=IIIIHHIIHHII24x", protocol.init(40, wanted, 4096, 64, 256))
+    assert found == (7, 40, 4096, 1 << 30 | 1, 64, 48, 4096, 1, 256, 0, 1 << 5, 1)
+
+
+def test_a_file_that_the_kernel_reads() -> None:
+    data = protocol.opened(Handle(7), protocol.PASSTHROUGH, 3)
+    assert struct.unpack("=QIi", data) == (7, 128, 3)
+
+
 @pytest.mark.parametrize(
     ("parse", "name"),
     [
@@ -100,7 +120,7 @@ def test_replies() -> None:
 
 def test_sizes_are_those_of_the_kernels_structs() -> None:
     """The kernel takes an answer of the right size only."""
-    assert len(protocol.init(31, 0, 0, 64, 256)) == 64
+    assert len(protocol.init(40, 0, 0, 64, 256)) == 64
     assert len(protocol.attributes(SHOWN)) == 16 + 88
     assert len(protocol.entry(SHOWN, 1.0)) == 40 + 88
     assert len(protocol.opened(Handle(1))) == 16

@@ -20,6 +20,7 @@ class Recorder:
     """A binding and its one session; `hangs` has it ignore that it is asked to stop."""
 
     name = "recorder"
+    note = "it is a stand-in"
 
     def __init__(self, *, hangs: bool = False) -> None:
         self.hangs = hangs
