@@ -6,13 +6,12 @@ An input to a decoder is the chunk's raw length (u32) and its encoded bytes.
 """
 
 import struct
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from modelfloat.cas.chunking.regions import ElementType
-from modelfloat.cas.codecs.codec import Codec, Decoder
+from modelfloat.cas.codecs.codec import Decoder
 from modelfloat.cas.codecs.effort import Effort
 from modelfloat.cas.codecs.fields import FIELDS, fields, words
 from modelfloat.cas.codecs.layouts import LAYOUTS
@@ -22,13 +21,11 @@ from modelfloat.cas.codecs.repeat import REPEAT
 from modelfloat.cas.codecs.single import BYTES
 from modelfloat.errors import ChunkDamagedError
 from modelfloat.tests.support.blocks import eights, few, q4_1
+from modelfloat.tests.support.codecchecks import coming_back, decoding, golden_inputs
 from modelfloat.tests.support.fuzzing import Target, fuzz
 from modelfloat.tests.support.sources import noise
 from modelfloat.tests.support.weights import normal
 
-GOLDEN = Path(__file__).parents[1] / "formats" / "golden"
-LARGEST = 70_000
-"""Raw bytes of a chunk here, at most: clearing more would take the time, not the decoder."""
 DECODERS: dict[str, Decoder] = {
     "bytes": BYTES,
     "fields": FIELDS,
@@ -45,20 +42,6 @@ LENGTHS = {
     "palette-8": 24_015,
     "repeat": 2802,
 }
-
-
-def feed(codec: Decoder) -> Callable[[bytes], None]:
-    """Decode into the middle of a larger buffer."""
-
-    def run(data: bytes) -> None:
-        raw = int.from_bytes(data[:4], "little") % LARGEST
-        around = memoryview(bytearray(b"\xa5" * (raw + 128)))
-        try:
-            codec.decode(data[4:], around[64:-64])
-        finally:
-            assert bytes(around[:64]) == bytes(around[-64:]) == b"\xa5" * 64
-
-    return run
 
 
 def first_plane(name: str, data: bytes) -> int:
@@ -85,16 +68,11 @@ def fit(name: str) -> Callable[[bytes], bytes]:
     return mend
 
 
-def seeds(name: str) -> Iterator[bytes]:
-    for golden, raw in LENGTHS.items():
-        if golden.startswith(name):
-            yield struct.pack("<I", raw) + (GOLDEN / f"codec-{golden}-v1.bin").read_bytes()
-
-
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoders_refuse_what_they_cannot_decode(name: str, effort: tuple[int, float, int]) -> None:
     inputs, seconds, seed = effort
-    target = Target(feed(DECODERS[name]), [*seeds(name)], (ChunkDamagedError,), fit(name))
+    seeds = [*golden_inputs(name, LENGTHS)]
+    target = Target(decoding(DECODERS[name]), seeds, (ChunkDamagedError,), fit(name))
     assert fuzz(target, inputs, seconds, seed) >= inputs
 
 
@@ -109,21 +87,10 @@ ENCODERS = {
 CHUNKS = [eights(999), q4_1(60) + b"odd", few(1, 3, 900), few(4, 40, 300), b"abcdabcd" * 40]
 
 
-def round_trip(codec: Codec) -> Callable[[bytes], None]:
-    def check(data: bytes) -> None:
-        encoded = codec.encode(memoryview(data))
-        if encoded is not None:
-            out = bytearray(len(data))
-            codec.decode(encoded, memoryview(out))
-            assert out == data
-
-    return check
-
-
 @pytest.mark.parametrize("name", ENCODERS)
 def test_what_is_encoded_comes_back(name: str, effort: tuple[int, float, int]) -> None:
     inputs, seconds, seed = effort
-    target = Target(round_trip(ENCODERS[name]), CHUNKS)
+    target = Target(coming_back(ENCODERS[name]), CHUNKS)
     assert fuzz(target, inputs // 4, seconds, seed) >= inputs // 4
 
 

@@ -7,21 +7,17 @@ An input to a decoder is the chunk's raw length (u32) and its encoded bytes.
 
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from modelfloat.cas.codecs import squeeze
-from modelfloat.cas.codecs.codec import Codec
 from modelfloat.cas.codecs.floats import BF16, BF16_SMALL, FP16, FP32, FP64
 from modelfloat.errors import ChunkDamagedError
+from modelfloat.tests.support.codecchecks import LARGEST, coming_back, decoding, golden_inputs
 from modelfloat.tests.support.fuzzing import Target, fuzz
 from modelfloat.tests.support.sources import noise
 from modelfloat.tests.support.weights import normal, weights
 
-GOLDEN = Path(__file__).parents[1] / "formats" / "golden"
-LARGEST = 70_000
-"""Raw bytes of a chunk here, at most: clearing more would take the time, not the decoder."""
 CODECS = {"bf16": (BF16, 2), "fp16": (FP16, 2), "fp32": (FP32, 4), "fp64": (FP64, 8)}
 LENGTHS = {
     "bf16": 6001,
@@ -32,20 +28,6 @@ LENGTHS = {
     "fp32-rounded": 12_000,
     "fp64": 12_007,
 }
-
-
-def feed(codec: Codec) -> Callable[[bytes], None]:
-    """Decode into the middle of a larger buffer."""
-
-    def decode(data: bytes) -> None:
-        raw = int.from_bytes(data[:4], "little") % LARGEST
-        around = memoryview(bytearray(b"\xa5" * (raw + 128)))
-        try:
-            codec.decode(data[4:], around[64:-64])
-        finally:
-            assert bytes(around[:64]) == bytes(around[-64:]) == b"\xa5" * 64
-
-    return decode
 
 
 def fit(planes: int) -> Callable[[bytes], bytes]:
@@ -64,9 +46,7 @@ def fit(planes: int) -> Callable[[bytes], bytes]:
 
 def seeds(name: str) -> Iterator[bytes]:
     """Golden chunks, and one of each method that these have not."""
-    for golden, raw in LENGTHS.items():
-        if golden.startswith(name):
-            yield struct.pack("<I", raw) + (GOLDEN / f"codec-{golden}-v1.bin").read_bytes()
+    yield from golden_inputs(name, LENGTHS)
     codec, size = CODECS[name]
     for chunk in normal(name, 50_000) + b"odd", bytes(size) * 5000, weights(name, 5000, 2):
         encoded = codec.encode(memoryview(chunk))
@@ -76,24 +56,13 @@ def seeds(name: str) -> Iterator[bytes]:
 
 def decoder(name: str) -> Target:
     codec, planes = CODECS[name]
-    return Target(feed(codec), [*seeds(name)], (ChunkDamagedError,), fit(planes))
+    return Target(decoding(codec), [*seeds(name)], (ChunkDamagedError,), fit(planes))
 
 
 @pytest.mark.parametrize("name", CODECS)
 def test_decoders_refuse_what_they_cannot_decode(name: str, effort: tuple[int, float, int]) -> None:
     inputs, seconds, seed = effort
     assert fuzz(decoder(name), inputs, seconds, seed) >= inputs
-
-
-def round_trip(codec: Codec) -> Callable[[bytes], None]:
-    def check(data: bytes) -> None:
-        encoded = codec.encode(memoryview(data))
-        if encoded is not None:
-            out = bytearray(len(data))
-            codec.decode(encoded, memoryview(out))
-            assert out == data
-
-    return check
 
 
 @pytest.mark.parametrize("name", [*CODECS, "small"])
@@ -105,4 +74,4 @@ def test_what_is_encoded_comes_back(
     codec = BF16_SMALL if name == "small" else CODECS[name][0]
     kind = "bf16" if name == "small" else name
     chunks = [normal(kind, 6001), weights(kind, 700, 7), weights(kind, 700, 0), noise(1, 999)]
-    assert fuzz(Target(round_trip(codec), chunks), inputs // 4, seconds, seed) >= inputs // 4
+    assert fuzz(Target(coming_back(codec), chunks), inputs // 4, seconds, seed) >= inputs // 4

@@ -12,17 +12,20 @@ from modelfloat.cas.codecs.repeat import REPEAT
 from modelfloat.cas.codecs.single import BYTES
 from modelfloat.errors import ChunkDamagedError
 from modelfloat.tests.support.blocks import eights, few
-from modelfloat.tests.support.sources import noise
+from modelfloat.tests.support.codecchecks import (
+    EDITS,
+    check_round_trip,
+    decode_within,
+    edited,
+    runs,
+)
 
-RUNS = st.one_of(
-    st.binary(min_size=1, max_size=50),
-    st.builds(bytes.__mul__, st.binary(min_size=1, max_size=9), st.integers(1, 9000)),
-    st.builds(noise, st.integers(0, 99), st.integers(1, 70_000)),
+RUNS = runs(
+    9000,
     st.builds(eights, st.integers(1, 9000)),
     st.builds(few, st.sampled_from([1, 2, 4, 8]), st.integers(1, 256), st.integers(1, 3000)),
 )
 CHUNKS = st.lists(RUNS, min_size=1, max_size=3).map(b"".join)
-EDITS = st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=6)
 
 
 @st.composite
@@ -47,11 +50,7 @@ def test_a_layout_comes_back(layout: Layout, rest: bytes) -> None:
 @settings(deadline=None)
 @given(raw=CHUNKS, codec=CODECS)
 def test_any_bytes_come_back_or_are_declined(raw: bytes, codec: Codec) -> None:
-    encoded = codec.encode(memoryview(raw))
-    if encoded is not None:
-        out = bytearray(len(raw))
-        codec.decode(encoded, memoryview(out))
-        assert out == raw
+    check_round_trip(codec, raw)
 
 
 @settings(deadline=None)
@@ -59,10 +58,6 @@ def test_any_bytes_come_back_or_are_declined(raw: bytes, codec: Codec) -> None:
 def test_changed_bytes_stay_within_the_buffer(
     raw: bytes, codec: Codec, edits: list[tuple[int, int]], near: bool
 ) -> None:
-    encoded = bytearray(codec.encode(memoryview(raw)) or b"\1\1\0\0\0\0\0\0\0\0")
-    for at, value in edits:
-        encoded[at % min(len(encoded), 60 if near else len(encoded))] = value
-    around = memoryview(bytearray(b"\xa5" * (len(raw) + 16)))
+    encoded = bytes(codec.encode(memoryview(raw)) or b"\1\1\0\0\0\0\0\0\0\0")
     with contextlib.suppress(ChunkDamagedError):
-        codec.decode(encoded, around[8:-8])
-    assert bytes(around[:8]) == bytes(around[-8:]) == b"\xa5" * 8
+        decode_within(codec, edited(encoded, edits, near=near), len(raw))

@@ -30,6 +30,16 @@ class BytesSource:
         return self.data[offset : offset + size]
 
 
+class BrokenSource:
+    """A file of 100 bytes none of which can be read."""
+
+    size = 100
+    beside: Siblings | None = None
+
+    def read(self, offset: int, size: int) -> bytes:
+        raise OSError("the disk is gone")
+
+
 T = TypeVar("T")
 
 

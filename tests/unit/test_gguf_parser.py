@@ -14,7 +14,7 @@ from modelfloat.cas.chunking.gguf import GgufParser
 from modelfloat.cas.chunking.regions import ElementType, Region, covers
 from modelfloat.tests.support.bounds import LongSource, peak
 from modelfloat.tests.support.gguffiles import ARRAY, STRING, U8, U32, U64, GgufFile, Tensor
-from modelfloat.tests.support.sources import BytesSource, noise
+from modelfloat.tests.support.sources import BrokenSource, BytesSource, noise
 
 E = ElementType
 MEMORY = 200 << 20
@@ -248,15 +248,8 @@ def test_other_beginnings_do_not_suit(head: bytes) -> None:
 
 
 def test_an_unreadable_source_is_not_mistaken_for_a_malformed_one() -> None:
-    class Broken:
-        size = 100
-        beside = None
-
-        def read(self, offset: int, size: int) -> bytes:
-            raise OSError("the disk is gone")
-
     with pytest.raises(OSError, match="the disk is gone"):
-        GgufParser().parse(Broken())
+        GgufParser().parse(BrokenSource())
 
 
 # Bounds: files that really are as long as they claim, without anybody writing them

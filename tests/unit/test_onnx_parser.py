@@ -35,7 +35,7 @@ from modelfloat.tests.support.onnxfiles import (
     value_info,
     varint,
 )
-from modelfloat.tests.support.sources import BytesSource, noise
+from modelfloat.tests.support.sources import BrokenSource, BytesSource, noise
 
 E = ElementType
 MEMORY = 200 << 20
@@ -298,15 +298,8 @@ def test_other_beginnings_do_not_suit(head: bytes) -> None:
 
 
 def test_an_unreadable_source_is_not_mistaken_for_a_malformed_one() -> None:
-    class Broken:
-        size = 100
-        beside = None
-
-        def read(self, offset: int, size: int) -> bytes:
-            raise OSError("the disk is gone")
-
     with pytest.raises(OSError, match="the disk is gone"):
-        OnnxParser().parse(Broken())
+        OnnxParser().parse(BrokenSource())
 
 
 # Bounds: files that really are as long as they claim, without anybody writing them

@@ -14,6 +14,7 @@ from modelfloat.cas.chunking.cutter import CdcCutter, SpanCutter, open_cutter
 from modelfloat.cas.chunking.regions import ElementType, Region, covers
 from modelfloat.cas.chunking.safetensors import SafetensorsParser
 from modelfloat.tests.support.sources import (
+    BrokenSource,
     BytesSource,
     cut_all,
     info,
@@ -227,14 +228,8 @@ def test_more_tensors_than_any_model_has_are_refused(monkeypatch: pytest.MonkeyP
 
 
 def test_an_unreadable_source_is_not_mistaken_for_a_malformed_one() -> None:
-    class Broken:
-        size = 100
-
-        def read(self, offset: int, size: int) -> bytes:
-            raise OSError("the disk is gone")
-
     with pytest.raises(OSError, match="the disk is gone"):
-        SafetensorsParser().parse(Broken())
+        SafetensorsParser().parse(BrokenSource())
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "MODEL.SAFETENSORS", "0a1b2c"])

@@ -14,7 +14,7 @@ from modelfloat.cas.chunking.room import Room
 from modelfloat.cas.chunking.ziparchive import ZipParser
 from modelfloat.cas.chunking.zipdirectory import Member, locate, read_directory
 from modelfloat.tests.support.bounds import peak
-from modelfloat.tests.support.sources import BytesSource, cut_all
+from modelfloat.tests.support.sources import BrokenSource, BytesSource, cut_all
 from modelfloat.tests.support.torchzips import FakeStorage, FakeTensor, torch_zip, zipped
 
 MEMBERS = [("a/data.pkl", b"."), ("a/data/0", b"twelve bytes"), ("a/größe", b"")]
@@ -259,12 +259,5 @@ def test_the_headers_of_other_archives_are_not_even_read() -> None:
 
 
 def test_an_unreadable_source_is_not_mistaken_for_a_malformed_one() -> None:
-    class Broken:
-        size = 100
-        beside = None
-
-        def read(self, offset: int, size: int) -> bytes:
-            raise OSError("the disk is gone")
-
     with pytest.raises(OSError, match="the disk is gone"):
-        ZipParser().parse(Broken())
+        ZipParser().parse(BrokenSource())
