@@ -8,9 +8,7 @@ Touching memory for the first time costs about as much as decoding into it. So e
 memory that was touched before; and with the type that has a target again in memory that is new.
 """
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -19,6 +17,7 @@ from typing import Final
 from modelfloat.bench import buffers
 from modelfloat.bench.buffers import KINDS, Kind
 from modelfloat.bench.harness import Ratio, Run, alternate, ratio, warm_memory
+from modelfloat.bench.machine import one_core
 from modelfloat.bench.peers.compressed import OURS, workers
 from modelfloat.bench.peers.worker import Worker
 from modelfloat.bench.report import RATIOS, Report
@@ -63,7 +62,7 @@ def measure(session: Session) -> Report:
     ours = () if session.peers_only else (OURS,)
     rows, ratios, sizes = [], list[Ratio](), []
     with (
-        _one_core(),
+        one_core(),
         workers(session.work, *ours, ZIPNN, "blosc2", "zstandard", warm=True) as warm,
         workers(session.work, *ours, ZIPNN) as new,
     ):
@@ -165,16 +164,6 @@ def _size_row(kind: Kind, path: Path, work: Path) -> str:
     if target is None:
         return f"| {kind.name} | {got:.4f} | – | – |"
     return f"| {kind.name} | {got:.4f} | ≤ {target} | {'met' if got <= target else 'missed'} |"
-
-
-@contextmanager
-def _one_core() -> Iterator[None]:
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def _notes(size: int, rounds: int) -> list[str]:

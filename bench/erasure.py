@@ -6,16 +6,15 @@ one run, so whatever else the machine does meets both.
 """
 
 import ctypes
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
 import numpy as np
 
+from modelfloat.bench.machine import one_core
 from modelfloat.erasure import codec, isal
 from modelfloat.erasure.columns import Column
 from modelfloat.erasure.fallback import NumPyEngine
@@ -57,7 +56,7 @@ HEADER: Final = (
 
 def rows() -> list[Row]:
     """Measure every scheme on one core; needs ISA-L, `UnsupportedError` without it."""
-    with _one_core():
+    with one_core():
         return [_measure(scheme) for scheme in SCHEMES]
 
 
@@ -113,16 +112,6 @@ def _rates(size: int, actions: dict[str, Callable[[], None]]) -> dict[str, float
             if round_number:
                 seconds[name].append(time.perf_counter() - start)
     return {name: size / median(taken) for name, taken in seconds.items()}
-
-
-@contextmanager
-def _one_core() -> Iterator[None]:
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from statistics import median
 from tempfile import TemporaryFile
 from typing import IO
 
+from blake3 import blake3
+
 from modelfloat.bench.sampler import AnonSampler
 
 
@@ -105,6 +107,17 @@ def run_command(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Ru
         if status:
             raise BenchError(f"{argv[0].rsplit('/', 1)[-1]} exited with {status}: {last_line(log)}")
     return Run(seconds, sampler.peak)
+
+
+def check_output(argv: Sequence[str], env: Mapping[str, str], digest: bytes, wrong: str) -> None:
+    """`BenchError(wrong)` unless a command succeeds, and what it prints has that BLAKE3."""
+    hasher = blake3()
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while block := process.stdout.read(1 << 20):
+            hasher.update(block)
+    if process.returncode or hasher.digest() != digest:
+        raise BenchError(wrong)
 
 
 def drop_page_cache() -> None:

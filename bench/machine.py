@@ -3,6 +3,8 @@
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -23,6 +25,17 @@ def facts() -> list[str]:
         f"Python {platform.python_version()}, {', '.join(_versions())}",
         f"load average when the table was written: {os.getloadavg()[0]:.1f}",
     ]
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """This process on one core for as long as a block runs, the same one each time."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _release() -> str:

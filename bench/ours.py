@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from blake3 import blake3
-
 from modelfloat.bench.data import Source
-from modelfloat.bench.harness import BenchError, Run, last_line, run_command
+from modelfloat.bench.harness import BenchError, Run, check_output, last_line, run_command
 
 SCHEME: Final = "4+2"
 REPOSITORY: Final = "acme/rand"
@@ -46,13 +44,8 @@ class Store:
     def check(self, source: Source) -> None:
         """`BenchError` unless `modelfloat cat` gives the source's bytes back."""
         argv = self._argv("cat", f"{REPOSITORY}/{source.path.name}")
-        hasher = blake3()
-        with subprocess.Popen(argv, env=environment(), stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            while block := process.stdout.read(1 << 20):
-                hasher.update(block)
-        if process.returncode or hasher.digest() != source.digest:
-            raise BenchError("modelfloat cat did not return what modelfloat add was given")
+        wrong = "modelfloat cat did not return what modelfloat add was given"
+        check_output(argv, environment(), source.digest, wrong)
 
     @contextmanager
     def mounted(self, point: Path, file: Path, *options: str) -> Iterator[Path]:

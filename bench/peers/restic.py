@@ -5,10 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from blake3 import blake3
-
 from modelfloat.bench.data import Source
-from modelfloat.bench.harness import BenchError, Run, run_command
+from modelfloat.bench.harness import Run, check_output, run_command
 from modelfloat.bench.peers.install import from_debian
 from modelfloat.bench.stored import folder_bytes
 
@@ -49,13 +47,8 @@ class Repository:
     def check(self, source: Source) -> None:
         """`BenchError` unless `restic dump` gives the source's bytes back."""
         argv = [self._command, "dump", "latest", str(source.path)]
-        hasher = blake3()
-        with subprocess.Popen(argv, env=self._env, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            while block := process.stdout.read(1 << 20):
-                hasher.update(block)
-        if process.returncode or hasher.digest() != source.digest:
-            raise BenchError("restic dump did not return what restic backup was given")
+        wrong = "restic dump did not return what restic backup was given"
+        check_output(argv, self._env, source.digest, wrong)
 
     def remove(self) -> None:
         """Delete the repository and its cache."""
