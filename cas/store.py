@@ -392,6 +392,7 @@ async def open_engine(
                 path, scheme, index, found, nursery, recreate, remark, wait=wait, reading=reading
             )
             nursery.start_soon(engine.watch)
+            nursery.start_soon(engine.pool.watch)
             nursery.start_soon(engine.sightings.run)
             if engine.disk is not None:
                 nursery.start_soon(engine.disk.writer.run)

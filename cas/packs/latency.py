@@ -15,8 +15,6 @@ CLASSES: Final = 8
 """Classes of sizes: up to 128 KiB, 256 KiB, … 8 MiB, and longer."""
 KEPT: Final = 64
 """Reads remembered of each class."""
-FEW: Final = 4
-"""Reads of a class that say something of it."""
 SETTLE: Final = 8
 """Reads after which the quantiles of a class are found anew, once there are that many."""
 WEIGHT: Final = 0.25
@@ -162,10 +160,10 @@ class Latency:
         """Of the class, else of a smaller one, times what it is smaller, else of a larger one."""
         wanted = size_class(size)
         for smaller in range(wanted, -1, -1):
-            if len(self._classes[smaller]) >= FEW:
+            if len(self._classes[smaller]):
                 return tell(self._classes[smaller]) * float(1 << (wanted - smaller))
         larger = self._classes[wanted + 1 :]
-        return next((tell(times) for times in larger if len(times) >= FEW), None)
+        return next((tell(times) for times in larger if len(times)), None)
 
     @property
     def least(self) -> float:

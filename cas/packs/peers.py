@@ -19,15 +19,21 @@ from ...ids import BackendId
 from .latency import Latency, size_class
 from .members import Member, Members
 
-UNKNOWN: Final = 1.0
-"""Seconds after which a read is late while nothing is known of any backend."""
+UNKNOWN: Final = 0.1
+SLOWEST: Final = 10e6
+"""While nothing is known a read is late after so many seconds, and those that its bytes need at so
+many a second."""
+FEW: Final = 8
+"""Reads after which a backend is a measure for itself,"""
+KNOWN: Final = 2
+"""and backends of which something is known before they are one for each other."""
 SHORTEST: Final = 0.004
 """Seconds that no read is late before, nor a backend slow: threads and disks hiccup as long."""
 ROUND_TRIPS: Final = 4.0
 """The same in round trips of the backend, as it says itself."""
 OWN: Final = 1.5
 """Times what 95 of 100 reads of a backend stay below is late for it,"""
-OTHERS: Final = 3.0
+OTHERS: Final = 2.0
 """or times what they stay below on its peers,"""
 LATELY: Final = 2.0
 """but not before times what its peers take lately."""
@@ -83,12 +89,12 @@ class Peers:
 
     def late(self, member: Member, size: int) -> float:
         """Seconds after which a read of `size` bytes from `member` is late."""
-        own = member.latency.usual(size)
+        own = member.latency.usual(size) if member.latency.reads >= FEW else None
         others = self._middle(Latency.usual, size, member)
         known = [OWN * own] if own is not None else []
         if others is not None:
             known.append(OTHERS * others)
-        return max(_least(member), min(known)) if known else UNKNOWN
+        return max(_least(member), min(known, default=UNKNOWN + size / SLOWEST))
 
     def overdue(self, member: Member, size: int) -> float:
         """The same for a read that is late, now that what its peers take lately is counted in."""
@@ -178,7 +184,7 @@ class Peers:
             and (told := tell(member.latency, size)) is not None
         ]
         # Of two the lower one, so that one of two that is slow is measured by the other.
-        return median_low(known) if known else None
+        return median_low(known) if len(known) >= KNOWN else None
 
 
 def _least(member: Member) -> float:

@@ -1,49 +1,43 @@
-"""The pool: shards out to the backends and ranges of packs back in, whatever is missing.
+"""The pool: shards out to the backends and ranges of packs back in, whatever is missing or slow.
 
-Reading prefers the data shards themselves; only a shard that is missing, unreachable or damaged
-makes it fetch other shards' ranges and decode. Reads do not retry: parity is quicker than waiting.
-What a check recorded of a shard orders them only: one that was found damaged or missing is asked
-last, since most of it may be sound, and it may have come back.
+Reading prefers the data shards themselves; only a shard that is missing, unreachable, damaged or
+late makes it fetch other shards' ranges and decode. Reads do not retry: parity is quicker than
+waiting. What a check recorded of a shard orders them only: one that was found damaged or missing is
+asked last, since most of it may be sound, and it may have come back. So is one on a backend that is
+slower than its peers.
 
 Concurrency: all shards of one call are in flight at once; each backend limits its own. Nothing is
-locked. CPU work runs in worker threads.
+locked. CPU work runs in worker threads. What memory decoding takes at once is bounded.
 """
 
-import logging
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
 
-from ...backends.keys import shard_key
-from ...erasure.codec import decode
-from ...erasure.scheme import Scheme
-from ...errors import BackendError, CorruptAnswerError, DataLostError, KeyNotFoundError
+from ...errors import DataLostError, one_failure
 from ...ids import Key
 from ..buffers import BufferPool, SizedBuffers
 from ..formats.journal import PackStored
-from ..index.records import PackRecord, ShardState
+from ..index.records import PackRecord
+from .alarms import Alarms
 from .builder import SealedPack
+from .fetching import Fetcher, Sighting, uncounted, unseen
+from .gathering import Gatherer
+from .hedging import Hedges
+from .lateness import Clock
 from .members import Member, Members
+from .peers import Peers
+from .rebuilding import SCRATCH as SCRATCH
+from .rebuilding import Rebuilder
+from .shards import Shards, key_of
 from .storing import PackStorer
 
-SCRATCH: Final = 4 << 20
-"""Longest range, bytes, that `load` is asked for at once."""
-
-Sighting = Callable[[PackRecord, int, ShardState], None]
-"""Hears of a shard that a read found missing or damaged."""
-
-log = logging.getLogger(__name__)
-
-
-def _uncounted(_size: int) -> None:
-    """For pools of which nobody counts what they fetch."""
-
-
-def _unseen(_pack: PackRecord, _index: int, _state: ShardState) -> None:
-    """For pools of which nobody wants to know."""
+PROBE: Final = 1 << 20
+"""Longest range, bytes, by which a backend that was demoted is probed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +62,6 @@ def split_range(record: PackRecord, offset: int, size: int) -> list[Piece]:
     return pieces
 
 
-def _taking(buffers: SizedBuffers, size: int) -> Callable[[int], memoryview]:
-    """A fresh buffer of `size` bytes for every shard that is asked for."""
-    return lambda _index: buffers.take(size)
-
-
 class Pool:
     """Stores and loads packs over the store's members.
 
@@ -82,20 +71,47 @@ class Pool:
     def __init__(
         self,
         members: Members,
-        seen: Sighting = _unseen,
-        fetched: Callable[[int], None] = _uncounted,
+        seen: Sighting = unseen,
+        fetched: Callable[[int], None] = uncounted,
     ) -> None:
         self.members = members
-        self.seen = seen
-        self.fetched = fetched
+        self._peers = Peers(members)
+        self._alarms = Alarms()
+        self._shards = Shards(members)
+        clock = Clock(self._peers, self._alarms)
+        self._fetcher = Fetcher(self._shards, self._peers, seen, fetched)
+        self._rebuilder = Rebuilder(Gatherer(self._fetcher, clock))
+        self._hedges = Hedges(self._fetcher, clock)
         self._storer = PackStorer(members)
-        self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
+        self._scratch = SizedBuffers(PROBE, count=1)
+
+    async def watch(self) -> None:
+        """Hedge reads that are late, and ask slow backends last, for as long as this runs."""
+        self._peers.judging = True
+        try:
+            await self._alarms.run()
+        finally:
+            self._peers.judging = False
+
+    @property
+    def seen(self) -> Sighting:
+        """Hears of shards that are found wrong."""
+        return self._fetcher.seen
+
+    @property
+    def fetched(self) -> Callable[[int], None]:
+        """Hears of the bytes of each range that came."""
+        return self._fetcher.fetched
+
+    # What is where; see `Shards`
 
     def usable(self, record: PackRecord, index: int) -> bool:
         """Whether shard `index` should be there: known good, on a backend that is up."""
-        return record.states[index] is ShardState.GOOD and self.members.is_up(
-            record.backends[index]
-        )
+        return self._shards.usable(record, index)
+
+    def prompt(self, record: PackRecord, index: int) -> bool:
+        """Whether it is also better read than made from others: see `Shards.prompt`."""
+        return self._shards.prompt(record, index)
 
     def healthy(self, record: PackRecord, offset: int, size: int) -> bool:
         """Whether that range can be read without decoding, and the pack is whole enough to repair,
@@ -104,6 +120,22 @@ class Pool:
         if sum(usable) < record.k:
             return False
         return record.k == 1 or all(usable[p.shard] for p in split_range(record, offset, size))
+
+    def key(self, record: PackRecord, index: int) -> Key:
+        """The key of one shard."""
+        return key_of(record, index)
+
+    def holder(self, record: PackRecord, index: int) -> Member | None:
+        """The member that shard `index` is recorded on."""
+        return self._shards.holder(record, index)
+
+    def lost(self, record: PackRecord, left: AbstractSet[int]) -> DataLostError:
+        """The error for a pack of which only the shards `left` can be read."""
+        return self._shards.lost(record, left)
+
+    def gone(self, record: PackRecord) -> list[str]:
+        """Shards of a pack that cannot be had now, as far as is known, and where they were."""
+        return self._shards.gone(record)
 
     # Storing
 
@@ -126,168 +158,75 @@ class Pool:
         out = take(size)
         pieces = split_range(record, offset, size)
         if len(pieces) == 1:
-            failed = [] if await self._fetch_piece(record, pieces[0], out) else pieces
-        else:
-            failed = []
+            return await self._piece(record, pieces[0], out, take)
+        parts = [out[piece.start : piece.start + piece.size] for piece in pieces]
+        found = list(parts)
 
-            async def fetch(piece: Piece) -> None:
-                part = out[piece.start : piece.start + piece.size]
-                if not await self._fetch_piece(record, piece, part):
-                    failed.append(piece)
+        async def fetch(number: int) -> None:
+            found[number] = await self._piece(record, pieces[number], parts[number], take)
 
+        with one_failure():
             async with trio.open_nursery() as nursery:
-                for piece in pieces:
-                    nursery.start_soon(fetch, piece)
-        return await self._without(record, failed, out, take) if failed else out
-
-    async def _without(
-        self,
-        record: PackRecord,
-        failed: list[Piece],
-        tainted: memoryview,
-        take: Callable[[int], memoryview],
-    ) -> memoryview:
-        """Decode the failed pieces, into other memory: a read that was given up, because its
-        deadline had passed, may still write to the buffer it was given."""
-        out = take(len(tainted))
-        out[:] = tainted
-        for piece in failed:
-            part = out[piece.start : piece.start + piece.size]
-            try:
-                await self.rebuild(record, piece.shard, piece.offset, part)
-            except DataLostError:
-                # Its own shard, known to be damaged, may be sound here.
-                if not await self._fetch(record, piece.shard, piece.offset, part):
-                    raise
+                for number in range(len(pieces)):
+                    nursery.start_soon(fetch, number)
+        if all(is_ is part for is_, part in zip(found, parts, strict=True)):
+            return out
+        # A read that was given up may still write to the memory that it had.
+        out = take(size)
+        for piece, data in zip(pieces, found, strict=True):
+            out[piece.start : piece.start + piece.size] = data
         return out
 
-    async def _fetch_piece(self, record: PackRecord, piece: Piece, out: memoryview) -> bool:
+    async def _piece(
+        self,
+        record: PackRecord,
+        piece: Piece,
+        out: memoryview,
+        take: Callable[[int], memoryview],
+    ) -> memoryview:
+        """The bytes of one piece: in `out` if they came from its shard, else in other memory."""
+        self._probe(record, piece.offset, piece.size)
+        first = self._first(record, piece)
+
+        async def make(without: frozenset[int] = frozenset()) -> memoryview:
+            part = take(piece.size)
+            await self._rebuilder.rebuild(record, piece.shard, piece.offset, part, without=without)
+            return part
+
+        if first is not None:
+            # What lies on the same backend would be late as well.
+            beside = self._shards.beside(record, first)
+            found = await self._hedges.fetch(
+                record, first, piece.offset, out, partial(make, beside)
+            )
+            if found is not None:
+                return found
+        own = piece.shard if first is None else first
+        try:
+            return await make(frozenset({own}))
+        except DataLostError:
+            # Its own shard, known to be damaged or slow, may be sound here.
+            part = take(piece.size)
+            if not await self._fetcher.fetch(record, own, piece.offset, part):
+                raise
+            return part
+
+    def _first(self, record: PackRecord, piece: Piece) -> int | None:
+        """The shard to read a piece from; None where it is made from others."""
         # Every shard of a replicated pack holds the same bytes, so any of them will do.
         if record.k == 1:
-            likely = self._candidates(record, frozenset())[:1]
-        else:
-            likely = [piece.shard] if self.usable(record, piece.shard) else []
-        return bool(likely) and await self._fetch(record, likely[0], piece.offset, out)
+            candidates = self._shards.candidates(record, frozenset(), piece.size)
+            return candidates[0] if candidates else None
+        return piece.shard if self.prompt(record, piece.shard) else None
 
-    async def rebuild(
-        self,
-        record: PackRecord,
-        shard: int,
-        offset: int,
-        out: memoryview,
-        *,
-        without: frozenset[int] = frozenset(),
-    ) -> None:
-        """Fill `out` with shard `shard` from `offset` on, from any k others but those `without`."""
-        for start in range(0, len(out), SCRATCH):
-            part = out[start : start + SCRATCH]
-            # A copy is as good as any other; a part of a shard is made from the others.
-            own = frozenset[int]() if record.k == 1 else frozenset({shard})
-            candidates = self._candidates(record, without | own)
-            present = await self._collect(
-                record, offset + start, candidates, _taking(self._scratch, len(part))
-            )
-            if record.k == 1:
-                part[:] = next(iter(present.values()))
-                continue
-            scheme = Scheme(record.k, record.m)
-            await trio.to_thread.run_sync(decode, scheme, present, {shard: part})
+    def _probe(self, record: PackRecord, offset: int, size: int) -> None:
+        """Have those that were demoted tell how quick they are now."""
+        for index in self._shards.demoted(record):
+            member = self.holder(record, index)
+            if member is not None and self._peers.probe_due(member, trio.current_time()):
+                scratch = self._scratch.take(min(size, PROBE))
+                self._alarms.spawn(partial(self._fetcher.probe, record, index, offset, scratch))
 
     async def load_whole(self, record: PackRecord, out: memoryview, spare: BufferPool) -> None:
-        """Fill `out` (k·S bytes) with all data shards end to end; lost ones are decoded.
-
-        For a sequential reader of a degraded pack: it reads k shards once, whatever is missing.
-        DataLostError already when one of the first k fails: `out` may then be written to later.
-        `spare` gives slots of at least S bytes for parity.
-        """
-        size = record.shard
-        parts = {i: out[i * size : (i + 1) * size] for i in range(record.k)}
-
-        def buffer_of(index: int) -> memoryview:
-            return parts[index] if index in parts else spare.take()[:size]
-
-        candidates = self._candidates(record, frozenset())[: record.k]
-        present = await self._collect(record, 0, candidates, buffer_of)
-        wanted = {i: part for i, part in parts.items() if i not in present}
-        await trio.to_thread.run_sync(decode, Scheme(record.k, record.m), present, wanted)
-
-    def _candidates(self, record: PackRecord, without: frozenset[int]) -> list[int]:
-        """Shards to ask, those that are known good first."""
-        there = [
-            i
-            for i in range(record.n)
-            if i not in without and self.members.is_up(record.backends[i])
-        ]
-        return sorted(there, key=lambda i: record.states[i] is not ShardState.GOOD)
-
-    async def _collect(
-        self,
-        record: PackRecord,
-        offset: int,
-        candidates: list[int],
-        buffer_of: Callable[[int], memoryview],
-    ) -> dict[int, memoryview]:
-        """Ranges from `offset` on of any k of the candidates, those first in the list preferred."""
-        present: dict[int, memoryview] = {}
-
-        async def fetch(index: int) -> None:
-            buffer = buffer_of(index)
-            if await self._fetch(record, index, offset, buffer):
-                present[index] = buffer
-
-        while len(present) < record.k:
-            missing = record.k - len(present)
-            if missing > len(candidates):
-                raise self.lost(record, {*present, *candidates})
-            batch, candidates = candidates[:missing], candidates[missing:]
-            async with trio.open_nursery() as nursery:
-                for index in batch:
-                    nursery.start_soon(fetch, index)
-        return present
-
-    async def _fetch(self, record: PackRecord, index: int, offset: int, out: memoryview) -> bool:
-        """Fill `out` from one shard; False, with the reason logged, when that fails."""
-        member = self.members.get(record.backends[index])
-        if member is None or member.down:
-            return False
-        try:
-            await member.backend.get_into(self.key(record, index), offset, out)
-        except BackendError as error:
-            self.members.note_failure(member, error)
-            log.info("shard %d of pack %s: %s", index, record.id.hex(), error)
-            if isinstance(error, KeyNotFoundError | CorruptAnswerError):
-                missing = isinstance(error, KeyNotFoundError)
-                self.seen(record, index, ShardState.MISSING if missing else ShardState.DAMAGED)
-            return False
-        self.fetched(len(out))
-        return True
-
-    def key(self, record: PackRecord, index: int) -> Key:
-        """The key of one shard."""
-        return shard_key(record.id, index, record.k, record.m)
-
-    def holder(self, record: PackRecord, index: int) -> Member | None:
-        """The member that shard `index` is recorded on."""
-        return self.members.get(record.backends[index])
-
-    def lost(self, record: PackRecord, left: AbstractSet[int]) -> DataLostError:
-        """The error for a pack of which only the shards `left` can be read."""
-        down = ", ".join(sorted(m.name for m in self.members.down()))
-        verb = "are" if ", " in down else "is"
-        gone = self._shards(record, left)
-        return DataLostError(
-            f"pack {record.id.hex()}: {len(gone)} of {record.n} shards are gone, "
-            f"{record.k} are needed (gone: {', '.join(gone)})"
-            + (f"; run `modelfloat verify --repair` when {down} {verb} back" if down else "")
-        )
-
-    def gone(self, record: PackRecord) -> list[str]:
-        """Shards of a pack that cannot be had now, as far as is known, and where they were."""
-        return self._shards(record, {i for i in range(record.n) if self.usable(record, i)})
-
-    def _shards(self, record: PackRecord, left: AbstractSet[int]) -> list[str]:
-        return [
-            f"{i} on {self.members.name_of(record.backends[i])}"
-            for i in range(record.n)
-            if i not in left
-        ]
+        """Fill `out` with all data shards end to end, decoded; see `Rebuilder.load_whole`."""
+        await self._rebuilder.load_whole(record, out, spare)

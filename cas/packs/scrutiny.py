@@ -16,7 +16,8 @@ from ...errors import BackendError, DamageError, FormatError, ShardDamagedError
 from ...ids import StoreId
 from ..formats.shard import BLOCK, TRAILER_SIZE, Footer, decode_tail, footer_length
 from ..index.records import PackRecord, ShardState
-from .pool import Pool, Sighting, split_range
+from .fetching import Sighting
+from .pool import Pool, split_range
 
 log = logging.getLogger(__name__)
 

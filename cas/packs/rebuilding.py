@@ -1,0 +1,100 @@
+"""Shards, or parts of them, made from any k others.
+
+Concurrency: what is gathered at once is bounded, whatever the number of readers; decoding runs in
+worker threads.
+"""
+
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import trio
+
+from ...erasure.codec import decode
+from ...erasure.scheme import Scheme
+from ..buffers import BufferPool, SizedBuffers
+from ..index.records import PackRecord
+from .gathering import Gatherer
+
+SCRATCH: Final = 4 << 20
+"""Longest range, bytes, that `load` is asked for at once."""
+GATHERED: Final = 16 << 20
+"""Bytes of k shards that are gathered for one decoding, at most,"""
+DECODINGS: Final = 6
+"""and such gatherings at once."""
+WHOLE_PATIENCE: Final = 4.0
+"""Times what is late, and half so many seconds besides, a shard may take that is read whole."""
+
+
+class Rebuilder:
+    """Makes ranges of shards, and whole packs, without those that cannot be had or are slow."""
+
+    def __init__(self, gatherer: Gatherer) -> None:
+        self._gatherer = gatherer
+        self._shards = gatherer.fetcher.shards
+        self._peers = gatherer.clock.peers
+        self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
+        self._decodings = trio.CapacityLimiter(DECODINGS)
+
+    async def rebuild(
+        self,
+        record: PackRecord,
+        shard: int,
+        offset: int,
+        out: memoryview,
+        *,
+        without: AbstractSet[int],
+    ) -> None:
+        """Fill `out` with shard `shard` from `offset` on, from any k shards but those `without`.
+
+        Of a pack of copies any one will do. DataLostError where fewer than k can be had.
+        """
+        step = min(SCRATCH, GATHERED // record.k)
+        for start in range(0, len(out), step):
+            part = out[start : start + step]
+            async with self._decodings:
+                present = await self._gather(record, offset + start, len(part), without)
+                await self._decode(record, present, shard, part)
+
+    async def _gather(
+        self, record: PackRecord, offset: int, size: int, without: AbstractSet[int]
+    ) -> dict[int, memoryview]:
+        candidates = self._shards.candidates(record, without, size)
+        return await self._gatherer.gather(
+            record, offset, candidates, lambda _index: self._scratch.take(size)
+        )
+
+    async def _decode(
+        self, record: PackRecord, present: dict[int, memoryview], shard: int, out: memoryview
+    ) -> None:
+        if record.k == 1:
+            out[:] = next(iter(present.values()))
+            return
+        scheme = Scheme(record.k, record.m)
+        await trio.to_thread.run_sync(decode, scheme, present, {shard: out})
+
+    async def load_whole(self, record: PackRecord, out: memoryview, spare: BufferPool) -> None:
+        """Fill `out` (k·S bytes) with all data shards end to end; lost ones are decoded.
+
+        For a sequential reader of a degraded pack: it reads k shards once, whatever is missing.
+        DataLostError already when one of the first k fails, or is far too slow: `out` may then be
+        written to later. `spare` gives slots of at least S bytes for parity.
+        """
+        size = record.shard
+        parts = {i: out[i * size : (i + 1) * size] for i in range(record.k)}
+
+        def buffer_of(index: int) -> memoryview:
+            return parts[index] if index in parts else spare.take()[:size]
+
+        candidates = self._shards.candidates(record, frozenset(), size, spread=False)[: record.k]
+        with trio.move_on_after(self._patience(record, candidates)) as scope:
+            present = await self._gatherer.gather(record, 0, candidates, buffer_of)
+        if scope.cancelled_caught:
+            # The caller reads ranges instead, which are hedged.
+            raise self._shards.lost(record, set(range(record.n)).difference(candidates))
+        wanted = {i: part for i, part in parts.items() if i not in present}
+        await trio.to_thread.run_sync(decode, Scheme(record.k, record.m), present, wanted)
+
+    def _patience(self, record: PackRecord, candidates: list[int]) -> float:
+        holders = [self._shards.holder(record, index) for index in candidates]
+        late = [self._peers.late(member, record.shard) for member in holders if member is not None]
+        return WHOLE_PATIENCE * max(late, default=0.0) + WHOLE_PATIENCE / 2
