@@ -107,7 +107,7 @@ class Store:
         self.counters = ReadCounters()
         self.pool = Pool(members, self.sightings.note, self.counters.note_fetched)
         self.budget = MemoryBudget((reading or ReadOptions()).memory or default_limit())
-        loader = Loader(index, self.pool, slots=READER_SLOTS)
+        self.loader = loader = Loader(index, self.pool, slots=READER_SLOTS)
         self.disk = self._disk_files((reading or ReadOptions()).cache)
         self.reader = Reader(
             self.objects, loader, nursery, self.budget, counters=self.counters, disk=self.disk

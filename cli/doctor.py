@@ -36,6 +36,7 @@ def _examine(settings: Settings) -> tuple[list[Finding], list[Finding], list[dic
     import logging
 
     from .checks_backends import examine_backends
+    from .checks_cache import examine_cache
     from .checks_machine import examine_machine
     from .checks_store import examine_store, is_store
     from .checks_use import examine_use, read_errors
@@ -46,6 +47,7 @@ def _examine(settings: Settings) -> tuple[list[Finding], list[Finding], list[dic
     store = examine_store(settings.store)
     if is_store(settings.store):
         store += examine_backends(settings.store)
+        store += examine_cache(settings)
     store += examine_use(settings.store, states)
     return examine_machine(settings), store, read_errors(states)
 

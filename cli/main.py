@@ -29,6 +29,7 @@ from . import (
     stats,
     umount,
     verify,
+    warm,
 )
 from .failures import BROKEN_PIPE, report, settle_stdout
 from .options import PlainCommand, global_options
@@ -59,6 +60,7 @@ app.command("rm", cls=PlainCommand)(rm.rm)
 app.command("gc", cls=PlainCommand)(gc.gc)
 app.command("mount", cls=PlainCommand)(mount.mount)
 app.command("umount", cls=PlainCommand)(umount.umount)
+app.command("warm", cls=PlainCommand)(warm.warm)
 app.command("verify", cls=PlainCommand)(verify.verify)
 app.command("rebuild-index", cls=PlainCommand)(rebuild_index.rebuild_index)
 app.command("stats", cls=PlainCommand)(stats.stats)

@@ -9,6 +9,7 @@ import typer
 
 from . import background
 from .boundedlog import keep_short
+from .cacheflags import CacheFolder, CacheLocal, CacheSize, cache_options
 from .failures import log_times, tell_mounting
 from .mountflags import group_id, permission_mask, user_id
 from .mountrequest import MountRequest
@@ -81,12 +82,16 @@ def mount(
             show_default=False,
         ),
     ] = None,
+    cache: CacheFolder = None,
+    cache_size: CacheSize = None,
+    cache_local: CacheLocal = None,
     ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
 ) -> int | None:
     """Show every repository as files.
 
     DIR/vendor/name/file is the newest state of its branch main, DIR/vendor/name@REV/file any other.
     """
+    from ..cas.read.options import ReadOptions
     from ..fuse.mountoptions import MountOptions
 
     asked = MountRequest(
@@ -100,6 +105,7 @@ def mount(
         settings.text("binding", binding),
         settings.number("slow_read", slow_read),
         settings.text("metrics", metrics),
+        ReadOptions(cache=cache_options(settings, cache, cache_size, cache_local)),
     )
     if not foreground:
         return _in_background(settings, asked)
@@ -107,7 +113,7 @@ def mount(
         log_times()
         tell_mounting(settings)
         keep_short(log_path(settings.store, asked.path))
-    in_store(settings, lambda store: _serve(settings, store, asked, ready_fd))
+    in_store(settings, lambda store: _serve(settings, store, asked, ready_fd), asked.reading)
     return None
 
 

@@ -3,21 +3,27 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .cacheflags import cache_arguments
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.read.options import ReadOptions
     from ..fuse.mountoptions import MountOptions
 
 
 @dataclass(frozen=True, slots=True)
 class MountRequest:
-    """Where and how to mount: `slow_read` is seconds, 0 for never; `metrics` an endpoint or off."""
+    """Where and how to mount: `slow_read` is seconds, 0 for never; `metrics` an endpoint or off.
+
+    `reading` is how to read.
+    """
 
     path: str
     options: "MountOptions"
     binding: str
     slow_read: float
     metrics: str
+    reading: "ReadOptions | None" = None
 
     def arguments(self, settings: Settings) -> list[str]:
         """The command line of the daemon: what was found out here holds there."""
@@ -26,6 +32,8 @@ class MountRequest:
         arguments += ["--verbose"] * settings.verbose
         arguments += [f"--binding={self.binding}", f"--slow-read={self.slow_read:f}"]
         arguments.append(f"--metrics={self.metrics}")
+        if self.reading is not None and self.reading.cache is not None:
+            arguments += cache_arguments(self.reading.cache)
         options = self.options
         arguments.append("--allow-other" if options.allow_other else "--no-allow-other")
         if options.uid is not None:

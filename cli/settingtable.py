@@ -149,6 +149,18 @@ def _reserve(_environment: Mapping[str, str]) -> int:
     return SIZE
 
 
+def _cache_size(_environment: Mapping[str, str]) -> int:
+    from ..cas.cache.options import SIZE
+
+    return SIZE
+
+
+def _cache_free(_environment: Mapping[str, str]) -> int:
+    from ..cas.cache.options import KEEP_FREE
+
+    return KEEP_FREE
+
+
 def _default_store(environment: Mapping[str, str]) -> str:
     if os.geteuid() == 0:
         return SYSTEM_STORE
@@ -212,6 +224,21 @@ SETTINGS: Final = (
     Setting("binding", binding, "how mounts speak with the kernel", _binding, "--binding"),
     Setting("slow_read", duration, "reads that a mount tells of in its log", _slow, "--slow-read"),
     Setting("metrics", metrics, "where a mount tells Prometheus", _always(OFF), "--metrics"),
+    Setting("cache", path, "where the disk cache is, else in the store", _always(""), "--cache"),
+    Setting("cache_size", size, "what the disk cache may take", _cache_size, "--cache-size"),
+    Setting(
+        "cache_free",
+        size,
+        "what the disk cache leaves free; unless it is set, at most a tenth of the disk",
+        _cache_free,
+    ),
+    Setting(
+        "cache_local",
+        switch,
+        "whether what local backends hold is cached too",
+        _always(False),
+        "--cache-local",
+    ),
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),

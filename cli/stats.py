@@ -32,8 +32,14 @@ def stats(
         bool,
         typer.Option("--mount", help="Show what the store's mounts read, and how fast, instead."),
     ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Show what is in the disk cache instead.")
+    ] = False,
 ) -> None:
     """Show where the bytes are and what may be lost."""
+    if cache:
+        _show_cache(settings)
+        return
     if mount:
         _show_mounts(settings)
         return
@@ -43,6 +49,15 @@ def stats(
         say_json(document(report))
     else:
         say(text(report))
+
+
+def _show_cache(settings: Settings) -> None:
+    from . import cachestats
+
+    if settings.json:
+        say_json(cachestats.document(settings))
+    else:
+        say(cachestats.text(settings))
 
 
 def _show_mounts(settings: Settings) -> None:

@@ -213,6 +213,11 @@ class DiskCache:
         """Whether the disk is left alone for now."""
         return time.monotonic() < self._quiet_until
 
+    @property
+    def refuses(self) -> bool:
+        """Whether nothing would be written now: the disk is left alone, or has no room."""
+        return self.quiet or self.quota.closed
+
     def hush(self, why: str) -> None:
         """Leave the disk alone for a while, and say why."""
         if not self.quiet:

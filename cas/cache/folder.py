@@ -18,6 +18,7 @@ from typing import Final
 
 from ...errors import UnsupportedError
 from ...ids import StoreId
+from ..index.networkfs import filesystem_type, is_network
 from .cachedfile import DATA, MAP
 
 _NAME: Final = re.compile(r"([0-9a-f]{64}-[0-9a-f]{16})(?:\.data|\.map)")
@@ -39,6 +40,7 @@ class CacheFolder:
     def __init__(self, parent: str, store: StoreId) -> None:
         self._parent = parent
         self.path = os.path.join(parent, store.hex())
+        self._device: int | None = None
 
     def make(self) -> None:
         """Have it there, and ours alone; UnsupportedError where it cannot be so.
@@ -46,23 +48,31 @@ class CacheFolder:
         Whoever else could write there could have a sealed file say what was never stored.
         """
         try:
-            os.makedirs(self._parent, 0o700, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self.path, 0o700)
-            found = os.lstat(self.path)
-            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-                if found.st_mode & 0o077:
-                    os.chmod(self.path, 0o700)
-                return
+            reason = self._make()
         except OSError as error:
+            reason = os.strerror(error.errno or 0)
+        if reason:
             raise UnsupportedError(
-                f"the disk cache cannot be kept in {self.path}: {error.strerror}; name another "
-                "folder with --cache, or keep none: --cache-size 0"
-            ) from error
-        raise UnsupportedError(
-            f"the disk cache cannot be kept in {self.path}: it is not this user's folder; name "
-            "another one with --cache, or keep none: --cache-size 0"
-        )
+                f"the disk cache cannot be kept in {self.path}: {reason}; name another folder with "
+                "--cache, or keep none: --cache-size 0"
+            )
+
+    def _make(self) -> str:
+        """What is wrong with it, "" if nothing."""
+        if self._device is not None and _device_below(self._parent) != self._device:
+            return "the disk that it was on is gone"
+        os.makedirs(self._parent, 0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.path, 0o700)
+        found = os.lstat(self.path)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            return "it is not this user's folder"
+        if found.st_mode & 0o077:
+            os.chmod(self.path, 0o700)
+        if self._device is None and is_network(filesystem_type(self.path)):
+            return "it is on a network filesystem"
+        self._device = found.st_dev
+        return ""
 
     def entries(self) -> list[CacheEntry]:
         """What is in it, that which was used longest ago first; nothing where it is not there."""
@@ -120,3 +130,11 @@ class CacheFolder:
         """Bytes free for this user on its disk, and the disk's size."""
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def _device_below(path: str) -> int:
+    """The device that `path` is on, or would be made on."""
+    path = os.path.abspath(path)
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return os.stat(path).st_dev

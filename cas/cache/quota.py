@@ -45,9 +45,14 @@ class Quota:
             if size <= self._granted:
                 self._granted -= size
                 return True
-            if time.monotonic() < self._closed_until:
+            if self.closed:
                 return False
             return self._survey(size)
+
+    @property
+    def closed(self) -> bool:
+        """Whether there was no room a moment ago."""
+        return time.monotonic() < self._closed_until
 
     def close(self) -> None:
         """The disk says that it is full: make room, and let nothing be written for a while."""

@@ -97,8 +97,13 @@ def filesystem_type(path: str, mountinfo: str = "/proc/self/mountinfo") -> str:
 def refuse_network(path: str) -> None:
     """UnsupportedError where an index at `path` would lie on a network filesystem."""
     type_ = filesystem_type(path)
-    if type_ in NETWORK or type_.removeprefix("fuse.") in FUSE_NETWORK:
+    if is_network(type_):
         raise UnsupportedError(
             f"the index at {path} would lie on a network filesystem ({type_}), where it cannot be "
             "kept safe; put the store on a local disk (`--store`), its backends may lie anywhere"
         )
+
+
+def is_network(type_: str) -> bool:
+    """Whether that is the type of a network filesystem."""
+    return type_ in NETWORK or type_.removeprefix("fuse.") in FUSE_NETWORK

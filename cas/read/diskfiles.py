@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 import trio
+import trio.from_thread
 
 from ...ids import ChunkId
 from ..buffers import SizedBuffers
@@ -47,12 +48,12 @@ class DiskFiles:
         self.counters = counters
         self.buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=THREADS)
         self._recipe = recipe
-        self._wanted = wanted
+        self.wanted = wanted
         self._threads = trio.CapacityLimiter(THREADS)
 
     def open(self, manifest: Manifest) -> "DiskFile | None":
         """The cached file of what `manifest` describes; None where it is not to be cached."""
-        if not manifest.size or not self._wanted():
+        if not manifest.size or not self.wanted():
             return None
         # A recipe of its own: the reader's may not be walked by another thread.
         return DiskFile(self, manifest, lambda: self._recipe(manifest).all())
@@ -67,6 +68,10 @@ class DiskFiles:
             )
         self.cache.hush(f"did not answer within {PATIENCE:g} s")
         return None
+
+    async def wait_for(self, work: Callable[[], _T]) -> _T:
+        """What `work` gives, however long it takes."""
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
 
 
 class DiskFile:
@@ -140,6 +145,27 @@ class DiskFile:
         for span in spans:
             if (chunk := chunks[span.id]).size == span.raw:
                 self._files.writer.put(shared, span, chunk.data)
+
+    def has(self, span: ChunkSpan) -> bool:
+        """Whether a chunk is there, as far as is known since `prepare`."""
+        return self._shared is not None and self._shared.file.has(span.number)
+
+    async def keep(self, spans: Sequence[ChunkSpan], chunks: dict[ChunkId, Loaded]) -> bool:
+        """Write verified chunks now, for who waits for it; whether all of them are there."""
+        return await self._files.wait_for(partial(self._keep, spans, chunks)) or False
+
+    def _keep(self, spans: Sequence[ChunkSpan], chunks: dict[ChunkId, Loaded]) -> bool:
+        shared, put = self._shared, self._files.cache.put
+        return shared is not None and all(put(shared, s, chunks[s.id].data) for s in spans)
+
+    async def finish(self) -> bool:
+        """Make durable what was kept and read all of it back; whether the file is whole."""
+        shared = self._shared
+        if shared is None:
+            return False
+        settle = partial(self._files.cache.settle, shared, trio.from_thread.check_cancelled)
+        await self._files.wait_for(partial(settle, idle=True))
+        return shared.file.complete
 
     def backing(self) -> int | None:
         """A descriptor of the whole file, valid until `close`, where all of it was read back and

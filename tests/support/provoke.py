@@ -697,6 +697,14 @@ PROVOKED: dict[str, Provocation] = {
     "it is no Hugging Face cache": plain("add", "--from-hf-cache", "{root}"),
     "is a path: rm removes": plain("rm", "acme/tiny/file"),
     "is a commit: rm removes": plain("rm", "acme/tiny@main~1"),
+    "no disk cache to warm": plain("warm", "--cache-size", "0", "acme/tiny"),
+    "the backends of this store are local": plain("warm", "acme/tiny"),
+    "the disk cache may take": plain(
+        "warm", "--cache-local", "--cache-size", "1MB", "acme/tiny/file"
+    ),
+    "the disk cache cannot be kept": plain(
+        "warm", "--cache-local", "--cache", "{file}", "acme/tiny/file"
+    ),
     "--sample ‹text›": plain("verify", "--sample", "many"),
     "--budget ‹text›": plain("verify", "--budget", "many"),
     "is added both as": lambda s: s("add", s.folder("x"), s.folder("x/y"), "acme/both"),

@@ -13,9 +13,10 @@ from modelfloat.version import __version__
 
 COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log", "diff"),
-    *("mount", "umount", "verify", "stats", "config", "doctor", "rebuild-index", "rm", "gc"),
+    *("mount", "umount", "warm", "verify", "stats", "config", "doctor", "rebuild-index"),
+    *("rm", "gc"),
 }
-LATER = ("push", "pull", "tag", "branch", "warm", "key")
+LATER = ("push", "pull", "tag", "branch", "key")
 LATER_OPTIONS = ("--encrypt", "--shared")
 ANYWHERE = ("--store", "--json", "--quiet", "--verbose", "--version")
 

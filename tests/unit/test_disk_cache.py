@@ -276,12 +276,15 @@ async def test_a_disk_that_hangs_is_given_up(
         trio.from_thread.run(hangs.wait, trio_token=token)
         return []
 
-    monkeypatch.setattr(diskfiles, "PATIENCE", 0.01)
     monkeypatch.setattr(CachedFile, "read", hang)
     async with caching(store, folder) as opened:
-        assert await read(opened, FILE) == content
+        reader = opened.open_file(parse_address(FILE))
+        await reader.prepare()
+        monkeypatch.setattr(diskfiles, "PATIENCE", 0.01)
+        assert await reader.read(0, len(content)) == content
         assert opened.counters.fetched >= 5_000_000
         hangs.set()
+        reader.close()
     assert calls
     assert "did not answer within" in caplog.text
     caplog.clear()

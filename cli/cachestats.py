@@ -1,0 +1,68 @@
+"""`modelfloat stats --cache`: what is in the disk cache, and how much it may take."""
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Final
+
+from .cacheflags import cache_options
+from .output import columns, human_size, plural
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..cas.cache.folder import CacheFolder
+    from ..cas.cache.options import CacheOptions
+    from ..cas.cache.survey import Cached
+
+SHOWN: Final = 20
+"""Files that are shown to people; `--json` has all."""
+
+
+def folder_of(settings: Settings) -> "tuple[CacheFolder, CacheOptions]":
+    """The folder of the store's disk cache, by its settings, and what is asked of it."""
+    from ..cas.cache.folder import CacheFolder
+    from ..config import read_config
+
+    options = cache_options(settings)
+    return CacheFolder(options.folder, read_config(settings.store).id), options
+
+
+def document(settings: Settings) -> dict[str, object]:
+    """What is in the cache, as `--json` prints it."""
+    from ..cas.cache.survey import survey
+
+    folder, options = folder_of(settings)
+    found = survey(folder)
+    return {
+        "folder": folder.path,
+        "limit": options.size,
+        "used": sum(file.taken for file in found),
+        "files": [dataclasses.asdict(file) for file in found],
+    }
+
+
+def text(settings: Settings) -> str:
+    """The same for people: a line in all, and what was used last."""
+    from ..cas.cache.survey import survey
+
+    folder, options = folder_of(settings)
+    found = survey(folder)
+    used = human_size(sum(file.taken for file in found))
+    whole = sum(file.sealed for file in found)
+    files = f"{plural(len(found), 'file')}, {whole:,} of them whole"
+    lines = [f"disk cache {folder.path}", f"{files}; {used} of {human_size(options.size)}"]
+    if found:
+        lines += ["", columns([["file", "size", "there", "takes", "used"], *_rows(found)], "<>>><")]
+    if len(found) > SHOWN:
+        lines.append(f"and {len(found) - SHOWN:,} more, used longer ago")
+    return "\n".join(lines)
+
+
+def _rows(found: "list[Cached]") -> list[list[str]]:
+    rows = []
+    for file in found[:SHOWN]:
+        share = f"{100 * file.there // file.chunks} %" if file.chunks else "?"
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.used)) if file.used else "?"
+        state = "whole" if file.sealed else share
+        size = human_size(file.size) if file.chunks else "?"
+        rows.append([file.blake3[:16], size, state, human_size(file.taken), when])
+    return rows
