@@ -25,6 +25,8 @@ from .quota import PAUSE, Quota
 
 FRESH: Final = 1.0
 """Seconds for which what other processes have put is not looked for again."""
+BLOCKS: Final = 8192
+"""Bytes that a chunk takes beyond its own, at most: it begins and ends within a disk's blocks."""
 REPEATS: Final = 20_000
 """A file that lacks more chunks than that is not searched for repeated ones."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -121,7 +123,7 @@ class DiskCache:
         if shared.failed or self.quiet:
             return False
         try:
-            if not self.quota.admit(piece.raw):
+            if not self.quota.admit(piece.raw + BLOCKS):
                 return False
             shared.unflushed += piece.raw
             shared.file.put(piece, data)

@@ -8,6 +8,7 @@ other in a worker thread; making them durable, and reading back what is complete
 """
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -75,6 +76,7 @@ class CacheWriter:
         self._settling: set[SharedFile] = set()
         self._leaving: deque[SharedFile] = deque()
         self._wake = trio.Event()
+        self._writing = threading.Lock()
         self._threads = trio.CapacityLimiter(4)
 
     def put(self, shared: SharedFile, piece: Piece, data: memoryview) -> None:
@@ -148,8 +150,10 @@ class CacheWriter:
                 self._dirty[write.shared] -= 1
 
     def _put(self, batch: list[_Write]) -> None:
-        for write in batch:
-            self._cache.put(write.shared, write.piece, write.data)
+        # At the end a thread may be left behind with a batch: what it wrote is to be flushed too.
+        with self._writing:
+            for write in batch:
+                self._cache.put(write.shared, write.piece, write.data)
 
     def _begin(self, nursery: trio.Nursery, shared: SharedFile, *, idle: bool) -> None:
         if shared not in self._settling:

@@ -7,16 +7,25 @@ from pathlib import Path
 
 import pytest
 import trio
+from blake3 import blake3
 
 from modelfloat.cas.cache import diskcache, writer
-from modelfloat.cas.cache.cachedfile import CachedFile
+from modelfloat.cas.cache.cachedfile import CachedFile, Piece
+from modelfloat.cas.cache.diskcache import DiskCache
+from modelfloat.cas.cache.folder import CacheFolder
+from modelfloat.cas.cache.options import CacheOptions
+from modelfloat.cas.cache.writer import CacheWriter
+from modelfloat.cas.formats.cachemap import MapHead
 from modelfloat.cas.read import diskfiles
+from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.diskfiles import DiskFile
 from modelfloat.cas.read.filereader import FileReader
+from modelfloat.cas.read.recipe import ChunkSpan
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
+from modelfloat.ids import ChunkId
 from modelfloat.tests.support.diskcaches import cached_data, caching, until
-from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.samples import STORE, noise
 from modelfloat.tests.support.stores import add, data_shards, fresh_store, read, weights
 
 FILE = "acme/model/model.safetensors"
@@ -309,26 +318,32 @@ async def test_a_mistake_in_the_cache_costs_the_cache_only(
 
 
 async def test_what_waits_is_bounded_and_charged(
-    store: Path, folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hangs, seen = trio.Event(), []
-    token = trio.lowlevel.current_trio_token()
+    """A disk that does not keep up: what finds no room in the queue is left."""
+    hangs, token = trio.Event(), trio.lowlevel.current_trio_token()
     put = CachedFile.put
 
-    def slow(self: CachedFile, *arguments: object) -> bool:
+    def slow(self: CachedFile, piece: Piece, chunk: memoryview) -> bool:
         trio.from_thread.run(hangs.wait, trio_token=token)
-        return put(self, *arguments)  # type: ignore[arg-type]
+        return put(self, piece, chunk)
 
     monkeypatch.setattr(CachedFile, "put", slow)
-    monkeypatch.setattr(writer, "QUEUE", 3 << 20)
-    async with caching(store, folder) as opened:
-        before = opened.budget.used
-        reader = opened.open_file(parse_address(FILE))
-        assert await reader.read(0, len(content)) == content
-        seen.append(opened.budget.used - before)
+    chunks = [noise(f"chunk {n}", 1000) for n in range(10)]
+    spans = [
+        ChunkSpan(ChunkId(blake3(c).digest()), 1000 * n, 1000, n) for n, c in enumerate(chunks)
+    ]
+    cache = DiskCache(CacheFolder(str(folder), STORE), CacheOptions(str(folder), keep_free=0))
+    shared = cache.open(MapHead(10_000, 10, bytes(32), bytes(32)), lambda: spans)
+    assert shared is not None
+    budget = MemoryBudget(4000 * writer.SHARE)
+    queue = CacheWriter(cache, budget)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(queue.run)
+        for span, chunk in zip(spans, chunks, strict=True):
+            queue.put(shared, span, memoryview(chunk))
+        assert budget.used == 4000
         hangs.set()
-        reader.close()
-        await until(lambda: opened.budget.used <= before)
-    assert seen[0] >= 1 << 20
-    (data,) = cached_data(folder)
-    assert data.stat().st_blocks * 512 < 4 << 20
+        await until(lambda: budget.used == 0 and not shared.file.changed)
+        assert shared.file.missing == 6
+        nursery.cancel_scope.cancel()
