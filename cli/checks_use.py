@@ -76,8 +76,10 @@ def dead_mounts() -> Iterator[Finding]:
             dead += 1
             gone = life is Life.DEAD
             what = "is dead: its daemon is gone" if gone else "does not answer"
-            text = f"the mount on {one_line(mount.path)} {what}"
-            end = f"`modelfloat umount {'' if gone else '--lazy '}{one_line(mount.path)}`"
+            where = one_line(mount.path)
+            text = f"the mount on {where} {what}"
+            end = f"`modelfloat umount {'' if gone else '--lazy '}{where}`"
+            end += f" ends it, `modelfloat mount {where}` serves it anew" if gone else ""
             yield problem("mounts", text, end)
     if not dead:
         yield ok("mounts", "none is dead")

@@ -65,7 +65,7 @@ def open_mount(path: str, options: frozenset[str]) -> int:
         raise
     os.close(device)
     if number == errno.EPERM and shutil.which("fusermount3"):
-        return _by_fusermount(path, options)  # root of a container, perhaps
+        return _by_fusermount(path, options, _BOXED)  # root of a container, perhaps
     why = os.strerror(number)
     boxed = _BOXED if number == errno.EPERM else ""
     raise _refused(path, why + boxed) from OSError(number, why)
@@ -93,7 +93,7 @@ def _by_kernel(device: int, path: str, options: frozenset[str]) -> int:
     return ctypes.get_errno()
 
 
-def _by_fusermount(path: str, options: frozenset[str]) -> int:
+def _by_fusermount(path: str, options: frozenset[str], hint: str = "") -> int:
     program = shutil.which("fusermount3")
     if program is None:
         raise UnsupportedError("mounting as an ordinary user needs fusermount3: install `fuse3`")
@@ -119,7 +119,7 @@ def _by_fusermount(path: str, options: frozenset[str]) -> int:
             process.kill()
             said = "fusermount3 does not answer"
     if not given:
-        raise _refused(path, " ".join(said.split()) or "fusermount3 does not say why")
+        raise _refused(path, (" ".join(said.split()) or "fusermount3 does not say why") + hint)
     return given[0]
 
 
