@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from modelfloat.fuse import kernel_answers, kernel_binding, passthrough, processes, protocol
 from modelfloat.fuse.inodes import ROOT
@@ -275,6 +276,23 @@ async def test_who_gets_another_signal_waits(
         await asked.wait()
         released.set()
         assert await kernel.hear() == (50, 0, b"late")
+
+
+async def test_a_clock_that_jumps_gives_nothing_up(
+    operations: Operations, monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock
+) -> None:
+    """As after a night in which the machine slept: a request still gets its bytes."""
+    looks: list[int] = []
+    monkeypatch.setattr(kernel_binding, "is_dying", looks.append)
+    async with one_read_under_way(operations, monkeypatch) as (kernel, released):
+        await interrupt(kernel)
+        for night in range(1, 4):
+            while len(looks) < night:
+                await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(12 * 3600)
+        released.set()
+        assert await kernel.hear() == (50, 0, b"late")
+        assert (await kernel.ask(Opcode.STATFS))[0] == 0
 
 
 async def test_an_interrupt_that_comes_first(
