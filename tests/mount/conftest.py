@@ -15,7 +15,7 @@ from modelfloat.tests.support.mounted import sweep
 from modelfloat.tests.support.shelf import Shelf
 
 BOTH = {
-    *("test_mounted_files", "test_kernel_traffic"),
+    *("test_mounted_files", "test_kernel_traffic", "test_hub_cache"),
     *("test_unmounting_ends_the_daemon", "test_a_signal_unmounts_what_is_in_use"),
     *("test_reads_end_when_the_mount_is_told_to_end", "test_mounted_for_oneself"),
 }
