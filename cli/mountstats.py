@@ -43,6 +43,7 @@ def _rows(reads: "ReadState") -> list[list[str]]:
     figures = reads.figures
     counts = figures.counts
     rows = [
+        ["files", _opened(counts)],
         ["requests", _requests(reads)],
         ["latency", _latency(figures.latency)],
         ["chunks", _chunks(counts.chunk_hits, counts.chunk_misses)],
@@ -54,6 +55,11 @@ def _rows(reads: "ReadState") -> list[list[str]]:
         rows.append(["disk cache", cached])
     memory = f"{human_size(figures.memory)} of {human_size(figures.memory_limit)}"
     return [*rows, ["memory", memory]]
+
+
+def _opened(counts: "ReadCounts") -> str:
+    passed = f", {counts.passed_through:,} read by the kernel itself" * bool(counts.passed_through)
+    return f"{counts.opened:,} opened{passed}"
 
 
 def _requests(reads: "ReadState") -> str:

@@ -53,6 +53,7 @@ class Files:
         except BaseException:  # the kernel will not close what it was not told of
             self.release(handle)
             raise
+        self._counters.opened += 1
         return handle
 
     def backing(self, handle: Handle) -> int | None:
@@ -68,13 +69,18 @@ class Files:
         manifest = await self._requests.manifest(node, pid)
         return partial(self._requests.source.reader.open, manifest)
 
-    async def read(self, handle: Handle, offset: int, size: int) -> memoryview | bytes:
-        """The bytes [offset, offset+size) of an open file, fewer only at its end."""
+    async def read(
+        self, handle: Handle, offset: int, size: int, came: int | None = None
+    ) -> memoryview | bytes:
+        """The bytes [offset, offset+size) of an open file, fewer only at its end.
+
+        `came` is when the request was taken, by `clock`; now where nobody looked.
+        """
         file = self._open.get(handle)
         if file is None:
             raise refusal(errno.EBADF)
         wanted = max(0, min(size, file.node.size - offset))
-        read = self.slow.begin(file, offset, wanted)
+        read = self.slow.begin(file, offset, wanted, clock() if came is None else came)
         try:
             data = _whole(await file.reader.read(offset, wanted), wanted, offset)
         except Exception as error:

@@ -123,10 +123,12 @@ class Answers:
         backing = self._passthrough.opened(inode, handle, flags, self._operations.backing)
         if backing is None:
             return Answer(0, protocol.opened(handle, protocol.KEEP_CACHE))
+        self._operations.counters.passed_through += 1
         return Answer(0, protocol.opened(handle, protocol.PASSTHROUGH, backing))
 
     async def _read(self, request: Request) -> Answer:
-        return Answer(0, await self._operations.read(*protocol.parse_read(request.body)))
+        handle, offset, size = protocol.parse_read(request.body)
+        return Answer(0, await self._operations.read(handle, offset, size, request.came))
 
     async def _release(self, request: Request) -> Answer:
         handle = protocol.parse_handle(request.body)

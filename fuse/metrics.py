@@ -17,6 +17,8 @@ from .readstate import ReadState
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 COUNTERS: Final = {
+    "opened": ("opens", "Files opened."),
+    "passed_through": ("opens_passed_through", "Those that the kernel reads by itself."),
     "requests": ("read_requests", "READ requests answered with bytes."),
     "at_once": ("read_requests_at_once", "Those answered from memory by who took them."),
     "failed": ("read_failures", "READ requests that failed."),

@@ -45,6 +45,7 @@ class Operations:
         slow: float = 0.0,
     ) -> None:
         self._requests = Requests(source, look, inodes if inodes is not None else Inodes())
+        self.counters: Final = source.counters
         self.slow: Final = SlowReads(source.counters, slow)
         files, directories = Files(self._requests, self.slow), Directories(self._requests)
         attributes = ExtendedAttributes(self._requests)

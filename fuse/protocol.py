@@ -56,10 +56,11 @@ One read gives one request, one write takes one reply.
 
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from ..cas.read.counters import clock
 from ..cas.room import Room
 from ..ids import Inode
 from .attributes import BLOCK_SIZE, Attributes
@@ -154,13 +155,14 @@ one, so that an overlay may still lie above us."""
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: `body` is what follows the header."""
+    """One request: `body` is what follows the header, `came` when it was taken (ns, by `clock`)."""
 
     opcode: int
     unique: int
     inode: Inode
     pid: int
     body: bytes
+    came: int = field(default_factory=clock, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,9 @@ class SlowReads:
         first = next(iter(self._waiting), None)
         return 0 if first is None else clock() - first.begun
 
-    def begin(self, file: OpenedFile, offset: int, size: int) -> Waiting:
-        """A read begins to wait."""
-        read = Waiting(file, offset, size, clock())
+    def begin(self, file: OpenedFile, offset: int, size: int, came: int) -> Waiting:
+        """A read waits, since `came`."""
+        read = Waiting(file, offset, size, came)
         self._waiting[read] = None
         return read
 

@@ -20,14 +20,17 @@ clock: Final[Callable[[], int]] = perf_counter_ns
 class ReadCounts:
     """Figures of one open store. Sizes are bytes; of files where nothing else is said.
 
-    A READ is a request to a mount; those `at_once` were answered from memory by the thread that
-    took them. `latency` goes from when we had it to when its bytes were there. A chunk that is
-    asked for is a hit where it was in memory. A load brings one chunk or several. Of what was
-    loaded `ahead` of its reader, part was used by now, part left memory unused (wasted) or could
-    not be had, the rest waits. `fetched` is what backends delivered, parity too. The disk cache
-    answers in chunks as well: hits, and what it delivered.
+    Files are `opened`, some to be read by the kernel alone (`passed_through`), of which nothing
+    else here tells. A READ is a request to a mount; those `at_once` were answered from memory by
+    the thread that took them. `latency` goes from when we had it to when its bytes were there. A
+    chunk that is asked for is a hit where it was in memory. A load brings one chunk or several. Of
+    what was loaded `ahead` of its reader, part was used by now, part left memory unused (wasted) or
+    could not be had, the rest waits. `fetched` is what backends delivered, parity too. The disk
+    cache answers in chunks as well: hits, and what it delivered.
     """
 
+    opened: int = 0
+    passed_through: int = 0
     requests: int = 0
     at_once: int = 0
     failed: int = 0

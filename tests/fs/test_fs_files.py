@@ -45,6 +45,7 @@ async def test_requests_are_counted(shelf: Shelf, kernel: Kernel) -> None:
         await kernel.operations.read(file, 0, 5)
     assert refused(caught) == errno.EIO
     counters = shelf.counters
+    assert (counters.opened, counters.passed_through) == (1, 0)
     assert (counters.requests, counters.at_once, counters.failed) == (3, 2, 1)
     assert counters.served == 1000 + len(TEXT) + 1
     assert counters.latency.count == 3

@@ -5,7 +5,7 @@ import logging
 import pytest
 import trio
 
-from modelfloat.fuse import slowreads
+from modelfloat.fuse import files, slowreads
 from modelfloat.fuse.handles import Handle
 from modelfloat.fuse.operations import Operations
 from modelfloat.fuse.slowreads import QUIET
@@ -21,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("same_time")
 @pytest.fixture
 def same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' time is that of reads too."""
-    monkeypatch.setattr(slowreads, "clock", lambda: int(trio.current_time() * 1e9))
+    for module in slowreads, files:
+        monkeypatch.setattr(module, "clock", lambda: int(trio.current_time() * 1e9))
 
 
 @pytest.fixture
@@ -109,6 +110,18 @@ async def test_who_does_not_want_to_know_is_told_nothing(
     await operations.slow.watch()
     await operations.read(file, 0, 7)
     assert (lines(caplog), shelf.counters.slow, len(operations.slow)) == ([], 0, 0)
+
+
+async def test_the_time_until_we_came_to_it_counts(
+    autojump_clock: object, shelf: Shelf, delays: list[float]
+) -> None:
+    operations, file = await opened(shelf, 2.0)
+    came = int(trio.current_time() * 1e9)
+    await trio.sleep(5)
+    delays += [1.0]
+    await operations.read(file, 0, 7, came)
+    assert shelf.counters.latency.longest_ns == pytest.approx(6 * 10**9)
+    assert shelf.counters.slow == 1
 
 
 async def test_a_read_that_was_given_up_waits_no_more(

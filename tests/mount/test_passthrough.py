@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.fuse.bindings import KERNEL
+from modelfloat.fuse.control import mount_states
 from modelfloat.tests.support.mounted import Daemon, mounted, needs_fuse
 from modelfloat.tests.support.shelf import CHUNK, PASSED, Shelf
 from modelfloat.tests.support.sources import noise
@@ -129,6 +130,14 @@ def test_opened_and_closed_by_many_while_it_comes_and_goes(
         crowd[1].join(0.005)
     assert failures == []
     assert "ERROR" not in daemon.log()
+
+
+def test_it_is_counted(daemon: Daemon, shelf_folder: Path, big: Path) -> None:
+    assert len(big.read_bytes()) > 0
+    (state,) = mount_states(str(shelf_folder))
+    assert state.reads is not None
+    counts = state.reads.figures.counts
+    assert (counts.opened, counts.passed_through, counts.requests) == (1, 1, 0)
 
 
 def test_it_is_told(daemon: Daemon) -> None:

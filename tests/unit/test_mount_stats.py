@@ -14,6 +14,8 @@ from modelfloat.fuse.mountstate import SILENT, MountState, OpenFileState
 from modelfloat.fuse.readstate import ReadState
 
 COUNTS = ReadCounts(
+    opened=1234,
+    passed_through=5,
     requests=12_000,
     at_once=11_400,
     failed=1,
@@ -56,6 +58,7 @@ def test_a_mount_for_people() -> None:
     head, *lines = mountstats.text(full()).splitlines()
     assert head.startswith("/mo\\x1bdels: pid 7, binding kernel, 1 open file, since ")
     shown = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in lines}
+    assert shown["files"] == "1,234 opened, 5 read by the kernel itself"
     assert shown["requests"] == (
         "12,000, 1.50 GB served, 95.0 % at once, 1 failed, 2 slow; 2 waiting, the first for 3.0 s"
     )
@@ -76,6 +79,7 @@ def test_the_disk_cache_is_told_where_it_was_used() -> None:
 
 def test_a_mount_that_did_nothing_yet() -> None:
     text = mountstats.text(state(ReadState()))
+    assert "\nfiles       0 opened\n" in text
     assert "0, 0 B served, – at once" in text
     assert "waiting" not in text
     assert "p50 0 µs" in text
