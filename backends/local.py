@@ -6,7 +6,8 @@ is written there. A root that appears later, or another time, counts once the ma
 
 Concurrency: each call is one hop to a worker thread, under a limiter of this backend's own, and is
 abandoned on cancellation, so a hung disk holds neither other backends nor the shutdown. A thread
-that hangs keeps its slot. Shared between threads: `_identity` (one assignment) and the `Uploader`.
+that hangs has its place given away (`threads`). Shared between threads: `_identity` (one
+assignment) and the `Uploader`.
 """
 
 import errno
@@ -28,6 +29,7 @@ from .device import device_domain, filesystem_of
 from .fetch import rest, short
 from .keys import MARKER_KEY, check_key, check_prefix
 from .oserrors import MISSING, translate
+from .threads import Threads
 from .upload import Approval, Uploader, make_root
 from .walk import Walk
 
@@ -54,7 +56,7 @@ class LocalBackend:
         self._identity = _identity_of(self._root)
         self._uploader = Uploader(self._root)
         self._sweep = threading.Lock()
-        self._threads = trio.CapacityLimiter(concurrency)
+        self._threads = Threads(concurrency)
         self.properties = Properties(
             url=self._root,
             domain=domain if domain is not None else device_domain(self._root),
@@ -153,9 +155,7 @@ class LocalBackend:
         await trio.lowlevel.checkpoint()
 
     async def _run(self, key: str, function: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(
-            self._guard, key, function, abandon_on_cancel=True, limiter=self._threads
-        )
+        return await self._threads.run(lambda: self._guard(key, function))
 
     # From here on everything runs in worker threads.
 

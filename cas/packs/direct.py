@@ -113,8 +113,8 @@ class DirectReads:
     def _fetch(
         self, record: PackRecord, shard: int, offset: int, out: memoryview, asked: Asked
     ) -> bool:
-        source = self._source(record, shard)
-        if source is None:
+        source, member = self._source(record, shard), self._pool.holder(record, shard)
+        if source is None or member is None:
             return False
         asked.backend, began = record.backends[shard], time.monotonic()
         try:
@@ -127,6 +127,7 @@ class DirectReads:
                 self._barred.pop(asked.backend, None)
             asked.backend = None
         self._pool.fetched(len(out))
+        member.latency.came_elsewhere(len(out), now - began)
         return True
 
     def _bar(self, backend: BackendId, now: float) -> None:

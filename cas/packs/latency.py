@@ -2,8 +2,8 @@
 
 Reads are kept apart by size, since one of 4 MiB may take forty times as long as one of 4 KiB.
 
-Concurrency: used in the event loop only. Noting a read costs about a microsecond or two; sorting is
-done once for several reads.
+Concurrency: used in the event loop, but for `came_elsewhere`. Noting a read costs a microsecond or
+two; sorting is done once for several reads.
 """
 
 from collections import deque
@@ -114,11 +114,21 @@ class _Rate:
 class Latency:
     """The reads of one backend. Sizes in bytes; times in seconds, on the event loop's clock."""
 
-    __slots__ = ("_classes", "_rate", "bytes", "demoted", "given_up", "in_flight", "reads")
+    __slots__ = (
+        "_classes",
+        "_elsewhere",
+        "_rate",
+        "bytes",
+        "demoted",
+        "given_up",
+        "in_flight",
+        "reads",
+    )
 
     def __init__(self) -> None:
         self._classes = [_Times() for _ in range(CLASSES)]
         self._rate = _Rate()
+        self._elsewhere: deque[tuple[int, float]] = deque(maxlen=KEPT)
         self.reads = self.bytes = self.given_up = self.in_flight = 0
         self.demoted = False
         """Whether it is asked last, as slower than its peers; `Peers` decides that."""
@@ -138,7 +148,19 @@ class Latency:
         """A read of that size was answered after so long."""
         self.reads += 1
         self.bytes += size
+        self._settle()
         self._classes[size_class(size)].note(seconds)
+
+    def came_elsewhere(self, size: int, seconds: float) -> None:
+        """The same of a read that was no business of the event loop; any thread may call it."""
+        self.reads += 1
+        self.bytes += size
+        self._elsewhere.append((size, seconds))
+
+    def _settle(self) -> None:
+        while self._elsewhere:
+            size, seconds = self._elsewhere.popleft()
+            self._classes[size_class(size)].note(seconds)
 
     def forget(self) -> None:
         """What was is no measure any more."""
@@ -177,6 +199,7 @@ class Latency:
 
     def view(self) -> LatencyView:
         """A picture of it, for people."""
+        self._settle()
         ordered = sorted(seconds for times in self._classes for seconds in times.kept) or [0.0]
 
         def below(share: float) -> float:

@@ -82,6 +82,14 @@ def test_the_rate_is_that_of_busy_time() -> None:
     assert latency.in_flight == 0
 
 
+def test_reads_of_threads_count_too() -> None:
+    latency = Latency()
+    latency.came_elsewhere(MIB, 0.5)
+    assert (latency.view().p50, latency.view().reads) == (0.5, 1)
+    latency.note(MIB, 1.5)
+    assert latency.view().p99 == 1.5
+
+
 def test_while_nothing_is_known_a_read_may_take_a_while() -> None:
     found, peers = judged()
     assert peers.late(found[0], MIB) == UNKNOWN + MIB / SLOWEST
