@@ -52,7 +52,7 @@ from .read.counters import ReadCounters
 from .read.diskfiles import DiskFiles
 from .read.figures import BackendReads, ReadFigures
 from .read.filereader import FileReader
-from .read.loader import Loader
+from .read.loader import EXTENT, Loader
 from .read.memorylimit import default_limit
 from .read.options import ReadOptions
 from .read.reader import Reader
@@ -75,8 +75,9 @@ from .uncounted import count_packs
 from .verify.checking import Checking, Recreate, Remark, no_marking, no_recreation
 from .verify.checkorder import VerifyRequest
 
-READER_SLOTS: Final = 24
-"""Extents that the reader keeps for reuse, 4 MiB each; what is read and cached fits in them."""
+LEAST_SLOTS: Final = 8
+MOST_SLOTS: Final = 64
+"""Extents that the reader keeps for reuse, at least and at most: a quarter of its memory."""
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,8 @@ class Store:
         self.counters = ReadCounters()
         self.pool = Pool(members, self.sightings.note, self.counters.note_fetched)
         self.budget = MemoryBudget((reading or ReadOptions()).memory or default_limit())
-        self.loader = loader = Loader(index, self.pool, slots=READER_SLOTS)
+        slots = max(LEAST_SLOTS, min(MOST_SLOTS, self.budget.limit // (4 * EXTENT)))
+        self.loader = loader = Loader(index, self.pool, self.budget, slots=slots)
         self.disk = self._disk_files((reading or ReadOptions()).cache)
         self.reader = Reader(
             self.objects, loader, nursery, self.budget, counters=self.counters, disk=self.disk

@@ -65,6 +65,15 @@ def mount(
             show_default=False,
         ),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What reading may keep in memory, at most; by default a quarter of what is there, "
+            "up to 1 GiB.",
+            show_default=False,
+        ),
+    ] = None,
     slow_read: Annotated[
         str | None,
         typer.Option(
@@ -105,7 +114,10 @@ def mount(
         settings.text("binding", binding),
         settings.number("slow_read", slow_read),
         settings.text("metrics", metrics),
-        ReadOptions(cache=cache_options(settings, cache, cache_size, cache_local)),
+        ReadOptions(
+            memory=int(settings.number("memory", memory)),
+            cache=cache_options(settings, cache, cache_size, cache_local),
+        ),
     )
     if not foreground:
         return _in_background(settings, asked)

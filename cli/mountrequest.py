@@ -32,8 +32,8 @@ class MountRequest:
         arguments += ["--verbose"] * settings.verbose
         arguments += [f"--binding={self.binding}", f"--slow-read={self.slow_read:f}"]
         arguments.append(f"--metrics={self.metrics}")
-        if self.reading is not None and self.reading.cache is not None:
-            arguments += cache_arguments(self.reading.cache)
+        if self.reading is not None:
+            arguments += _reading_arguments(self.reading)
         options = self.options
         arguments.append("--allow-other" if options.allow_other else "--no-allow-other")
         if options.uid is not None:
@@ -43,3 +43,8 @@ class MountRequest:
         if options.umask is not None:
             arguments.append(f"--umask={options.umask:o}")
         return [*arguments, self.path]
+
+
+def _reading_arguments(reading: "ReadOptions") -> list[str]:
+    memory = [] if reading.memory is None else [f"--memory={reading.memory}"]
+    return memory if reading.cache is None else [*memory, *cache_arguments(reading.cache)]

@@ -21,13 +21,15 @@ def in_store(
     """Open the store, await `work(store)` in an event loop of its own, close the store."""
     import trio
 
+    from ..cas.read.options import ReadOptions
     from ..opening import open_store
 
+    asked = reading or ReadOptions(memory=int(settings.number("memory")))
     settings.refuse_unknown()
     imported()
 
     async def session() -> _T:
-        async with open_store(settings.store, wait=settings.wait, reading=reading) as store:
+        async with open_store(settings.store, wait=settings.wait, reading=asked) as store:
             return await work(store)
 
     return trio.run(session)

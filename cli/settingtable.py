@@ -86,6 +86,16 @@ def size(text: str) -> int:
     return int(found)
 
 
+def memory(text: str) -> int:
+    """Bytes of memory for reading; ValueError below what it takes to read at all."""
+    from ..cas.read.memorylimit import LEAST
+
+    found = size(text)
+    if found < LEAST:
+        raise ValueError("write a size of at least 64MiB")
+    return found
+
+
 def duration(text: str) -> float:
     """Seconds from `14d`, `2 h` or `30`; ValueError says how to write it."""
     match = _DURATION.fullmatch(text.strip())
@@ -141,6 +151,12 @@ def _binding(_environment: Mapping[str, str]) -> str:
 
 def _slow(_environment: Mapping[str, str]) -> float:
     return 2.0
+
+
+def _memory(_environment: Mapping[str, str]) -> int:
+    from ..cas.read.memorylimit import default_limit
+
+    return default_limit()
 
 
 def _reserve(_environment: Mapping[str, str]) -> int:
@@ -222,6 +238,7 @@ SETTINGS: Final = (
     Setting("mount", path, "where `mount` and `umount` work", _default_mount, "DIR"),
     Setting("allow_other", switch, "let other users read mounts", _is_root, "--allow-other"),
     Setting("binding", binding, "how mounts speak with the kernel", _binding, "--binding"),
+    Setting("memory", memory, "what reading keeps in memory, at most", _memory, "--memory"),
     Setting("slow_read", duration, "reads that a mount tells of in its log", _slow, "--slow-read"),
     Setting("metrics", metrics, "where a mount tells Prometheus", _always(OFF), "--metrics"),
     Setting("cache", path, "where the disk cache is, else in the store", _always(""), "--cache"),

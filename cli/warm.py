@@ -51,7 +51,9 @@ def warm(
         taken = in_store(settings, lambda store: _evict(store, options, where))
         return _tell_evicted(settings, taken)
     done = in_store(
-        settings, lambda store: _warm(store, settings, where), ReadOptions(cache=options)
+        settings,
+        lambda store: _warm(store, settings, where),
+        ReadOptions(int(settings.number("memory")), options),
     )
     return _tell(settings, done)
 

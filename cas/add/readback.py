@@ -19,8 +19,10 @@ from ...ids import ChunkId, ObjectId, PackNumber
 from ..formats.chunktable import Kind
 from ..formats.manifest import Manifest, decode_entries
 from ..index.records import Location
+from ..read.budget import MemoryBudget
 from ..read.cache import Loaded
 from ..read.loader import EXTENT, Loader
+from ..read.memorylimit import default_limit
 from ..read.recipe import ChunkSpan, Recipe
 from ..reports import Progress, VerifyReport
 from ..verify.check import Checker
@@ -39,7 +41,8 @@ class ReadBack:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._known = Known(reading.index, reading.pool, reading.scheme)
-        self._loader = Loader(reading.index, reading.pool, slots=SLOTS)
+        budget = MemoryBudget(default_limit())
+        self._loader = Loader(reading.index, reading.pool, budget, slots=SLOTS)
         self._report = VerifyReport()
         self._checker = Checker(
             reading.index, reading.pool, self._report, Progress(), Throttle(None), None

@@ -78,11 +78,14 @@ class ReadAhead:
             return
         if self._waits:
             return
+        if stream.position - stream.passed >= 2 * BEHIND:
+            self._leave_behind(stream)
+        if stream.trusted and stream.position <= stream.due:
+            return
         if self._tensors is not None:
             enter(stream, *stream.seen, self._tensors, self._size)
         if stream.trusted or stream.entered:
             self._load_for(stream)
-        self._leave_behind(stream)
 
     def _load_for(self, stream: Stream) -> None:
         if not stream.window:
@@ -107,11 +110,10 @@ class ReadAhead:
         stream.due = _due(stream, window, step, reach)
 
     def _leave_behind(self, stream: Stream) -> None:
-        end = stream.position - BEHIND
-        if end - stream.passed >= BEHIND:
-            *whole, last = self._recipe.spans(stream.passed, end - stream.passed)
-            self._flights.passed(whole)
-            stream.passed = last.offset
+        size = stream.position - BEHIND - stream.passed
+        *whole, last = self._recipe.spans(stream.passed, size)
+        self._flights.passed(whole)
+        stream.passed = last.offset
 
     async def learn(self) -> None:
         """Have the region table read, if there is one; until then nothing is loaded ahead.

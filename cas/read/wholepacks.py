@@ -4,6 +4,8 @@ Decoding a chunk of a lost shard reads k shards' ranges for one range of data: k
 reader that goes through the whole pack needs all of those ranges anyway; so on its second visit to
 a degraded pack the pack is loaded and decoded at once, and serves what follows from memory.
 
+They are charged to the memory budget; where that says no, ranges are read as well.
+
 With more readers than room, those who come late read ranges: a pack that is being read is not
 pushed out for another, for each would then be loaded again and again. Nor is a pack loaded again
 soon when that failed, or when it had to go before it was read to its end.
@@ -27,6 +29,7 @@ from ..buffers import BufferPool
 from ..formats.chunktable import PACK_SIZE
 from ..index.records import PackRecord
 from ..packs.pool import Pool
+from .budget import MemoryBudget
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +54,15 @@ class _Whole:
     users: int = 0
     used: float = 0.0
     finished: bool = False
+    charged: int = 0
 
 
 class WholePacks:
     """Loads degraded packs whole when a sequential reader comes for the second time."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, budget: MemoryBudget) -> None:
         self._pool = pool
+        self._budget = budget
         self._slots = BufferPool(PACK_SIZE + 32 * PADDING, KEPT)
         self._spare = BufferPool(PACK_SIZE // 2 + PADDING, KEPT, populate=False)
         self._kept: OrderedDict[PackId, _Whole] = OrderedDict()
@@ -92,7 +97,16 @@ class WholePacks:
             return whole if sequential or whole.ready.is_set() else None
         if not sequential or not self._worth(pack, offset) or not self._make_room():
             return None
-        return await self._load(pack)
+        cost = self._cost(pack)
+        return await self._load(pack, cost) if self._budget.take(cost) else None
+
+    def _cost(self, pack: PackRecord) -> int:
+        """Bytes that a whole pack takes: its own, and parity in place of what is lost."""
+        lost = sum(not self._pool.usable(pack, index) for index in range(pack.k))
+        return self._slots.size + lost * pack.shard
+
+    def _drop(self, id_: PackId) -> None:
+        self._budget.give(self._kept.pop(id_).charged)
 
     def _worth(self, pack: PackRecord, offset: int) -> bool:
         """Whether the rest of the pack from `offset` on costs more by ranges than all of it whole,
@@ -121,7 +135,7 @@ class WholePacks:
             if whole.ready.is_set() and not whole.users and (whole.finished or whole.used < idle):
                 if not whole.finished:
                     self._bar(id_)
-                del self._kept[id_]
+                self._drop(id_)
                 return True
         return False
 
@@ -131,8 +145,8 @@ class WholePacks:
         if len(self._barred) > REMEMBERED:
             self._barred.popitem(last=False)
 
-    async def _load(self, pack: PackRecord) -> _Whole:
-        whole = self._kept[pack.id] = _Whole()
+    async def _load(self, pack: PackRecord, cost: int) -> _Whole:
+        whole = self._kept[pack.id] = _Whole(charged=cost)
         try:
             # In a thread: a new slot's pages are made there, which takes milliseconds.
             slot = await trio.to_thread.run_sync(self._slots.take)
@@ -145,6 +159,6 @@ class WholePacks:
             self._bar(pack.id)
         finally:
             if whole.data is None:
-                del self._kept[pack.id]
+                self._drop(pack.id)
             whole.ready.set()
         return whole

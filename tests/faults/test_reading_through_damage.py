@@ -10,6 +10,7 @@ from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.formats.chunktable import Kind
 from modelfloat.cas.index.records import PackRecord, ShardState
 from modelfloat.cas.packs.pool import Pool
+from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.wholepacks import BARRED, IDLE, KEPT, WholePacks
 from modelfloat.cas.refnames import parse_address
 from modelfloat.errors import DataLostError
@@ -122,7 +123,8 @@ class Readers:
 
     def __init__(self) -> None:
         self.pool = LostShard()
-        self.whole = WholePacks(self.pool)
+        self.budget = MemoryBudget(1 << 30)
+        self.whole = WholePacks(self.pool, self.budget)
 
     async def visit(self, number: int, offset: int = 0, size: int = 16) -> bool:
         """Read a range of a pack; whether it came from the whole pack."""
@@ -228,3 +230,21 @@ async def test_a_load_that_is_cancelled_lets_the_others_read_on() -> None:
                 scope.cancel()
     assert len(found) == 1
     assert await readers.visit(1)
+
+
+async def test_a_pack_is_not_loaded_whole_where_memory_is_short(autojump_clock: object) -> None:
+    """Nor is it charged when it could not be; and when it leaves it is charged no more."""
+    readers = Readers()
+    readers.budget.charge(readers.budget.limit - 1)
+    for _ in range(3):
+        assert not await readers.visit(1)
+    assert readers.pool.loaded == []
+    readers.budget.give(readers.budget.limit - 1)
+    assert await readers.visit(1)
+    assert readers.budget.used > 64 << 20
+    readers.pool.fails = True
+    used = readers.budget.used
+    for _ in range(2):
+        assert not await readers.visit(2)
+    assert len(readers.pool.loaded) == 2
+    assert readers.budget.used == used

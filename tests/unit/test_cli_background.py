@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.read.options import ReadOptions
 from modelfloat.cli import background
 from modelfloat.cli.main import run
 from modelfloat.cli.mount import log_path
@@ -39,11 +40,16 @@ def test_the_daemon_waits_for_locks_as_it_was_told(wait: bool) -> None:
 
 def test_the_daemon_is_told_what_was_found_out() -> None:
     options = MountOptions(allow_other=True, uid=3, gid=4, umask=0o27)
-    asked = MountRequest("/m", options, "pyfuse3", 1e-7, "[::1]:9100")
+    asked = MountRequest("/m", options, "pyfuse3", 1e-7, "[::1]:9100", ReadOptions(10**8))
     arguments = asked.arguments(resolve(Flags(), {}))
     assert arguments[-1] == "/m"
     assert {"--uid=3", "--gid=4", "--umask=27", "--allow-other"} <= {*arguments}
-    assert {"--binding=pyfuse3", "--slow-read=0.000000", "--metrics=[::1]:9100"} <= {*arguments}
+    assert {
+        "--binding=pyfuse3",
+        "--slow-read=0.000000",
+        "--memory=100000000",
+        "--metrics=[::1]:9100",
+    } <= {*arguments}
 
 
 def test_a_store_that_cannot_be_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

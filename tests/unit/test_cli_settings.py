@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.codecs.effort import Effort
+from modelfloat.cas.read.memorylimit import default_limit
 from modelfloat.cli.settings import DEFAULT, Flags, Found, Settings, resolve
 from modelfloat.cli.settingtable import BY_KEY, EFFORTS, SETTINGS, duration, size
 from modelfloat.config import BackendConfig, StoreConfig, read_config, write_config
@@ -227,3 +228,10 @@ def test_the_table_is_of_one_form() -> None:
 
 def test_the_efforts_are_those_of_the_engine() -> None:
     assert tuple(each.value for each in Effort) == EFFORTS
+
+
+def test_memory_is_a_size_that_reading_can_do_with() -> None:
+    assert Settings("/s").number("memory", "512MB") == 512_000_000
+    assert Settings("/s").number("memory") == default_limit()
+    with pytest.raises(UsageError, match=r"--memory.*at least 64MiB"):
+        Settings("/s").number("memory", "10MB")
