@@ -14,7 +14,7 @@ from modelfloat.bench.figures import HEADER, Figure
 from modelfloat.bench.harness import drop_page_cache, say
 from modelfloat.bench.network import Network
 from modelfloat.bench.ours import REPOSITORY, SCHEME, Store
-from modelfloat.bench.remote import NETWORK
+from modelfloat.bench.remote import NETWORK, NO_CACHE
 from modelfloat.bench.report import Report
 from modelfloat.bench.sampler import AnonSampler
 from modelfloat.bench.serving import serving
@@ -59,7 +59,7 @@ def measure(session: Session) -> Report:
 
 def _crowd(store: Store, point: Path, files: Set, network: Network | None) -> tuple[Crowd, int]:
     """What the readers got, and the daemon's largest RssAnon meanwhile."""
-    with serving(store, point, network, f"--memory={CAP // 10**6}MB") as mount:
+    with serving(store, point, network, f"--memory={CAP // 10**6}MB", NO_CACHE) as mount:
         top = mount.folder
         expected = {str(top / shard.path.name): shard for shard in files.shards}
         paths = [Path(path) for path in expected]

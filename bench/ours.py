@@ -1,5 +1,6 @@
 """ModelFloat as a user has it: the installed command, a process each time."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -40,6 +41,13 @@ class Store:
     def verify(self) -> Run:
         """`modelfloat verify` of everything; `BenchError` where it finds anything wrong."""
         return run_command(self._argv("verify", "--quiet"), environment())
+
+    def requests(self) -> int:
+        """READ requests that the store's one mount was asked so far."""
+        argv = self._argv("stats", "--mount", "--json")
+        done = subprocess.run(argv, env=environment(), capture_output=True, check=True)
+        found: int = json.loads(done.stdout)[0]["counts"]["requests"]
+        return found
 
     def check(self, source: Source) -> None:
         """`BenchError` unless `modelfloat cat` gives the source's bytes back."""

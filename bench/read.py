@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from modelfloat.bench.data import Source
-from modelfloat.bench.harness import Ratio, Row, Run, alternate, ratio
-from modelfloat.bench.ours import LOST, SCHEME, Store
+from modelfloat.bench.harness import BenchError, Ratio, Row, Run, alternate, ratio
+from modelfloat.bench.ours import LOST, REPOSITORY, SCHEME, Store
 from modelfloat.bench.peers.juicefs import Volume, volume
 from modelfloat.bench.peers.rclone import Rclone
 from modelfloat.bench.peers.squashfuse import Image
@@ -38,6 +38,7 @@ DEGRADED: Final = f"{KERNEL}, {' and '.join(LOST)} gone"
 BALANCED: Final = f"{KERNEL}, compressed BF16"
 MAPPED: Final = f"{KERNEL}, mapped"
 WARM: Final = f"{KERNEL}, second read"
+PASSED: Final = f"{KERNEL}, passthrough"
 JUICEFS: Final = "JuiceFS mount"
 RCLONE: Final = "rclone mount"
 SQUASHFUSE: Final = "squashfuse"
@@ -67,6 +68,7 @@ def _ratios(runs: dict[str, list[Run]]) -> list[Ratio]:
         ("compressed BF16 / JuiceFS, uncompressed", BALANCED, JUICEFS, 1.0),
         ("two backends gone / healthy", DEGRADED, KERNEL, 0.8),
         ("mapped / read", MAPPED, KERNEL, 0.85),
+        ("passthrough / tmpfs itself", PASSED, NATIVE, 0.95),
         ("second read / tmpfs itself", WARM, NATIVE, 0.95),
     ]
     return [ratio(what, runs[ours], runs[theirs], least) for what, ours, theirs, least in pairs]
@@ -94,6 +96,16 @@ def _ours(session: Session, stack: ExitStack) -> Actions:
         with raw.without(LOST):
             return read(raw, session.source, "kernel")
 
+    cache = (f"--cache={session.work / 'cache'}", f"--cache-size={2 * session.size}B")
+    raw.run("warm", REPOSITORY, *cache, "--cache-local")
+
+    def passed() -> Run:
+        with raw.mounted(point, session.source.path, *cache, "--cache-local") as path:
+            run = read_cold(path, session.source)
+            if requests := raw.requests():
+                raise BenchError(f"{requests} reads reached the mount: nothing was passed through")
+            return run
+
     return {
         KERNEL: lambda: read(raw, session.source, "kernel"),
         LONG: long,
@@ -101,6 +113,7 @@ def _ours(session: Session, stack: ExitStack) -> Actions:
         DEGRADED: degraded,
         BALANCED: lambda: read(packed, session.weights, "kernel"),
         MAPPED: lambda: read(raw, session.source, "kernel", read_mapped),
+        PASSED: passed,
         WARM: warm,
     }
 
@@ -147,7 +160,7 @@ def _notes(size: int, rounds: int) -> list[str]:
         "random bytes, stored as they are; N(0, 0.02) weights in the compressed row",
         f"a store of {SCHEME} on six directories; in every row of ours each chunk is verified",
         f"read by {BUFFER_SIZE >> 10} KiB; requests of {ORDINARY} KiB but where 1 MiB is said",
-        "everything stored lies on tmpfs",
+        "everything stored lies on tmpfs, the disk cache of the passthrough row, too",
         "before each read: a fresh mount, pages, dentries and inodes dropped, free memory warmed",
         "JuiceFS with its defaults and no local cache (with one its cold reads are slower)",
         "squashfuse_ll on an uncompressed image; rclone of a local folder, with its defaults",

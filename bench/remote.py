@@ -26,6 +26,8 @@ from modelfloat.bench.serving import serving
 from modelfloat.bench.session import Session
 
 NETWORK: Final = Network(latency=0.05, connection=50e6, whole=400e6)
+NO_CACHE: Final = "--cache-size=0"
+"""Nothing is kept on a disk: every mount is cold."""
 ROUNDS: Final = 3
 SETTLED: Final = 1.0
 """Seconds of a stream that its rate leaves out: it is taken from the second second on."""
@@ -96,7 +98,7 @@ def _figures(
 def _over_network(
     store: Store, point: Path, source: Source, action: Callable[[Path], float]
 ) -> float:
-    with serving(store, point, NETWORK) as mount:
+    with serving(store, point, NETWORK, NO_CACHE) as mount:
         drop_page_cache()
         return action(mount.folder / source.path.name)
 
@@ -138,5 +140,6 @@ def _notes(size: int, rounds: int) -> list[str]:
         f"a store of {SCHEME} on six directories on tmpfs, {NETWORK.latency * 1e3:.0f} ms away",
         f"{NETWORK.connection / 1e6:.0f} MB/s a connection, {NETWORK.whole / 1e6:.0f} MB/s in all",
         "the clock of a first byte covers lookup and open; objects are mirrored locally",
+        "no disk cache: each mount is cold",
         "a load ends with every tensor copied to memory of its own; what was read is compared",
     ]

@@ -17,6 +17,7 @@ from modelfloat.bench.harness import BenchError, drop_page_cache, say
 from modelfloat.bench.network import Network
 from modelfloat.bench.ours import SCHEME, Store
 from modelfloat.bench.read import filled_store
+from modelfloat.bench.remote import NO_CACHE
 from modelfloat.bench.report import Report
 from modelfloat.bench.serving import serving
 from modelfloat.bench.session import Session
@@ -90,7 +91,7 @@ def _reads(store: Store, point: Path, source: Source, network: Network, seed: in
     original = os.open(source.path, os.O_RDONLY)
     places = list(range(0, source.size - READ, READ))
     random.Random(seed).shuffle(places)
-    with serving(store, point, network) as mount:
+    with serving(store, point, network, NO_CACHE) as mount:
         drop_page_cache()
         descriptor = os.open(mount.folder / source.path.name, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
