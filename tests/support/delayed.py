@@ -39,7 +39,8 @@ class DelayedBackend:
     """`inner`, with reads that take their time.
 
     `latency` in seconds, `rate` in bytes a second of one connection, `jitter` the share by which a
-    read's time varies at random, from a seed. `slower` multiplies the whole; `hangs` stops it.
+    read's time varies at random, from a seed. `slower` multiplies the whole; `hangs` stops it;
+    `answers`, if any, is what comes instead of what is there, again and again.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class DelayedBackend:
         self.jitter = jitter
         self.slower = 1.0
         self.hangs = False
+        self.answers = b""
         self.reads = self.under_way = self.most = self.given_up = 0
         self._abandoned: list[memoryview] = []
         self._random = random.Random(seed)
@@ -91,6 +93,9 @@ class DelayedBackend:
         finally:
             self.under_way -= 1
         await self._inner.get_into(key, offset, buffer)
+        if self.answers:
+            page = self.answers * (len(buffer) // len(self.answers) + 1)
+            buffer[:] = page[: len(buffer)]
 
     async def _wait(self, size: int) -> None:
         if self.hangs:
