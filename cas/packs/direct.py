@@ -10,7 +10,7 @@ Concurrency: any thread may read; what they share changes by single steps of the
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -34,9 +34,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Asked:
-    """Which backend a thread is reading at this moment; None between two reads."""
+    """What a thread does: the backend it is reading at this moment, None between two reads, and
+    the reads that were answered: of whom, bytes, seconds."""
 
     backend: BackendId | None = None
+    answered: list[tuple[BackendId, int, float]] = field(default_factory=list)
 
 
 class DirectReads:
@@ -67,6 +69,13 @@ class DirectReads:
             log.debug("pack %s is left to the pool: %s", record.id.hex(), error)
             return None
         return out
+
+    def note(self, asked: Asked) -> None:
+        """Remember how long a thread's reads took; for the event loop, when the thread is done."""
+        for backend, size, seconds in asked.answered:
+            member = self._pool.members.get(backend)
+            if member is not None:
+                member.latency.note(size, seconds)
 
     def give_up(self, asked: Asked) -> None:
         """Bar the backend that a thread waits for in vain."""
@@ -116,16 +125,18 @@ class DirectReads:
         source, member = self._source(record, shard), self._pool.holder(record, shard)
         if source is None or member is None:
             return False
-        asked.backend, began = record.backends[shard], time.monotonic()
+        backend, began = record.backends[shard], time.monotonic()
+        asked.backend = backend
         try:
             source.read_now(self._pool.key(record, shard), offset, out)
         finally:
+            asked.backend = None
             now = time.monotonic()
             if now - began > SLOW:
-                self._bar(asked.backend, now)
-            elif asked.backend in self._barred:
-                self._barred.pop(asked.backend, None)
-            asked.backend = None
+                self._bar(backend, now)
+            elif backend in self._barred:
+                self._barred.pop(backend, None)
+        asked.answered.append((backend, len(out), now - began))
         self._pool.fetched(len(out))
         member.latency.came_elsewhere(len(out), now - began)
         return True

@@ -59,6 +59,21 @@ async def test_any_range_is_what_the_pool_gives(
         assert found == data[offset : offset + size]
 
 
+async def test_what_a_thread_read_is_known_of_its_backends(
+    stored: tuple[Store, PackRecord, bytes],
+) -> None:
+    store, pack, _ = stored
+    asked, reads = Asked(), DirectReads(store.pool)
+    member = store.members.get(pack.backends[0])
+    assert member is not None
+    before, fetched = member.latency.bytes, store.counters.fetched
+    assert reads.read(pack, 0, 1000, buffer, asked) is not None
+    assert asked.backend is None
+    reads.note(asked)
+    assert member.latency.bytes - before == 1000
+    assert store.counters.fetched - fetched == 1000
+
+
 async def test_more_losses_than_parity_are_left_to_the_pool(
     stored: tuple[Store, PackRecord, bytes],
 ) -> None:
