@@ -10,7 +10,7 @@ Concurrency: any thread may read; what they share changes by single steps of the
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -34,11 +34,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Asked:
-    """What a thread does: the backend it is reading at this moment, None between two reads, and
-    the reads that were answered: of whom, bytes, seconds."""
+    """Which backend a thread is reading at this moment; None between two reads."""
 
     backend: BackendId | None = None
-    answered: list[tuple[BackendId, int, float]] = field(default_factory=list)
 
 
 class DirectReads:
@@ -69,13 +67,6 @@ class DirectReads:
             log.debug("pack %s is left to the pool: %s", record.id.hex(), error)
             return None
         return out
-
-    def note(self, asked: Asked) -> None:
-        """Remember how long a thread's reads took; for the event loop, when the thread is done."""
-        for backend, size, seconds in asked.answered:
-            member = self._pool.members.get(backend)
-            if member is not None:
-                member.latency.note(size, seconds)
 
     def give_up(self, asked: Asked) -> None:
         """Bar the backend that a thread waits for in vain."""
@@ -136,7 +127,6 @@ class DirectReads:
                 self._bar(backend, now)
             elif backend in self._barred:
                 self._barred.pop(backend, None)
-        asked.answered.append((backend, len(out), now - began))
         self._pool.fetched(len(out))
         member.latency.came_elsewhere(len(out), now - began)
         return True

@@ -18,6 +18,11 @@ Soon = Callable[[Callable[[], object]], None]
 """Has a job done in the event loop, whichever thread calls it."""
 
 
+def _now(job: Callable[[], object]) -> None:
+    """`Soon` for who is in the event loop."""
+    job()
+
+
 class FileReader:
     """One open file. `size` is its length in bytes. Used from one event loop."""
 
@@ -55,7 +60,7 @@ class FileReader:
         size = min(size, self.size - offset)
         if size <= 0:
             return b""
-        spans, chunks = await self._load(offset, size)
+        spans, chunks = self._in_memory(offset, size, _now) or await self._load(offset, size)
         return self._joiner.join(chunks, offset - spans[0].offset, size)
 
     def at_once(self, offset: int, size: int, soon: Soon) -> list[memoryview] | None:
@@ -66,26 +71,38 @@ class FileReader:
         size = min(size, self.size - offset)
         if size <= 0:
             return []
+        found = self._in_memory(offset, size, soon)
+        if found is None:
+            return None
+        parts = []
+        for span, chunk in zip(*found, strict=True):
+            start = chunk.start + max(0, offset - span.offset)
+            end = chunk.start + min(span.raw, offset + size - span.offset)
+            parts.append(chunk.memory[start:end])
+        return parts
+
+    def _in_memory(
+        self, offset: int, size: int, soon: Soon
+    ) -> tuple[list[ChunkSpan], list[Loaded]] | None:
+        """The chunks of a read, if all are in memory; then note is taken of it."""
         spans = self._recipe.at_hand(offset, size)
         if spans is None:
             return None
         latest = self._ahead.streams.latest
         stream = latest if latest is not None and latest.takes(offset) else None
-        parts = []
+        chunks = []
         for span in spans:
             chunk = self._flights.cached(span, sequential=stream is not None)
             if chunk is None:
                 return None
-            start = chunk.start + max(0, offset - span.offset)
-            end = chunk.start + min(span.raw, offset + size - span.offset)
-            parts.append(chunk.memory[start:end])
+            chunks.append(chunk)
         self._flights.counters.chunk_hits += len(spans)
         if stream is not None and offset + size <= stream.due:
             # Two threads may say so at once: then the stream stands a read further back.
             stream.position = max(stream.position, offset + size)
         else:
             soon(partial(self._ahead.read, offset, size))
-        return parts
+        return spans, chunks
 
     def spans(self, offset: int, size: int) -> list[ChunkSpan]:
         """The chunks that hold the file's bytes [offset, offset+size), in order."""

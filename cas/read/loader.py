@@ -100,11 +100,9 @@ class Loader:
         asked = Asked()
         async with self._turns:
             with trio.move_on_after(PATIENCE):
-                done = await trio.to_thread.run_sync(
+                return await trio.to_thread.run_sync(
                     self._read_now, ids, asked, abandon_on_cancel=True, limiter=self._threads
                 )
-                self._direct.note(asked)
-                return done
         self._direct.give_up(asked)
         return {}, await trio.to_thread.run_sync(self._plan, ids, limiter=self._cpus)
 

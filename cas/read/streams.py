@@ -61,14 +61,20 @@ class Stream:
     def takes(self, offset: int) -> bool:
         """Whether a read at that offset belongs to it.
 
-        The longer it is the more it may skip; so reads at random are no stream, however many.
+        The longer it is the more it may skip; so reads at random are no stream, however many. It
+        may go on below its beginning: memmove copies a mapped megabyte from its end, where that
+        lies in its page as what is copied to does (glibc, `memmove-vec-unaligned-erms.S`).
         """
-        return abs(offset - self.position) <= max(NEAR, min(TOLERANCE, self.run))
+        reach = max(NEAR, min(TOLERANCE, self.run))
+        if abs(offset - self.position) <= reach:
+            return True
+        return abs(offset - self.start) <= NEAR and self.position - self.start <= TOLERANCE
 
     def move(self, offset: int, end: int) -> None:
         """It reads the bytes [offset, end)."""
         if offset > self.position:
             self.skipped += offset - self.position
+        self.start = min(self.start, offset)
         self.position = max(self.position, end)
 
 
