@@ -19,6 +19,7 @@ from modelfloat.bench.figures import HEADER, Figure, percentile
 from modelfloat.bench.harness import BenchError, drop_page_cache
 from modelfloat.bench.ours import REPOSITORY, SCHEME, Store
 from modelfloat.bench.read import filled_store
+from modelfloat.bench.readahead import ORDINARY, limit_requests
 from modelfloat.bench.report import Report
 from modelfloat.bench.serving import Serving, serving
 from modelfloat.bench.session import Session
@@ -100,6 +101,7 @@ def _cold(
 def _opened(store: Store, session: Session, *options: str) -> Iterator[tuple[Serving, int]]:
     """The file in a fresh mount, opened, with the page cache empty."""
     with serving(store, session.work / "mount", None, *options) as mount:
+        limit_requests(mount.point)
         drop_page_cache()
         descriptor = os.open(mount.folder / session.source.path.name, os.O_RDONLY)
         try:
@@ -176,6 +178,7 @@ def _notes(size: int, rounds: int) -> list[str]:
         f"{rounds} rounds, a fresh mount for each value; {4 * PAGES} warm pages",
         f"{PAGES} cold places of 4 KiB, each in a chunk of its own",
         f"{RANGES} ranges of 10 MB that begin anywhere and do not meet, each read by one call",
+        f"requests of {ORDINARY} KiB: what the kernel reads ahead by itself is fetched, too",
         "bytes fetched are counted at the backends; every read is compared with the original",
         "of a range that begins anywhere the chunks at both ends are fetched whole, to be verified",
     ]
