@@ -8,11 +8,14 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Final
+
+import trio
 
 from ..cas.formats.tree import EntryType
 from ..cas.read.counters import clock
 from ..cas.read.filereader import Soon
-from ..errors import DamageError
+from ..errors import DamageError, ModelFloatError
 from ..ids import Inode
 from .failures import refusal
 from .handles import Handle, Handles, OpenedFile, SharedReaders
@@ -23,6 +26,10 @@ from .requests import Requests
 from .slowreads import SlowReads
 from .source import OpenFile
 from .textfile import TextFile
+
+LONGEST: Final = 3600.0
+"""Seconds after which a read fails, come what may: longer than the limits of backends, added up for
+one chunk. Only a mistake of ours lets a program wait for so long."""
 
 
 class Files:
@@ -82,7 +89,7 @@ class Files:
         wanted = max(0, min(size, file.node.size - offset))
         read = self.slow.begin(file, offset, wanted, clock() if came is None else came)
         try:
-            data = _whole(await file.reader.read(offset, wanted), wanted, offset)
+            data = _whole(await _in_time(file, offset, wanted), wanted, offset)
         except Exception as error:
             self._counters.failed += 1
             raise self._read_failure(file, error) from error
@@ -137,6 +144,15 @@ class Files:
             return refusal(errno.EIO)
         file.told = str(error)
         return self._requests.failure(error, "read", file.node, file.pid)
+
+
+async def _in_time(file: OpenedFile, offset: int, size: int) -> memoryview | bytes:
+    with trio.move_on_after(LONGEST):
+        return await file.reader.read(offset, size)
+    raise ModelFloatError(
+        f"nothing came for offset {offset} in {LONGEST:.0f} s; `modelfloat doctor` shows which "
+        "backends answer"
+    )
 
 
 def _whole(data: memoryview | bytes, wanted: int, offset: int) -> memoryview | bytes:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from modelfloat.errors import ChunkDamagedError, UnavailableError
 from modelfloat.fuse.handles import Handle
@@ -49,6 +50,29 @@ async def test_requests_are_counted(shelf: Shelf, kernel: Kernel) -> None:
     assert (counters.requests, counters.at_once, counters.failed) == (3, 2, 1)
     assert counters.served == 1000 + len(TEXT) + 1
     assert counters.latency.count == 3
+
+
+async def test_a_read_never_waits_for_ever(
+    shelf: Shelf,
+    kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever hangs below it, and be it a mistake of ours."""
+
+    async def hang(*_: object) -> bytes:
+        await trio.sleep_forever()
+        return b""
+
+    shelf.commit("acme/llama", FILES)
+    file = await kernel.operations.open(await kernel.inode("acme/llama/text"), 0)
+    monkeypatch.setattr(KnownFile, "read", hang)
+    with pytest.raises(OSError) as caught:
+        await kernel.operations.read(file, 5, 10)
+    assert refused(caught) == errno.EIO
+    assert "nothing came for offset 5" in caplog.text
+    assert shelf.counters.failed == 1
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from modelfloat.fuse import files, slowreads
+from modelfloat.fuse.files import LONGEST
 from modelfloat.fuse.handles import Handle
 from modelfloat.fuse.operations import Operations
 from modelfloat.fuse.slowreads import QUIET
@@ -106,7 +107,7 @@ async def test_who_does_not_want_to_know_is_told_nothing(
     autojump_clock: object, shelf: Shelf, delays: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     operations, file = await opened(shelf, 0.0)
-    delays += [1e6]
+    delays += [LONGEST - 1]
     await operations.slow.watch()
     await operations.read(file, 0, 7)
     assert (lines(caplog), shelf.counters.slow, len(operations.slow)) == ([], 0, 0)
@@ -128,7 +129,7 @@ async def test_a_read_that_was_given_up_waits_no_more(
     autojump_clock: object, shelf: Shelf, delays: list[float]
 ) -> None:
     operations, file = await opened(shelf, 2.0)
-    delays += [1e6]
+    delays += [LONGEST - 1]
     with trio.move_on_after(1):
         await operations.read(file, 0, 7)
     assert (len(operations.slow), operations.slow.longest_ns) == (0, 0)
