@@ -52,6 +52,11 @@ class SharedFile:
     refreshed: float = field(default_factory=time.monotonic)
 
     @property
+    def settled(self) -> bool:
+        """Whether the map says all there is to say, or will never."""
+        return self.failed or not self.file.changed
+
+    @property
     def stale(self) -> bool:
         """Whether others may have put what is missing here."""
         return not self.file.complete and time.monotonic() >= self.refreshed + FRESH
@@ -132,22 +137,24 @@ class DiskCache:
             return False
         return True
 
-    def settle(self, shared: SharedFile, check: Callable[[], object], *, idle: bool) -> None:
-        """Make durable what was put; a file that is complete now is read back and sealed.
+    def settle(
+        self, shared: SharedFile, check: Callable[[], object], *, final: bool = True
+    ) -> None:
+        """Make durable what was put.
 
-        With `idle` chunks that the file has several times are copied to where they are missing:
-        they are read once only. `check` is called now and then, and may raise.
+        If that is `final`, chunks that the file has several times are copied to where they are
+        missing, for they are fetched once only; and a file that is complete is read back and
+        sealed. `check` is called now and then, and may raise.
         """
         shared.unflushed = 0
         try:
             if shared.file.gone:
                 shared.failed = True
                 return
-            if idle and shared.file.missing <= REPEATS:
+            if final and shared.file.missing <= REPEATS:
                 self._repeat(shared, check)
             shared.file.flush()
-            shared.unflushed = 0
-            if shared.file.complete:
+            if final and shared.file.complete:
                 shared.file.seal(shared.pieces(), check)
         except OSError as error:
             self._failed(shared, error)

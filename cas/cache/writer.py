@@ -27,6 +27,11 @@ BATCH: Final = 8 << 20
 """Bytes written in one go."""
 FLUSH: Final = 64 << 20
 """Bytes of a file after which it is flushed while it is being written."""
+SMALL: Final = 64 << 20
+"""A file of at most so many bytes is read back as soon as it is complete; a larger one when nobody
+has it open, or there is nothing else to do."""
+FILES: Final = 256
+"""Files that are being written at most; each holds a descriptor."""
 IDLE: Final = 1.0
 """Seconds without work after which everything is flushed."""
 TEND: Final = 60.0
@@ -79,11 +84,18 @@ class CacheWriter:
         self._writing = threading.Lock()
         self._threads = trio.CapacityLimiter(4)
 
+    @property
+    def files(self) -> int:
+        """How many files it has open."""
+        return len(self._dirty)
+
     def put(self, shared: SharedFile, piece: Piece, data: memoryview) -> None:
         """Have a verified chunk written soon; or leave it, where there is no room."""
         if shared.failed or self._size + piece.raw > self._limit or shared.file.has(piece.number):
             return
         if shared not in self._dirty:
+            if len(self._dirty) >= FILES:
+                return
             self._cache.retain(shared)
         self._dirty[shared] = self._dirty.get(shared, 0) + 1
         self._queue.append(_Write(shared, piece, data))
@@ -116,15 +128,19 @@ class CacheWriter:
     async def _step(self, nursery: trio.Nursery) -> None:
         if self._queue:
             await self._write()
-            for shared in self._dirty:
-                if shared.unflushed >= FLUSH or shared.file.complete:
-                    self._begin(nursery, shared, idle=False)
         elif self._leaving:
             leaving = list(self._leaving)
             self._leaving.clear()
             await self._in_thread(self._let_go, leaving)
         else:
             await self._rest(nursery)
+            return
+        for shared, queued in self._dirty.items():
+            small = shared.file.complete and shared.file.size <= SMALL
+            if not queued and (small or shared.users == 1):
+                self._begin(nursery, shared)
+            elif shared.unflushed >= FLUSH:
+                self._begin(nursery, shared, final=False)
 
     async def _rest(self, nursery: trio.Nursery) -> None:
         self._wake = trio.Event()
@@ -132,7 +148,7 @@ class CacheWriter:
             await self._wake.wait()
             return
         for shared in self._dirty:
-            self._begin(nursery, shared, idle=True)
+            self._begin(nursery, shared)
         if not self._dirty:
             await self._in_thread(self._cache.tend)
 
@@ -155,16 +171,16 @@ class CacheWriter:
             for write in batch:
                 self._cache.put(write.shared, write.piece, write.data)
 
-    def _begin(self, nursery: trio.Nursery, shared: SharedFile, *, idle: bool) -> None:
+    def _begin(self, nursery: trio.Nursery, shared: SharedFile, *, final: bool = True) -> None:
         if shared not in self._settling:
             self._settling.add(shared)
-            nursery.start_soon(self._settle, shared, idle)
+            nursery.start_soon(self._settle, shared, final)
 
-    async def _settle(self, shared: SharedFile, idle: bool) -> None:
+    async def _settle(self, shared: SharedFile, final: bool) -> None:
         check = trio.from_thread.check_cancelled
-        await self._in_thread(partial(self._cache.settle, shared, check, idle=idle))
+        await self._in_thread(partial(self._cache.settle, shared, check, final=final))
         self._settling.discard(shared)
-        if idle and not self._dirty[shared] and not shared.unflushed:
+        if final and not self._dirty[shared] and shared.settled:
             del self._dirty[shared]
             self.release(shared)
 

@@ -15,7 +15,7 @@ import trio.from_thread
 from ...ids import ChunkId
 from ..buffers import SizedBuffers
 from ..cache.diskcache import DiskCache, SharedFile
-from ..cache.writer import CacheWriter
+from ..cache.writer import FLUSH, CacheWriter
 from ..chunking.regions import MAX_CHUNK
 from ..formats.cachemap import head_of
 from ..formats.manifest import Manifest
@@ -155,8 +155,12 @@ class DiskFile:
         return await self._files.wait_for(partial(self._keep, spans, chunks)) or False
 
     def _keep(self, spans: Sequence[ChunkSpan], chunks: dict[ChunkId, Loaded]) -> bool:
-        shared, put = self._shared, self._files.cache.put
-        return shared is not None and all(put(shared, s, chunks[s.id].data) for s in spans)
+        shared, cache = self._shared, self._files.cache
+        if shared is None or not all(cache.put(shared, s, chunks[s.id].data) for s in spans):
+            return False
+        if shared.unflushed >= FLUSH:  # so that who is interrupted has not fetched in vain
+            cache.settle(shared, trio.from_thread.check_cancelled, final=False)
+        return True
 
     async def finish(self) -> bool:
         """Make durable what was kept and read all of it back; whether the file is whole."""
@@ -164,7 +168,7 @@ class DiskFile:
         if shared is None:
             return False
         settle = partial(self._files.cache.settle, shared, trio.from_thread.check_cancelled)
-        await self._files.wait_for(partial(settle, idle=True))
+        await self._files.wait_for(settle)
         return shared.file.complete
 
     def backing(self) -> int | None:

@@ -14,6 +14,7 @@ from modelfloat.cas.cache.cachedfile import CachedFile, Piece
 from modelfloat.cas.cache.diskcache import DiskCache
 from modelfloat.cas.cache.folder import CacheFolder
 from modelfloat.cas.cache.options import CacheOptions
+from modelfloat.cas.cache.survey import survey
 from modelfloat.cas.cache.writer import CacheWriter
 from modelfloat.cas.formats.cachemap import MapHead
 from modelfloat.cas.read import diskfiles
@@ -347,3 +348,41 @@ async def test_what_waits_is_bounded_and_charged(
         await until(lambda: budget.used == 0 and not shared.file.changed)
         assert shared.file.missing == 6
         nursery.cancel_scope.cancel()
+
+
+async def test_what_was_written_of_a_file_is_durable_before_all_of_it_is(
+    store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who interrupts `warm` has not fetched in vain."""
+    monkeypatch.setattr(diskfiles, "FLUSH", 1)
+    async with caching(store, folder) as opened:
+        reader = opened.open_file(parse_address(FILE))
+        file, spans = disk_file(reader), reader.spans(0, 2_500_000)
+        await file.prepare()
+        chunks = await opened.loader.load([span.id for span in spans])
+        assert await file.keep(spans, chunks)
+        entry = survey(opened.disk.cache.folder)[0] if opened.disk else None
+        assert entry is not None
+        assert entry.there == len(spans) < entry.chunks
+        reader.close()
+
+
+async def test_many_small_files_hold_few_descriptors(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "FILES", 3)
+    monkeypatch.setattr(writer, "IDLE", 60.0)
+    source = tmp_path / "many"
+    source.mkdir()
+    for n in range(30):
+        (source / f"{n}").write_bytes(noise(f"small {n}", 3000))
+    async with fresh_store(tmp_path / "small") as made:
+        await add(made, source, "acme/small")
+    async with caching(tmp_path / "small", folder) as opened:
+        disk = opened.disk
+        assert disk is not None
+        for n in range(30):
+            assert await read(opened, f"acme/small/{n}") == noise(f"small {n}", 3000)
+            await until(lambda: disk.writer.files < 3)
+        await until(lambda: not disk.writer.files)
+    assert len(cached_data(folder)) > 25
