@@ -2,9 +2,11 @@
 
 A connection is one call. Its answer begins after `latency` and comes at `connection` bytes a
 second, while all connections of this process share `whole`. The bytes themselves are read at once:
-what is simulated is when they come. Everything but reading is as quick as the directory.
+what is simulated is when they come. Everything but reading is as quick as the directory. Where
+nothing lies between, threads read the directory themselves, as they do without us, and are counted.
 
-Concurrency: everything runs in the event loop; the shared line is reserved without an await.
+Concurrency: everything runs in the event loop, but for what threads read; the shared line is
+reserved without an await.
 """
 
 import mmap
@@ -12,11 +14,13 @@ import struct
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import trio
 
 from modelfloat.backends.base import Backend, Buffer, Listed, Properties, Usage
+from modelfloat.backends.direct import Direct, direct
 from modelfloat.backends.local import LocalBackend
 from modelfloat.ids import Key
 
@@ -60,6 +64,7 @@ class Traffic:
 
     path: Path
     _map: mmap.mmap = field(init=False, repr=False)
+    _lock: Lock = field(init=False, repr=False, default_factory=Lock)
 
     def __post_init__(self) -> None:
         with open(self.path, "a+b") as file:
@@ -67,9 +72,10 @@ class Traffic:
             self._map = mmap.mmap(file.fileno(), COUNTS.size)
 
     def count(self, size: int) -> None:
-        """One more call, of so many bytes."""
-        fetched, calls = COUNTS.unpack_from(self._map)
-        COUNTS.pack_into(self._map, 0, fetched + size, calls + 1)
+        """One more call, of so many bytes; any thread may say so."""
+        with self._lock:
+            fetched, calls = COUNTS.unpack_from(self._map)
+            COUNTS.pack_into(self._map, 0, fetched + size, calls + 1)
 
     @property
     def fetched(self) -> int:
@@ -82,6 +88,19 @@ class Traffic:
         """Calls so far."""
         found: int = COUNTS.unpack_from(self._map)[1]
         return found
+
+
+class _Counted:
+    """Reads in the calling thread, counted."""
+
+    def __init__(self, inner: Direct, traffic: Traffic) -> None:
+        self._inner = inner
+        self._traffic = traffic
+
+    def read_now(self, key: Key, offset: int, buffer: memoryview) -> None:
+        """See `Direct.read_now`."""
+        self._inner.read_now(key, offset, buffer)
+        self._traffic.count(buffer.nbytes)
 
 
 class NetworkBackend:
@@ -102,6 +121,12 @@ class NetworkBackend:
     def name(self) -> str:
         """The name of the backend inside."""
         return self._inner.name
+
+    @property
+    def direct(self) -> Direct | None:
+        """That of the backend inside where nothing lies between; else there is none."""
+        inner = None if self._network.latency else direct(self._inner)
+        return None if inner is None else _Counted(inner, self._traffic)
 
     async def get_into(self, key: Key, offset: int, buffer: memoryview) -> None:
         """See `Backend.get_into`."""
