@@ -100,6 +100,7 @@ class FileReader:
         if stream is not None and offset + size <= stream.due:
             # Two threads may say so at once: then the stream stands a read further back.
             stream.position = max(stream.position, offset + size)
+            stream.start = min(stream.start, offset)
         else:
             soon(partial(self._ahead.read, offset, size))
         return spans, chunks

@@ -247,6 +247,7 @@ async def test_a_mapping_that_is_copied_from_the_end_of_each_megabyte_is_a_strea
         if block >= 4 * MIB:  # it was there
             assert needed.isdisjoint(id_ for ids in loader.loads[loads:] for id_ in ids)
     assert set(loader.count().values()) == {1}
+    assert len(list(file._ahead.streams)) <= 2  # the file's beginning is one
 
 
 # Memory
