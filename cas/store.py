@@ -112,7 +112,14 @@ class Store:
         self.loader = loader = Loader(index, self.pool, self.budget, slots=slots)
         self.disk = self._disk_files((reading or ReadOptions()).cache)
         self.reader = Reader(
-            self.objects, loader, nursery, self.budget, counters=self.counters, disk=self.disk
+            self.objects,
+            loader,
+            nursery,
+            self.budget,
+            counters=self.counters,
+            disk=self.disk,
+            warm_sets=(reading or ReadOptions()).warm_sets,
+            far=members.remote,
         )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self.reserve = Reserve(path)

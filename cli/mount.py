@@ -74,6 +74,14 @@ def mount(
             show_default=False,
         ),
     ] = None,
+    warm_sets: Annotated[
+        bool | None,
+        typer.Option(
+            "--warm-sets/--no-warm-sets",
+            help="Load the next file of a model in several files ahead of who opens it.",
+            show_default=False,
+        ),
+    ] = None,
     slow_read: Annotated[
         str | None,
         typer.Option(
@@ -117,6 +125,7 @@ def mount(
         ReadOptions(
             memory=int(settings.number("memory", memory)),
             cache=cache_options(settings, cache, cache_size, cache_local),
+            warm_sets=settings.switch("warm_sets", warm_sets),
         ),
     )
     if not foreground:

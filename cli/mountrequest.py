@@ -46,5 +46,7 @@ class MountRequest:
 
 
 def _reading_arguments(reading: "ReadOptions") -> list[str]:
-    memory = [] if reading.memory is None else [f"--memory={reading.memory}"]
-    return memory if reading.cache is None else [*memory, *cache_arguments(reading.cache)]
+    arguments = ["--warm-sets" if reading.warm_sets else "--no-warm-sets"]
+    if reading.memory is not None:
+        arguments.append(f"--memory={reading.memory}")
+    return arguments if reading.cache is None else [*arguments, *cache_arguments(reading.cache)]

@@ -239,6 +239,7 @@ SETTINGS: Final = (
     Setting("allow_other", switch, "let other users read mounts", _is_root, "--allow-other"),
     Setting("binding", binding, "how mounts speak with the kernel", _binding, "--binding"),
     Setting("memory", memory, "what reading keeps in memory, at most", _memory, "--memory"),
+    Setting("warm_sets", switch, "load a model's next file ahead", _always(True), "--warm-sets"),
     Setting("slow_read", duration, "reads that a mount tells of in its log", _slow, "--slow-read"),
     Setting("metrics", metrics, "where a mount tells Prometheus", _always(OFF), "--metrics"),
     Setting("cache", path, "where the disk cache is, else in the store", _always(""), "--cache"),

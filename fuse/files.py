@@ -15,10 +15,12 @@ import trio
 from ..cas.formats.tree import EntryType
 from ..cas.read.counters import clock
 from ..cas.read.filereader import Soon
+from ..cas.read.sets import in_set, opens_set
 from ..errors import DamageError, ModelFloatError
 from ..ids import Inode
 from .failures import refusal
 from .handles import Handle, Handles, OpenedFile, SharedReaders
+from .modelsets import manifests_after
 from .mountstate import OpenFileState
 from .nodes import FileNode, TextNode
 from .processes import process_of
@@ -74,7 +76,11 @@ class Files:
         if isinstance(node, TextNode):
             return partial(TextFile, node.text)
         manifest = await self._requests.manifest(node, pid)
-        return partial(self._requests.source.reader.open, manifest)
+        source = self._requests.source
+        if not in_set(node.name):
+            return partial(source.reader.open, manifest)
+        after = partial(manifests_after, source.objects, node)
+        return partial(source.reader.open, manifest, after, first=opens_set(node.name))
 
     async def read(
         self, handle: Handle, offset: int, size: int, came: int | None = None

@@ -8,6 +8,7 @@ from ..cas.objects import Objects
 from ..cas.read.counters import ReadCounters
 from ..cas.read.figures import ReadFigures
 from ..cas.read.filereader import Soon
+from ..cas.read.sets import Following
 from ..cas.refs import Refs
 from ..cas.room import Room
 
@@ -43,8 +44,13 @@ class OpenFile(Protocol):
 class Opener(Protocol):
     """Opens files for reading."""
 
-    def open(self, manifest: Manifest) -> OpenFile:
-        """A reader of one file; touches neither index nor backend."""
+    def open(
+        self, manifest: Manifest, following: Following | None = None, *, first: bool = False
+    ) -> OpenFile:
+        """A reader of one file; touches neither index nor backend.
+
+        `following` finds what comes after it in its set, of which `first` is opened first.
+        """
         ...
 
 

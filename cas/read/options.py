@@ -10,8 +10,10 @@ class ReadOptions:
     """How a store is read while it is open; what is None is found out.
 
     `memory` caps, in bytes, what chunks read, read ahead and decoded may take in all.
-    Without `cache` nothing is kept on a disk.
+    Without `cache` nothing is kept on a disk. `warm_sets` has the files of a set loaded ahead of
+    who opens them.
     """
 
     memory: int | None = None
     cache: CacheOptions | None = None
+    warm_sets: bool = True

@@ -13,9 +13,10 @@ from .pace import Pace
 from .reach import Reach, enter, reach_of
 from .recipe import Recipe
 from .regions import RegionTable
+from .sets import SetAhead
 from .streams import Stream, Streams
 from .supply import Supply
-from .tensormap import TensorMap
+from .tensormap import PAGE, TensorMap
 from .windows import BEHIND, STEP, Windows
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class ReadAhead:
         recipe: Recipe,
         regions: RegionTable,
         supply: Supply,
+        others: SetAhead | None = None,
     ) -> None:
         self.streams = Streams()
         self.pace = Pace(0)
@@ -41,6 +43,8 @@ class ReadAhead:
         self._recipe = recipe
         self._regions = regions
         self._supply = supply
+        self._others = others
+        self._begun = False
         self._size = recipe.manifest.size
         self._tensors: TensorMap | None = None
         self._unread = bool(regions)
@@ -107,6 +111,8 @@ class ReadAhead:
                 return
             stream.ahead = target
             self._windows.grow(stream)
+        if self._others is not None and stream.start < PAGE and stream.ahead >= self._size:
+            self._others.go_on(window)
         stream.due = _due(stream, window, step, reach)
 
     def _leave_behind(self, stream: Stream) -> None:
@@ -118,8 +124,11 @@ class ReadAhead:
     async def learn(self) -> None:
         """Have the region table read, if there is one; until then nothing is loaded ahead.
 
-        One of many pages is not waited for.
+        One of many pages is not waited for, nor are other files of the file's set.
         """
+        if self._others is not None and not self._begun:
+            self._begun = True
+            self._nursery.start_soon(self._others.learn)
         if not self._unread:
             return
         self._unread = False
@@ -142,6 +151,8 @@ class ReadAhead:
         for stream in self.streams:
             self._windows.forget(stream)
         self.streams.clear()
+        if self._others is not None:
+            self._others.close()
 
 
 def _due(stream: Stream, window: int, step: int, reach: Reach) -> int:

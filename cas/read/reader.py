@@ -3,7 +3,7 @@
 Concurrency: everything runs in the event loop, except `FileReader.at_once`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -18,7 +18,8 @@ from .joining import Joiner
 from .loader import EXTENT, Loader
 from .pace import Pace
 from .readahead import ReadAhead
-from .recipe import ChunkSpan
+from .recipe import ChunkSpan, Recipe
+from .sets import Following, Opened, SetAhead
 from .supply import FileCache, Supply
 from .windows import CACHE, Windows
 
@@ -26,7 +27,8 @@ from .windows import CACHE, Windows
 class Reader:
     """Opens files of a store for reading. One for all of them: one cache, one set of loads.
 
-    `disk`, where there is one, keeps what was read on a disk nearby.
+    `disk`, where there is one, keeps what was read on a disk nearby. `warm_sets` has the files of a
+    set loaded ahead of who opens them; `far` says whether that is worth much.
     """
 
     def __init__(
@@ -38,6 +40,8 @@ class Reader:
         *,
         counters: ReadCounters | None = None,
         disk: FileCache | None = None,
+        warm_sets: bool = True,
+        far: Callable[[], bool] = lambda: False,
     ) -> None:
         self.counters = ReadCounters() if counters is None else counters
         self.budget = budget
@@ -50,14 +54,38 @@ class Reader:
         self._flights = Flights(cache, budget, nursery, self.counters, ahead)
         self._windows = Windows(cache, budget)
         self._joiner = Joiner()
+        self._warm_sets = warm_sets
+        self._far = far
+        self._opened = Opened()
 
-    def open(self, manifest: Manifest) -> FileReader:
-        """A reader of one file. Cheap: nothing is fetched."""
-        cached = None if self._disk is None else self._disk.open(manifest)
-        recipe, regions = self._objects.recipe(manifest), self._objects.regions(manifest)
-        supply = Supply(self._loader, cached)
-        ahead = ReadAhead(self._flights, self._windows, self._nursery, recipe, regions, supply)
+    def open(
+        self, manifest: Manifest, following: Following | None = None, *, first: bool = False
+    ) -> FileReader:
+        """A reader of one file. Cheap: nothing is fetched.
+
+        `following` finds the files that come after it in its set; `first` says that it is what is
+        opened first of that.
+        """
+        self._opened.add(manifest)
+        recipe, supply = self._enter(manifest)
+        ahead = ReadAhead(
+            self._flights,
+            self._windows,
+            self._nursery,
+            recipe,
+            self._objects.regions(manifest),
+            supply,
+            self._set(following, first) if following and self._warm_sets else None,
+        )
         return FileReader(self._flights, ahead, self._joiner, recipe, supply)
+
+    def _enter(self, manifest: Manifest) -> tuple[Recipe, Supply]:
+        cached = None if self._disk is None else self._disk.open(manifest)
+        return self._objects.recipe(manifest), Supply(self._loader, cached)
+
+    def _set(self, find: Following, first: bool) -> SetAhead:
+        heads = first and self._far()
+        return SetAhead(find, heads, self._flights, self._opened, self._enter)
 
     def start(self, spans: Sequence[ChunkSpan]) -> None:
         """Begin to load chunks, of any files, that will be read soon."""

@@ -73,6 +73,19 @@ def manifest(file: int, chunks: int, raw: int = CHUNK) -> Manifest:
     return Manifest(chunks * raw, b"", chunks, inline=encode_entries(entries))
 
 
-def make_reader(nursery: trio.Nursery, loader: CountingLoader, memory: int = 512 << 20) -> Reader:
-    budget = MemoryBudget(memory)
-    return Reader(cast("Objects", PlainObjects()), cast("Loader", loader), nursery, budget)
+def make_reader(
+    nursery: trio.Nursery,
+    loader: CountingLoader,
+    memory: int = 512 << 20,
+    *,
+    warm_sets: bool = True,
+    far: bool = False,
+) -> Reader:
+    return Reader(
+        cast("Objects", PlainObjects()),
+        cast("Loader", loader),
+        nursery,
+        MemoryBudget(memory),
+        warm_sets=warm_sets,
+        far=lambda: far,
+    )

@@ -30,6 +30,7 @@ from modelfloat.cas.objects import Objects
 from modelfloat.cas.read.counters import ReadCounters
 from modelfloat.cas.read.figures import BackendReads, ReadFigures
 from modelfloat.cas.read.filereader import Soon
+from modelfloat.cas.read.sets import Following
 from modelfloat.cas.refnames import RepoName
 from modelfloat.cas.refs import Refs
 from modelfloat.cas.room import Room
@@ -107,7 +108,9 @@ class KnownFiles:
         self._folder = folder
         self.opened: list[KnownFile] = []
 
-    def open(self, manifest: Manifest) -> KnownFile:
+    def open(
+        self, manifest: Manifest, following: Following | None = None, *, first: bool = False
+    ) -> KnownFile:
         """A reader of that file."""
         file = KnownFile(self._folder / manifest.blake3.hex(), manifest.size)
         self.opened.append(file)
