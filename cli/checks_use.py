@@ -120,11 +120,11 @@ def _living(state: "MountState") -> Finding:
 
 
 def _requests(state: "MountState") -> Iterator[Finding]:
-    """How long a living mount's requests are, and what would help."""
+    """How a living mount is asked for bytes, and what would help."""
     from ..fuse.tuning import told
 
-    if known := told(state.device):
-        yield ok("mounts", one_line(f"of {state.mountpoint} {known}"))
+    if known := [text for text in (told(state.device), state.note) if text]:
+        yield ok("mounts", one_line(f"of {state.mountpoint} {'; '.join(known)}"))
 
 
 def _silent(state: "MountState") -> Finding:

@@ -78,6 +78,7 @@ async def serve(
             binding=binding.name,
             reads=operations.reads(),
             metrics=url,
+            note=session.note,
         )
 
     def begun() -> None:

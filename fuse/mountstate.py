@@ -61,7 +61,8 @@ class MountState:
     where all is known: a daemon that hangs or is of a newer release may have files open. `device`
     is the mount's, as `major:minor`: it stays when the mount is hidden or shows elsewhere too.
     `binding` is how it speaks with the kernel, `reads` what reading has come to; older releases do
-    not say. `metrics` is the URL where Prometheus may ask, "" where it may not.
+    not say. `metrics` is the URL where Prometheus may ask, "" where it may not. `note` is what else
+    there is to tell of the binding.
     """
 
     pid: int
@@ -76,6 +77,7 @@ class MountState:
     binding: str = ""
     reads: ReadState | None = None
     metrics: str = ""
+    note: str = ""
 
 
 def encode_state(state: MountState) -> bytes:
@@ -111,6 +113,7 @@ def _state(document: dict[str, Any]) -> MountState:
         document.get("index_replaced", False) is True,
         device=_device(document.get("device", "")),
         binding=str(document.get("binding", "")),
+        note=str(document.get("note", "")),
         reads=decode_reads(reads) if (reads := document.get("reads")) is not None else None,
         metrics=str(document.get("metrics", "")),
     )

@@ -51,6 +51,7 @@ STATE = MountState(
     binding="kernel",
     reads=READS,
     metrics="http://127.0.0.1:9100/metrics",
+    note="it reads by itself",
 )
 
 

@@ -481,6 +481,15 @@ def test_living_mounts(
     assert (found[0], word in found[1]) == (level, True)
 
 
+def test_how_a_mount_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    state = living(device="0:27", note="reads are not passed through")
+    monkeypatch.setattr("modelfloat.fuse.control.mount_states", lambda _: [state])
+    monkeypatch.setattr("modelfloat.fuse.tuning.told", lambda device: f"of {device} 128 KiB")
+    _, found = checks_use.sockets(str(tmp_path), [])
+    assert found.text == "of /m of 0:27 128 KiB; reads are not passed through"
+    assert found.level is Level.OK
+
+
 @pytest.mark.parametrize(
     ("life", "word", "end"),
     [
