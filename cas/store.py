@@ -48,7 +48,7 @@ from .packs.members import PROBE_AFTER, Member, Members
 from .packs.pool import Pool
 from .packs.survival import describe
 from .read.budget import MemoryBudget
-from .read.counters import ReadCounters
+from .read.counters import Fetches, ReadCounters
 from .read.diskfiles import DiskFiles
 from .read.figures import BackendReads, ReadFigures
 from .read.filereader import FileReader
@@ -345,12 +345,13 @@ class Store:
 
     def figures(self) -> ReadFigures:
         """What reading has come to since the store was opened."""
+        counted = self.counters.backends
         return ReadFigures(
             self.counters.counts(),
             self.counters.latency,
             self.budget.used,
             self.budget.limit,
-            tuple(map(BackendReads.of, self.members)),
+            tuple(BackendReads.of(m, counted.get(m.id, Fetches())) for m in self.members),
         )
 
     async def room(self) -> Room:

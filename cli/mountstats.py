@@ -109,16 +109,17 @@ def _backends(reads: "ReadState") -> str:
 
 
 def _backend(backend: "BackendReads") -> list[str]:
-    known = backend.fetches > 0
+    latency = backend.latency
+    known = latency.count > 0
     return [
         one_line(backend.name),
         one_line(backend.state),
-        f"{backend.fetches:,}",
+        f"{latency.count:,}",
         human_size(backend.fetched),
         f"{backend.in_flight:,}",
         f"{backend.given_up:,}",
-        human_latency(backend.p50) if known else "–",
-        human_latency(backend.p99) if known else "–",
+        human_latency(latency.quantile(0.5)) if known else "–",
+        human_latency(latency.quantile(0.99)) if known else "–",
         human_rate(backend.rate, 1) if backend.rate else "–",
     ]
 
@@ -146,16 +147,33 @@ def _reads(reads: "ReadState") -> dict[str, Any]:
         "chunk_hit_rate": _share(counts.chunk_hits, counts.chunk_hits + counts.chunk_misses),
         "ahead_used_rate": _share(counts.ahead_used, counts.ahead),
         "ahead_wasted_rate": _share(counts.ahead_wasted, counts.ahead),
-        "latency": {
-            "mean": _share(latency.total_ns, 10**9 * latency.count),
-            **{name: latency.quantile(share) for name, share in _QUANTILES.items()},
-            "longest": latency.longest_ns / 1e9,
-        },
+        "latency": _times(latency),
         "waiting": reads.waiting,
         "longest_waiting": reads.longest_ns / 1e9,
         "memory": figures.memory,
         "memory_limit": figures.memory_limit,
-        "backends": [asdict(each) for each in figures.backends],
+        "backends": [_backend_document(each) for each in figures.backends],
+    }
+
+
+def _backend_document(backend: "BackendReads") -> dict[str, Any]:
+    return {
+        "name": backend.name,
+        "state": backend.state,
+        "fetches": backend.latency.count,
+        "fetched": backend.fetched,
+        "given_up": backend.given_up,
+        "in_flight": backend.in_flight,
+        "rate": backend.rate,
+        "latency": _times(backend.latency),
+    }
+
+
+def _times(latency: "Histogram") -> dict[str, float | None]:
+    return {
+        "mean": _share(latency.total_ns, 10**9 * latency.count),
+        **{name: latency.quantile(share) for name, share in _QUANTILES.items()},
+        "longest": latency.longest_ns / 1e9,
     }
 
 

@@ -40,12 +40,9 @@ COUNTERS: Final = {
 _BACKENDS: Final = (
     ("backend_up", "gauge", "Whether the backend is up.", lambda b: int(b.state != "down")),
     ("backend_slow", "gauge", "Whether others are asked first.", lambda b: int(b.state == "slow")),
-    ("backend_fetches_total", "counter", "Ranges that came from it.", lambda b: b.fetches),
     ("backend_fetched_bytes_total", "counter", "Bytes that came from it.", lambda b: b.fetched),
     ("backend_given_up_total", "counter", "Ranges others were read for.", lambda b: b.given_up),
     ("backend_in_flight", "gauge", "Ranges it is asked for now.", lambda b: b.in_flight),
-    ("backend_p50_seconds", "gauge", "Half of the latest ranges took less.", lambda b: b.p50),
-    ("backend_p99_seconds", "gauge", "99 % of the latest ranges took less.", lambda b: b.p99),
     ("backend_rate_bytes", "gauge", "The most bytes a second lately.", lambda b: b.rate),
 )
 
@@ -73,9 +70,8 @@ def _reads(reads: ReadState) -> Iterator[str]:
     for each in fields(ReadCounts):
         name, what = COUNTERS[each.name]
         yield from _single(f"{name}_total", "counter", what, getattr(figures.counts, each.name))
-    yield from _histogram(
-        "read_seconds", "Time until READ requests were answered.", figures.latency
-    )
+    what = "Time until READ requests were answered."
+    yield from _histogram("read_seconds", what, [({}, figures.latency)])
     yield from _single("reads_waiting", "gauge", "READ requests without an answer.", reads.waiting)
     longest, what = reads.longest_ns / 1e9, "For how long the first of them has waited."
     yield from _single("reads_waiting_seconds", "gauge", what, longest)
@@ -89,17 +85,21 @@ def _backends(backends: Iterable[BackendReads]) -> Iterator[str]:
     known = list(backends)
     for name, kind, what, value in _BACKENDS:
         yield from _family(name, kind, what, [({"backend": b.name}, value(b)) for b in known])
+    what = "Time until a range of a shard came."
+    latencies: list[tuple[Labels, Histogram]] = [({"backend": b.name}, b.latency) for b in known]
+    yield from _histogram("backend_fetch_seconds", what, latencies)
 
 
-def _histogram(name: str, what: str, found: Histogram) -> Iterator[str]:
-    """A bucket a power of two of nanoseconds; those below a microsecond are left out."""
+def _histogram(name: str, what: str, found: Iterable[tuple[Labels, Histogram]]) -> Iterator[str]:
+    """A bucket each power of two of nanoseconds; those below a microsecond are left out."""
     yield from _head(name, "histogram", what)
-    for bound, count in found.octaves():
-        if bound >= 1 << 10:
-            yield _sample(f"{name}_bucket", {"le": repr(bound / 1e9)}, count)
-    yield _sample(f"{name}_bucket", {"le": "+Inf"}, found.count)
-    yield _sample(f"{name}_sum", {}, found.total_ns / 1e9)
-    yield _sample(f"{name}_count", {}, found.count)
+    for labels, each in found:
+        for bound, count in each.octaves():
+            if bound >= 1 << 10:
+                yield _sample(f"{name}_bucket", {**labels, "le": repr(bound / 1e9)}, count)
+        yield _sample(f"{name}_bucket", {**labels, "le": "+Inf"}, each.count)
+        yield _sample(f"{name}_sum", labels, each.total_ns / 1e9)
+        yield _sample(f"{name}_count", labels, each.count)
 
 
 def _single(name: str, kind: str, what: str, value: float) -> Iterator[str]:

@@ -25,16 +25,32 @@ def encode_reads(state: ReadState) -> dict[str, Any]:
     figures = state.figures
     return {
         "counts": asdict(figures.counts),
-        "latency": {
-            "buckets": figures.latency.pairs(),
-            "total_ns": figures.latency.total_ns,
-            "longest_ns": figures.latency.longest_ns,
-        },
+        "latency": _encode_latency(figures.latency),
         "waiting": state.waiting,
         "longest_ns": state.longest_ns,
         "memory": figures.memory,
         "memory_limit": figures.memory_limit,
-        "backends": [asdict(each) for each in figures.backends],
+        "backends": [_encode_backend(each) for each in figures.backends],
+    }
+
+
+def _encode_latency(latency: Histogram) -> dict[str, Any]:
+    return {
+        "buckets": latency.pairs(),
+        "total_ns": latency.total_ns,
+        "longest_ns": latency.longest_ns,
+    }
+
+
+def _encode_backend(backend: BackendReads) -> dict[str, Any]:
+    return {
+        "name": backend.name,
+        "state": backend.state,
+        "fetched": backend.fetched,
+        "given_up": backend.given_up,
+        "in_flight": backend.in_flight,
+        "rate": backend.rate,
+        "latency": _encode_latency(backend.latency),
     }
 
 
@@ -60,11 +76,9 @@ def _backend(item: dict[str, Any]) -> BackendReads:
     return BackendReads(
         str(item["name"]),
         str(item.get("state", "")),
-        int(item.get("fetches", 0)),
         int(item.get("fetched", 0)),
         int(item.get("given_up", 0)),
         int(item.get("in_flight", 0)),
-        float(item.get("p50", 0.0)),
-        float(item.get("p99", 0.0)),
         float(item.get("rate", 0.0)),
+        _latency(item.get("latency", {})),
     )

@@ -127,7 +127,7 @@ class DirectReads:
                 self._bar(backend, now)
             elif backend in self._barred:
                 self._barred.pop(backend, None)
-        self._pool.fetched(len(out))
+        self._pool.fetched(member, len(out), now - began)
         member.latency.came_elsewhere(len(out), now - began)
         return True
 

@@ -18,6 +18,8 @@ from .shards import Shards, key_of
 PATIENCE: Final = 2.0
 """Times what is late already, and so many seconds besides, a probe may take."""
 
+Fetched = Callable[[Member, int, float], None]
+"""Hears, from any thread, of a range that a member delivered: bytes, seconds."""
 Sighting = Callable[[PackRecord, int, ShardState], None]
 """Hears of a shard that a read found missing or damaged."""
 
@@ -28,14 +30,14 @@ def unseen(_pack: PackRecord, _index: int, _state: ShardState) -> None:
     """For those who do not want to know."""
 
 
-def uncounted(_size: int) -> None:
+def uncounted(_member: Member, _size: int, _seconds: float) -> None:
     """For those of whom nobody counts what they fetch."""
 
 
 class Fetcher:
     """Fetches ranges of shards from their backends.
 
-    `seen` hears of shards found wrong, `fetched` of the bytes of each range that came.
+    `seen` hears of shards found wrong, `fetched` of each range that came.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Fetcher:
         shards: Shards,
         peers: Peers,
         seen: Sighting = unseen,
-        fetched: Callable[[int], None] = uncounted,
+        fetched: Fetched = uncounted,
     ) -> None:
         self.shards = shards
         self._peers = peers
@@ -70,7 +72,7 @@ class Fetcher:
             raise
         now = trio.current_time()
         latency.end(now, size)
-        self.fetched(size)
+        self.fetched(member, size, now - began)
         self._peers.note(member, size, now - began)
         return True
 

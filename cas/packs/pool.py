@@ -25,7 +25,7 @@ from ..formats.journal import PackStored
 from ..index.records import PackRecord
 from .alarms import Alarms
 from .builder import SealedPack
-from .fetching import Fetcher, Sighting, uncounted, unseen
+from .fetching import Fetched, Fetcher, Sighting, uncounted, unseen
 from .gathering import Gatherer
 from .hedging import Hedges
 from .lateness import Clock
@@ -65,14 +65,14 @@ def split_range(record: PackRecord, offset: int, size: int) -> list[Piece]:
 class Pool:
     """Stores and loads packs over the store's members.
 
-    `seen` hears of shards found wrong, `fetched` of the bytes of each range that came.
+    `seen` hears of shards found wrong, `fetched` of each range that came.
     """
 
     def __init__(
         self,
         members: Members,
         seen: Sighting = unseen,
-        fetched: Callable[[int], None] = uncounted,
+        fetched: Fetched = uncounted,
     ) -> None:
         self.members = members
         self._peers = Peers(members)
@@ -99,7 +99,7 @@ class Pool:
         return self._fetcher.seen
 
     @property
-    def fetched(self) -> Callable[[int], None]:
+    def fetched(self) -> Fetched:
         """Hears of the bytes of each range that came."""
         return self._fetcher.fetched
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from time import perf_counter_ns
 from typing import Final
 
-from ...ids import ChunkId
+from ...ids import BackendId, ChunkId
 from ..histogram import Histogram
+from ..packs.members import Member
 
 clock: Final[Callable[[], int]] = perf_counter_ns
 """Nanoseconds from some moment on."""
@@ -50,10 +51,19 @@ class ReadCounts:
 
 
 @dataclass(slots=True)
+class Fetches:
+    """What one backend delivered: bytes, and how long each range took."""
+
+    fetched: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+
+
+@dataclass(slots=True)
 class ReadCounters(ReadCounts):
     """The figures while they are added to."""
 
     latency: Histogram = field(default_factory=Histogram)
+    backends: dict[BackendId, Fetches] = field(default_factory=dict)
 
     def counts(self) -> ReadCounts:
         """The figures as they are now."""
@@ -65,10 +75,13 @@ class ReadCounters(ReadCounts):
         self.served += size
         self.latency.note(ns)
 
-    def note_fetched(self, size: int) -> None:
+    def note_fetched(self, member: Member, size: int, seconds: float) -> None:
         """A backend delivered a range of a shard."""
         self.fetches += 1
         self.fetched += size
+        backend = self.backends.setdefault(member.id, Fetches())
+        backend.fetched += size
+        backend.latency.note(int(seconds * 1e9))
 
 
 class Ahead:

@@ -34,7 +34,10 @@ READS = ReadState(
         Histogram([(3, 4), (77, 1)], 12, 9),
         32,
         1 << 40,
-        (BackendReads("d0", "slow", 4, 1 << 33, 1, 2, 0.25, 1.5, 9.0), BackendReads("d1", "down")),
+        (
+            BackendReads("d0", "slow", 1 << 33, 1, 2, 9.5, Histogram([(9, 4)], 5, 4)),
+            BackendReads("d1", "down"),
+        ),
     ),
     2,
     1 << 33,

@@ -61,7 +61,7 @@ def latency() -> Histogram:
 
 COUNTS = ReadCounts(**{each.name: n for n, each in enumerate(fields(ReadCounts), start=100)})
 BACKENDS = (
-    BackendReads("d0", "up", 7, 1 << 60, 2, 3, 0.5, 1.5, 1e9),
+    BackendReads("d0", "up", 1 << 60, 2, 3, 1e9, latency()),
     BackendReads('odd "name"\\\n', "slow"),
     BackendReads("gone", "down"),
 )
@@ -74,7 +74,9 @@ def test_the_format_and_the_names() -> None:
     for name, kind in types.items():
         assert name.startswith("modelfloat_")
         assert name.endswith("_total") == (kind == "counter"), name
-    assert {name for name, _ in samples} >= types.keys() - {"modelfloat_read_seconds"}
+    assert {name for name, _ in samples} >= {
+        name for name, kind in types.items() if kind != "histogram"
+    }
 
 
 def test_every_counter_has_a_metric() -> None:
@@ -110,7 +112,8 @@ def test_backends_and_what_waits() -> None:
     assert [samples[up, name] for name in names] == [1, 1, 0]
     assert [samples[slow, name] for name in names] == [0, 1, 0]
     assert samples["modelfloat_backend_fetched_bytes_total", names[0]] == 1 << 60
-    assert samples["modelfloat_backend_p99_seconds", names[0]] == 1.5
+    assert samples["modelfloat_backend_fetch_seconds_count", names[0]] == 6
+    assert samples["modelfloat_backend_fetch_seconds_bucket", f'{names[2]},le="+Inf"'] == 0
     assert samples["modelfloat_reads_waiting_seconds", ""] == 1.5
     assert samples["modelfloat_memory_limit_bytes", ""] == 1 << 40
     info = 'version="1.2",mountpoint="/mnt/mod?els",binding="kernel"'

@@ -47,7 +47,7 @@ def state(reads: ReadState | None) -> MountState:
 
 def full(counts: ReadCounts = COUNTS, waiting: int = 2) -> MountState:
     backends = (
-        BackendReads("d0", "slow", 7, 4_000_000, 1, 2, 0.0015, 0.25, 9e8),
+        BackendReads("d0", "slow", 4_000_000, 1, 2, 9e8, latency()),
         BackendReads("d\x1b1", "down"),
     )
     figures = ReadFigures(counts, latency(), 31_000_000, 512_000_000, backends)
@@ -67,7 +67,7 @@ def test_a_mount_for_people() -> None:
     assert shown["loads"] == "300, 4 failed; 1.60 GB in 1,200 ranges from backends"
     assert shown["read ahead"] == "1.00 GB, 75.0 % used, 5.0 % wasted"
     assert shown["memory"] == "31.0 MB of 512 MB"
-    assert " ".join(shown["d0"].split()) == "slow 7 4.00 MB 2 1 1.5 ms 0.25 s 900 MB/s"
+    assert " ".join(shown["d0"].split()) == "slow 100 4.00 MB 2 1 9 µs 983 µs 900 MB/s"
     assert " ".join(shown["d\\x1b1"].split()) == "down 0 0 B 0 0 – – –"
     assert "disk cache" not in shown
 
@@ -105,6 +105,8 @@ def test_a_mount_for_programs() -> None:
     assert found["latency"]["p99"] == pytest.approx(1e-3, rel=1 / 8)
     assert (found["waiting"], found["longest_waiting"]) == (2, 3.0)
     assert [each["state"] for each in found["backends"]] == ["slow", "down"]
+    assert [each["fetches"] for each in found["backends"]] == [100, 0]
+    assert found["backends"][0]["latency"] == found["latency"]
     empty = mountstats.document(state(ReadState()))
     assert (empty["chunk_hit_rate"], empty["latency"]["mean"]) == (None, None)
 
