@@ -23,8 +23,8 @@ BURST: Final = 16.0
 EARNED: Final = 0.005
 """and one more for each read that was answered, times this."""
 
-Make = Callable[[], Awaitable[memoryview]]
-"""Makes the bytes that a read should bring, in memory of its own."""
+Make = Callable[[frozenset[int]], Awaitable[memoryview]]
+"""Makes the bytes that a read should bring, in memory of its own, without those shards."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Hedges:
         Unless it is `out` a thread may go on writing there.
         """
         member = self.fetcher.shards.holder(record, index)
-        race = _Race(self, make)
+        race = _Race(self, record, index, make)
         try:
             with race.read, self.clock.timing(member, out.nbytes, race.hedge):
                 if await self.fetcher.fetch(record, index, offset, out):
@@ -70,10 +70,12 @@ class Hedges:
 class _Race:
     """One read against its hedge."""
 
-    __slots__ = ("_data", "_ended", "_hedges", "_make", "made", "read")
+    __slots__ = ("_data", "_ended", "_hedges", "_index", "_make", "_record", "made", "read")
 
-    def __init__(self, hedges: Hedges, make: Make) -> None:
+    def __init__(self, hedges: Hedges, record: PackRecord, index: int, make: Make) -> None:
         self._hedges = hedges
+        self._record = record
+        self._index = index
         self._make = make
         self._data: memoryview | None = None
         self._ended: trio.Event | None = None
@@ -95,7 +97,9 @@ class _Race:
     async def _run(self) -> None:
         try:
             with self.made:
-                self._data = await self._make()
+                # What lies on the same backend would be late as well.
+                beside = self._hedges.fetcher.shards.beside(self._record, self._index)
+                self._data = await self._make(beside)
                 self._hedges.earn(1.0)
                 self.read.cancel()
         except (BackendError, DamageError) as error:

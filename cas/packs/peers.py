@@ -82,13 +82,21 @@ class Peers:
     def __init__(self, members: Members) -> None:
         self._members = members
         self._records: dict[BackendId, _Record] = {}
-        self._noted = 0
+        self._noted = self._demoted = 0
         self._middles: dict[tuple[_Tell, int], float | None] = {}
+        self._late: dict[tuple[BackendId, int], float] = {}
         self.judging = False
         """Whether backends are demoted: only while somebody sends probes to those that are."""
 
     def late(self, member: Member, size: int) -> float:
         """Seconds after which a read of `size` bytes from `member` is late."""
+        key = member.id, size_class(size)
+        late = self._late.get(key)
+        if late is None:
+            late = self._late[key] = self._find_late(member, size)
+        return late
+
+    def _find_late(self, member: Member, size: int) -> float:
         own = member.latency.usual(size) if member.latency.reads >= FEW else None
         others = self._middle(Latency.usual, size, member)
         known = [OWN * own] if own is not None else []
@@ -106,7 +114,7 @@ class Peers:
         member.latency.note(size, seconds)
         self._noted += 1
         if self._noted < SETTLED or not self._noted % STALE:
-            self._middles.clear()
+            self._forget_comparisons()
         typical = self._middle(Latency.typical, size, member)
         if typical is None:
             return
@@ -144,6 +152,15 @@ class Peers:
         record.probe_at = now + record.pause
         return True
 
+    @property
+    def any_demoted(self) -> bool:
+        """Whether any backend is; cheap."""
+        return self._demoted > 0
+
+    def _forget_comparisons(self) -> None:
+        self._middles.clear()
+        self._late.clear()
+
     def _record(self, member: Member) -> _Record:
         return self._records.setdefault(member.id, _Record())
 
@@ -152,7 +169,8 @@ class Peers:
         if not self.judging or prompt <= len(self._members) // 2:
             return
         member.latency.demoted = True
-        self._middles.clear()
+        self._demoted += 1
+        self._forget_comparisons()
         self._records[member.id] = _Record(given_up=record.given_up)
         log.info("backend %s is slower than its peers: it is asked last", member.name)
 
@@ -164,7 +182,8 @@ class Peers:
             self._records[member.id] = _Record()
             member.latency.forget()
             member.latency.demoted = False
-            self._middles.clear()
+            self._demoted -= 1
+            self._forget_comparisons()
             log.info("backend %s is as quick as its peers again", member.name)
 
     def _middle(self, tell: _Tell, size: int, member: Member) -> float | None:

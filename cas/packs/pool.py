@@ -185,20 +185,17 @@ class Pool:
         take: Callable[[int], memoryview],
     ) -> memoryview:
         """The bytes of one piece: in `out` if they came from its shard, else in other memory."""
-        self._probe(record, piece.offset, piece.size)
+        if self._peers.any_demoted:
+            self._probe(record, piece.offset, piece.size)
         first = self._first(record, piece)
 
-        async def make(without: frozenset[int] = frozenset()) -> memoryview:
+        async def make(without: frozenset[int]) -> memoryview:
             part = take(piece.size)
             await self._rebuilder.rebuild(record, piece.shard, piece.offset, part, without=without)
             return part
 
         if first is not None:
-            # What lies on the same backend would be late as well.
-            beside = self._shards.beside(record, first)
-            found = await self._hedges.fetch(
-                record, first, piece.offset, out, partial(make, beside)
-            )
+            found = await self._hedges.fetch(record, first, piece.offset, out, make)
             if found is not None:
                 return found
         own = piece.shard if first is None else first

@@ -102,7 +102,7 @@ class WholePacks:
 
     def _cost(self, pack: PackRecord) -> int:
         """Bytes that a whole pack takes: its own, and parity in place of what is lost."""
-        lost = sum(not self._pool.usable(pack, index) for index in range(pack.k))
+        lost = sum(not self._pool.prompt(pack, index) for index in range(pack.k))
         return self._slots.size + lost * pack.shard
 
     def _drop(self, id_: PackId) -> None:
@@ -116,7 +116,7 @@ class WholePacks:
         rest = 0
         for index in range(offset // pack.shard, pack.k):
             left = (index + 1) * pack.shard - max(offset, index * pack.shard)
-            rest += left * (1 if self._pool.usable(pack, index) else pack.k)
+            rest += left * (1 if self._pool.prompt(pack, index) else pack.k)
         if rest <= pack.k * pack.shard or self._barred.get(pack.id, 0.0) > trio.current_time():
             return False
         if pack.id in self._visited:

@@ -110,6 +110,9 @@ class LostShard(Pool):
     def usable(self, record: PackRecord, index: int) -> bool:
         return index > 0
 
+    def prompt(self, record: PackRecord, index: int) -> bool:
+        return self.usable(record, index)
+
     async def load_whole(self, record: PackRecord, out: memoryview, spare: object) -> None:
         self.loaded.append(record.id)
         await trio.lowlevel.checkpoint()
