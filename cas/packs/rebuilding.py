@@ -11,6 +11,7 @@ import trio
 
 from ...erasure.codec import decode
 from ...erasure.scheme import Scheme
+from ...errors import one_failure
 from ..buffers import BufferPool, SizedBuffers
 from ..index.records import PackRecord
 from .gathering import Gatherer
@@ -80,18 +81,29 @@ class Rebuilder:
         written to later. `spare` gives slots of at least S bytes for parity.
         """
         size = record.shard
-        parts = {i: out[i * size : (i + 1) * size] for i in range(record.k)}
-
-        def buffer_of(index: int) -> memoryview:
-            return parts[index] if index in parts else spare.take()[:size]
-
         candidates = self._shards.candidates(record, frozenset(), size, spread=False)[: record.k]
-        with trio.move_on_after(self._patience(record, candidates)) as scope:
-            present = await self._gatherer.gather(record, 0, candidates, buffer_of)
+        buffers = {i: spare.take()[:size] for i in candidates if i >= record.k}
+        buffers |= {i: out[i * size : (i + 1) * size] for i in range(record.k)}
+        with one_failure(), trio.move_on_after(self._patience(record, candidates)) as scope:
+            async with trio.open_nursery() as nursery:
+                # Several connections to each backend: one alone may be slow.
+                for start in range(0, size, SCRATCH):
+                    nursery.start_soon(self._load_across, record, candidates, start, buffers)
         if scope.cancelled_caught:
             # The caller reads ranges instead, which are hedged.
             raise self._shards.lost(record, set(range(record.n)).difference(candidates))
-        wanted = {i: part for i, part in parts.items() if i not in present}
+
+    async def _load_across(
+        self,
+        record: PackRecord,
+        candidates: list[int],
+        start: int,
+        buffers: dict[int, memoryview],
+    ) -> None:
+        """Fill SCRATCH bytes of each data shard's buffer from `start` on."""
+        parts = {i: buffer[start : start + SCRATCH] for i, buffer in buffers.items()}
+        present = await self._gatherer.gather(record, start, candidates, parts.__getitem__)
+        wanted = {i: part for i, part in parts.items() if i < record.k and i not in present}
         await trio.to_thread.run_sync(decode, Scheme(record.k, record.m), present, wanted)
 
     def _patience(self, record: PackRecord, candidates: list[int]) -> float:

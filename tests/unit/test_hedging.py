@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from modelfloat.cas.buffers import BufferPool
 from modelfloat.cas.packs.hedging import BURST
 from modelfloat.errors import DataLostError
 from modelfloat.tests.support.farpools import MIB, FarPool, far_pool, percentile, without_threads
@@ -215,3 +216,33 @@ async def test_loads_over_two_packs_keep_every_backend_busy(autojump_clock: Mock
         assert trio.current_time() - began == pytest.approx(LATENCY + 4 * MIB / 50e6)
         held = {b for record, _ in far.packs for b in record.backends[: record.k]}
         assert sum(bool(backend.most) for backend in far.delayed) == len(held)
+
+
+async def whole(far: FarPool, number: int) -> float:
+    """Load a pack whole, and compare it; how long that took."""
+    record, data = far.packs[number]
+    began, out = trio.current_time(), memoryview(bytearray(record.k * record.shard))
+    await far.pool.load_whole(record, out, BufferPool(record.shard, 2))
+    took = trio.current_time() - began
+    assert out[: len(data)] == data
+    return took
+
+
+@pytest.mark.parametrize("lost", [(), (0,), (1, 3), (0, 5)])
+async def test_a_pack_is_loaded_whole_over_several_connections(
+    lost: tuple[int, ...], autojump_clock: MockClock
+) -> None:
+    async with far_pool(packs=1, chunks=36, latency=LATENCY, rate=50e6) as far:
+        for shard in lost:
+            far.members[far.holder(far.packs[0][0], shard)].down = "for a test"
+        assert await whole(far, 0) == pytest.approx(LATENCY + 4 * MIB / 50e6)
+
+
+async def test_a_pack_that_cannot_be_had_whole_soon_is_left(autojump_clock: MockClock) -> None:
+    async with far_pool(packs=1, latency=LATENCY) as far:
+        far.delayed[far.holder(far.packs[0][0], 2)].hangs = True
+        with pytest.raises(DataLostError):
+            await whole(far, 0)
+        assert trio.current_time() < 10
+        far.members[far.holder(far.packs[0][0], 2)].down = "for a test"
+        assert await whole(far, 0) == pytest.approx(LATENCY)
