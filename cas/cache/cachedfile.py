@@ -88,6 +88,7 @@ class CachedFile:
         self._syncing: set[int] = set()
         self._dropped: set[int] = set()
         self._seal = map_.seal()
+        self._reserved = False
 
     @property
     def size(self) -> int:
@@ -150,6 +151,9 @@ class CachedFile:
         if self._present[piece.number]:
             return False
         data = self._open()
+        if not self._reserved:
+            self._map.reserve()
+            self._reserved = True
         # Of zeros a hole is as good, and takes no room.
         if piece.id != zero_id(piece.raw) or not _is_hole(data.fd, piece):
             _write(data.fd, chunk, piece.offset)

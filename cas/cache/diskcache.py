@@ -194,6 +194,15 @@ class DiskCache:
             self._remove(shared.name)
         return True
 
+    def close(self) -> None:
+        """Let go of all that is open, whoever uses it."""
+        with self._lock:
+            left = list(self._files.values())
+            for shared in left:
+                shared.users = 1
+        for shared in left:
+            self.release(shared)
+
     def _remove(self, name: str) -> None:
         """Leave nothing of a file of which nothing was read, unless somebody else has it open."""
         try:

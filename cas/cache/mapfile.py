@@ -87,6 +87,12 @@ class MapFile:
         with self._open(write=True) as fd:
             self._write(fd, SEAL_PAGE, encode_seal(seal))
 
+    def reserve(self) -> None:
+        """Have room for all of it, as long as there is any: what filled the disk could not be noted
+        else, and would be of no use to anybody."""
+        with self._open(write=True) as fd:
+            os.posix_fallocate(fd, 0, self._head.length)
+
     def touch(self) -> None:
         """Have its mtime say that the file is used now; of no map there is nothing to say."""
         with contextlib.suppress(FileNotFoundError):

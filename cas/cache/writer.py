@@ -190,9 +190,7 @@ class CacheWriter:
 
     def _end(self) -> None:
         self._put(list(self._queue))
-        for shared in self._dirty:
-            self._cache.flush(shared)
-        self._let_go(list(self._leaving))
+        self._cache.close()
 
     async def _in_thread(self, work: Callable[..., None], *arguments: object) -> None:
         """A disk that hangs holds a thread, and not the end of the store; and a mistake in here may

@@ -22,6 +22,8 @@ BODY: Final = 4064
 """Bytes of a slot that are a page's own."""
 PAGE_BITS: Final = 8 * BODY
 """Chunks that one page tells of."""
+MOST_CHUNKS: Final = 1 << 26
+"""Of a file of 64 TB; a map that claims more claims memory."""
 SEAL_PAGE: Final = 0
 """The page that holds the seal; those with bits follow."""
 
@@ -103,6 +105,8 @@ def decode_head(data: bytes) -> MapHead:
     if blake3(data[: _HEAD.size]).digest() != data[_HEAD.size : _HEAD.size + 32]:
         raise ChunkDamagedError("a map of the disk cache is damaged; it is made anew")
     check_readable("a map of the disk cache", version, incompat)
+    if chunks > min(size, MOST_CHUNKS):
+        raise ChunkDamagedError("a map of the disk cache claims too many chunks; it is made anew")
     return MapHead(size, chunks, file, cut)
 
 

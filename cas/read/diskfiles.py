@@ -17,7 +17,7 @@ from ..buffers import SizedBuffers
 from ..cache.diskcache import DiskCache, SharedFile
 from ..cache.writer import FLUSH, CacheWriter
 from ..chunking.regions import MAX_CHUNK
-from ..formats.cachemap import head_of
+from ..formats.cachemap import MOST_CHUNKS, head_of
 from ..formats.manifest import Manifest
 from .cache import Loaded
 from .counters import ReadCounters
@@ -53,7 +53,7 @@ class DiskFiles:
 
     def open(self, manifest: Manifest) -> "DiskFile | None":
         """The cached file of what `manifest` describes; None where it is not to be cached."""
-        if not manifest.size or not self.wanted():
+        if not 0 < manifest.chunk_count <= MOST_CHUNKS or not self.wanted():
             return None
         # A recipe of its own: the reader's may not be walked by another thread.
         return DiskFile(self, manifest, lambda: self._recipe(manifest).all())

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelfloat.cas.formats.cachemap import SLOT, decode_head, decode_seal, slot_offset
+from modelfloat.cas.formats.cachemap import decode_page as decode_map_page
 from modelfloat.cas.formats.commit import decode_commit
 from modelfloat.cas.formats.condemned import decode_condemned
 from modelfloat.cas.formats.journal import decode_record
@@ -41,6 +43,15 @@ def whole_page(data: bytes) -> None:
     list(decode_regions(decode_region_page(data)))
 
 
+def whole_map(data: bytes) -> None:
+    """Decode a map of the disk cache: its head, its seal and the first page of its bits."""
+    head = decode_head(data)
+    for page in range(min(head.pages, 3)):
+        at = slot_offset(page, 0)
+        slot = decode_map_page(head, page, data[at : at + 2 * SLOT])
+        decode_seal(slot.body)
+
+
 def tail(data: bytes) -> bytes:
     """A shard's footer and trailer."""
     return data[samples.shards()[0].shard :]
@@ -69,6 +80,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "region page": (whole_page, (GOLDEN / "region-page-v1.bin").read_bytes()),
     "tree": (every_entry, (GOLDEN / "tree-v1.bin").read_bytes()),
     "tree index": (decode_tree_index, tree_index()),
+    "cache map": (whole_map, (GOLDEN / "cache-map-v1.bin").read_bytes()),
     "commit": (decode_commit, (GOLDEN / "commit-v1.bin").read_bytes()),
 }
 

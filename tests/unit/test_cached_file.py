@@ -18,10 +18,19 @@ from modelfloat.cas.cache.cachedfile import (
     cached_name,
     open_cached,
 )
-from modelfloat.cas.formats.cachemap import PAGE_BITS, SLOT, MapHead, slot_offset
-from modelfloat.errors import FormatError
+from modelfloat.cas.cache.folder import CacheFolder
+from modelfloat.cas.cache.survey import survey
+from modelfloat.cas.formats.cachemap import (
+    PAGE_BITS,
+    SLOT,
+    MapHead,
+    decode_head,
+    encode_head,
+    slot_offset,
+)
+from modelfloat.errors import ChunkDamagedError, FormatError
 from modelfloat.ids import ChunkId
-from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.samples import STORE, noise
 
 RAW = 5000
 
@@ -384,3 +393,17 @@ def test_a_map_of_several_pages(tmp_path: Path) -> None:
     file.flush()
     again = opened(tmp_path, head)
     assert [n for n in range(count) if again.has(n)] == list(numbers)
+
+
+def test_a_map_that_claims_too_much_is_no_map(tmp_path: Path) -> None:
+    """Memory is taken by what a map says, where a folder is looked at without its store."""
+    folder = CacheFolder(str(tmp_path), STORE)
+    folder.make()
+    head = MapHead(1 << 60, 1 << 50, HEAD.blake3, HEAD.cut)
+    path = Path(folder.path) / cached_name(head)
+    path.with_suffix(DATA).touch()
+    path.with_suffix(MAP).write_bytes(encode_head(head))
+    (found,) = survey(folder)
+    assert (found.size, found.chunks, found.there, found.sealed) == (0, 0, 0, False)
+    with pytest.raises(ChunkDamagedError, match="too many chunks"):
+        decode_head(encode_head(head))

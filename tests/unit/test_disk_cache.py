@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.ids import ChunkId
 from modelfloat.tests.support.diskcaches import cached_data, caching, until
+from modelfloat.tests.support.mounts import small_tmpfs
 from modelfloat.tests.support.samples import STORE, noise
 from modelfloat.tests.support.stores import add, data_shards, fresh_store, read, weights
 
@@ -238,6 +240,24 @@ async def test_a_disk_that_fails_costs_the_cache_only(
     assert len(failures) == 1
     assert ("reading goes on without it" in caplog.text) == (code == errno.EIO)
     caplog.clear()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    with small_tmpfs(tmp_path / "tiny", "3m") as path:
+        yield path
+
+
+async def test_a_disk_that_is_really_full(store: Path, tiny_disk: Path, content: bytes) -> None:
+    """The quota would allow more than there is."""
+    async with caching(store, tiny_disk) as opened:
+        assert opened.disk is not None
+        opened.disk.cache.quota.admit = lambda _: True  # type: ignore[method-assign]
+        assert await read(opened, FILE) == content
+        assert await read(opened, FILE) == content
+    async with caching(store, tiny_disk) as opened:
+        assert await read(opened, FILE) == content
+        assert 0 < opened.counters.disk_read < len(content)
 
 
 async def test_a_folder_that_is_removed_while_it_is_used(
