@@ -42,7 +42,7 @@ def enter(stream: Stream, offset: int, size: int, tensors: TensorMap, file: int)
         stream.tensor_end = tensors.at(offset if begun is None else begun, file).end
     if stream.position > stream.tensor_end:
         stream.tensor_end = tensors.at(stream.position - 1, file).end
-        stream.entered = True
+        stream.entered = False  # it went on into this one, and may end anywhere
         stream.crossed += 1
 
 

@@ -8,6 +8,7 @@ import logging
 import trio
 
 from ...errors import ModelFloatError
+from ..chunking.regions import MAX_CHUNK
 from .flights import Flights
 from .pace import Pace
 from .reach import Reach, enter, reach_of
@@ -57,8 +58,11 @@ class ReadAhead:
 
     def wait(self) -> None:
         """What the latest read asks for is not all there."""
-        if self.streams.latest is not None:
-            self.streams.latest.waited = True
+        stream = self.streams.latest
+        if stream is not None:
+            stream.waited = True
+            if not stream.trusted:
+                self._windows.keep(MAX_CHUNK)
 
     def note(self, offset: int, size: int) -> bool:
         """Take note of a read; whether it goes on where another stood."""

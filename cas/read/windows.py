@@ -52,6 +52,7 @@ class Windows:
         # When each stream last read, that which did so longest ago first.
         self._active: OrderedDict[Stream, float] = OrderedDict()
         self._granted = 0
+        self._at_random = 0
         self._fit_cache()
 
     def first(self, pace: Pace, *, weights: bool) -> int:
@@ -85,6 +86,13 @@ class Windows:
         longer = 2 * stream.window if stream.waited else stream.window
         stream.window = max(min(longer, useful), least)
         stream.waited = False
+        self._at_random = max(self._at_random - STEP, 0)
+
+    def keep(self, size: int) -> None:
+        """So many bytes were loaded for a read at random: they may be read again, so they stay
+        as long as no stream comes by that needs the memory."""
+        self._at_random = min(self._at_random + size, self._budget.limit // 4)
+        self._fit_cache()
 
     def forget(self, stream: Stream) -> None:
         """The stream reads no more."""
@@ -104,5 +112,5 @@ class Windows:
     def _fit_cache(self) -> None:
         # What one stream has ahead must not push out what another has not read yet. Buffers are
         # not quite full, and each is kept until all of it was read.
-        wanted = max(CACHE, 2 * self._granted + BEHIND * len(self._active))
+        wanted = max(CACHE, 2 * self._granted + BEHIND * len(self._active)) + self._at_random
         self._cache.budget = min(wanted, self._budget.limit // 2)

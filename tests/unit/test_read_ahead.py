@@ -127,7 +127,7 @@ async def test_small_reads_at_random_load_their_chunks_and_no_more(nursery: trio
     assert loaded(loader) <= 1.1 * len(touched) * CHUNK
 
 
-@pytest.mark.parametrize("tensor", [64 * MIB, 8 * MIB, 0])
+@pytest.mark.parametrize("tensor", [64 * MIB, 32 * MIB, 8 * MIB, 0])
 async def test_ranges_at_random_load_hardly_more_than_they_are(
     nursery: trio.Nursery, tensor: int
 ) -> None:
@@ -143,6 +143,21 @@ async def test_ranges_at_random_load_hardly_more_than_they_are(
         touched += ((end - 1) // CHUNK - start // CHUNK + 1) * CHUNK
     await trio.testing.wait_all_tasks_blocked()
     assert loaded(loader) <= 1.1 * touched
+
+
+async def test_what_was_read_at_random_stays_in_memory_that_nobody_needs(
+    nursery: trio.Nursery,
+) -> None:
+    loader = CountingLoader()
+    reader = make_reader(nursery, loader, memory=512 * MIB)
+    file = reader.open(weights(1, [8 * MIB] * 40))
+    places = random.Random(1).sample(range(16, file.size // MIB), 100)
+    for _ in range(2):
+        for place in places:
+            await file.read(place * MIB, 4096)
+    await trio.testing.wait_all_tasks_blocked()
+    assert max(loader.count()[chunk_id(1, place * MIB // CHUNK)] for place in places) == 1
+    assert reader.budget.peak <= reader.budget.limit
 
 
 # Tensors
