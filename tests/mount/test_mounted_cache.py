@@ -133,6 +133,7 @@ def test_nothing_on_disk(folders: list[Path], store: Path, content: bytes) -> No
     assert not (store / "cache").exists()
 
 
+@pytest.mark.slow
 def test_a_cache_in_memory(folders: list[Path], store: Path, content: bytes) -> None:
     memory = Path("/dev/shm") / f"modelfloat-test-{os.getpid()}"
     try:
