@@ -20,7 +20,7 @@ from .latency import Latency, size_class
 from .members import Member, Members
 
 UNKNOWN: Final = 0.1
-SLOWEST: Final = 10e6
+SLOWEST: Final = 40e6
 """While nothing is known a read is late after so many seconds, and those that its bytes need at so
 many a second."""
 FEW: Final = 8
