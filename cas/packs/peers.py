@@ -33,9 +33,9 @@ ROUND_TRIPS: Final = 4.0
 """The same in round trips of the backend, as it says itself."""
 OWN: Final = 1.5
 """Times what 95 of 100 reads of a backend stay below is late for it,"""
-OTHERS: Final = 2.0
+OTHERS: Final = 1.5
 """or times what they stay below on its peers,"""
-LATELY: Final = 2.0
+LATELY: Final = 1.5
 """but not before times what its peers take lately."""
 SLOWER: Final = 3.0
 """Times the typical read of its peers is slow,"""
