@@ -5,15 +5,15 @@ They are bounded by the memory they pin, and charged to the budget of all that r
 A chunk keeps all of the buffer that it lies in, with the chunks that were loaded together with it;
 so what is counted are the buffers, each once, for as long as a chunk in it is kept.
 
-Concurrency: used in the event loop; any thread may `get`, the interpreter's lock keeps each single
-call on the table whole. Memory that was handed out stays valid when its chunk is
-evicted; its buffer is recycled when the last view is gone.
+Concurrency: used in the event loop; any thread may `get`. A lock keeps the chunks' order whole:
+which goes next takes two steps, and in between no thread may move one. Memory that was handed out
+stays valid when its chunk is evicted; its buffer is recycled when the last view is gone.
 """
 
-import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from threading import Lock
 
 from ...ids import ChunkId
 from .budget import MemoryBudget
@@ -40,7 +40,7 @@ class Loaded:
 class ChunkCache:
     """Chunks by id, in buffers of at most `budget` bytes together; always the last one put.
 
-    `gone` hears of each chunk that had to go.
+    `gone` hears of each chunk that had to go; it may not call the cache.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class ChunkCache:
         self._gone = gone
         self._memory = memory or MemoryBudget(budget)
         self._size = 0
+        self._lock = Lock()
         self._chunks: OrderedDict[ChunkId, Loaded] = OrderedDict()
         self._passed: OrderedDict[ChunkId, None] = OrderedDict()
         # How many of the chunks lie in each buffer, by its id(): the chunks keep it alive.
@@ -70,33 +71,40 @@ class ChunkCache:
         """The chunk, if it is here. It counts as used, except by who is just `passing` through."""
         chunk = self._chunks.get(id_)
         if chunk is not None and not passing:
-            self._passed.pop(id_, None)
-            with contextlib.suppress(KeyError):  # the event loop may have let it go meanwhile
-                self._chunks.move_to_end(id_)
+            with self._lock:
+                self._use(id_)
         return chunk
 
     def put(self, id_: ChunkId, chunk: Loaded) -> None:
         """Keep a chunk, and let the oldest go."""
-        if id_ in self._chunks:
-            return
-        self._chunks[id_] = chunk
-        self._pin(chunk)
-        while self._size > self.budget and len(self._chunks) > 1:
-            self._evict(next(iter(self._passed), None) or next(iter(self._chunks)))
+        with self._lock:
+            if id_ in self._chunks:
+                return
+            self._chunks[id_] = chunk
+            self._pin(chunk)
+            while self._size > self.budget and len(self._chunks) > 1:
+                self._evict(next(iter(self._passed), None) or next(iter(self._chunks)))
 
     def passed(self, ids: Iterable[ChunkId]) -> None:
         """Streams have read these chunks: they may go before any other."""
-        self._passed.update((id_, None) for id_ in ids if id_ in self._chunks)
+        with self._lock:
+            self._passed.update((id_, None) for id_ in ids if id_ in self._chunks)
 
     def shed(self, size: int) -> bool:
         """Let go of chunks that were passed, for `size` bytes of memory; whether that was enough.
 
         Who still has a view of one keeps its memory, and is not waited for.
         """
-        goal = self._size - size
-        while self._size > goal and self._passed:
-            self._evict(next(iter(self._passed)))
-        return self._size <= goal
+        with self._lock:
+            goal = self._size - size
+            while self._size > goal and self._passed:
+                self._evict(next(iter(self._passed)))
+            return self._size <= goal
+
+    def _use(self, id_: ChunkId) -> None:
+        self._passed.pop(id_, None)
+        if id_ in self._chunks:  # it may have had to go meanwhile
+            self._chunks.move_to_end(id_)
 
     def _evict(self, id_: ChunkId) -> None:
         self._passed.pop(id_, None)
