@@ -83,10 +83,14 @@ class CachedFile:
         self._flushes = threading.Lock()
         self._present = map_.load()
         self._missing = self._present.count(0)
-        # Put, but not durable yet; being made durable; damaged, which the map does not say yet.
+        # Put, but not durable yet; being made durable; damaged, which the map does not say yet; and
+        # of which it is being told.
         self._fresh: set[int] = set()
         self._syncing: set[int] = set()
         self._dropped: set[int] = set()
+        self._telling: set[int] = set()
+        # Counts up with what makes outdated a map that is being loaded, or a file being read back.
+        self._turn = 0
         self._seal = map_.seal()
         self._reserved = False
 
@@ -141,6 +145,8 @@ class CachedFile:
             why = f"cannot be read: {error.strerror}"
         log.info("%s: chunk %d %s, and is fetched again", self._map.path, piece.number, why)
         self._drop([piece.number])
+        with contextlib.suppress(OSError):
+            os.utime(data.fd)  # which breaks the seal, also where the map cannot be told
         return False
 
     def put(self, piece: Piece, chunk: memoryview) -> bool:
@@ -171,25 +177,35 @@ class CachedFile:
     def _flush(self, data: Descriptor) -> None:
         with self._lock:
             self._syncing, self._fresh = self._fresh, set()
-            dropped, self._dropped = self._dropped, set()
+            self._telling, self._dropped = self._dropped, set()
         try:
             if self._syncing:
                 os.fdatasync(data.fd)
-            if self._syncing or dropped:
-                self._map.change(self._syncing, dropped)
+            if self._syncing or self._telling:
+                self._map.change(self._syncing, self._telling)
         except BaseException:
-            self._drop([*self._syncing, *dropped])
+            self._drop([*self._syncing, *self._telling])
             raise
         finally:
-            self._syncing = set()
+            with self._lock:
+                self._turn += bool(self._telling)
+                self._syncing, self._telling = set(), set()
 
     def refresh(self) -> None:
-        """Take over what other processes have put meanwhile."""
+        """Take over what other processes have put meanwhile.
+
+        What was loaded while a chunk was dropped here may still tell of that chunk, and of a seal:
+        then it is left for next time.
+        """
+        turn = self._turn
         there, seal = self._map.load(), self._map.seal()
         with self._lock:
+            if self._turn != turn:
+                return
+            damaged = self._dropped | self._telling
             new = np.frombuffer(there, np.uint8) > np.frombuffer(self._present, np.uint8)
-            self._mark(n for n in np.flatnonzero(new).tolist() if n not in self._dropped)
-            if not self._dropped:
+            self._mark(n for n in np.flatnonzero(new).tolist() if n not in damaged)
+            if not damaged:
                 self._seal = seal
 
     def _mark(self, numbers: Iterable[int]) -> None:
@@ -201,6 +217,7 @@ class CachedFile:
     def _drop(self, numbers: Iterable[int]) -> None:
         with self._lock:
             self._seal = None
+            self._turn += 1
             for number in numbers:
                 self._missing += self._present[number]
                 self._present[number] = 0
@@ -208,8 +225,8 @@ class CachedFile:
                 self._dropped.add(number)
 
     def seal(self, pieces: Iterable[Piece], check: Callable[[], object] = lambda: None) -> bool:
-        """Read a complete file back, and seal it if every chunk verifies and nobody writes to it;
-        whether it is sealed now.
+        """Read a complete file back from its disk, and seal it if every chunk verifies and nobody
+        writes to it; whether it is sealed now.
 
         `pieces` are all of its chunks, in order; `check` is called at each, and may raise. OSError
         as of a disk.
@@ -219,11 +236,22 @@ class CachedFile:
         data = self._open()
         self.flush()
         os.fsync(data.fd)
-        before = seal_of(data.fd)
+        # Else what verifies is the memory that the bytes were written to.
+        os.posix_fadvise(data.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        turn, before = self._turn, seal_of(data.fd)
         if self._verifies(data, pieces, check) and seal_of(data.fd) == before:
-            self._map.set_seal(before)
-            self._seal = before
+            self._set_seal(before, turn)
         return self.sealed
+
+    def _set_seal(self, seal: Seal, turn: int) -> None:
+        """Unless a chunk was dropped since `turn`. Who drops one later takes the seal off again."""
+        with self._flushes:
+            if self._turn == turn:
+                self._map.set_seal(seal)
+            with self._lock:
+                if self._turn == turn:
+                    self._seal = seal
+                    self._turn += 1
 
     def _verifies(
         self, data: Descriptor, pieces: Iterable[Piece], check: Callable[[], object]

@@ -5,25 +5,28 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from blake3 import blake3
 
-from modelfloat.cas.cache import mapfile
+from modelfloat.cas.cache import cachedfile, mapfile
 from modelfloat.cas.cache.cachedfile import (
     DATA,
     MAP,
     CachedFile,
     cached_name,
     open_cached,
+    seal_of,
 )
 from modelfloat.cas.cache.folder import CacheFolder
+from modelfloat.cas.cache.mapfile import MapFile
 from modelfloat.cas.cache.survey import survey
 from modelfloat.cas.formats.cachemap import (
     PAGE_BITS,
     SLOT,
     MapHead,
+    Seal,
     decode_head,
     encode_head,
     slot_offset,
@@ -260,6 +263,126 @@ def test_what_one_drops_the_other_notices(tmp_path: Path) -> None:
     other.refresh()
     assert other.backing() is None
     assert fetched(other, 0) == [None]
+
+
+def rotten(folder: Path) -> CachedFile:
+    """A sealed file of which the disk has garbled a chunk without a trace."""
+    file = complete(folder)
+    overwrite(data_path(folder), 3 * RAW + 7, b"\0\0\0\0")
+    data = os.open(data_path(folder), os.O_RDONLY)
+    MapFile(str(map_path(folder)), HEAD).set_seal(seal_of(data))
+    os.close(data)
+    file.refresh()
+    assert file.backing() is not None
+    return file
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, method: str, work: Callable[[], object]) -> None:
+    """Have another thread do that, once, after a method of the map has read or written it."""
+    usual, left = getattr(MapFile, method), [work]
+
+    def overtaken(*arguments: object) -> object:
+        found = usual(*arguments)
+        if left:
+            left.pop()()
+        return found
+
+    monkeypatch.setattr(MapFile, method, overtaken)
+
+
+def test_what_is_dropped_while_others_work_is_looked_at_stays_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = rotten(tmp_path)
+
+    def drop() -> None:
+        assert fetched(file, 3) == [None]
+        file.flush()
+
+    meanwhile(monkeypatch, "seal", drop)
+    file.refresh()
+    assert (file.missing, file.sealed, file.backing()) == (1, False, None)
+    file.refresh()
+    assert (file.missing, file.backing()) == (1, None)
+
+
+def test_what_is_being_told_as_dropped_stays_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The map still has the bit, and nobody else remembers that the chunk is damaged."""
+    file = rotten(tmp_path)
+    assert fetched(file, 3) == [None]
+    change = MapFile.change
+
+    def late(*arguments: Any) -> None:
+        file.refresh()
+        change(*arguments)
+
+    monkeypatch.setattr(MapFile, "change", late)
+    file.flush()
+    assert (file.missing, file.backing()) == (1, None)
+
+
+def test_a_chunk_dropped_after_it_was_read_back_is_not_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = opened(tmp_path)
+    put(file, *range(len(CHUNKS)))
+    left = iter(range(len(CHUNKS)))
+
+    def check() -> None:
+        if next(left) == len(CHUNKS) - 1:
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "preadv", lambda *_: 0)
+                assert fetched(file, 3) == [None]
+            file.flush()
+            put(file, 3)  # of what was there nothing else is left
+
+    # Whatever else would tell: a clock that is too coarse for it.
+    monkeypatch.setattr(cachedfile, "seal_of", lambda _: Seal(1, 2, 3, 4))
+    assert not file.seal(PIECES, check)
+    assert file.backing() is None
+    assert MapFile(str(map_path(tmp_path)), HEAD).seal() is None
+
+
+def test_a_seal_is_void_although_the_drop_cannot_be_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = rotten(tmp_path)
+    assert fetched(file, 3) == [None]
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", fail)
+        with pytest.raises(OSError, match="No space"):
+            file.flush()
+    file.close()
+    assert opened(tmp_path).backing() is None
+
+
+def test_what_is_read_back_is_what_the_disk_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what memory has of it: that goes when the bytes are durable, and before they are read."""
+    file, done = opened(tmp_path), []
+    put(file, *range(len(CHUNKS)))
+
+    def noting(name: str) -> None:
+        usual = getattr(os, name)
+
+        def noted(*arguments: object) -> object:
+            done.append((name, *arguments[1:]) if name == "posix_fadvise" else (name,))
+            return usual(*arguments)
+
+        monkeypatch.setattr(os, name, noted)
+
+    for name in ("fsync", "posix_fadvise", "preadv"):
+        noting(name)
+    assert file.seal(PIECES)
+    assert done[:3] == [("fsync",), ("posix_fadvise", 0, 0, os.POSIX_FADV_DONTNEED), ("preadv",)]
+    assert len(done) == 2 + len(PIECES)
 
 
 def test_a_damaged_page_leaves_the_state_before_it(tmp_path: Path) -> None:
