@@ -86,7 +86,9 @@ class DirectReads:
         self, record: PackRecord, shard: int, offset: int, out: memoryview, asked: Asked
     ) -> bool:
         """Fill `out` from any k other shards."""
-        used = list(islice(self._there(record), record.k))
+        # A backend may come up, or its bar end, after `shard` could not be had: leave it out.
+        others = (index for index in self._there(record) if index != shard)
+        used = list(islice(others, record.k))
         if len(used) < record.k:
             return False
         present = {}

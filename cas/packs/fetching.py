@@ -86,7 +86,11 @@ class Fetcher:
     async def probe(self, record: PackRecord, index: int, offset: int, scratch: memoryview) -> None:
         """Look how quick a backend is that was demoted; what it answers is not used."""
         member = self.shards.holder(record, index)
-        if member is not None:
-            patience = PATIENCE * (self._peers.late(member, scratch.nbytes) + 1)
+        if member is None:
+            return
+        patience = PATIENCE * (self._peers.late(member, scratch.nbytes) + 1)
+        try:
             with trio.move_on_after(patience):
                 await self.fetch(record, index, offset, scratch)
+        except Exception:  # nobody waits for it, so it must not end what goes on in the store
+            log.exception("a probe of backend %s failed", member.name)

@@ -21,7 +21,9 @@ from .lateness import Clock
 BURST: Final = 16.0
 """Hedges under way or in vain, at most,"""
 EARNED: Final = 0.005
-"""and one more for each read that was answered, times this."""
+"""and one more for each read that was answered, times this,"""
+PAUSE: Final = 1.0
+"""or after so many seconds while late reads wait for one: some of them may hang."""
 
 Make = Callable[[frozenset[int]], Awaitable[memoryview]]
 """Makes the bytes that a read should bring, in memory of its own, without those shards."""
@@ -36,17 +38,38 @@ class Hedges:
         self.fetcher = fetcher
         self.clock = clock
         self._allowed = BURST
+        self._waiting: dict[_Race, None] = {}
+        self._ticking = False
 
-    def allow(self) -> bool:
-        """Whether another one may begin."""
-        if self._allowed < 1.0:
-            return False
-        self._allowed -= 1.0
-        return True
+    def want(self, race: "_Race") -> None:
+        """Have a late read hedged, at once or when one more is allowed; the first come first."""
+        self._waiting[race] = None
+        self._begin()
+
+    def forget(self, race: "_Race") -> None:
+        """It need not be hedged any more."""
+        self._waiting.pop(race, None)
 
     def earn(self, share: float) -> None:
         """Allow more: 1.0 for a hedge that was of use."""
         self._allowed = min(BURST, self._allowed + share)
+        if self._waiting:
+            self._begin()
+
+    def _begin(self) -> None:
+        while self._waiting and self._allowed >= 1.0:
+            self._allowed -= 1.0
+            race = next(iter(self._waiting))
+            self.forget(race)
+            race.begin()
+        if self._waiting and not self._ticking:
+            self._ticking = True
+            self.clock.alarms.at(trio.current_time() + PAUSE, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        if self._waiting:
+            self.earn(1.0)
 
     async def fetch(
         self, record: PackRecord, index: int, offset: int, out: memoryview, make: Make
@@ -64,6 +87,7 @@ class Hedges:
                     return out
             return await race.outcome()
         finally:
+            self.forget(race)
             race.made.cancel()
 
 
@@ -84,9 +108,13 @@ class _Race:
 
     def hedge(self) -> None:
         """The read is late."""
-        if self._hedges.allow():
-            self._ended = trio.Event()
-            self._hedges.clock.alarms.spawn(self._run)
+        self._hedges.want(self)
+
+    def begin(self) -> None:
+        """Make its bytes from other shards."""
+        ended = trio.Event()
+        if self._hedges.clock.alarms.spawn(self._run):
+            self._ended = ended
 
     async def outcome(self) -> memoryview | None:
         """What the hedge made, now that the read has failed or was beaten."""

@@ -73,6 +73,20 @@ async def test_what_a_thread_read_is_known_of_its_backends(
     assert store.counters.fetched - fetched == 1000
 
 
+async def test_a_shard_that_can_be_had_again_is_not_made_from_itself(
+    stored: tuple[Store, PackRecord, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, pack, data = stored
+    plain, looks = store.pool.usable, list[int]()
+
+    def usable(record: PackRecord, shard: int) -> bool:
+        looks.append(shard)  # the first look finds shard 0 away, the next one there
+        return plain(record, shard) and (shard != 0 or looks.count(0) > 1)
+
+    monkeypatch.setattr(store.pool, "usable", usable)
+    assert DirectReads(store.pool).read(pack, 0, 100, buffer, Asked()) == data[:100]
+
+
 async def test_more_losses_than_parity_are_left_to_the_pool(
     stored: tuple[Store, PackRecord, bytes],
 ) -> None:

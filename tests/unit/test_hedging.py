@@ -5,7 +5,8 @@ import trio
 from trio.testing import MockClock
 
 from modelfloat.cas.buffers import BufferPool
-from modelfloat.cas.packs.hedging import BURST
+from modelfloat.cas.packs.hedging import BURST, PAUSE
+from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DataLostError
 from modelfloat.tests.support.farpools import MIB, FarPool, far_pool, percentile, without_threads
 
@@ -166,6 +167,60 @@ async def test_where_everything_becomes_slow_hedging_stops(autojump_clock: MockC
             await warm(far)
         assert reads(far) - seen <= 5 * 24 + 5 * BURST
         assert not any(member.latency.demoted for member in far.members)
+
+
+async def test_more_late_reads_than_may_be_hedged_take_turns(autojump_clock: MockClock) -> None:
+    packs = 2 * int(BURST)
+    async with far_pool(latency=LATENCY, packs=packs) as far:
+        await warm(far)
+        far.delayed[0].hangs = True
+        held = [[far.holder(record, shard) for shard in range(4)] for record, _ in far.packs]
+        late = [(number, shards.index(0)) for number, shards in enumerate(held) if 0 in shards]
+        assert len(late) > BURST
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for number, shard in late:
+                nursery.start_soon(far.load_shard, number, shard)
+        assert trio.current_time() - began < 10 * SOON
+
+
+async def test_after_hedges_in_vain_a_hang_still_costs_only_a_moment(
+    autojump_clock: MockClock,
+) -> None:
+    async with far_pool(latency=LATENCY) as far:
+        await warm(far)
+        without_parity = await far.add_pack(Scheme(4, 0), 4)
+        slow = far.holder(without_parity, 0)
+        far.delayed[slow].slower = 100
+        async with trio.open_nursery() as nursery:
+            for _ in range(int(BURST) + 4):
+                nursery.start_soon(far.load_shard, len(far.packs) - 1, 0)
+        far.delayed[slow].slower = 1
+        shard = next(i for i in range(4) if far.holder(far.packs[0][0], i) != slow)
+        far.delayed[far.holder(far.packs[0][0], shard)].hangs = True
+        assert LATENCY < await far.load_shard(0, shard) <= SOON + PAUSE
+
+
+async def test_a_probe_that_fails_unexpectedly_ends_nothing_else(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with far_pool(latency=LATENCY) as far:
+        await warm(far)
+        record = far.packs[0][0]
+        broken = far.holder(record, 0)
+        far.delayed[broken].slower = 20
+        while not far.members[broken].latency.demoted:
+            await warm(far)
+
+        async def fail(*_: object) -> None:
+            raise RuntimeError("a mistake in a backend")
+
+        monkeypatch.setattr(far.delayed[broken], "get_into", fail)
+        await trio.sleep(60)
+        assert await far.load_shard(0, 1) <= SOON
+        await trio.sleep(1)
+        assert await far.load_shard(0, 2) <= SOON
+    assert "a probe of backend" in caplog.text
 
 
 async def test_one_that_is_twenty_times_slower_is_demoted_and_comes_back(

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from modelfloat.cas.formats.manifest import TAG_REGIONS, Manifest
 from modelfloat.cas.formats.regiontable import TableRegion, encode_regions
+from modelfloat.cas.read import readahead
 from modelfloat.cas.read.filereader import FileReader
 from modelfloat.cas.read.loader import EXTENT
 from modelfloat.cas.read.pace import KEPT, Pace
@@ -49,6 +50,21 @@ async def go_through(file: FileReader, start: int, end: int, size: int = REQUEST
 def loaded(loader: CountingLoader) -> int:
     """Bytes that were loaded in all."""
     return sum(map(len, loader.loads)) * CHUNK
+
+
+async def test_a_region_table_that_cannot_be_used_costs_its_help_only(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a mistake in the program")
+
+    monkeypatch.setattr(readahead, "TensorMap", fail)
+    loader = CountingLoader()
+    file = make_reader(nursery, loader).open(weights(1, [MIB] * 40))
+    await go_through(file, 0, 4 * MIB)
+    await trio.testing.wait_all_tasks_blocked()
+    assert loaded(loader) > 4 * MIB
+    assert "a region table cannot be used" in caplog.text
 
 
 # Windows
