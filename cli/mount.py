@@ -19,6 +19,7 @@ from .output import say, say_json
 from .session import in_store
 from .settings import Settings
 from .settingtable import OFF
+from .starting import allow_descriptors
 
 if TYPE_CHECKING:
     from ..cas.store import Store
@@ -130,6 +131,7 @@ def mount(
     )
     if not foreground:
         return _in_background(settings, asked)
+    allow_descriptors()
     if ready_fd is not None:
         log_times()
         tell_mounting(settings)

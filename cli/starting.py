@@ -8,6 +8,7 @@ and again among what imports make, which is never any, 0.1 to 0.2.
 import ctypes
 import gc
 import os
+import resource
 from typing import Final
 
 _IMPORTING: Final = 20_000
@@ -29,6 +30,13 @@ def imported() -> None:
     if gc.get_threshold()[0] == _IMPORTING:
         gc.freeze()
         gc.set_threshold(*_USUAL)
+
+
+def allow_descriptors() -> None:
+    """Have as many files open as this user may: the usual 1024 are for programs that call select,
+    and a mount may have a cached file or a folder open for each of those that others have open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def keep_freed_memory() -> None:

@@ -11,6 +11,7 @@ from .output import complain, human_size, plural, say, say_json
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
+from .starting import allow_descriptors
 
 if TYPE_CHECKING:
     from ..cas.cache.options import CacheOptions
@@ -50,6 +51,7 @@ def warm(
     if evict:
         taken = in_store(settings, lambda store: _evict(store, options, where))
         return _tell_evicted(settings, taken)
+    allow_descriptors()
     done = in_store(
         settings,
         lambda store: _warm(store, settings, where),

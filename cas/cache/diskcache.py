@@ -9,6 +9,7 @@ nothing is read or written while `_lock` is held.
 
 import errno
 import logging
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +30,8 @@ BLOCKS: Final = 8192
 """Bytes that a chunk takes beyond its own, at most: it begins and ends within a disk's blocks."""
 REPEATS: Final = 20_000
 """A file that lacks more chunks than that is not searched for repeated ones."""
+DESCRIPTORS: Final = 4
+"""Of the files that this process may have open, one part in so many are the cache's at most."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = logging.getLogger(__name__)
@@ -99,7 +102,7 @@ class DiskCache:
             shared.users += 1
 
     def _find(self, head: MapHead) -> CachedFile | None:
-        if self.quiet:
+        if self.quiet or self._crowded:
             return None
         try:
             self.folder.make()
@@ -112,6 +115,12 @@ class DiskCache:
         except (OSError, ModelFloatError) as error:
             self._trouble(error)
         return None
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether one file more could be one too many for those who read without the cache."""
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return most != resource.RLIM_INFINITY and len(self._files) >= most // DESCRIPTORS
 
     def refresh(self, shared: SharedFile) -> None:
         """Take over what other processes have put."""

@@ -126,15 +126,15 @@ class CacheWriter:
                 await self._in_thread(self._end)
 
     async def _step(self, nursery: trio.Nursery) -> None:
-        if self._queue:
-            await self._write()
-        elif self._leaving:
+        if not self._queue and not self._leaving:
+            await self._rest(nursery)
+            return
+        if self._leaving:  # first: each holds a descriptor, and the queue may never be empty
             leaving = list(self._leaving)
             self._leaving.clear()
             await self._in_thread(self._let_go, leaving)
-        else:
-            await self._rest(nursery)
-            return
+        if self._queue:
+            await self._write()
         for shared, queued in self._dirty.items():
             small = shared.file.complete and shared.file.size <= SMALL
             if not queued and (small or shared.users == 1):

@@ -3,6 +3,7 @@
 Concurrency: states change in the event loop only, between awaits.
 """
 
+import errno
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ REMOTE: Final = 0.005
 as soon as a copy of it."""
 LOOK_LIMIT: Final = 5.0
 """Seconds that a backend has to show its marker before it counts as down."""
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +144,8 @@ class Members:
 
     def note_failure(self, member: Member, error: BackendError) -> None:
         """Take a member out of use after an error that says it is not there at all."""
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OURS:
+            return  # too many files are open here: that says nothing of the backend
         if isinstance(error, UnavailableError | MarkerError) and not member.down:
             member.down = str(error)
             member.looked = trio.current_time()

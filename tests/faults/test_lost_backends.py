@@ -1,6 +1,8 @@
 """Any two of six backends vanish and every byte is served; a third one is an honest error."""
 
+import errno
 import itertools
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -18,7 +20,7 @@ from modelfloat.cas.store import Store
 from modelfloat.creating import BackendSpec, add_backend
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DataLostError, UnavailableError
-from modelfloat.ids import BackendId, StoreId
+from modelfloat.ids import BackendId, Key, StoreId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import add, flip_bit, fresh_store, read, shard_files, weights
 
@@ -292,6 +294,25 @@ async def test_a_backend_that_does_not_answer_is_down(
     await members.look()
     assert member.down == "backend d0 did not answer within 5 s"
     assert members.up() == []
+
+
+@pytest.mark.parametrize(("number", "down"), [(errno.EMFILE, False), (errno.EIO, True)])
+async def test_too_many_open_files_are_no_backends_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, down: bool
+) -> None:
+    """All of them would count as down at once."""
+    backend = LocalBackend("d0", str(tmp_path))
+    member = Member(BackendId(b"d" * 16), "d0", backend, "disk", 1.0)
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", fail)
+        with pytest.raises(UnavailableError) as failed:
+            await backend.get(Key("packs/a"), 0, 1)
+    Members(StoreId(b"s" * 16), [member]).note_failure(member, failed.value)
+    assert bool(member.down) == down
 
 
 def test_a_backend_that_is_down_is_no_damage_by_itself() -> None:

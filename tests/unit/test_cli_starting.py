@@ -30,6 +30,20 @@ def begin(variable: str | None) -> str:
     return done.stdout.strip()
 
 
+LIMITS = """
+import resource
+from modelfloat.cli import starting
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 100), most))
+starting.allow_descriptors()
+assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+"""
+
+
+def test_as_many_files_may_be_open_as_this_user_may_have() -> None:
+    subprocess.run([sys.executable, "-c", LIMITS], check=True)
+
+
 def test_imports_are_not_looked_at_for_garbage_and_the_rest_is_as_ever() -> None:
     assert begin(None) == "1"
 

@@ -2,9 +2,11 @@
 
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -26,6 +28,7 @@ from modelfloat.cas.read.recipe import ChunkSpan
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.ids import ChunkId
+from modelfloat.tests.support import cachedsample
 from modelfloat.tests.support.diskcaches import cached_data, caching, until
 from modelfloat.tests.support.mounts import small_tmpfs
 from modelfloat.tests.support.samples import STORE, noise
@@ -385,6 +388,55 @@ async def test_what_was_written_of_a_file_is_durable_before_all_of_it_is(
         assert entry is not None
         assert entry.there == len(spans) < entry.chunks
         reader.close()
+
+
+async def test_what_was_released_is_closed_while_there_is_much_to_write(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is slower than its readers: whenever a chunk is written the next one waits."""
+    cache = DiskCache(CacheFolder(str(folder), STORE), CacheOptions(str(folder), keep_free=0))
+    queue = CacheWriter(cache, MemoryBudget(512 << 20))
+    filled = cache.open(cachedsample.HEAD, lambda: cachedsample.PIECES)
+    released = cache.open(MapHead(1, 1, bytes(32), bytes(32)), list)
+    assert filled is not None
+    assert released is not None
+    left, users = iter(cachedsample.PIECES), []
+
+    def more() -> None:
+        if (piece := next(left, None)) is not None:
+            queue.put(filled, piece, memoryview(cachedsample.chunk(piece.number)))
+        else:
+            users.append(released.users)
+
+    put = DiskCache.put
+
+    def slow(*arguments: Any) -> bool:
+        trio.from_thread.run_sync(more)
+        return put(*arguments)
+
+    monkeypatch.setattr(DiskCache, "put", slow)
+    async with trio.open_nursery() as nursery:
+        more()
+        queue.release(released)
+        nursery.start_soon(queue.run)
+        await until(lambda: users)
+        nursery.cancel_scope.cancel()
+    assert users == [0]
+
+
+async def test_the_cache_leaves_most_descriptors_to_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = DiskCache(CacheFolder(str(folder), STORE), CacheOptions(str(folder), keep_free=0))
+    heads = [MapHead(1, 1, bytes([n]) * 32, bytes(32)) for n in range(4)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (3 * diskcache.DESCRIPTORS, 10**6))
+    opened = [cache.open(head, list) for head in heads]
+    assert [shared is None for shared in opened] == [False, False, False, True]
+    assert cache.open(heads[0], list) is opened[0]
+    assert opened[1] is not None
+    assert cache.release(opened[1])
+    assert cache.open(heads[3], list) is not None
+    cache.close()
 
 
 async def test_many_small_files_hold_few_descriptors(
