@@ -138,6 +138,7 @@ class Flights:
         flight = _Flight(alone=len(order.spans) == 1)
         self._flights.update(dict.fromkeys((span.id for span in order.spans), flight))
         self.counters.loads += 1
+        order.supply.hold()
         self._nursery.start_soon(self._fly, flight, order)
 
     async def _fly(self, flight: _Flight, order: _Order) -> None:
@@ -161,6 +162,7 @@ class Flights:
         finally:
             for span in order.spans:
                 del self._flights[span.id]
+            order.supply.close()
             flight.landed.set()
 
     def _count_failure(self, spans: Iterable[ChunkSpan]) -> None:

@@ -55,11 +55,20 @@ class FileCache(Protocol):
 
 
 class Supply:
-    """Loads chunks of one file, wherever they are to be had soonest."""
+    """Loads chunks of one file, wherever they are to be had soonest.
+
+    Whoever made it uses it, and so does each load that `hold`s it: the disk cache is let go when
+    all of them have closed it, so what is loaded ahead of nobody any more is cached as well.
+    """
 
     def __init__(self, loader: Loader, cached: CachedFile | None = None) -> None:
         self._loader = loader
         self.cached = cached
+        self._users = 1
+
+    def hold(self) -> None:
+        """One more uses it, until its own `close`."""
+        self._users += 1
 
     async def load(self, spans: Sequence[ChunkSpan], *, sequential: bool) -> dict[ChunkId, Loaded]:
         """Each of the chunks, verified; errors as of `Loader.load`."""
@@ -75,6 +84,7 @@ class Supply:
         return found
 
     def close(self) -> None:
-        """The file is not read any more."""
-        if self.cached is not None:
+        """One of those who use it does not need it any more."""
+        self._users -= 1
+        if self.cached is not None and not self._users:
             self.cached.close()
