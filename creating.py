@@ -123,7 +123,7 @@ async def add_backend(
         new = replace(new, id=await _begun(path, config, new) or new.id)
         await _extend(path, replace(config, backends=(*config.backends, new)), new)
     async with open_store(path) as store:
-        return store.survives()
+        return await store.survives()
 
 
 async def _begun(path: str, config: StoreConfig, new: BackendConfig) -> BackendId | None:

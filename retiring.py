@@ -27,7 +27,7 @@ async def remove_backend(path: str, name: str, *, wait: bool = True) -> str:
     with one_failure():
         await _remove(path, name, wait)
     async with open_store(path, wait=wait) as store:
-        return store.survives()
+        return await store.survives()
 
 
 async def _remove(path: str, name: str, wait: bool) -> None:

@@ -262,7 +262,8 @@ class StoreStats:
 
     `logical` counts every file of every branch's and tag's head; `unique` the distinct raw chunks
     in packs; `encoded` what they take in packs; `stored` what they take on backends, parity and
-    footers included. `survives` and `scheme` say what may be lost.
+    footers included. `survives` and `scheme` say what may be lost. `degraded_packs` lack shards,
+    `unreadable_packs` among them more than parity replaces.
 
     `kinds` are the chunks in data packs by element type and codec, the most bytes first, but those
     of `uncounted` packs: an earlier release stored them, and their footers cannot be had now.
@@ -285,6 +286,7 @@ class StoreStats:
     backends: tuple[BackendStatus, ...]
     kinds: tuple[KindStats, ...] = ()
     uncounted: int = 0
+    unreadable_packs: int = 0
     by_repository: tuple[RepositoryStats, ...] | None = None
 
     @property

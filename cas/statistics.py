@@ -18,6 +18,7 @@ from .index.records import PackRecord, ShardState
 from .index.sums import Sum, Sums, total
 from .objects import Objects
 from .packs.pool import Pool
+from .packs.survival import Survival
 from .reports import BackendStatus, KindStats, StoreStats
 
 HASH: Final = 32
@@ -61,7 +62,7 @@ class Statistics:
     def collect(
         self,
         scheme: Scheme,
-        survives: str,
+        survives: Survival,
         backends: tuple[BackendStatus, ...],
         files: Files,
         counted: Mapping[PackNumber, Sums] = _NONE,
@@ -85,7 +86,8 @@ class Statistics:
             chunks=sum(pack.chunk_count for pack in data),
             degraded_packs=sum(self._is_degraded(pack) for pack in packs),
             scheme=str(scheme),
-            survives=survives,
+            unreadable_packs=survives.unreadable,
+            survives=survives.text,
             backends=backends,
             kinds=kinds,
             uncounted=uncounted,

@@ -46,7 +46,7 @@ from .journal.journal import Journal
 from .objects import Objects
 from .packs.members import PROBE_AFTER, Member, Members
 from .packs.pool import Pool
-from .packs.survival import describe
+from .packs.survival import Survival, layouts_of, survival
 from .read.budget import MemoryBudget
 from .read.counters import Fetches, ReadCounters
 from .read.diskfiles import DiskFiles
@@ -290,8 +290,9 @@ class Store:
         backends = tuple(await self.backends())
         counted = await count_packs(self.index, self.pool)
         files = await trio.to_thread.run_sync(self._statistics.files)
+        survives = await self._survival()
         found = await trio.to_thread.run_sync(
-            self._statistics.collect, self.scheme, self.survives(), backends, files, counted
+            self._statistics.collect, self.scheme, survives, backends, files, counted
         )
         wanted = is_small(found) if by_repository is None else by_repository
         try:
@@ -361,9 +362,15 @@ class Store:
             return found
         return Room(await trio.to_thread.run_sync(self._statistics.encoded), 0)
 
-    def survives(self) -> str:
-        """One line: what may be lost without losing data."""
-        return describe(self.scheme, [member.candidate for member in self.members.up()])
+    async def survives(self) -> str:
+        """One line: what may be lost, of what is there now, without losing data."""
+        return (await self._survival()).text
+
+    async def _survival(self) -> Survival:
+        members = [member.candidate for member in self.members]
+        up = {member.id for member in self.members.up()}
+        layouts = await trio.to_thread.run_sync(lambda: layouts_of(self.index.packs()))
+        return survival(self.scheme, members, up, layouts)
 
     async def watch(self) -> None:
         """Look again and again at backends that are down, for as long as the store is open."""

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from .checks import Finding, examine, ok, problem, warning
+from .checks_index import read_layouts
 from .checks_store import FULL, LITTLE, MAKE_ROOM
 from .output import human_size, plural, reason
 
 if TYPE_CHECKING:
     from ..cas.packs.members import Member
+    from ..cas.packs.survival import Survival
     from ..config import StoreConfig
+    from ..erasure.scheme import Scheme
 
 LEFTOVER: Final = 3600.0
 """Seconds after which a file of an upload belongs to nobody any more."""
@@ -36,7 +39,7 @@ async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
     import trio
 
     from ..cas.packs.members import Members
-    from ..cas.packs.survival import describe
+    from ..cas.packs.survival import survival
     from ..configured import members_of
     from ..erasure.scheme import Scheme
 
@@ -47,14 +50,26 @@ async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
         for member in members:
             found += await _ask(member)
         scheme = Scheme.parse(config.scheme)
-        survives = describe(scheme, [member.candidate for member in members.up()])
+        known = [member.candidate for member in members]
+        up = {member.id for member in members.up()}
     finally:
         for member in members:
             await member.backend.aclose()
-    weak = not scheme.m or not members.up()
-    remedy = "" if scheme.m else "a store of another scheme: `modelfloat init --erasure K+M`"
-    found.append(warning("survives", survives, remedy) if weak else ok("survives", survives))
-    return found
+    layouts = await trio.to_thread.run_sync(read_layouts, os.path.join(store, "index"))
+    return [*found, _survives(scheme, survival(scheme, known, up, layouts))]
+
+
+def _survives(scheme: "Scheme", found: "Survival") -> Finding:
+    """What may be lost still, of what is stored."""
+    if found.unreadable:
+        return problem("survives", found.text, "bring back what is down")
+    if not scheme.m:
+        other = "a store of another scheme: `modelfloat init --erasure K+M`"
+        return warning("survives", found.text, other)
+    if found.spare <= 0:
+        remedy = "bring back what is down, or `modelfloat verify --repair`"
+        return warning("survives", found.text, remedy)
+    return ok("survives", found.text)
 
 
 async def _ask(member: "Member") -> list[Finding]:

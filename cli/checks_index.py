@@ -19,6 +19,7 @@ from .output import human_size, human_time, plural
 
 if TYPE_CHECKING:
     from ..cas.index.index import Index
+    from ..cas.packs.survival import Layouts
 
 MAP_WARNING: Final = 0.8
 """The part of the index's address space that may be in use."""
@@ -28,10 +29,7 @@ OLD: Final = 90 * 86_400
 
 def examine_index(path: str, store: str) -> list[Finding]:
     """All findings about the index at `path` of `store`, whatever state it is in."""
-    command = [sys.executable, "-m", __name__, path, store]
-    done = subprocess.run(  # noqa: S603  our own program
-        command, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    done = _alone(path, store)
     if done.returncode == 0:
         rows = json.loads(done.stdout)
         return [Finding(check, Level(level), *texts) for check, level, *texts in rows]
@@ -42,14 +40,44 @@ def examine_index(path: str, store: str) -> list[Finding]:
     return [problem("index", text, "run `modelfloat rebuild-index`")]
 
 
+def read_layouts(path: str) -> "Layouts":
+    """Where the packs of the index at `path` lie; none where it cannot be read, as others say."""
+    from ..cas.packs.survival import Layout
+    from ..ids import BackendId
+
+    done = _alone(path)
+    rows = json.loads(done.stdout) if done.returncode == 0 else []
+    places = ((tuple(BackendId(bytes.fromhex(b)) for b in each), k, n) for k, each, n in rows)
+    return {Layout(k, each): count for each, k, count in places}
+
+
+def _alone(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", __name__, *arguments]
+    return subprocess.run(  # noqa: S603  our own program
+        command, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+
+
 def main() -> None:
-    """Print what there is to say of the index as JSON."""
-    path, store = sys.argv[1:]
+    """Print what there is to say of the index as JSON; of one alone, where its packs lie."""
+    path, *store = sys.argv[1:]
+    rows = _findings(path, *store) if store else _layouts(path)
+    sys.stdout.write(json.dumps(rows))
+
+
+def _layouts(path: str) -> list[list[object]]:
+    from ..cas.packs.survival import layouts_of
+
+    with _opened(path) as index:
+        found = layouts_of(index.packs())
+    return [[each.k, [b.hex() for b in each.places], n] for each, n in found.items()]
+
+
+def _findings(path: str, store: str) -> list[list[object]]:
     found = examine("index", lambda: opens(path, store))
     told = {each.text for each in found}
     found += [each for each in examine("packs", lambda: packs(path)) if each.text not in told]
-    rows = [[each.check, int(each.level), each.text, each.remedy] for each in found]
-    sys.stdout.write(json.dumps(rows))
+    return [[each.check, int(each.level), each.text, each.remedy] for each in found]
 
 
 def opens(path: str, store: str) -> Iterator[Finding]:

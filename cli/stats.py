@@ -139,10 +139,13 @@ def _verdict(report: "StoreStats") -> str:
     degraded = report.degraded_packs
     if not degraded:
         return report.survives
-    return (
-        f"{report.survives}\n{plural(degraded, 'pack')} of {report.packs:,} lacking shards; "
-        "`modelfloat verify --repair` writes them anew"
-    )
+    lacking = f"{report.survives}\n{plural(degraded, 'pack')} of {report.packs:,} lacking shards"
+    if report.unreadable_packs:
+        return (
+            f"{lacking}, {report.unreadable_packs:,} of them more than parity replaces; "
+            "bring back what is down, then `modelfloat verify --repair`"
+        )
+    return f"{lacking}; `modelfloat verify --repair` writes them anew"
 
 
 def free_space(backends: "Iterable[BackendStatus]") -> int | None:

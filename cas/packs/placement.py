@@ -173,7 +173,7 @@ def survivable_domains(scheme_m: int, shard_count: int, candidates: Sequence[Can
     for turn in range(shard_count):
         if names:
             per_domain[names[turn % len(names)]] += 1
-    return _losable(sorted(per_domain.values(), reverse=True), scheme_m)
+    return losable(sorted(per_domain.values(), reverse=True), scheme_m)
 
 
 def survivable_backends(scheme_m: int, shard_count: int, backends: int) -> int:
@@ -181,10 +181,11 @@ def survivable_backends(scheme_m: int, shard_count: int, backends: int) -> int:
     if not backends:
         return 0
     share, rest = divmod(shard_count, backends)
-    return _losable([share + 1] * rest + [share] * (backends - rest), scheme_m)
+    return losable([share + 1] * rest + [share] * (backends - rest), scheme_m)
 
 
-def _losable(counts: list[int], m: int) -> int:
+def losable(counts: Sequence[int], m: int) -> int:
+    """How many places, of `counts` shards each, the fullest first, may go where `m` shards may."""
     lost = 0
     for number, count in enumerate(counts):
         lost += count

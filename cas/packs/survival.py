@@ -1,32 +1,143 @@
-"""What a store survives, in words: counted in domains, never in directories."""
+"""What a store survives, in words: counted in domains, never in directories. Pure.
 
-from collections.abc import Sequence
+What is stored counts as it lies now: packs without the shards that are known bad, on backends that
+are up. Where nothing is stored yet, new packs do, spread evenly.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from ...erasure.scheme import Scheme
-from .placement import Candidate, survivable_backends, survivable_domains
+from ...ids import BackendId
+from ..index.records import PackRecord, ShardState
+from .placement import Candidate, losable, survivable_backends, survivable_domains
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where good shards of a pack lie, one place a shard; any `k` of them restore it."""
+
+    k: int
+    places: tuple[BackendId, ...]
+
+
+Layouts = Mapping[Layout, int]
+"""How many packs lie so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """`text` says it in a line; so many packs are `unreadable` now, with backends that are down.
+
+    `spare` is how many shards of any pack may be lost still, whichever they are; below 0 where some
+    cannot be read.
+    """
+
+    text: str
+    unreadable: int
+    spare: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Losable:
+    spare: int
+    backends: int
+    domains: int
+
+
+def layouts_of(packs: Iterable[PackRecord]) -> Layouts:
+    """The layouts of packs as the index knows them."""
+    alike = Counter((pack.k, pack.backends, pack.states) for pack in packs)
+    found = Counter[Layout]()
+    for (k, backends, states), count in alike.items():
+        shards = zip(backends, states, strict=True)
+        good = sorted(backend for backend, state in shards if state is ShardState.GOOD)
+        found[Layout(k, tuple(good))] += count
+    return found
+
+
+def survival(
+    scheme: Scheme, members: Sequence[Candidate], up: AbstractSet[BackendId], layouts: Layouts
+) -> Survival:
+    """What the packs of `layouts` survive, of which only the members in `up` can be read now."""
+    there = {member.id: member for member in members if member.id in up}
+    packs = sum(layouts.values())
+    left = [
+        (layout.k, [there[place] for place in layout.places if place in there], count)
+        for layout, count in layouts.items()
+    ]
+    unreadable = sum(count for k, places, count in left if len(places) < k)
+    down = len(members) - len(there)
+    if unreadable and there:
+        why = f", with {down} of {len(members)} backends down" * bool(down)
+        text = f"{unreadable:,} of {packs:,} pack{'s' * (packs > 1)} cannot be read now{why}"
+        return Survival(text, unreadable, -1)
+    found = _least(_left(k, places) for k, places, _ in left) if left else _even(scheme, there)
+    text = _describe(scheme, list(there.values()), found)
+    more = f" ({down} of {len(members)} backends down)" if down and there else ""
+    return Survival(text + more, unreadable, found.spare if there else -1)
 
 
 def describe(scheme: Scheme, candidates: Sequence[Candidate]) -> str:
     """One line on what may be lost without losing data, for packs of `scheme` placed now."""
+    return survival(scheme, candidates, {c.id for c in candidates}, {}).text
+
+
+def _least(each: Iterable[_Losable]) -> _Losable:
+    """The least of what several packs stand."""
+    known = list(each)
+    return _Losable(
+        min(one.spare for one in known),
+        min(one.backends for one in known),
+        min(one.domains for one in known),
+    )
+
+
+def _left(k: int, places: Sequence[Candidate]) -> _Losable:
+    spare = len(places) - k
+    backends = Counter(place.id for place in places)
+    domains = Counter(place.domain for place in places)
+    return _Losable(spare, _worst(backends, spare), _worst(domains, spare))
+
+
+def _worst(places: Mapping[BackendId, int] | Mapping[str, int], spare: int) -> int:
+    return losable(sorted(places.values(), reverse=True), spare)
+
+
+def _even(scheme: Scheme, there: Mapping[BackendId, Candidate]) -> _Losable:
+    return _Losable(
+        scheme.m,
+        survivable_backends(scheme.m, scheme.n, len(there)),
+        survivable_domains(scheme.m, scheme.n, list(there.values())),
+    )
+
+
+def _describe(scheme: Scheme, candidates: Sequence[Candidate], found: _Losable) -> str:
     if not candidates:
         return "no backend is up: nothing can be read or stored"
     if not scheme.m:
         return "no parity: any lost or damaged shard is lost data"
+    if not found.spare:
+        return "some packs have no shard to spare: nothing more may be lost or damaged"
     domains = {candidate.domain for candidate in candidates}
-    lost_domains = survivable_domains(scheme.m, scheme.n, candidates)
-    lost_backends = survivable_backends(scheme.m, scheme.n, len(candidates))
     if len(candidates) == 1:
         return "one directory: bit rot is repaired, a lost disk is not"
     if len(domains) == 1:
-        if not lost_backends:
-            return (
-                f"protects against damage of single shards, NOT against the loss of one of "
-                f"{len(candidates)} directories, nor of this disk"
-            )
-        return (
-            f"protects against damage in any {lost_backends} of {len(candidates)} directories, "
-            "NOT against the loss of this disk"
-        )
-    if lost_domains:
-        return f"survives the loss of any {lost_domains} of {len(domains)} domains"
+        return _on_one_disk(len(candidates), found.backends)
+    if found.domains:
+        return f"survives the loss of any {found.domains} of {len(domains)} domains"
     return f"survives damage, but NOT the loss of one of {len(domains)} domains"
+
+
+def _on_one_disk(directories: int, losable_ones: int) -> str:
+    if not losable_ones:
+        return (
+            f"protects against damage of single shards, NOT against the loss of one of "
+            f"{directories} directories, nor of this disk"
+        )
+    return (
+        f"protects against damage in any {losable_ones} of {directories} directories, "
+        "NOT against the loss of this disk"
+    )

@@ -391,7 +391,27 @@ def test_no_backend_is_up(store: Path, capsys: Capture) -> None:
     shutil.rmtree(store / "backends")
     status, found = examined(store, capsys)
     assert status == 1
-    assert found["survives"][0] == "warning"
+    level, text = found["survives"]
+    assert (level, "no backend is up" in text) == ("problem", True)
+
+
+def test_what_survives_counts_backends_that_are_down(tmp_path: Path, capsys: Capture) -> None:
+    store = tmp_path / "six"
+    assert run(["--store", str(store), "init", "--erasure", "4+2"]) == 0
+    weights(tmp_path / "model")
+    assert run(["--store", str(store), "add", str(tmp_path / "model"), "acme/six"]) == 0
+    capsys.readouterr()
+    told = []
+    for down in (None, "d1", "d4", "d5"):
+        if down is not None:
+            (store / "backends" / down).rename(tmp_path / down)
+        told.append(examined(store, capsys)[1]["survives"])
+    assert [level for level, _ in told] == ["ok", "ok", "warning", "problem"]
+    wanted = ("any 2 of 6", "any 1 of 5", "nothing more may be lost", "cannot be read now")
+    assert all(want in text for want, (_, text) in zip(wanted, told, strict=True))
+    assert run(["--store", str(store), "stats"]) == 0
+    said = capsys.readouterr().out
+    assert "more than parity replaces; bring back what is down" in said
 
 
 def test_a_store_without_parity(tmp_path: Path, capsys: Capture) -> None:
