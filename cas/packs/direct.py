@@ -1,10 +1,10 @@
 """Ranges of packs read in the calling thread, decoded there where shards are missing.
 
 For packs whose shards lie on backends that offer it (`backends.direct`). Whatever is not plain
-sailing is left to the pool, which waits, asks others, and tells of what it finds: a backend that
-was slow once, or does not answer at all, is not read so for a while.
+sailing is left to the pool, which waits, asks others, and tells of what it finds. A backend that
+is slow, or does not answer at all, is not read so for a while: see `Bars`.
 
-Concurrency: any thread may read; what they share changes by single steps of the interpreter.
+Concurrency: any thread may read.
 """
 
 import logging
@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
 
 from ...backends.direct import Direct, direct
 from ...erasure.codec import decode
@@ -21,13 +20,8 @@ from ...errors import BackendError, DataLostError
 from ...ids import BackendId
 from ..buffers import SizedBuffers
 from ..index.records import PackRecord
+from .bars import SLOW, Bars
 from .pool import SCRATCH, Pool, split_range
-
-SLOW: Final = 0.1
-"""Seconds; a read that took longer was none of memory, nor of a disk that has little to do."""
-BARRED: Final = 10.0
-"""Seconds for which a slow backend is left to the pool, doubled each time it is slow again."""
-LONGEST: Final = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +39,7 @@ class DirectReads:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
-        self._barred: dict[BackendId, tuple[float, float]] = {}
+        self._bars = Bars(pool.members.name_of)
 
     def read(
         self,
@@ -71,7 +65,7 @@ class DirectReads:
     def give_up(self, asked: Asked) -> None:
         """Bar the backend that a thread waits for in vain."""
         if asked.backend is not None:
-            self._bar(asked.backend, time.monotonic())
+            self._bars.bar(asked.backend)
 
     def _read_piece(
         self, record: PackRecord, shard: int, offset: int, out: memoryview, asked: Asked
@@ -106,8 +100,7 @@ class DirectReads:
         if not self._pool.usable(record, shard):
             return None
         backend = record.backends[shard]
-        barred = self._barred.get(backend)
-        if barred is not None and time.monotonic() < barred[0]:
+        if self._bars.barred(backend):
             return None
         member = self._pool.members.get(backend)
         return None if member is None or member.latency.demoted else direct(member.backend)
@@ -122,23 +115,14 @@ class DirectReads:
         asked.backend = backend
         try:
             source.read_now(self._pool.key(record, shard), offset, out)
+        except BackendError:
+            if time.monotonic() - began > SLOW:
+                self._bars.bar(backend)
+            raise
         finally:
             asked.backend = None
-            now = time.monotonic()
-            if now - began > SLOW:
-                self._bar(backend, now)
-            elif backend in self._barred:
-                self._barred.pop(backend, None)
-        self._pool.fetched(member, len(out), now - began)
-        member.latency.came_elsewhere(len(out), now - began)
+        took = time.monotonic() - began
+        self._bars.note(backend, len(out), took)
+        self._pool.fetched(member, len(out), took)
+        member.latency.came_elsewhere(len(out), took)
         return True
-
-    def _bar(self, backend: BackendId, now: float) -> None:
-        _, seconds = self._barred.get(backend, (0.0, BARRED / 2))
-        seconds = min(2 * seconds, LONGEST)
-        self._barred[backend] = now + seconds, seconds
-        log.info(
-            "backend %s is slow: for %.0f s it is read the careful way",
-            self._pool.members.name_of(backend),
-            seconds,
-        )

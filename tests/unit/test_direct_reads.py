@@ -13,7 +13,8 @@ from modelfloat.backends.local import LocalBackend
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.index.records import PackRecord
 from modelfloat.cas.packs import direct as direct_module
-from modelfloat.cas.packs.direct import BARRED, SLOW, Asked, DirectReads
+from modelfloat.cas.packs.bars import BARRED, SLOW
+from modelfloat.cas.packs.direct import Asked, DirectReads
 from modelfloat.cas.read import loader
 from modelfloat.cas.store import Store
 from modelfloat.ids import Key
@@ -126,6 +127,29 @@ async def test_a_slow_backend_is_decoded_around_until_its_time_is_over(
         del asked[:]
         assert reads.read(pack, 0, 100, buffer, Asked()) == data[:100]
         assert (slow in asked) is expected
+
+
+async def test_a_backend_that_is_a_little_slow_again_and_again_is_decoded_around(
+    stored: tuple[Store, PackRecord, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, pack, data = stored
+    now, asked = [0.0], list[Key]()
+    monkeypatch.setattr(direct_module.time, "monotonic", lambda: now[0])
+    plain = LocalBackend.read_now
+    slow = store.pool.key(pack, 0)
+
+    def read_now(self: LocalBackend, key: Key, offset: int, out: memoryview) -> None:
+        asked.append(key)
+        now[0] += SLOW / 4 if key == slow else SLOW / 400
+        plain(self, key, offset, out)
+
+    monkeypatch.setattr(LocalBackend, "read_now", read_now)
+    reads = DirectReads(store.pool)
+    for _ in range(16):
+        for shard in range(pack.k):
+            at = shard * pack.shard
+            assert reads.read(pack, at, 100, buffer, Asked()) == data[at : at + 100]
+    assert asked.count(slow) <= 8
 
 
 async def test_a_directory_that_hangs_is_read_another_way(
