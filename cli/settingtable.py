@@ -34,8 +34,8 @@ OFF: Final = "off"
 _YES: Final = frozenset({"1", "yes", "true", "on"})
 _NO: Final = frozenset({"0", "no", "false", "off"})
 _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtT]?)(i?)B?")
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h|d|w)?")
-_SECONDS: Final = {None: 1, "s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|min|h|d|w)?")
+_SECONDS: Final = {None: 1, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def switch(text: str) -> bool:
@@ -66,7 +66,12 @@ def metrics(text: str) -> str:
     """An address of this machine's loopback and a port, or `off`; ValueError says how to write."""
     from ..fuse.endpoint import parse_endpoint
 
-    return OFF if text.strip().lower() in {OFF, "no"} else str(parse_endpoint(text))
+    if text.strip().lower() in {OFF, "no"}:
+        return OFF
+    try:
+        return str(parse_endpoint(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; {OFF} tells nothing") from None
 
 
 def path(text: str) -> str:
@@ -97,10 +102,13 @@ def memory(text: str) -> int:
 
 
 def duration(text: str) -> float:
-    """Seconds from `14d`, `2 h` or `30`; ValueError says how to write it."""
+    """Seconds from `14d`, `500 ms` or `30`; ValueError says how to write it.
+
+    A lone `m` is none: `grace` may have meant a month.
+    """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError("write a duration, for example 14d, 12h or 30s")
+        raise ValueError("write a duration, for example 14d, 12h, 5min, 30s or 500ms")
     seconds = float(match[1]) * _SECONDS[match[2]]
     if seconds > LONGEST:
         raise ValueError("write a duration of at most 36525d")

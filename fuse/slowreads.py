@@ -90,12 +90,17 @@ class SlowReads:
         more = f", {self._more} others before it" if self._more else ""
         self._told, self._more = now, 0
         log.warning(
-            "a read of %d bytes at %d of %s (pid %d) takes %.1f s%s; "
+            "a read of %d bytes at %d of %s (pid %d) takes %s%s; "
             "`modelfloat stats --mount` shows whether a backend is slow",
             read.size,
             read.offset,
             read.file.node.label,
             read.file.pid,
-            taken / 1e9,
+            _time(taken),
             more,
         )
+
+
+def _time(ns: int) -> str:
+    """`12.3 ms`, `2.1 s`."""
+    return f"{ns / 1e6:.1f} ms" if ns < 10**9 else f"{ns / 1e9:.1f} s"

@@ -65,6 +65,16 @@ async def test_a_slow_read_is_told(
     assert shelf.counters.slow == 1
 
 
+async def test_a_short_read_is_told_in_milliseconds(
+    autojump_clock: object, shelf: Shelf, delays: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    operations, file = await opened(shelf, 0.001)
+    delays += [0.0123]
+    await operations.read(file, 0, 7)
+    (line,) = lines(caplog)
+    assert "takes 12.3 ms; " in line
+
+
 async def test_slow_reads_do_not_fill_the_log(
     autojump_clock: object, shelf: Shelf, delays: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:

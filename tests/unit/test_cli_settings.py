@@ -198,7 +198,8 @@ def test_sizes(text: str, wanted: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"), [("30", 30), ("14d", 14 * 86400), ("2 h", 7200), ("0", 0), ("1.5min", 90)]
+    ("text", "wanted"),
+    [("30", 30), ("14d", 14 * 86400), ("2 h", 7200), ("0", 0), ("1.5min", 90), ("500ms", 0.5)],
 )
 def test_durations(text: str, wanted: float) -> None:
     assert duration(text) == wanted
@@ -235,3 +236,15 @@ def test_memory_is_a_size_that_reading_can_do_with() -> None:
     assert Settings("/s").number("memory") == default_limit()
     with pytest.raises(UsageError, match=r"--memory.*at least 64MiB"):
         Settings("/s").number("memory", "10MB")
+
+
+def test_a_minute_is_not_taken_for_a_month() -> None:
+    with pytest.raises(ValueError, match="5min, 30s or 500ms"):
+        duration("1m")
+
+
+def test_how_nothing_is_told_to_prometheus() -> None:
+    read = BY_KEY["metrics"].read
+    assert read("off") == "off"
+    with pytest.raises(ValueError, match=r"as 127\.0\.0\.1:9100; off tells nothing$"):
+        read("70000")
