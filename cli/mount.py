@@ -88,15 +88,16 @@ def mount(
         typer.Option(
             "--slow-read",
             metavar="TIME",
-            help="Tell in the log of reads that take so long; 0: of none.",
+            help="Tell in the log of reads that take so long, `500ms` say; 0: of none.",
             show_default=False,
         ),
     ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(
-            metavar="PORT",
-            help="Tell Prometheus what is read, on this port of the loopback; `off`: nothing.",
+            metavar="[ADDRESS:]PORT",
+            help="Tell Prometheus what is read, on this port of the loopback (127.0.0.1 unless "
+            "ADDRESS is another of it); `off`: nothing.",
             show_default=False,
         ),
     ] = None,

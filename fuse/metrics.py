@@ -43,7 +43,7 @@ _BACKENDS: Final = (
     ("backend_fetched_bytes_total", "counter", "Bytes that came from it.", lambda b: b.fetched),
     ("backend_given_up_total", "counter", "Ranges others were read for.", lambda b: b.given_up),
     ("backend_in_flight", "gauge", "Ranges it is asked for now.", lambda b: b.in_flight),
-    ("backend_rate_bytes", "gauge", "The most bytes a second lately.", lambda b: b.rate),
+    ("backend_bytes_per_second", "gauge", "The most of it lately.", lambda b: b.rate),
 )
 
 Labels = dict[str, str]

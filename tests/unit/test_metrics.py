@@ -114,6 +114,7 @@ def test_backends_and_what_waits() -> None:
     assert samples["modelfloat_backend_fetched_bytes_total", names[0]] == 1 << 60
     assert samples["modelfloat_backend_fetch_seconds_count", names[0]] == 6
     assert samples["modelfloat_backend_fetch_seconds_bucket", f'{names[2]},le="+Inf"'] == 0
+    assert samples["modelfloat_backend_bytes_per_second", names[0]] == 1e9
     assert samples["modelfloat_reads_waiting_seconds", ""] == 1.5
     assert samples["modelfloat_memory_limit_bytes", ""] == 1 << 40
     info = 'version="1.2",mountpoint="/mnt/mod?els",binding="kernel"'
