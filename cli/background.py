@@ -6,6 +6,7 @@ It says that it is ready through a pipe; when it ends before that, its last line
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,8 @@ LONGEST: Final = 8 << 20
 KEPT: Final = 2
 """Earlier logs that are kept."""
 _LOG_TAIL: Final = 16 << 10
-_PREFIX: Final = "modelfloat: "
+_OURS: Final = re.compile(r"(?:modelfloat:|\d{4}-\d\d-\d\d \S+ error:) (.*)")
+"""A failure that we told, before or after the log got its times."""
 _FOREIGN: Final = ("fuse: ", "fusermount3: ")
 
 
@@ -107,14 +109,14 @@ def announce(ready_fd: int) -> None:
 
 
 def _last_words(log: int, offset: int) -> str:
-    """The last line of the log from `offset` on, without our own prefix; and what libfuse and
+    """The last failure in the log from `offset` on, without time and prefix; and what libfuse and
     fusermount3 had said before it, for they name the obstacle."""
     size = os.fstat(log).st_size
     begin = max(offset, size - _LOG_TAIL)
     lines = os.pread(log, size - begin, begin).decode(errors="replace").splitlines()
-    ours = [line for line in lines if line.startswith(_PREFIX)]
+    ours = [match[1] for line in lines if (match := _OURS.fullmatch(line))]
     theirs = [line for line in lines if line.startswith(_FOREIGN)]
     if not ours:
         return lines[-1] if lines else ""
     said = f" ({theirs[-1]})" if theirs else ""
-    return ours[-1].removeprefix(_PREFIX) + said
+    return ours[-1] + said

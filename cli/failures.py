@@ -46,7 +46,7 @@ def report(error: BaseException, *, verbose: bool) -> int:
     """Tell the user what went wrong, in one line; returns the exit status."""
     cause = first_cause(error)
     if isinstance(cause, KeyboardInterrupt):
-        complain("interrupted; repeat the command, it goes on where it was")
+        _fail("interrupted; repeat the command, it goes on where it was")
         return INTERRUPTED
     if isinstance(cause, BrokenPipeError):
         _abandon_stdout()
@@ -56,13 +56,13 @@ def report(error: BaseException, *, verbose: bool) -> int:
 
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(cause, ModelFloatError):
-        complain(str(cause))
+        _fail(str(cause))
         return cause.exit_status
     if isinstance(cause, OSError) and cause.errno is not None:
-        complain(_describe(cause))
+        _fail(_describe(cause))
         return FAILED
     hint = "" if verbose else "; run with --verbose for the traceback"
-    complain(f"unexpected {type(cause).__name__}: {cause}{hint}")
+    _fail(f"unexpected {type(cause).__name__}: {cause}{hint}")
     return FAILED
 
 
@@ -77,6 +77,18 @@ def first_cause(error: BaseException) -> BaseException:
             if isinstance(cause, kind):
                 return cause
     return causes[0]
+
+
+def _fail(text: str) -> None:
+    """Tell of a failure; with its time where that is what a log has."""
+    if any(isinstance(handler.formatter, _WithTime) for handler in _logger().handlers):
+        _logger().error("%s", text)
+    else:
+        complain(text)
+
+
+def _logger() -> logging.Logger:
+    return logging.getLogger("modelfloat")
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -133,7 +145,7 @@ class _WithTime(logging.Formatter):
 
 def log_times() -> None:
     """Begin every logged line with its time, as a log that is kept needs it."""
-    for handler in logging.getLogger("modelfloat").handlers:
+    for handler in _logger().handlers:
         handler.setFormatter(_WithTime())
 
 
@@ -153,7 +165,7 @@ def _tell_warnings(settings: Settings) -> None:
     """Send what the engine logs to stderr, in lines like our own."""
     handler = _Stderr()
     handler.setFormatter(_OneLine())
-    logger = logging.getLogger("modelfloat")
+    logger = _logger()
     logger.handlers = [handler]
     logger.propagate = False
     logging.getLogger(_OF_BACKENDS).setLevel(logging.NOTSET)
