@@ -49,7 +49,10 @@ def kernel(system: str, release: str) -> Iterator[Finding]:
 
 
 def device(path: str) -> Iterator[Finding]:
-    """The FUSE device is there, and this user may open it."""
+    """The FUSE device is there, and this user may open it.
+
+    A machine without one may be meant to mount nothing; one that is locked is a mistake.
+    """
     if not os.path.exists(path):
         yield warning(
             "fuse device",
@@ -58,7 +61,7 @@ def device(path: str) -> Iterator[Finding]:
             "--cap-add SYS_ADMIN`",
         )
     elif not os.access(path, os.R_OK | os.W_OK):
-        yield warning(
+        yield problem(
             "fuse device",
             f"{path} may not be opened by you: `mount` cannot work",
             f"`chmod 666 {path}` as root",

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from ..version import __version__
 from .checks import Finding, examine, ok, problem, warning
-from .output import human_time, iso_time, one_line, plural
+from .output import human_time, one_line, plural
 
 if TYPE_CHECKING:
     from ..fuse.control import MountState
+    from ..fuse.mountstate import ReadError
 
 _LOCKS: Final = "/proc/locks"
 
@@ -138,17 +139,7 @@ def _silent(state: "MountState") -> Finding:
     return problem("mounts", text, f"`kill {state.pid}` ends it")
 
 
-def read_errors(states: "Iterable[MountState]") -> list[dict[str, object]]:
-    """The last failed reads of living mounts, oldest first, as `--json` prints them."""
-    found: list[tuple[int, dict[str, object]]] = []
-    for state in states:
-        for error in state.errors:
-            document = {
-                "time": iso_time(error.time_ns),
-                "mount": state.mountpoint,
-                "file": error.file,
-                "pid": error.pid,
-                "cause": error.cause,
-            }
-            found.append((error.time_ns, document))
-    return [document for _, document in sorted(found, key=lambda each: each[0])]
+def read_errors(states: "Iterable[MountState]") -> "list[tuple[str, ReadError]]":
+    """The last failed reads of living mounts, each with its mount's folder, oldest first."""
+    found = [(state.mountpoint, error) for state in states for error in state.errors]
+    return sorted(found, key=lambda each: each[1].time_ns)

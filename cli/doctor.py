@@ -4,14 +4,20 @@ from typing import TYPE_CHECKING, Final
 
 from .checks import Finding, Level
 from .options import command
-from .output import one_line, plural, say, say_json
+from .output import human_time, iso_time, one_line, plural, say, say_json
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ..fuse.control import MountState
+    from ..fuse.mountstate import ReadError
+
+    Failed = tuple[str, ReadError]
+    """A read that failed, and the folder of its mount."""
 
 DAMAGED: Final = 3
 FAILED: Final = 1
+_MORE: Final = ", `modelfloat doctor` says more"
+"""What messages say to those who do not read them here."""
 
 
 @command
@@ -26,13 +32,19 @@ def doctor(settings: Settings) -> int:
     if settings.json:
         groups = {"machine": machine, "store": store}
         findings = [_document(g, finding) for g, found in groups.items() for finding in found]
-        say_json({"findings": findings, "read_errors": errors, "exit_status": status})
+        say_json(
+            {
+                "findings": findings,
+                "read_errors": [_read_error(*each) for each in errors],
+                "exit_status": status,
+            }
+        )
     else:
         say("\n".join(lines(settings.store, machine, store, errors)))
     return status
 
 
-def _examine(settings: Settings) -> tuple[list[Finding], list[Finding], list[dict[str, object]]]:
+def _examine(settings: Settings) -> "tuple[list[Finding], list[Finding], list[Failed]]":
     import logging
 
     from .checks_backends import examine_backends
@@ -62,7 +74,7 @@ def lines(
     store: str,
     machine: list[Finding],
     found: list[Finding],
-    errors: list[dict[str, object]],
+    errors: "list[Failed]",
 ) -> list[str]:
     """The report for people: findings by group, failed reads, and how many are bad."""
     width = max(len(finding.check) for finding in [*machine, *found])
@@ -70,9 +82,9 @@ def lines(
     if errors:
         text += ["", "last failed reads of its mounts"]
         text += [
-            f"  {error['time']}  {one_line(str(error['file']))}, pid {error['pid']}: "
-            f"{one_line(str(error['cause']))}"
-            for error in errors
+            f"  {human_time(error.time_ns)}  {one_line(error.file)}, pid {error.pid}: "
+            f"{one_line(error.cause.replace(_MORE, ''))}"
+            for _, error in errors
         ]
     return [*text, "", _verdict([*machine, *found])]
 
@@ -103,4 +115,15 @@ def _document(group: str, finding: Finding) -> dict[str, object]:
         "level": finding.level.name.lower(),
         "text": finding.text,
         "remedy": finding.remedy,
+    }
+
+
+def _read_error(mountpoint: str, error: "ReadError") -> dict[str, object]:
+    """A failed read as `--json` prints it."""
+    return {
+        "time": iso_time(error.time_ns),
+        "mount": mountpoint,
+        "file": error.file,
+        "pid": error.pid,
+        "cause": error.cause,
     }

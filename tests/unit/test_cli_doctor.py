@@ -27,6 +27,7 @@ from modelfloat.cli import (
 )
 from modelfloat.cli.checks import Finding, Level, examine, ok, problem
 from modelfloat.cli.main import run
+from modelfloat.cli.output import human_time
 from modelfloat.cli.settings import Settings
 from modelfloat.cli.settingtable import SETTINGS
 from modelfloat.fuse import mountinfo
@@ -71,7 +72,7 @@ def test_fuse_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert only(checks_machine.device(str(tmp_path / "fuse")))[0] is Level.OK
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may open everything
     level, text = only(checks_machine.device(str(tmp_path / "fuse")))
-    assert level is Level.WARNING
+    assert level is Level.PROBLEM
     assert "chmod 666" in text
 
 
@@ -532,7 +533,8 @@ def test_dead_mounts(life: Life, word: str, end: str, monkeypatch: pytest.Monkey
 
 
 def test_it_ends_with_the_last_failed_reads() -> None:
-    later = ReadError(2 * 10**18, "acme/b", 12, "3 of 6 shards are gone")
+    down = "it is down, `modelfloat doctor` says more; 3 of 6 shards are gone"
+    later = ReadError(2 * 10**18, "acme/b", 12, down)
     earlier = ReadError(10**18, "acme/a\n", 11, "chunk 1f is damaged")
     errors = checks_use.read_errors([living(errors=(later,)), living(pid=8, errors=(earlier,))])
     text = doctor.lines("/s", [ok("kernel", "good")], [problem("index", "bad", "mend it")], errors)
@@ -545,8 +547,8 @@ def test_it_ends_with_the_last_failed_reads() -> None:
         "                   → mend it",
         "",
         "last failed reads of its mounts",
-        "  2001-09-09T01:46:40Z  acme/a, pid 11: chunk 1f is damaged",
-        "  2033-05-18T03:33:20Z  acme/b, pid 12: 3 of 6 shards are gone",
+        f"  {human_time(10**18)}  acme/a, pid 11: chunk 1f is damaged",
+        f"  {human_time(2 * 10**18)}  acme/b, pid 12: it is down; 3 of 6 shards are gone",
         "",
         "1 problem, 0 warnings",
     ]
