@@ -8,6 +8,7 @@ the first 40 of the 64 digits of its id.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Final
 
 from ..cas.objects import Objects
@@ -52,8 +53,11 @@ class CommitNames:
         self._objects = objects
         self._heads = heads
         self._imported = {head.ref: head.commit for head in _by_time(heads) if is_commit(head.ref)}
-        # Of several names for one tree it has the one that was imported last.
-        self._by_tree = {objects.commit(id_).tree: name for name, id_ in self._imported.items()}
+
+    @cached_property
+    def _by_tree(self) -> dict[ObjectId, str]:
+        """Of several names for one tree it has the one that was imported last."""
+        return {self._objects.commit(id_).tree: name for name, id_ in self._imported.items()}
 
     def of(self, commit: ObjectId) -> str:
         """The name of a commit."""

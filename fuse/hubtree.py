@@ -96,11 +96,18 @@ class HubTree:
         """A ref of that name, or a folder of those whose names go on behind a slash."""
         heads = self._refs.heads(repo)
         ref = _prefix(parent) + name
-        head = self._head(repo, ref)
-        if head is not None:
-            text = CommitNames(self._objects, heads).of(head.commit).encode()
-            return Found(TextNode(text, head.time_ns, f"{parent.label}/{name}"), MOVING)
         inside = any(each.ref.startswith(f"{ref}/") for each in heads)
+        names = CommitNames(self._objects, heads)
+        return self._found(parent, repo, name, names, inside=inside)
+
+    def _found(
+        self, parent: HubNode, repo: RepoName, name: str, names: CommitNames, *, inside: bool
+    ) -> Found | None:
+        """`inside`: there are refs whose names go on behind a slash."""
+        head = self._head(repo, _prefix(parent) + name)
+        if head is not None:
+            text = names.of(head.commit).encode()
+            return Found(TextNode(text, head.time_ns, f"{parent.label}/{name}"), MOVING)
         return Found(HubNode((*parent.path, name), repo), MOVING) if inside else None
 
     def _head(self, repo: RepoName, ref: str) -> RefHead | None:
@@ -112,11 +119,15 @@ class HubTree:
 
     def _listed_refs(self, node: HubNode, repo: RepoName) -> Entries:
         """All but those of which it cannot be told where they are."""
-        prefix = _prefix(node)
-        refs = (head.ref for head in self._refs.heads(repo) if head.ref.startswith(prefix))
-        for name in {ref.removeprefix(prefix).partition("/")[0] for ref in refs}:
+        prefix, heads = _prefix(node), self._refs.heads(repo)
+        names = CommitNames(self._objects, heads)  # once for all: it reads every imported commit
+        listed: dict[str, bool] = {}
+        for ref in (head.ref for head in heads if head.ref.startswith(prefix)):
+            name, slash, _ = ref.removeprefix(prefix).partition("/")
+            listed[name] = listed.get(name, False) or bool(slash)
+        for name, inside in listed.items():
             try:
-                found = self._ref(node, repo, name)
+                found = self._found(node, repo, name, names, inside=inside)
             except ModelFloatError as error:
                 log.warning("%s/%s is not listed: %s", node.label, name, error)
                 continue

@@ -102,6 +102,26 @@ async def test_refs_with_slashes_are_folders(shelf: Shelf, kernel: Kernel) -> No
     assert await kernel.missing(f"{MODEL}/refs/refs/p")
 
 
+async def test_each_commit_is_read_once_or_so_for_a_listing(
+    shelf: Shelf, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 30
+    for number in range(count):
+        shelf.commit("acme/llama", {"v": b"%d" % number}, branch=commit_of(str(number)))
+        shelf.commit("acme/llama", {"v": b"%d" % number}, branch=f"b{number}")
+    read: list[ObjectId] = []
+    commit = shelf.objects.commit
+    monkeypatch.setattr(shelf.objects, "commit", lambda id_: (read.append(id_), commit(id_))[1])
+    heads, listings = shelf.refs.heads, []
+    monkeypatch.setattr(shelf.refs, "heads", lambda repo: (listings.append(repo), heads(repo))[1])
+    folder = await kernel.inode(f"{MODEL}/refs")
+    read.clear()
+    listings.clear()
+    handle = await kernel.operations.opendir(folder)
+    assert len(await kernel.part(handle, 0, 999)) == count
+    assert (len(read), len(listings)) == (2 * count, 1)
+
+
 async def test_what_is_not_there(shelf: Shelf, kernel: Kernel) -> None:
     commit = shelf.commit("acme/llama", FILES)
     other = shelf.commit("acme/bert", {"x": b"x"})
