@@ -57,7 +57,8 @@ class Requests:
     async def engine(self, request: str, node: Node, pid: int, job: Callable[[], T]) -> T:
         """Run `job`, reads of the index, in a worker thread; failures as OSError."""
         try:
-            return await trio.to_thread.run_sync(job, limiter=self._threads)
+            # A job that is dropped changes nothing: it only reads.
+            return await trio.to_thread.run_sync(job, abandon_on_cancel=True, limiter=self._threads)
         except NotADirectoryError as error:
             raise refusal(errno.ENOTDIR) from error
         except Exception as error:

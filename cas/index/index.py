@@ -41,7 +41,8 @@ _open_lock: Final = threading.Lock()
 
 
 class Index(Lookups):
-    """One open index. `Index.open` and `close` count: the environment closes with its last user.
+    """One open index. `Index.open` and `close` count: the environment closes with its last user,
+    and a read in a thread is one, for nobody may wait for it any more.
 
     `read_only` says why nothing can be written here, "" where it can.
     """
@@ -108,6 +109,16 @@ class Index(Lookups):
                 f"the index at {self.path} was made anew meanwhile: nothing was changed; open the "
                 "store again, or run the command again"
             )
+
+    @contextlib.contextmanager
+    def _reading(self, database: str) -> Iterator[Any]:
+        with _open_lock:
+            self._users += 1
+        try:
+            with super()._reading(database) as txn:
+                yield txn
+        finally:
+            self.close()
 
     async def write(self, job: Callable[..., _T], *args: Any) -> _T:
         """Run `job`, one of the writing methods below, in a worker thread."""

@@ -3,8 +3,10 @@
 import errno
 import logging
 import stat
+import threading
 
 import pytest
+import trio
 
 from modelfloat.cas.formats.tree import EntryType
 from modelfloat.fuse.attributes import Look
@@ -14,6 +16,7 @@ from modelfloat.fuse.operations import Operations
 from modelfloat.tests.support.shelf import TIME_NS, Link, Shelf
 from modelfloat.tests.support.walking import Kernel
 
+PATIENCE = 5.0
 FILES = {
     "config.json": b"{}",
     "deep/down/model.bin": b"weights",
@@ -179,6 +182,31 @@ async def test_collisions_do_not_mix_files_up(shelf: Shelf) -> None:
     for name in "abcdef":
         assert await kernel.content(f"acme/llama/{name}") == name.encode()
     assert len({await kernel.inode(f"acme/llama/{name}") for name in "abcdef"}) == 6
+
+
+async def test_a_read_of_the_index_that_hangs_can_be_given_up(
+    shelf: Shelf, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else neither a killed program nor a second SIGTERM would end it."""
+    begun, released = threading.Event(), threading.Event()
+
+    def hang() -> list[str]:
+        begun.set()
+        released.wait(PATIENCE)
+        return []
+
+    monkeypatch.setattr(shelf.refs, "vendors", hang)
+
+    async def give_up() -> None:
+        await trio.to_thread.run_sync(begun.wait, PATIENCE)
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(give_up)
+            await kernel.operations.opendir(ROOT)
+        released.set()
+    assert scope.cancelled_caught
 
 
 async def test_an_inode_the_kernel_gave_back_is_stale(shelf: Shelf, kernel: Kernel) -> None:

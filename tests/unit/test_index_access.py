@@ -116,3 +116,18 @@ def test_a_damaged_index_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(IndexDamagedError, match="cannot be used: MDB_INVALID") as raised:
         Index.open(str(tmp_path / "index"))
     assert str(raised.value).count(str(tmp_path)) == 1
+
+
+def test_a_read_that_nobody_waits_for_keeps_the_environment(tmp_path: Path) -> None:
+    """What it reads would be taken from under it, and the process would end."""
+    index = Index.create(str(tmp_path / "index"), samples.STORE)
+    with index._reading("meta") as txn:
+        index.close()
+        assert txn.get(b"store") == samples.STORE
+        again = Index.open(str(tmp_path / "index"))
+        assert again is index
+        again.close()
+        assert txn.get(b"store") == samples.STORE
+    with pytest.raises(IndexDamagedError, match="closed"):
+        _ = index.store
+    assert Index.open(str(tmp_path / "index")) is not index
