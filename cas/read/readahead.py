@@ -147,6 +147,9 @@ class ReadAhead:
         except ModelFloatError as error:
             # It is a help only. Whether the file can be read shows when its chunks are.
             log.debug("a region table cannot be used: %s", error)
+        except trio.Cancelled:
+            self._unread = True  # who reads next has it read
+            raise
         except Exception:  # a mistake in the program must not end the mount
             log.exception("a region table cannot be used")
         self._waits = False

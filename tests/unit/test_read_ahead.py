@@ -67,6 +67,23 @@ async def test_a_region_table_that_cannot_be_used_costs_its_help_only(
     assert "a region table cannot be used" in caplog.text
 
 
+async def test_a_first_read_that_is_cancelled_leaves_the_help_to_the_next(
+    nursery: trio.Nursery,
+) -> None:
+    """Then the region table is read all the same: jumps load a tensor each, and no more."""
+    loader = CountingLoader()
+    file = make_reader(nursery, loader).open(weights(1, [4 * MIB] * 40))
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await file.read(0, 1)
+    assert scope.cancelled_caught
+    for number in range(30, 0, -5):
+        start = CHUNK + number * 4 * MIB
+        await go_through(file, start, start + 2 * MIB)
+        await trio.testing.wait_all_tasks_blocked()
+    assert loaded(loader) == 6 * 4 * MIB + CHUNK
+
+
 # Windows
 
 
