@@ -12,6 +12,7 @@ from .flights import Flights
 from .joining import Joiner
 from .readahead import ReadAhead
 from .recipe import ChunkSpan, Recipe
+from .sets import Opened
 from .supply import CachedFile, Supply
 
 Soon = Callable[[Callable[[], object]], None]
@@ -27,7 +28,13 @@ class FileReader:
     """One open file. `size` is its length in bytes. Used from one event loop."""
 
     def __init__(
-        self, flights: Flights, ahead: ReadAhead, joiner: Joiner, recipe: Recipe, supply: Supply
+        self,
+        flights: Flights,
+        ahead: ReadAhead,
+        joiner: Joiner,
+        recipe: Recipe,
+        supply: Supply,
+        opened: Opened,
     ) -> None:
         self.size = recipe.manifest.size
         self._flights = flights
@@ -35,6 +42,7 @@ class FileReader:
         self._joiner = joiner
         self._recipe = recipe
         self._supply = supply
+        self._opened = opened
 
     @property
     def cached(self) -> CachedFile | None:
@@ -146,3 +154,4 @@ class FileReader:
         """Its streams leave the memory to others. What was read stays valid."""
         self._ahead.close()
         self._supply.close()
+        self._opened.close(self._recipe.manifest)

@@ -77,15 +77,14 @@ class Reader:
             supply,
             self._set(following, first) if following and self._warm_sets else None,
         )
-        return FileReader(self._flights, ahead, self._joiner, recipe, supply)
+        return FileReader(self._flights, ahead, self._joiner, recipe, supply, self._opened)
 
     def _enter(self, manifest: Manifest) -> tuple[Recipe, Supply]:
         cached = None if self._disk is None else self._disk.open(manifest)
         return self._objects.recipe(manifest), Supply(self._loader, cached)
 
     def _set(self, find: Following, first: bool) -> SetAhead:
-        heads = first and self._far()
-        return SetAhead(find, heads, self._flights, self._opened, self._enter)
+        return SetAhead(find, first, self._far(), self._flights, self._opened, self._enter)
 
     def start(self, spans: Sequence[ChunkSpan]) -> None:
         """Begin to load chunks, of any files, that will be read soon."""

@@ -2,15 +2,16 @@
 
 Loaders read an index or the first file, then the others in order, each from its beginning. So on
 backends far away the first chunk of each is loaded when the set is opened, and the next file's
-first window when a stream has all of its own file under way. A file that somebody has opened is
-left alone: its own streams know better.
+first window when a stream has all of its own file under way. A file that somebody has open is left
+alone: its own streams know better; one that was read and closed as well, until its set is opened
+anew.
 
 Concurrency: used in the event loop; names and manifests are read in a worker thread.
 """
 
 import logging
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -26,7 +27,7 @@ from .supply import Supply
 HEADS: Final = 64
 """Files of which the first chunk is loaded when their set is opened, at most."""
 REMEMBERED: Final = 1024
-"""Opened files remembered."""
+"""Closed files remembered."""
 
 _SHARD: Final = re.compile(rb"(.+)-([0-9]{5})-of-([0-9]{5})(\.[A-Za-z0-9.]+)")
 _INDEX: Final = re.compile(rb"(.+)(\.safetensors|\.bin)\.index\.json")
@@ -63,35 +64,56 @@ def following(name: bytes, names: Iterable[bytes]) -> list[bytes]:
 
 
 class Opened:
-    """The files that were opened of late, by the BLAKE3 of their content."""
+    """The files that are open, or were of late, by the BLAKE3 of their content."""
 
     def __init__(self) -> None:
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._open: Counter[bytes] = Counter()
+        self._closed: OrderedDict[bytes, None] = OrderedDict()
 
     def __contains__(self, manifest: Manifest) -> bool:
-        return manifest.blake3 in self._digests
+        return manifest.blake3 in self._open or manifest.blake3 in self._closed
 
     def add(self, manifest: Manifest) -> None:
-        """It is opened now."""
-        self._digests[manifest.blake3] = None
-        self._digests.move_to_end(manifest.blake3)
-        if len(self._digests) > REMEMBERED:
-            self._digests.popitem(last=False)
+        """It is opened now, once more."""
+        self._open[manifest.blake3] += 1
+
+    def close(self, manifest: Manifest) -> None:
+        """One of those who opened it has closed it."""
+        digest = manifest.blake3
+        self._open[digest] -= 1
+        if self._open[digest]:
+            return
+        del self._open[digest]
+        self._closed[digest] = None
+        self._closed.move_to_end(digest)
+        if len(self._closed) > REMEMBERED:
+            self._closed.popitem(last=False)
+
+    def forget(self, manifests: Iterable[Manifest]) -> None:
+        """Those of them that are closed will be read again."""
+        for manifest in manifests:
+            self._closed.pop(manifest.blake3, None)
 
 
 class SetAhead:
-    """What comes after one open file. `heads` says to load the first chunk of each at once."""
+    """What comes after one open file.
+
+    `first` says that with it the set is opened; if that is `far`, the first chunk of each of the
+    others is loaded at once.
+    """
 
     def __init__(
         self,
         find: Following,
-        heads: bool,
+        first: bool,
+        far: bool,
         flights: Flights,
         opened: Opened,
         enter: Callable[[Manifest], tuple[Recipe, Supply]],
     ) -> None:
         self._find = find
-        self._heads = heads
+        self._first = first
+        self._heads = first and far
         self._flights = flights
         self._opened = opened
         self._enter = enter
@@ -111,6 +133,8 @@ class SetAhead:
         except Exception:  # a mistake in the program must not end the mount
             log.exception("what follows a file of a set cannot be told")
         self._next = after
+        if self._first:
+            self._opened.forget(after)
         if self._size is not None:
             self._load_next(self._size)
         for manifest in after[:HEADS] if self._heads else ():

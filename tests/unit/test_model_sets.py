@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,46 @@ async def test_a_file_that_was_opened_is_left_alone(nursery: trio.Nursery) -> No
         await file.read(offset, CHUNK)
         await wait_all_tasks_blocked()
     assert chunk_id(2, 0) not in loader.count()
+
+
+async def test_a_file_that_was_closed_is_left_alone(nursery: trio.Nursery) -> None:
+    """A set that is read from its end to its beginning is loaded once."""
+    loader = CountingLoader()
+    reader = make_reader(nursery, loader, memory=128 * CHUNK)
+    sizes = [64, 640, 64]
+    files = [named(manifest(number, size), number) for number, size in enumerate(sizes)]
+    for number in (2, 1, 0):
+        file = reader.open(files[number], After(files[number + 1 :]))
+        for offset in range(0, file.size, CHUNK):
+            await file.read(offset, CHUNK)
+            await wait_all_tasks_blocked()
+        file.close()
+    assert set(loader.count().values()) == {1}
+
+
+async def test_a_set_that_is_opened_anew_is_loaded_anew(nursery: trio.Nursery) -> None:
+    loader = CountingLoader()
+    reader = make_reader(nursery, loader, memory=512 * CHUNK, far=True)
+    index, other = named(manifest(0, 1), 0), named(manifest(9, 9000), 9)
+    files = [named(manifest(number, 8), number) for number in range(1, 5)]
+    for times in (1, 2):
+        after = After(files)
+        file = reader.open(index, after, first=True)
+        await file.read(0, 100)
+        await trio.to_thread.run_sync(until, partial(heads_are, loader, times, 4))
+        file.close()
+        # They are read, and what is read of others then takes their memory.
+        for described, step in [*((each, 1) for each in files), (other, 20)]:
+            file = reader.open(described)
+            for offset in range(0, file.size, step * CHUNK):
+                await file.read(offset, CHUNK)
+            file.close()
+        assert heads_are(loader, times, 4)
+
+
+def heads_are(loader: CountingLoader, times: int, count: int) -> bool:
+    """Whether the first chunk of each of the first files was loaded so many times."""
+    return all(loader.count()[chunk_id(n, 0)] == times for n in range(1, count + 1))
 
 
 async def test_the_files_of_a_set_are_found_where_it_stands(tmp_path: Path) -> None:
