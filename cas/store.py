@@ -155,6 +155,11 @@ class Store:
         """The store's id."""
         return self.index.store
 
+    @property
+    def caches(self) -> bool:
+        """Whether what is read now is kept in the disk cache."""
+        return self.disk is not None and self.disk.wanted()
+
     # Reading
 
     def find(self, address: Address) -> Entry:

@@ -108,7 +108,9 @@ def _sockets(folder: str) -> set[str]:
 def _living(state: "MountState") -> Finding:
     if state.problem:
         return _silent(state)
-    where = f"pid {state.pid} serves {state.mountpoint} since {human_time(state.started_ns)}"
+    hidden = ", hidden until its last user leaves," if state.hidden else ""
+    where = f"pid {state.pid} serves {state.mountpoint}{hidden} since "
+    where += human_time(state.started_ns)
     how = f", binding {state.binding}" if state.binding else ""
     opened = f"{where}, {plural(len(state.open), 'open file')}{how}"
     if state.index_replaced:

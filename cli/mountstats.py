@@ -30,7 +30,8 @@ def text(state: "MountState") -> str:
         return one_line(f"pid {state.pid}: {state.problem}")
     how = f", binding {state.binding}" if state.binding else ""
     opened = plural(len(state.open), "open file")
-    head = f"{state.mountpoint}: pid {state.pid}{how}, {opened}, since "
+    hidden = ", hidden until its last user leaves" if state.hidden else ""
+    head = f"{state.mountpoint}{hidden}: pid {state.pid}{how}, {opened}, since "
     head = one_line(head) + human_time(state.started_ns)
     if state.metrics:
         head += f"\nmetrics at {one_line(state.metrics)}"
@@ -134,6 +135,7 @@ def document(state: "MountState") -> dict[str, Any]:
         "since": iso_time(state.started_ns),
         "open_files": len(state.open),
         "metrics": state.metrics,
+        "hidden": state.hidden,
         "problem": state.problem,
     }
     return known if state.reads is None else {**known, **_reads(state.reads)}

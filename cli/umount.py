@@ -1,5 +1,6 @@
 """`modelfloat umount`: end a mount."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -40,6 +41,7 @@ def umount(
     from ..fuse.unmounting import unmount, users
 
     path = settings.text("mount", directory)
+    os.chdir("/")  # called from inside the mount, this process would keep it in use
     holders = users(path) if lazy else []
     try:
         unmount(path, lazy=lazy)

@@ -53,7 +53,7 @@ def _by_daemon(mount: Mount) -> Iterator[tuple[int, str]]:
     with contextlib.suppress(ModelFloatError):
         store = store_of(mount.source)
         for state in mount_states(store) if os.path.isabs(store) else []:
-            if state.mountpoint == mount.path:
+            if state.mountpoint == mount.path and not state.hidden:
                 for file in state.open:
                     yield from ((p, file.name) for p in file.pids if os.path.exists(f"/proc/{p}"))
 

@@ -65,7 +65,7 @@ class KernelSession:
     @property
     def note(self) -> str:
         """See `Session.note`."""
-        return self._passthrough.note
+        return self._passthrough.note if self._operations.caches() else ""
 
     # What threads call
 

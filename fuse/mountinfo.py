@@ -60,6 +60,11 @@ def mounts() -> list[Mount]:
     return [mount for mount in all_mounts() if mount.type == TYPE]
 
 
+def is_mounted(device: str) -> bool:
+    """Whether this process sees the filesystem `device` (`major:minor`) mounted anywhere."""
+    return any(mount.device == device for mount in all_mounts())
+
+
 def mount_at(path: str) -> Mount | None:
     """The topmost mount that covers the folder `path`, of whatever type; None if it is none.
 

@@ -20,7 +20,7 @@ from .endpoint import Endpoint
 from .machine import check_machine
 from .metrics import metrics_text
 from .metricsserver import listening_on, serve_metrics
-from .mountinfo import mount_at, mounts
+from .mountinfo import is_mounted, mount_at, mounts
 from .mountoptions import MountOptions
 from .mountpoint import prepare
 from .mountstate import MountState
@@ -79,6 +79,7 @@ async def serve(
             reads=operations.reads(),
             metrics=url,
             note=session.note,
+            hidden=bool(device) and not is_mounted(device),
         )
 
     def begun() -> None:

@@ -62,7 +62,8 @@ class MountState:
     is the mount's, as `major:minor`: it stays when the mount is hidden or shows elsewhere too.
     `binding` is how it speaks with the kernel, `reads` what reading has come to; older releases do
     not say. `metrics` is the URL where Prometheus may ask, "" where it may not. `note` is what else
-    there is to tell of the binding.
+    there is to tell of the binding. `hidden`: it is not at `mountpoint` any more, and ends with
+    its last user.
     """
 
     pid: int
@@ -78,6 +79,7 @@ class MountState:
     reads: ReadState | None = None
     metrics: str = ""
     note: str = ""
+    hidden: bool = False
 
 
 def encode_state(state: MountState) -> bytes:
@@ -116,6 +118,7 @@ def _state(document: dict[str, Any]) -> MountState:
         note=str(document.get("note", "")),
         reads=decode_reads(reads) if (reads := document.get("reads")) is not None else None,
         metrics=str(document.get("metrics", "")),
+        hidden=document.get("hidden", False) is True,
     )
 
 

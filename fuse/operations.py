@@ -95,6 +95,10 @@ class Operations:
         """The last requests that failed, oldest first."""
         return self._requests.errors.all()
 
+    def caches(self) -> bool:
+        """Whether files that are open may have a `backing`."""
+        return self._requests.source.caches
+
     def reads(self) -> ReadState:
         """What reading has come to."""
         figures = self._requests.source.figures()

@@ -82,6 +82,11 @@ class Source(Protocol):
         """What reading does; the mount adds its requests."""
         ...
 
+    @property
+    def caches(self) -> bool:
+        """Whether what is read is kept in a disk cache, so that a file may have a `backing`."""
+        ...
+
     def figures(self) -> ReadFigures:
         """What it has come to."""
         ...

@@ -55,6 +55,7 @@ STATE = MountState(
     reads=READS,
     metrics="http://127.0.0.1:9100/metrics",
     note="it reads by itself",
+    hidden=True,
 )
 
 

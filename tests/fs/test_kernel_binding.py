@@ -54,6 +54,17 @@ async def test_init(operations: Operations, monkeypatch: pytest.MonkeyPatch, uid
         assert "needs " in kernel.session.note
 
 
+async def test_of_passthrough_nothing_is_told_where_nothing_is_cached(
+    operations: Operations, shelf: Shelf
+) -> None:
+    async with calling(operations) as kernel:
+        await kernel.send(CAPTURED["INIT"])
+        await kernel.hear()
+        assert "disk cache" in kernel.session.note
+        shelf.caches = False
+        assert kernel.session.note == ""
+
+
 @pytest.mark.parametrize(("major", "minor", "number"), [(7, 12, errno.EPROTO), (8, 0, 0)])
 async def test_init_of_other_versions(
     operations: Operations, major: int, minor: int, number: int

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from modelfloat.errors import BusyError
 from modelfloat.fuse import liveness
+from modelfloat.fuse.control import mount_states
 from modelfloat.fuse.liveness import Life, life_of
 from modelfloat.fuse.mountinfo import mount_at
 from modelfloat.fuse.unmounting import unmount, users
@@ -70,6 +73,28 @@ def test_lazily_it_ends_with_its_last_user(daemon: Daemon) -> None:
         assert mount_at(str(daemon.mountpoint)) is None
         assert daemon.process.poll() is None
         assert finish(process) == "content"
+    assert daemon.wait() == 0
+
+
+def test_what_is_hidden_says_so_and_uses_no_other_mount(daemon: Daemon, shelf_folder: Path) -> None:
+    (state,) = mount_states(str(shelf_folder))
+    assert not state.hidden
+    with holding(llama(daemon) / "v"):
+        unmount(str(daemon.mountpoint), lazy=True)
+        (state,) = mount_states(str(shelf_folder))
+        assert state.hidden
+        with mounted(shelf_folder, daemon.mountpoint):
+            assert users(str(daemon.mountpoint)) == []
+
+
+def test_from_inside_itself_it_is_unmounted(daemon: Daemon) -> None:
+    inside = f"import os; os.chdir({str(llama(daemon))!r}); "
+    call = f"main.run(['umount', {str(daemon.mountpoint)!r}])"
+    program = f"{inside}from modelfloat.cli import main; raise SystemExit({call})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
     assert daemon.wait() == 0
 
 

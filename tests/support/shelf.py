@@ -134,6 +134,7 @@ class Shelf:
         self.asked_for_room = 0
         self.sha256 = False
         self.reader = KnownFiles(self._content)
+        self.caches = True
         self.counters = ReadCounters()
 
     def close(self) -> None:

@@ -487,6 +487,7 @@ def living(**changes: Any) -> MountState:
     ("state", "level", "word"),
     [
         (living(), Level.OK, "pid 7 serves /m since"),
+        (living(hidden=True), Level.OK, "serves /m, hidden until its last user leaves, since"),
         (living(index_replaced=True), Level.PROBLEM, "replaced since; unmount it and mount it"),
         (living(version="0.0.1"), Level.WARNING, "it runs release 0.0.1"),
         (living(problem=SILENT), Level.PROBLEM, "kill 7"),

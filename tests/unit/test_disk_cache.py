@@ -24,10 +24,12 @@ from modelfloat.cas.read import diskfiles
 from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.diskfiles import DiskFile
 from modelfloat.cas.read.filereader import FileReader
+from modelfloat.cas.read.options import ReadOptions
 from modelfloat.cas.read.recipe import ChunkSpan
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.ids import ChunkId
+from modelfloat.opening import open_store
 from modelfloat.tests.support import cachedsample
 from modelfloat.tests.support.diskcaches import cached_data, caching, until
 from modelfloat.tests.support.mounts import small_tmpfs
@@ -214,9 +216,18 @@ async def test_of_a_file_that_was_only_opened_nothing_stays(store: Path, folder:
     assert len(cached_data(folder)) == 1
 
 
+async def test_it_knows_whether_it_caches(store: Path, folder: Path) -> None:
+    async with caching(store, folder) as opened:
+        assert opened.caches
+    options = CacheOptions(str(folder), 10**9, keep_free=0, local=False)
+    async with open_store(str(store), reading=ReadOptions(cache=options)) as opened:
+        assert not opened.caches  # its backends are local
+
+
 async def test_no_size_is_no_cache(store: Path, folder: Path, content: bytes) -> None:
     async with caching(store, folder, size=0) as opened:
         assert opened.disk is None
+        assert not opened.caches
         assert await read(opened, FILE) == content
     assert cached_data(folder) == []
 

@@ -1,6 +1,7 @@
 """What `stats --mount` prints of what mounts tell."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -75,6 +76,13 @@ def test_a_mount_for_people() -> None:
 def test_the_disk_cache_is_told_where_it_was_used() -> None:
     counts = ReadCounts(disk_hits=3, disk_read=3 << 20)
     assert "\ndisk cache  3 chunks, 3.15 MB\n" in mountstats.text(full(counts))
+
+
+def test_a_mount_that_is_hidden() -> None:
+    hidden = replace(full(), hidden=True)
+    assert "dels, hidden until its last user leaves: pid 7, " in mountstats.text(hidden)
+    assert mountstats.document(hidden)["hidden"] is True
+    assert mountstats.document(full())["hidden"] is False
 
 
 def test_a_mount_that_did_nothing_yet() -> None:
