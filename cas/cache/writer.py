@@ -30,6 +30,8 @@ FLUSH: Final = 64 << 20
 SMALL: Final = 64 << 20
 """A file of at most so many bytes is read back as soon as it is complete; a larger one when nobody
 has it open, or there is nothing else to do."""
+SETTLES: Final = 4
+"""Files made durable, or read back, at once."""
 FILES: Final = 256
 """Files that are being written at most; each holds a descriptor."""
 IDLE: Final = 1.0
@@ -82,7 +84,9 @@ class CacheWriter:
         self._leaving: deque[SharedFile] = deque()
         self._wake = trio.Event()
         self._writing = threading.Lock()
-        self._threads = trio.CapacityLimiter(4)
+        self._threads = trio.CapacityLimiter(2)
+        # Their own, for what is read back may be as long as a disk is large.
+        self._settles = trio.CapacityLimiter(SETTLES)
 
     @property
     def files(self) -> int:
@@ -177,8 +181,8 @@ class CacheWriter:
             nursery.start_soon(self._settle, shared, final)
 
     async def _settle(self, shared: SharedFile, final: bool) -> None:
-        check = trio.from_thread.check_cancelled
-        await self._in_thread(partial(self._cache.settle, shared, check, final=final))
+        settle = partial(self._cache.settle, shared, trio.from_thread.check_cancelled, final=final)
+        await self._in_thread(settle, limiter=self._settles)
         self._settling.discard(shared)
         if final and not self._dirty[shared] and shared.settled:
             del self._dirty[shared]
@@ -192,12 +196,17 @@ class CacheWriter:
         self._put(list(self._queue))
         self._cache.close()
 
-    async def _in_thread(self, work: Callable[..., None], *arguments: object) -> None:
+    async def _in_thread(
+        self,
+        work: Callable[..., None],
+        *arguments: object,
+        limiter: trio.CapacityLimiter | None = None,
+    ) -> None:
         """A disk that hangs holds a thread, and not the end of the store; and a mistake in here may
         cost the cache, but not the mount around it."""
         try:
             await trio.to_thread.run_sync(
-                work, *arguments, abandon_on_cancel=True, limiter=self._threads
+                work, *arguments, abandon_on_cancel=True, limiter=limiter or self._threads
             )
         except Exception:
             log.exception("the disk cache failed")

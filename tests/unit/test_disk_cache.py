@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -433,6 +434,34 @@ async def test_what_was_released_is_closed_while_there_is_much_to_write(
         await until(lambda: users)
         nursery.cancel_scope.cancel()
     assert users == [0]
+
+
+async def test_what_is_read_back_keeps_nobody_from_writing(folder: Path) -> None:
+    """As many files as are read back at once, each for as long as a large one takes."""
+    cache = DiskCache(CacheFolder(str(folder), STORE), CacheOptions(str(folder), keep_free=0))
+    queue = CacheWriter(cache, MemoryBudget(512 << 20))
+    begun, goes_on = [], threading.Event()
+
+    def long() -> list[ChunkSpan]:
+        begun.append(1)
+        assert goes_on.wait(60)
+        return []
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(queue.run)
+        for n in range(writer.SETTLES):
+            shared = cache.open(MapHead(1, 1, bytes([n]) * 32, bytes(32)), long)
+            assert shared is not None
+            queue.tidy(shared)
+        await until(lambda: len(begun) == writer.SETTLES)
+        filled = cache.open(cachedsample.HEAD, lambda: cachedsample.PIECES)
+        assert filled is not None
+        queue.put(filled, cachedsample.PIECES[0], memoryview(cachedsample.chunk(0)))
+        try:
+            await until(lambda: filled.file.has(0))
+        finally:
+            goes_on.set()
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_cache_leaves_most_descriptors_to_others(
