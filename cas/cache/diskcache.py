@@ -42,7 +42,8 @@ class SharedFile:
     """A cached file that is open here, for `users` readers and writers.
 
     `pieces` gives all its chunks. What was put and is not flushed is `unflushed` bytes. One that
-    `failed` is not written to any more; for one that is `tidied` it was asked that it be sealed.
+    was `refused` found the disk full, and gets another chance; one that `failed` is not written to
+    any more. For one that is `tidied` it was asked that it be sealed.
     """
 
     name: str
@@ -50,6 +51,7 @@ class SharedFile:
     pieces: Callable[[], Iterable[Piece]]
     users: int = 1
     unflushed: int = 0
+    refused: bool = False
     failed: bool = False
     tidied: bool = False
     refreshed: float = field(default_factory=time.monotonic)
@@ -163,6 +165,7 @@ class DiskCache:
             if final and shared.file.missing <= REPEATS:
                 self._repeat(shared, check)
             shared.file.flush()
+            shared.refused = False
             if final and shared.file.complete:
                 shared.file.seal(shared.pieces(), check)
         except OSError as error:
@@ -254,14 +257,15 @@ class DiskCache:
         self._quiet_until = time.monotonic() + PAUSE
 
     def _failed(self, shared: SharedFile, error: OSError) -> None:
-        if error.errno in _FULL:
+        if error.errno in _FULL and not shared.refused:
+            shared.refused = True
             try:
                 self.quota.close()
             except OSError as again:
                 self._trouble(again)
             return
         shared.failed = True
-        if not shared.file.gone:
+        if error.errno not in _FULL and not shared.file.gone:
             self._trouble(error)
 
     def _trouble(self, error: Exception) -> None:

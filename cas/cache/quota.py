@@ -55,8 +55,11 @@ class Quota:
         return time.monotonic() < self._closed_until
 
     def close(self) -> None:
-        """The disk says that it is full: make room, and let nothing be written for a while."""
+        """The disk says that it is full: make room, and let nothing be written for a while. Said
+        again meanwhile it is no news: what room there is to be made was made."""
         with self._lock:
+            if self.closed:
+                return
             self._granted = 0
             self._closed_until = time.monotonic() + PAUSE
             self._make_room(self._folder.entries(), self._spare())

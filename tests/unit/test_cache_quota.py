@@ -132,6 +132,16 @@ def test_a_full_disk_gives_room_back(folder: CacheFolder) -> None:
     assert (full.closed, full.admit(1), labels(folder)) == (True, False, [])
 
 
+def test_a_disk_that_stays_full_does_not_empty_the_cache(folder: CacheFolder) -> None:
+    """What was just deleted may not come free at once, or be of no use."""
+    for used, label in enumerate("abc", 1000):
+        cached(folder, label, used).close()
+    full = quota(folder, 20 * SIZE)
+    for _ in range(3):
+        full.close()
+    assert labels(folder) == ["b", "c"]
+
+
 def test_what_an_interrupted_deletion_left_is_deleted(folder: CacheFolder) -> None:
     cached(folder, "a", 1000).close()
     (Path(folder.path) / (cached_name(head("a")) + MAP)).unlink()

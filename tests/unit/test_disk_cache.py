@@ -17,6 +17,7 @@ from modelfloat.cas.cache import diskcache, writer
 from modelfloat.cas.cache.cachedfile import CachedFile, Piece
 from modelfloat.cas.cache.diskcache import DiskCache
 from modelfloat.cas.cache.folder import CacheFolder
+from modelfloat.cas.cache.mapfile import MapFile
 from modelfloat.cas.cache.options import CacheOptions
 from modelfloat.cas.cache.survey import survey
 from modelfloat.cas.cache.writer import CacheWriter
@@ -255,6 +256,29 @@ async def test_a_disk_that_fails_costs_the_cache_only(
     assert len(failures) == 1
     assert ("reading goes on without it" in caplog.text) == (code == errno.EIO)
     caplog.clear()
+
+
+async def test_a_map_that_cannot_be_written_is_not_tried_forever(
+    store: Path, folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once more, for room was made meanwhile; then the file is let go of, and read all the same."""
+    tries = []
+
+    def fail(*_: object) -> None:
+        tries.append(1)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(MapFile, "change", fail)
+    async with caching(store, folder) as opened:
+        disk = opened.disk
+        assert disk is not None
+        reader = opened.open_file(parse_address(FILE))
+        assert await reader.read(0, len(content)) == content
+        await until(lambda: tries)
+        await until(lambda: not disk.writer.files)
+        assert len(tries) == 2
+        assert await reader.read(0, len(content)) == content
+        reader.close()
 
 
 @pytest.fixture
