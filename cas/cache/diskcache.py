@@ -22,7 +22,8 @@ from ..formats.cachemap import MapHead
 from .cachedfile import CachedFile, Piece, cached_name, open_cached
 from .folder import CacheFolder
 from .options import CacheOptions
-from .quota import PAUSE, Quota
+from .pause import Pause
+from .quota import Quota
 
 FRESH: Final = 1.0
 """Seconds for which what other processes have put is not looked for again."""
@@ -77,7 +78,7 @@ class DiskCache:
         self._opening = threading.Lock()
         self._lock = threading.Lock()
         self._files: dict[str, SharedFile] = {}
-        self._quiet_until = 0.0
+        self._pause = Pause()
 
     def open(self, head: MapHead, pieces: Callable[[], Iterable[Piece]]) -> SharedFile | None:
         """The cached file of `head`, for one user more; None where it cannot be cached now."""
@@ -241,7 +242,7 @@ class DiskCache:
     @property
     def quiet(self) -> bool:
         """Whether the disk is left alone for now."""
-        return time.monotonic() < self._quiet_until
+        return self._pause.on
 
     @property
     def refuses(self) -> bool:
@@ -249,12 +250,11 @@ class DiskCache:
         return self.quiet or self.quota.closed
 
     def hush(self, why: str) -> None:
-        """Leave the disk alone for a while, and say why."""
-        if not self.quiet:
+        """Leave the disk alone for a while, longer each time, and say why."""
+        if self._pause.begin():
             log.warning(
                 "the disk cache at %s %s; reading goes on without it", self.folder.path, why
             )
-        self._quiet_until = time.monotonic() + PAUSE
 
     def _failed(self, shared: SharedFile, error: OSError) -> None:
         if error.errno in _FULL and not shared.refused:

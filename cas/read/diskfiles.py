@@ -1,7 +1,8 @@
 """Files read through the disk cache: what `Supply` asks, answered by `cas.cache`.
 
 Concurrency: used in the event loop; the disk is asked in worker threads, and a disk that hangs is
-given up after PATIENCE seconds and left alone: then reads go on without it.
+given up after PATIENCE seconds and left alone: then reads go on without it. Threads that hang keep
+no place.
 """
 
 import threading
@@ -12,6 +13,7 @@ from typing import Final, TypeVar
 import trio
 import trio.from_thread
 
+from ...backends.threads import Threads
 from ...ids import ChunkId
 from ..buffers import SizedBuffers
 from ..cache.diskcache import DiskCache, SharedFile
@@ -49,7 +51,7 @@ class DiskFiles:
         self.buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=THREADS)
         self._recipe = recipe
         self.wanted = wanted
-        self._threads = trio.CapacityLimiter(THREADS)
+        self._threads = Threads(THREADS)
 
     def open(self, manifest: Manifest) -> "DiskFile | None":
         """The cached file of what `manifest` describes; None where it is not to be cached."""
@@ -63,15 +65,13 @@ class DiskFiles:
         if self.cache.quiet:
             return None
         with trio.move_on_after(PATIENCE):
-            return await trio.to_thread.run_sync(
-                work, abandon_on_cancel=True, limiter=self._threads
-            )
+            return await self._threads.run(work)
         self.cache.hush(f"did not answer within {PATIENCE:g} s")
         return None
 
     async def wait_for(self, work: Callable[[], _T]) -> _T:
         """What `work` gives, however long it takes."""
-        return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
+        return await self._threads.run(work)
 
 
 class DiskFile:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trio
@@ -24,7 +25,8 @@ from modelfloat.cas.cache.writer import CacheWriter
 from modelfloat.cas.formats.cachemap import MapHead
 from modelfloat.cas.read import diskfiles
 from modelfloat.cas.read.budget import MemoryBudget
-from modelfloat.cas.read.diskfiles import DiskFile
+from modelfloat.cas.read.counters import ReadCounters
+from modelfloat.cas.read.diskfiles import DiskFile, DiskFiles
 from modelfloat.cas.read.filereader import FileReader
 from modelfloat.cas.read.options import ReadOptions
 from modelfloat.cas.read.recipe import ChunkSpan
@@ -357,6 +359,26 @@ async def test_a_disk_that_hangs_is_given_up(
     assert calls
     assert "did not answer within" in caplog.text
     caplog.clear()
+
+
+async def test_threads_that_hang_keep_no_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that hangs for some files is there for the others."""
+    cache = DiskCache(CacheFolder(str(folder), STORE), CacheOptions(str(folder)))
+    queue = CacheWriter(cache, MemoryBudget(1 << 20))
+    monkeypatch.setattr(DiskCache, "hush", lambda *_: None)
+    files = DiskFiles(cache, queue, Mock(), ReadCounters(), lambda: True)
+    goes_on = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(diskfiles, "PATIENCE", 0.5)
+        async with trio.open_nursery() as nursery:
+            for _ in range(diskfiles.THREADS):
+                nursery.start_soon(files.in_thread, goes_on.wait)
+    try:
+        assert await files.in_thread(lambda: "answered") == "answered"
+    finally:
+        goes_on.set()
 
 
 async def test_a_mistake_in_the_cache_costs_the_cache_only(
