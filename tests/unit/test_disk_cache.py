@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import trio
@@ -25,8 +24,7 @@ from modelfloat.cas.cache.writer import CacheWriter
 from modelfloat.cas.formats.cachemap import MapHead
 from modelfloat.cas.read import diskfiles
 from modelfloat.cas.read.budget import MemoryBudget
-from modelfloat.cas.read.counters import ReadCounters
-from modelfloat.cas.read.diskfiles import DiskFile, DiskFiles
+from modelfloat.cas.read.diskfiles import DiskFile
 from modelfloat.cas.read.filereader import FileReader
 from modelfloat.cas.read.options import ReadOptions
 from modelfloat.cas.read.recipe import ChunkSpan
@@ -362,23 +360,23 @@ async def test_a_disk_that_hangs_is_given_up(
 
 
 async def test_threads_that_hang_keep_no_place(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that hangs for some files is there for the others."""
-    cache = DiskCache(CacheFolder(str(folder), STORE), CacheOptions(str(folder)))
-    queue = CacheWriter(cache, MemoryBudget(1 << 20))
     monkeypatch.setattr(DiskCache, "hush", lambda *_: None)
-    files = DiskFiles(cache, queue, Mock(), ReadCounters(), lambda: True)
     goes_on = threading.Event()
-    with monkeypatch.context() as patched:
-        patched.setattr(diskfiles, "PATIENCE", 0.5)
-        async with trio.open_nursery() as nursery:
-            for _ in range(diskfiles.THREADS):
-                nursery.start_soon(files.in_thread, goes_on.wait)
-    try:
-        assert await files.in_thread(lambda: "answered") == "answered"
-    finally:
-        goes_on.set()
+    async with caching(store, folder) as opened:
+        files = opened.disk
+        assert files is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(diskfiles, "PATIENCE", 0.5)
+            async with trio.open_nursery() as nursery:
+                for _ in range(diskfiles.THREADS):
+                    nursery.start_soon(files.in_thread, goes_on.wait)
+        try:
+            assert await files.in_thread(lambda: "answered") == "answered"
+        finally:
+            goes_on.set()
 
 
 async def test_a_mistake_in_the_cache_costs_the_cache_only(
