@@ -12,18 +12,36 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final, Protocol
 
 from ...backends.direct import Direct, direct
 from ...erasure.codec import decode
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, DataLostError
 from ...ids import BackendId
-from ..buffers import SizedBuffers
+from ..buffers import BufferPool
 from ..index.records import PackRecord
 from .bars import SLOW, Bars
-from .pool import SCRATCH, Pool, split_range
+from .pool import Pool, split_range
+
+DECODED: Final = 4 << 20
+"""Bytes of k shards that a thread decodes from at once: hardly more than a cache holds."""
+KEPT: Final = 8
+"""So many of them are kept for reuse."""
 
 log = logging.getLogger(__name__)
+
+
+class Budget(Protocol):
+    """What memory is charged to; any thread may do so."""
+
+    def charge(self, size: int) -> None:
+        """Charge `size` bytes, whatever is left."""
+        ...
+
+    def give(self, size: int) -> None:
+        """What was charged is free again."""
+        ...
 
 
 @dataclass(slots=True)
@@ -34,11 +52,12 @@ class Asked:
 
 
 class DirectReads:
-    """Reads what can be read at once."""
+    """Reads what can be read at once. What decoding takes is charged to `budget`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, budget: Budget) -> None:
         self._pool = pool
-        self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
+        self._budget = budget
+        self._scratch = BufferPool(DECODED, count=KEPT)
         self._bars = Bars(pool.members.name_of)
 
     def read(
@@ -85,12 +104,19 @@ class DirectReads:
         used = list(islice(others, record.k))
         if len(used) < record.k:
             return False
-        present = {}
-        for index in used:
-            present[index] = self._scratch.take(len(out))
-            if not self._fetch(record, index, offset, present[index], asked):
-                return False
-        decode(Scheme(record.k, record.m), present, {shard: out})
+        step = min(DECODED // record.k, len(out))
+        self._budget.charge(record.k * step)
+        try:
+            room = self._scratch.take()
+            for start in range(0, len(out), step):
+                part = out[start : start + step]
+                present = {i: room[n * step :][: len(part)] for n, i in enumerate(used)}
+                for index, into in present.items():
+                    if not self._fetch(record, index, offset + start, into, asked):
+                        return False
+                decode(Scheme(record.k, record.m), present, {shard: part})
+        finally:
+            self._budget.give(record.k * step)
         return True
 
     def _there(self, record: PackRecord) -> Iterator[int]:

@@ -65,7 +65,7 @@ class Loader:
         self._buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=slots)
         self._whole = WholePacks(pool, budget)
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
-        self._direct = DirectReads(pool)
+        self._direct = DirectReads(pool, budget)
         self._turns = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         # Turns bound them; a thread that hangs has none any more.
         self._threads = trio.CapacityLimiter(math.inf)

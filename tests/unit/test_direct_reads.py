@@ -16,6 +16,7 @@ from modelfloat.cas.packs import direct as direct_module
 from modelfloat.cas.packs.bars import BARRED, SLOW
 from modelfloat.cas.packs.direct import Asked, DirectReads
 from modelfloat.cas.read import loader
+from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.store import Store
 from modelfloat.ids import Key
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
@@ -52,7 +53,7 @@ async def test_any_range_is_what_the_pool_gives(
 ) -> None:
     store, pack, data = stored
     lose(store, pack, lost)
-    reads = DirectReads(store.pool)
+    reads = DirectReads(store.pool, store.budget)
     shard = pack.shard
     for offset, size in [(0, 1), (0, 3 * shard), (shard - 1, 2), (shard + 7, shard), (5, 100)]:
         found = reads.read(pack, offset, size, buffer, Asked())
@@ -64,7 +65,7 @@ async def test_what_a_thread_read_is_known_of_its_backends(
     stored: tuple[Store, PackRecord, bytes],
 ) -> None:
     store, pack, _ = stored
-    asked, reads = Asked(), DirectReads(store.pool)
+    asked, reads = Asked(), DirectReads(store.pool, store.budget)
     member = store.members.get(pack.backends[0])
     assert member is not None
     before, fetched = member.latency.bytes, store.counters.fetched
@@ -85,7 +86,30 @@ async def test_a_shard_that_can_be_had_again_is_not_made_from_itself(
         return plain(record, shard) and (shard != 0 or looks.count(0) > 1)
 
     monkeypatch.setattr(store.pool, "usable", usable)
-    assert DirectReads(store.pool).read(pack, 0, 100, buffer, Asked()) == data[:100]
+    assert DirectReads(store.pool, store.budget).read(pack, 0, 100, buffer, Asked()) == data[:100]
+
+
+async def test_what_decoding_takes_is_bounded_and_charged(
+    stored: tuple[Store, PackRecord, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, pack, data = stored
+    lose(store, pack, 1)
+    budget, charged, longest = MemoryBudget(1 << 30), list[int](), [0]
+    plain = LocalBackend.read_now
+
+    def read_now(self: LocalBackend, key: Key, offset: int, out: memoryview) -> None:
+        charged.append(budget.used)
+        longest[0] = max(longest[0], len(out))
+        plain(self, key, offset, out)
+
+    monkeypatch.setattr(LocalBackend, "read_now", read_now)
+    monkeypatch.setattr(direct_module, "DECODED", 64 << 10)
+    size = min(pack.shard, 200_001)
+    found = DirectReads(store.pool, budget).read(pack, 0, size, buffer, Asked())
+    assert found == data[:size]
+    assert set(charged) == {64 << 10}
+    assert longest[0] == (64 << 10) // pack.k
+    assert budget.used == 0
 
 
 async def test_more_losses_than_parity_are_left_to_the_pool(
@@ -93,14 +117,14 @@ async def test_more_losses_than_parity_are_left_to_the_pool(
 ) -> None:
     store, pack, _ = stored
     lose(store, pack, 3)
-    assert DirectReads(store.pool).read(pack, 0, 100, buffer, Asked()) is None
+    assert DirectReads(store.pool, store.budget).read(pack, 0, 100, buffer, Asked()) is None
 
 
 async def test_a_shard_that_is_missing_is_left_to_the_pool(
     stored: tuple[Store, PackRecord, bytes],
 ) -> None:
     store, pack, _ = stored
-    reads = DirectReads(store.pool)
+    reads = DirectReads(store.pool, store.budget)
     for path in shard_files(Path(store.path)):
         path.unlink()
     assert reads.read(pack, 0, 100, buffer, Asked()) is None
@@ -121,7 +145,7 @@ async def test_a_slow_backend_is_decoded_around_until_its_time_is_over(
         plain(self, key, offset, out)
 
     monkeypatch.setattr(LocalBackend, "read_now", read_now)
-    reads = DirectReads(store.pool)
+    reads = DirectReads(store.pool, store.budget)
     for wait, expected in [(0.0, True), (0.0, False), (BARRED, True), (BARRED, False)]:
         now[0] += wait
         del asked[:]
@@ -144,7 +168,7 @@ async def test_a_backend_that_is_a_little_slow_again_and_again_is_decoded_around
         plain(self, key, offset, out)
 
     monkeypatch.setattr(LocalBackend, "read_now", read_now)
-    reads = DirectReads(store.pool)
+    reads = DirectReads(store.pool, store.budget)
     for _ in range(16):
         for shard in range(pack.k):
             at = shard * pack.shard
