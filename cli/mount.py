@@ -133,9 +133,9 @@ def mount(
     if not foreground:
         return _in_background(settings, asked)
     allow_descriptors()
+    tell_mounting(settings)
     if ready_fd is not None:
         log_times()
-        tell_mounting(settings)
         keep_short(log_path(settings.store, asked.path))
     in_store(settings, lambda store: _serve(settings, store, asked, ready_fd), asked.reading)
     return None

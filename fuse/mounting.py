@@ -85,6 +85,8 @@ async def serve(
     def begun() -> None:
         said = [f"{path} is mounted by the binding {binding.name}", *_tuned(path), session.note]
         log.info("%s", "; ".join(filter(None, said)))
+        if url:
+            log.info("%s tells its figures at %s", path, url)
         ready()
 
     # Signals are caught before the mount exists: none may leave it behind.
@@ -101,7 +103,6 @@ async def serve(
                 if server is not None:
                     nursery.start_soon(answer_all, server, state)
                 if asked is not None:
-                    log.info("%s tells its figures at %s", path, url)
                     nursery.start_soon(serve_metrics, asked, lambda: metrics_text(state()))
                 nursery.start_soon(operations.slow.watch)
                 await _serve(session, path, signals, begun, stopping)

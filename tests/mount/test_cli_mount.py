@@ -85,11 +85,18 @@ def test_unmounting_nothing_fails_with_one_line(folder: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground_a_signal_unmounts(folder: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "modelfloat.cli.main", "mount", str(folder), "--foreground"]
+    command += ["--metrics", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
+        how, metrics = process.stderr.readline(), process.stderr.readline()
+        assert how.startswith(f"modelfloat: info: {folder} is mounted by the binding ")
+        assert f"{folder} tells its figures at http://127.0.0.1:" in metrics
         assert process.stderr.readline() == f"mounted on {folder}; Ctrl-C unmounts\n"
         assert os.listdir(folder) == ["acme"]
         process.send_signal(number)
         assert process.wait(timeout=60) == 0
-        assert process.stderr.read() == ""
+        assert process.stderr.read().splitlines() == [
+            f"modelfloat: info: {number.name}: unmounting {folder}",
+            f"modelfloat: info: {folder} is unmounted",
+        ]
     assert mount_at(str(folder)) is None
