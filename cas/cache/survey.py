@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from ...errors import ChunkDamagedError, FormatError
-from ..formats.cachemap import SLOT, decode_head
+from ..formats.cachemap import SLOT, MapHead, decode_head
 from .cachedfile import DATA, MAP, cached_name, seal_of
 from .folder import CacheEntry, CacheFolder
 from .mapfile import MapFile
@@ -33,6 +33,14 @@ class Cached:
 def survey(folder: CacheFolder) -> list[Cached]:
     """What is in the folder, that which was used last first. OSError as of a disk."""
     return [_look(folder.path, entry) for entry in reversed(folder.entries())]
+
+
+def is_whole(folder: CacheFolder, head: MapHead) -> bool:
+    """Whether all of a file is there, as its map says; False where that cannot be read."""
+    try:
+        return 0 not in MapFile(os.path.join(folder.path, cached_name(head)) + MAP, head).load()
+    except (OSError, ChunkDamagedError, FormatError):
+        return False
 
 
 def _look(folder: str, entry: CacheEntry) -> Cached:

@@ -1,12 +1,12 @@
 """The disk cache filled ahead of those who will read, and files taken out of it.
 
-What is missing of each file is loaded in extents, several at a time, and written at once: here
-somebody waits for it to be there, so nothing is left out because a queue is full.
+What is missing of each file is written at once: here somebody waits for it to be there, so nothing
+is left out because a queue is full.
 """
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,23 +16,21 @@ from ...ids import ObjectId
 from ..addressed import look_up
 from ..cache.cachedfile import cached_name
 from ..cache.folder import CacheFolder
+from ..cache.survey import is_whole
 from ..formats.cachemap import head_of
 from ..formats.manifest import Manifest
 from ..formats.tree import EntryType
 from ..objects import Objects
 from ..read.diskfiles import DiskFile, DiskFiles
-from ..read.loader import EXTENT
-from ..read.recipe import ChunkSpan
 from ..refnames import Address
 from ..reports import Progress
+from .cachefill import CacheFill, not_whole
 
 if TYPE_CHECKING:
     from ..store import Store
 
-LOADS: Final = 8
-"""Extents on their way at once: 32 MiB, what 50 ms and 600 MB/s have in flight."""
 HELD: Final = 200
-"""Files of one command that stay open to its end, so that they are not deleted for each other."""
+"""Files of one command that stay open to its end, so that they are not deleted for others of it."""
 
 
 @dataclass(slots=True)
@@ -74,15 +72,17 @@ async def warm(store: "Store", address: Address, progress: Progress) -> WarmRepo
             f"{address} is {progress.total:,} bytes, and the disk cache may take {limit:,}; allow "
             "more with --cache-size, or warm a part"
         )
-    report = WarmReport()
-    with contextlib.ExitStack() as held:
+    warming = _Warming(store, disk, progress)
+    try:
         for name, manifest in files.items():
-            if report.failures and disk.cache.refuses:
-                report.failures.append("the others were not tried")
+            if warming.report.failures and disk.cache.refuses:
+                warming.report.failures.append("the others were not tried")
                 break
-            progress.current = name
-            await _warm(store, disk, name, manifest, report, progress, held)
-    return report
+            await warming.add(name, manifest)
+        await warming.look_again()
+    finally:
+        warming.close()
+    return warming.report
 
 
 def _disk_of(store: "Store") -> DiskFiles:
@@ -96,90 +96,59 @@ def _disk_of(store: "Store") -> DiskFiles:
     return store.disk
 
 
-async def _warm(
-    store: "Store",
-    disk: DiskFiles,
-    name: str,
-    manifest: Manifest,
-    report: WarmReport,
-    progress: Progress,
-    held: contextlib.ExitStack,
-) -> None:
-    filling = _Filling(store, disk, manifest, progress)
-    try:
-        with one_failure():
-            await filling.run()
-    except ModelFloatError as error:
-        report.failures.append(f"{name}: {error}")
-        report.exit_status = max(report.exit_status, error.exit_status)
-    else:
-        report.files += 1
-        report.bytes += manifest.size
-    report.fetched += filling.fetched
-    if filling.file is not None:
-        held.callback(filling.file.close)
-        if report.files > HELD:
-            held.pop_all().close()
+class _Warming:
+    """One command: the files that it has had warmed, and what is to be said of them."""
 
-
-class _Filling:
-    """One file on its way into the cache."""
-
-    def __init__(
-        self, store: "Store", disk: DiskFiles, manifest: Manifest, progress: Progress
-    ) -> None:
+    def __init__(self, store: "Store", disk: DiskFiles, progress: Progress) -> None:
+        self.report = WarmReport()
         self._store = store
-        self._manifest = manifest
+        self._disk = disk
         self._progress = progress
-        self.file = disk.open(manifest)
-        self.fetched = 0
+        self._held: list[DiskFile] = []
+        self._whole: dict[str, Manifest] = {}
 
-    async def run(self) -> None:
-        """Load what is missing, then have all of it read back and sealed."""
-        file = self.file
-        if file is None:  # an empty one
-            return
-        await file.prepare()
-        extents = self._extents(file)
-        async with trio.open_nursery() as nursery:
-            for _ in range(LOADS):
-                nursery.start_soon(self._load, file, extents)
-        if not await file.finish():
-            raise _not_whole()
+    async def add(self, name: str, manifest: Manifest) -> None:
+        """Have one file more in the cache; or note why that cannot be."""
+        self._progress.current = name
+        fill = CacheFill(self._store, self._disk, manifest, self._progress)
+        try:
+            with one_failure():
+                await fill.run()
+        except ModelFloatError as error:
+            self._fail(name, error)
+        else:
+            self.report.files += 1
+            self.report.bytes += manifest.size
+            if fill.file is not None:
+                self._whole[name] = manifest
+        finally:
+            self.report.fetched += fill.fetched
+            if fill.file is not None:
+                self._hold(fill.file)
 
-    async def _load(self, file: DiskFile, extents: Iterator[list[ChunkSpan]]) -> None:
-        for spans in extents:
-            size = sum(span.raw for span in spans)
-            self._store.budget.charge(size)
-            try:
-                chunks = await self._store.loader.load([s.id for s in spans], sequential=True)
-                if not await file.keep(spans, chunks):
-                    raise _not_whole()
-            finally:
-                self._store.budget.give(size)
-            self.fetched += size
-            self._progress.advance(size)
+    async def look_again(self) -> None:
+        """Files that were not held may have gone since, for those that came after them."""
+        folder = self._disk.cache.folder
+        for name, manifest in self._whole.items():
+            if not await self._disk.wait_for(partial(is_whole, folder, head_of(manifest))):
+                self.report.files -= 1
+                self.report.bytes -= manifest.size
+                self._fail(name, not_whole())
 
-    def _extents(self, file: DiskFile) -> Iterator[list[ChunkSpan]]:
-        """What is missing, in runs of at most EXTENT bytes; what is there counts as done."""
-        extent, size = list[ChunkSpan](), 0
-        for span in self._store.objects.recipe(self._manifest).all():
-            if file.has(span):
-                self._progress.advance(span.raw)
-                continue
-            if extent and size + span.raw > EXTENT:
-                yield extent
-                extent, size = [], 0
-            extent.append(span)
-            size += span.raw
-        if extent:
-            yield extent
+    def _fail(self, name: str, error: ModelFloatError) -> None:
+        self.report.failures.append(f"{name}: {error}")
+        self.report.exit_status = max(self.report.exit_status, error.exit_status)
 
+    def _hold(self, file: DiskFile) -> None:
+        if len(self._held) < HELD:
+            self._held.append(file)
+        else:
+            file.close()
 
-def _not_whole() -> ModelFloatError:
-    return ModelFloatError(
-        "it is not whole in the disk cache, which is full or fails; `modelfloat doctor` says more"
-    )
+    def close(self) -> None:
+        """Nothing is held any more."""
+        for file in self._held:
+            file.close()
 
 
 async def evict(folder: CacheFolder, store: "Store", address: Address) -> EvictReport:
