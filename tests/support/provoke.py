@@ -752,7 +752,7 @@ PROVOKED: dict[str, Provocation] = {
     "‹source›: ‹reason›": plain("add", "{root}/none", "acme/tiny"),
     "has no branch or tag ‹name›": plain("rm", "acme/tiny@none"),
     "there is no folder": plain("get", "acme/tiny/file", "{root}/none/file"),
-    "no store is mounted": plain("umount", "{root}"),
+    "no store is mounted": lambda scene: scene.program("umount", scene.root),
     "no mount of ‹store› is running": plain("stats", "--mount"),
     "no longer names the backend": _not_configured,
     "does not set": plain("config", "--unset", "wait"),
