@@ -1,6 +1,7 @@
 """What `doctor` asks of who uses a store now: locks held, mounts living and dead, failed reads."""
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ def examine_use(store: str, states: "list[MountState]") -> list[Finding]:
     """Locks and mounts of one store, and dead mounts of any; the living are put into `states`."""
     return [
         *examine("locks", lambda: locks(os.path.join(store, "locks"))),
-        *examine("mounts", dead_mounts),
+        *examine("mounts", lambda: dead_mounts(store)),
         *examine("mounts", lambda: sockets(store, states)),
     ]
 
@@ -65,8 +66,9 @@ def _signature(path: str) -> str:
         return ""
 
 
-def dead_mounts() -> Iterator[Finding]:
-    """Mounts of ours whose daemon is gone, or does not answer."""
+def dead_mounts(store: str) -> Iterator[Finding]:
+    """Mounts whose daemon is gone, or does not answer: a problem of `store`, a note of another."""
+    from ..fuse.fsname import store_of
     from ..fuse.liveness import Life, life_of
     from ..fuse.mountinfo import mounts
 
@@ -75,15 +77,25 @@ def dead_mounts() -> Iterator[Finding]:
         life = life_of(mount.path)
         if life is not Life.ALIVE:
             dead += 1
-            gone = life is Life.DEAD
-            what = "is dead: its daemon is gone" if gone else "does not answer"
-            where = one_line(mount.path)
-            text = f"the mount on {where} {what}"
-            end = f"`modelfloat umount {'' if gone else '--lazy '}{where}`"
-            end += f" ends it, `modelfloat mount {where}` serves it anew" if gone else ""
-            yield problem("mounts", text, end)
+            of = store_of(mount.source)
+            own = os.path.realpath(of) == os.path.realpath(store)
+            yield _dead(mount.path, of, own=own, gone=life is Life.DEAD)
     if not dead:
         yield ok("mounts", "none is dead")
+
+
+def _dead(path: str, store: str, *, own: bool, gone: bool) -> Finding:
+    """A mount that serves nobody; its own store's problem, and no other's."""
+    where = shlex.quote(one_line(path))
+    what = "is dead: its daemon is gone" if gone else "does not answer"
+    text = f"the mount on {one_line(path)} {what}"
+    end = f"`modelfloat umount {'' if gone else '--lazy '}{where}`"
+    if gone:
+        anew = f"modelfloat --store {shlex.quote(one_line(store))} mount {where}"
+        end += f" ends it, `{anew}` serves it anew"
+    if own:
+        return problem("mounts", text, end)
+    return warning("mounts", f"{text}; it is of the store {one_line(store) or '?'}", end)
 
 
 def sockets(store: str, states: "list[MountState]") -> Iterator[Finding]:
@@ -138,7 +150,21 @@ def _silent(state: "MountState") -> Finding:
     text = f"pid {state.pid}: {what}"
     if state.problem != SILENT:
         return warning("mounts", text, remedy or "ask as the user who mounts")
-    return problem("mounts", text, f"`kill {state.pid}` ends it")
+    end = f"`kill -9 {state.pid}` and then `modelfloat umount DIR` end it"
+    if _stopped(state.pid):
+        return problem(
+            "mounts", f"{text}: it is stopped", f"`kill -CONT {state.pid}` wakes it, {end}"
+        )
+    return problem("mounts", text, end)
+
+
+def _stopped(pid: int) -> bool:
+    """Whether a process was stopped, as by Ctrl-Z; after proc_pid_stat(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[:1] in ([b"T"], [b"t"])
+    except OSError:
+        return False
 
 
 def read_errors(states: "Iterable[MountState]") -> "list[tuple[str, ReadError]]":

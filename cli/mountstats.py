@@ -78,6 +78,8 @@ def _requests(reads: "ReadState") -> str:
 
 
 def _latency(latency: "Histogram") -> str:
+    if not latency.count:
+        return "–"
     parts = [f"{name} {human_latency(latency.quantile(q))}" for name, q in _QUANTILES.items()]
     longest = f"longest {human_latency(latency.longest_ns / 1e9)}"
     return ", ".join([*parts, longest]).replace("p999", "p99.9")
@@ -126,14 +128,14 @@ def _backend(backend: "BackendReads") -> list[str]:
 
 
 def document(state: "MountState") -> dict[str, Any]:
-    """One mount as `--json` prints it; times in seconds, sizes in bytes."""
+    """One mount as `--json` prints it; times in seconds, sizes in bytes, null what is unknown."""
     known = {
-        "mountpoint": state.mountpoint,
+        "mountpoint": state.mountpoint or None,
         "pid": state.pid,
         "release": state.version,
         "binding": state.binding,
-        "since": iso_time(state.started_ns),
-        "open_files": len(state.open),
+        "since": iso_time(state.started_ns) if state.started_ns else None,
+        "open_files": None if state.problem else len(state.open),
         "metrics": state.metrics,
         "hidden": state.hidden,
         "problem": state.problem,

@@ -197,6 +197,18 @@ def mount_states(store: str) -> list[MountState]:
         os.close(folder)
 
 
+def forget_dead(store: str) -> None:
+    """Remove the sockets of mounts of the store in `store` that ended without doing so."""
+    with contextlib.suppress(OSError):
+        folder = os.open(os.path.join(store, FOLDER), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with _alone(folder):
+                for name in filter(_NAME.fullmatch, os.listdir(folder)):
+                    _remove_if_dead(folder, name)
+        finally:
+            os.close(folder)
+
+
 def _ask_all(folder: int) -> list[MountState]:
     latest = time.monotonic() + PATIENCE
     names = {name: int(match[1]) for name in os.listdir(folder) if (match := _NAME.fullmatch(name))}

@@ -7,6 +7,8 @@ import subprocess
 from typing import Final
 
 from ..errors import BusyError, ModelFloatError, NotFoundError, UnsupportedError
+from .control import forget_dead
+from .fsname import store_of
 from .holders import Holder, holders_of
 from .liveness import Life, life_of
 from .mountinfo import TYPE, Mount, mount_at
@@ -28,11 +30,9 @@ def unmount(path: str, *, lazy: bool = False) -> None:
     mount = _ours(path)
     if lazy:
         detach(mount.path, lazy=True)
-    elif not _detach_unless_busy(mount):
-        raise BusyError(
-            f"{mount.path} is in use; end what uses it, or let `modelfloat umount --lazy "
-            f"{mount.path}` hide it now and end it with its last user"
-        )
+    elif not detach(mount.path, lazy=False, may_be_busy=True):
+        _end_what_is_busy(mount)
+    _forget(mount)
 
 
 def users(path: str) -> list[Holder]:
@@ -49,11 +49,28 @@ def _ours(path: str) -> Mount:
     return mount
 
 
-def _detach_unless_busy(mount: Mount) -> bool:
-    """Whether it was ended. Of a dead one no use can be made: it is ended with open files."""
-    return detach(mount.path, lazy=False, may_be_busy=True) or (
-        life_of(mount.path) is Life.DEAD and detach(mount.path, lazy=True)
-    )
+def _end_what_is_busy(mount: Mount) -> None:
+    """Of a dead one no use can be made: it is ended with open files. Another one stays."""
+    life = life_of(mount.path)
+    if life is Life.HANGS:
+        raise BusyError(
+            f"{mount.path} does not answer, and programs wait for it; `modelfloat doctor` says "
+            "how to have it go on or end, `modelfloat umount --lazy "
+            f"{mount.path}` hides it now"
+        )
+    if life is not Life.DEAD:
+        raise BusyError(
+            f"{mount.path} is in use; end what uses it, or let `modelfloat umount --lazy "
+            f"{mount.path}` hide it now and end it with its last user"
+        )
+    detach(mount.path, lazy=True)
+
+
+def _forget(mount: Mount) -> None:
+    """Remove the socket that a daemon left which was killed."""
+    store = store_of(mount.source)
+    if os.path.isabs(store):
+        forget_dead(store)
 
 
 def detach(path: str, *, lazy: bool, may_be_busy: bool = False) -> bool:

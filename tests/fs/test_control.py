@@ -121,6 +121,15 @@ async def test_sockets_of_dead_daemons_are_removed(tmp_path: Path) -> None:
         assert sockets(tmp_path) == [f"mount-{os.getpid()}.sock"]
 
 
+async def test_sockets_of_the_dead_are_forgotten_and_the_living_stay(tmp_path: Path) -> None:
+    control.forget_dead(str(tmp_path))
+    async with told(tmp_path):
+        (alive,) = sockets(tmp_path)
+        dead_socket(tmp_path, 1)
+        control.forget_dead(str(tmp_path))
+        assert sockets(tmp_path) == [alive]
+
+
 async def test_what_is_no_socket_of_ours_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mount-x.sock").touch()

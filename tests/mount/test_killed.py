@@ -68,7 +68,7 @@ def test_one_command_brings_it_back(folder: Path) -> None:
     report = json.loads(modelfloat("doctor", "--json").stdout)
     (found,) = [f for f in report["findings"] if f"{folder} is dead" in f["text"]]
     assert found["level"] == "problem"
-    assert f"`modelfloat mount {folder}` serves it anew" in found["remedy"]
+    assert f" mount {folder}` serves it anew" in found["remedy"]
     again = modelfloat("mount", folder)
     assert again.returncode == 0, again.stderr
     assert file.read_bytes() == CONTENT

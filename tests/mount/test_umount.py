@@ -104,7 +104,7 @@ def test_lazily_without_users(daemon: Daemon) -> None:
     assert daemon.wait() == 0
 
 
-def test_a_dead_mount_with_open_files_is_unmounted(daemon: Daemon) -> None:
+def test_a_dead_mount_with_open_files_is_unmounted(daemon: Daemon, shelf_folder: Path) -> None:
     with holding(llama(daemon) / "v"):
         daemon.signal(signal.SIGKILL)
         assert life_of(str(daemon.mountpoint)) is Life.DEAD
@@ -114,6 +114,7 @@ def test_a_dead_mount_with_open_files_is_unmounted(daemon: Daemon) -> None:
         done = modelfloat("umount", daemon.mountpoint)
         assert (done.returncode, done.stderr) == (0, "")
         assert os.listdir(daemon.mountpoint) == []
+        assert os.listdir(shelf_folder / "run") == []
 
 
 def test_a_mount_that_hangs_is_told_and_can_be_hidden(
@@ -130,7 +131,7 @@ def test_a_mount_that_hangs_is_told_and_can_be_hidden(
             assert f"modelfloat umount --lazy {daemon.mountpoint}" in again.log()
         finally:
             again.close()
-        with pytest.raises(BusyError):
+        with pytest.raises(BusyError, match="does not answer, and programs wait for it; `model"):
             unmount(str(daemon.mountpoint))
         assert [user.pid for user in users(str(daemon.mountpoint))] == [process.pid]
         unmount(str(daemon.mountpoint), lazy=True)

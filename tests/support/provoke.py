@@ -857,6 +857,9 @@ ELSEWHERE: dict[str, str] = {
     "a store ‹is mounted›": "mount/test_cli_mount.py::test_mounting_twice_is_refused",
     "inside the store mounted on": "mount/test_umount.py::test_only_a_folder_outside_is_mounted_on",
     "inside the store ‹path›;": "mount/test_umount.py::test_only_a_folder_outside_is_mounted_on",
+    "does not answer, and programs wait": (
+        "mount/test_umount.py::test_a_mount_that_hangs_is_told_and_can_be_hidden"
+    ),
     "is in use; end what uses it": "mount/test_umount.py::test_who_uses_it_is_listed",
     "has several heads": "fs/test_fs_names.py::test_a_branch_of_two_heads_is_an_error_not_a_choice",
     "written by another get": "unit/test_get.py::test_two_at_once_do_not_write_one_file",

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -490,7 +491,7 @@ def living(**changes: Any) -> MountState:
         (living(hidden=True), Level.OK, "serves /m, hidden until its last user leaves, since"),
         (living(index_replaced=True), Level.PROBLEM, "replaced since; unmount it and mount it"),
         (living(version="0.0.1"), Level.WARNING, "it runs release 0.0.1"),
-        (living(problem=SILENT), Level.PROBLEM, "kill 7"),
+        (living(pid=10**9, problem=SILENT), Level.PROBLEM, "`kill -9 1000000000`"),
         (living(problem="it is newer; upgrade this one"), Level.WARNING, "newer; upgrade this"),
         (living(problem="it cannot be asked: Permission denied"), Level.WARNING, "as the user"),
     ],
@@ -501,6 +502,20 @@ def test_living_mounts(
     monkeypatch.setattr("modelfloat.fuse.control.mount_states", lambda _: [state])
     found = only(checks_use.sockets(str(tmp_path), []))
     assert (found[0], word in found[1]) == (level, True)
+
+
+def test_a_daemon_that_was_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            silent = living(pid=process.pid, problem=SILENT)
+            monkeypatch.setattr("modelfloat.fuse.control.mount_states", lambda _: [silent])
+            assert "-CONT" not in only(checks_use.sockets(str(tmp_path), []))[1]
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            told = only(checks_use.sockets(str(tmp_path), []))[1]
+            assert f"it is stopped; `kill -CONT {process.pid}` wakes it" in told
+        finally:
+            process.kill()
 
 
 def test_how_a_mount_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -520,14 +535,16 @@ def test_how_a_mount_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     ],
 )
 def test_dead_mounts(life: Life, word: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "modelfloat.fuse.mountinfo.mounts", lambda: [Mount("/m", "fuse.modelfloat", "0:1")]
-    )
+    mount = Mount("/m", "fuse.modelfloat", "0:1", source="/of%20it")
+    monkeypatch.setattr("modelfloat.fuse.mountinfo.mounts", lambda: [mount])
     monkeypatch.setattr("modelfloat.fuse.liveness.life_of", lambda _: life)
-    level, text = only(checks_use.dead_mounts())
+    level, text = only(checks_use.dead_mounts("/of it"))
     assert level is Level.PROBLEM
     assert word in text
     assert end in text
+    assert ("`modelfloat --store '/of it' mount /m` serves" in text) is (life is Life.DEAD)
+    level, text = only(checks_use.dead_mounts("/another"))
+    assert (level, "it is of the store /of it" in text) == (Level.WARNING, True)
 
 
 # The report
