@@ -1,11 +1,10 @@
 """`modelfloat stats --cache`: what is in the disk cache, and how much it may take."""
 
 import dataclasses
-import time
 from typing import TYPE_CHECKING, Final
 
 from .cacheflags import cache_options
-from .output import columns, human_size, plural
+from .output import columns, human_size, human_time, iso_time, plural
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -36,8 +35,13 @@ def document(settings: Settings) -> dict[str, object]:
         "folder": folder.path,
         "limit": options.size,
         "used": sum(file.taken for file in found),
-        "files": [dataclasses.asdict(file) for file in found],
+        "files": [_file(file) for file in found],
     }
+
+
+def _file(file: "Cached") -> dict[str, object]:
+    used = iso_time(int(file.used * 1e9)) if file.used else None
+    return {**dataclasses.asdict(file), "used": used}
 
 
 def text(settings: Settings) -> str:
@@ -47,8 +51,7 @@ def text(settings: Settings) -> str:
     folder, options = folder_of(settings)
     found = survey(folder)
     used = human_size(sum(file.taken for file in found))
-    whole = sum(file.sealed for file in found)
-    files = f"{plural(len(found), 'file')}, {whole:,} of them whole"
+    files = plural(len(found), "file") + _whole(found)
     lines = [f"disk cache {folder.path}", f"{files}; {used} of {human_size(options.size)}"]
     if found:
         lines += ["", columns([["file", "size", "there", "takes", "used"], *_rows(found)], "<>>><")]
@@ -57,11 +60,18 @@ def text(settings: Settings) -> str:
     return "\n".join(lines)
 
 
+def _whole(found: "list[Cached]") -> str:
+    whole = sum(file.sealed for file in found)
+    if len(found) == 1:
+        return ", whole" if whole else ", not whole"
+    return f", {whole:,} of them whole" * bool(found)
+
+
 def _rows(found: "list[Cached]") -> list[list[str]]:
     rows = []
     for file in found[:SHOWN]:
         share = f"{100 * file.there // file.chunks} %" if file.chunks else "?"
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.used)) if file.used else "?"
+        when = human_time(int(file.used * 1e9)) if file.used else "?"
         state = "whole" if file.sealed else share
         size = human_size(file.size) if file.chunks else "?"
         rows.append([file.blake3[:16], size, state, human_size(file.taken), when])

@@ -10,7 +10,7 @@ from ..errors import FormatError, NotFoundError, UsageError
 from .options import command
 from .output import columns, one_line, say, say_json
 from .settings import Found, Settings
-from .settingtable import BY_KEY, SETTINGS, Setting, Value, duration, size
+from .settingtable import BY_KEY, SETTINGS, Setting, Value, duration, memory, size
 
 WRONG = 2
 
@@ -90,9 +90,11 @@ def _print(settings: Settings, rows: list[dict[str, Value]]) -> None:
         say(f"{one_line(key)}: {settings.store}/config.toml sets it, but it is no setting")
 
 
+_SIZES: Final = (("GiB", 1 << 30), ("GB", 10**9), ("MiB", 1 << 20), ("MB", 10**6), ("kB", 1000))
 _UNITS: Final[Mapping[Callable[[str], Value], tuple[tuple[str, int], ...]]] = {
     duration: (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)),
-    size: (("GiB", 1 << 30), ("GB", 10**9), ("MiB", 1 << 20), ("MB", 10**6), ("kB", 1000)),
+    size: _SIZES,
+    memory: _SIZES,
 }
 """Units of settings, the largest first, by what reads them."""
 

@@ -22,6 +22,7 @@ from .settingtable import OFF
 from .starting import allow_descriptors
 
 if TYPE_CHECKING:
+    from ..cas.cache.options import CacheOptions
     from ..cas.store import Store
 
 
@@ -70,7 +71,7 @@ def mount(
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="What reading may keep in memory, at most; by default a quarter of what is there, "
+            help="What reading may keep in memory, at most; by default a quarter of what is free, "
             "up to 1 GiB.",
             show_default=False,
         ),
@@ -130,6 +131,8 @@ def mount(
             warm_sets=settings.switch("warm_sets", warm_sets),
         ),
     )
+    if cache is not None and ready_fd is None:
+        _make_cache(settings, cache_options(settings, cache, cache_size, cache_local))
     if not foreground:
         return _in_background(settings, asked)
     allow_descriptors()
@@ -139,6 +142,15 @@ def mount(
         keep_short(log_path(settings.store, asked.path))
     in_store(settings, lambda store: _serve(settings, store, asked, ready_fd), asked.reading)
     return None
+
+
+def _make_cache(settings: Settings, options: "CacheOptions") -> None:
+    """Fail at once where a folder that was asked for cannot be had; reading would go on without."""
+    from ..cas.cache.folder import CacheFolder as Folder
+    from ..config import read_config
+
+    if options.size:
+        Folder(options.folder, read_config(settings.store).id).make()
 
 
 async def _serve(

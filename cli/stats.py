@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import NotFoundError
+from ..errors import NotFoundError, UsageError
 from .failures import leave_out_backends
 from .options import command
 from .output import columns, human_size, plural, reason, say, say_json, shown
@@ -37,6 +37,8 @@ def stats(
     ] = False,
 ) -> None:
     """Show where the bytes are and what may be lost."""
+    if cache and mount:
+        raise UsageError("--mount and --cache show two things: give one of them")
     if cache:
         _show_cache(settings)
         return

@@ -62,9 +62,9 @@ async def warm(store: "Store", address: Address, progress: Progress) -> WarmRepo
     NotFoundError, UsageError or ConflictError where it names nothing; UsageError where the store
     has no disk cache, or all of it could not fit.
     """
+    files = await trio.to_thread.run_sync(_files_of, store, address)
     disk = _disk_of(store)
     await disk.wait_for(disk.cache.folder.make)
-    files = await trio.to_thread.run_sync(_files_of, store, address)
     progress.total = sum(manifest.size for manifest in files.values())
     limit = disk.cache.options.size
     if progress.total > limit:

@@ -19,8 +19,9 @@ LIMITS: Final = ("memory.max", "memory.high", "memory.limit_in_bytes")
 
 
 def default_limit(root: str = "/") -> int:
-    """Bytes that reading may take when nobody says; `root` is where /proc and /sys lie."""
-    return max(LEAST, min(MOST, available(root) // SHARE))
+    """Bytes that reading may take when nobody says, in whole MiB; `root` is where /proc and /sys
+    lie."""
+    return max(LEAST, min(MOST, available(root) // SHARE >> 20 << 20))
 
 
 def available(root: str = "/") -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_warm_fetches_what_is_missing_and_evict_takes_it_out(store: Path, told: 
         assert data.read_bytes() == originals[data.stat().st_size]
     shown = told("stats", "--cache")
     assert [file["sealed"] for file in shown["files"]] == [True, True]  # type: ignore[attr-defined]
+    assert all(re.fullmatch(r"20[-0-9]+T[:0-9]+Z", f["used"]) for f in shown["files"])  # type: ignore[attr-defined]
     assert told("warm", "--evict", "acme/model/link")["files"] == 1
     assert told("warm", "--evict", "acme/model")["files"] == 1
     assert told("stats", "--cache")["used"] == 0
@@ -75,13 +77,38 @@ def test_warm_fetches_what_is_missing_and_evict_takes_it_out(store: Path, told: 
 @pytest.mark.usefixtures("store")
 def test_stats_tell_how_much_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["stats", "--cache"]) == 0
-    assert "0 files, 0 of them whole; 0 B of 50.0 GB" in capsys.readouterr().out
+    assert "0 files; 0 B of 50.0 GB" in capsys.readouterr().out
     assert run(["warm", "acme/model"]) == 0
     assert "3 files, 5.00 MB, in the cache; 5.00 MB fetched" in capsys.readouterr().out
     assert run(["stats", "--cache"]) == 0
     out = capsys.readouterr().out
     assert "2 files, 2 of them whole" in out
     assert len([line for line in out.splitlines() if " whole " in line]) == 2
+    assert run(["warm", "--evict", "acme/model/sub"]) == 0
+    assert run(["stats", "--cache"]) == 0
+    assert "\n1 file, whole; 3.0" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("store")
+def test_what_is_not_there_is_told_before_what_is_not_cached(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELFLOAT_CACHE_LOCAL", "no")
+    assert run(["warm", "nosuch/x"]) == 1
+    assert "nosuch/x" in capsys.readouterr().err
+    assert run(["warm", "acme/model"]) == 2
+    assert "the backends of this store are local" in capsys.readouterr().err
+
+
+def test_a_mount_is_not_begun_with_a_cache_that_cannot_be(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store.parent / "file").touch()
+    cache = f"--cache={store.parent / 'file'}"
+    for more in ([], ["--foreground"]):
+        assert run(["mount", cache, str(store.parent / "m"), *more]) == 1
+        assert "the disk cache cannot be kept in" in capsys.readouterr().err
+    assert not (store.parent / "m").exists()
 
 
 def test_what_cannot_be_fetched_is_told_and_the_rest_is_there(

@@ -51,6 +51,13 @@ def test_one_setting_alone(capsys: Capture) -> None:
     assert capsys.readouterr().out == "yes\n"
 
 
+@pytest.mark.parametrize(("given", "text"), [("1073741824", "1GiB"), ("500 MB", "500MB")])
+def test_memory_is_shown_as_other_sizes_are(given: str, text: str, capsys: Capture) -> None:
+    assert run(["config", "memory", given]) == 0
+    assert run(["config", "memory"]) == 0
+    assert capsys.readouterr().out == f"{text}\n"
+
+
 def test_setting_and_unsetting(store: str, capsys: Capture) -> None:
     assert run(["config", "wait", "no"]) == 0
     assert read_config(store).settings == {"wait": False}
