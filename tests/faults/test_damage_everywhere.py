@@ -25,7 +25,7 @@ from modelfloat.tests.support.damage import (
     swap_shards,
 )
 from modelfloat.tests.support.samples import noise
-from modelfloat.tests.support.stores import add, fresh_store, read
+from modelfloat.tests.support.stores import add, forget_chunks, fresh_store, read
 
 SCHEMES = ["4+2", "2+1", "8+1"]
 KINDS = ["split", "replicated", "objects"]
@@ -52,7 +52,7 @@ class Made:
 
     async def read_all(self, store: Store) -> None:
         """Every file reads back identical, past all caches."""
-        store.reader._cache.__init__(1)  # type: ignore[misc]
+        forget_chunks(store)
         for name, data in self.files.items():
             assert await read(store, f"acme/{name}/{name}") == data
 

@@ -13,7 +13,7 @@ from modelfloat.creating import add_backend
 from modelfloat.errors import DataLostError
 from modelfloat.opening import open_store
 from modelfloat.tests.support.command import modelfloat
-from modelfloat.tests.support.stores import add, fresh_store, read, weights
+from modelfloat.tests.support.stores import add, forget_chunks, fresh_store, read, weights
 
 ADDRESS = "acme/model/model.safetensors"
 
@@ -78,7 +78,7 @@ async def test_an_open_store_uses_what_another_made_anew(stored: tuple[Path, byt
             await store.verify(repair=True)
         shutil.rmtree(path / "backends" / "d0")
         shutil.rmtree(path / "backends" / "d2")
-        reader.reader._cache.__init__(1)  # type: ignore[misc]
+        forget_chunks(reader)
         assert await read(reader, ADDRESS) == data
 
 

@@ -80,3 +80,10 @@ def flip_bit(path: Path, at: int) -> None:
 def truncate(path: Path, size: int) -> None:
     """Cut a file short."""
     os.truncate(path, size)
+
+
+def forget_chunks(store: Store) -> None:
+    """Let a store's reader forget the chunks it has in memory, as when others push them out."""
+    cache = store.reader._flights._cache
+    cache.passed(tuple(cache._chunks))
+    assert cache.shed(cache.size)
