@@ -115,6 +115,11 @@ class CachedFile:
         return self._missing == 0
 
     @property
+    def unreserved(self) -> int:
+        """Bytes that its map takes besides, as of the next chunk that is put."""
+        return 0 if self._reserved else self._head.length
+
+    @property
     def changed(self) -> bool:
         """Whether the map does not say yet what is known here."""
         return bool(self._fresh or self._dropped)

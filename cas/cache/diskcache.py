@@ -140,7 +140,7 @@ class DiskCache:
         if shared.failed or self.quiet:
             return False
         try:
-            if not self.quota.admit(piece.raw + BLOCKS):
+            if not self.quota.admit(piece.raw + BLOCKS + shared.file.unreserved):
                 return False
             shared.unflushed += piece.raw
             shared.file.put(piece, data)

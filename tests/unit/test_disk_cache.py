@@ -523,6 +523,24 @@ async def test_the_cache_leaves_most_descriptors_to_others(
     cache.close()
 
 
+def test_what_small_files_take_is_what_they_were_admitted_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their maps take more than they do."""
+    cache = DiskCache(CacheFolder(str(folder), STORE), CacheOptions(str(folder), keep_free=0))
+    admitted: list[int] = []
+    monkeypatch.setattr(cache.quota, "admit", lambda size: admitted.append(size) or True)
+    for n in range(20):
+        chunk = noise(f"small {n}", 1000)
+        id_ = ChunkId(blake3(chunk).digest())
+        shared = cache.open(MapHead(1000, 1, id_, bytes(32)), list)
+        assert shared is not None
+        assert cache.put(shared, ChunkSpan(id_, 0, 1000, 0), memoryview(chunk))
+        cache.release(shared)
+    taken = sum(entry.size for entry in cache.folder.entries())
+    assert 20 * 20_000 < taken <= sum(admitted)
+
+
 async def test_many_small_files_hold_few_descriptors(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
