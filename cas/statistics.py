@@ -1,5 +1,6 @@
 """Figures about a store, read from its index. Synchronous: for worker threads."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,6 +23,8 @@ from .packs.survival import Survival
 from .reports import BackendStatus, KindStats, StoreStats
 
 HASH: Final = 32
+LOOKED: Final = 2.0
+"""Seconds in which names of files are looked for."""
 
 Files = dict[str, tuple[int, int]]
 """How many files repositories have, and their bytes, by name."""
@@ -128,6 +131,21 @@ class Statistics:
                 seen.add((str(head.repo), head.commit))
                 tree = self._objects.commit(head.commit).tree
                 yield from self._walk(f"{head.repo}@{head.ref}", tree)
+
+    def names_of(self, wanted: AbstractSet[bytes]) -> dict[bytes, str]:
+        """Where files are whose BLAKE3 is in `wanted`: the first path of each that is found.
+
+        What is not found in LOOKED seconds is left out.
+        """
+        found: dict[bytes, str] = {}
+        end = time.monotonic() + LOOKED
+        for path, entry in self.head_files():
+            if len(found) == len(wanted) or time.monotonic() > end:
+                break
+            digest = self._objects.manifest(entry.object).blake3
+            if digest in wanted:
+                found.setdefault(digest, path)
+        return found
 
     def _walk(self, path: str, tree: ObjectId) -> Iterator[tuple[str, Entry]]:
         for entry in self._objects.directory(tree).entries():

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final
@@ -316,6 +317,10 @@ class Store:
     async def health(self) -> dict[str, str]:
         """What is known of the repositories that damage touches; see `Statistics.health`."""
         return await trio.to_thread.run_sync(self._statistics.health)
+
+    async def names_of(self, wanted: AbstractSet[bytes]) -> dict[bytes, str]:
+        """Paths of files by their BLAKE3, as far as found soon; see `Statistics.names_of`."""
+        return await trio.to_thread.run_sync(self._statistics.names_of, wanted)
 
     async def frees(self, repo: RepoName) -> int:
         """Bytes that removing a repository would free; reads all of the index that refs reach."""

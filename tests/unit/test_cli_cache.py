@@ -69,6 +69,9 @@ def test_warm_fetches_what_is_missing_and_evict_takes_it_out(store: Path, told: 
     shown = told("stats", "--cache")
     assert [file["sealed"] for file in shown["files"]] == [True, True]  # type: ignore[attr-defined]
     assert all(re.fullmatch(r"20[-0-9]+T[:0-9]+Z", f["used"]) for f in shown["files"])  # type: ignore[attr-defined]
+    assert {file["path"] for file in shown["files"]} == {  # type: ignore[attr-defined]
+        f"acme/model@main/{name}" for name in ("a.safetensors", "sub/b.safetensors")
+    }
     assert told("warm", "--evict", "acme/model/link")["files"] == 1
     assert told("warm", "--evict", "acme/model")["files"] == 1
     assert told("stats", "--cache")["used"] == 0
@@ -86,7 +89,12 @@ def test_stats_tell_how_much_is_there(capsys: pytest.CaptureFixture[str]) -> Non
     assert len([line for line in out.splitlines() if " whole " in line]) == 2
     assert run(["warm", "--evict", "acme/model/sub"]) == 0
     assert run(["stats", "--cache"]) == 0
-    assert "\n1 file, whole; 3.0" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "\n1 file, whole; 3.0" in out
+    assert "\nacme/model@main/a.safetensors  " in out
+    assert run(["rm", "acme/model"]) == 0
+    assert run(["stats", "--cache"]) == 0
+    assert "acme/model" not in capsys.readouterr().out.partition("disk cache")[2]
 
 
 @pytest.mark.usefixtures("store")
