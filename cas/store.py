@@ -107,8 +107,9 @@ class Store:
         self.refs = Refs(index, self.objects)
         self.sightings = Sightings(index)
         self.counters = ReadCounters()
-        self.pool = Pool(members, self.sightings.note, self.counters.note_fetched)
         self.budget = MemoryBudget((reading or ReadOptions()).memory or default_limit())
+        counted = self.counters.note_fetched
+        self.pool = Pool(members, self.sightings.note, counted, self.budget)
         slots = max(LEAST_SLOTS, min(MOST_SLOTS, self.budget.limit // (4 * EXTENT)))
         self.loader = loader = Loader(index, self.pool, self.budget, slots=slots)
         self.disk = self._disk_files((reading or ReadOptions()).cache)

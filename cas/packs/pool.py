@@ -25,13 +25,14 @@ from ..formats.journal import PackStored
 from ..index.records import PackRecord
 from .alarms import Alarms
 from .builder import SealedPack
+from .decodings import SCRATCH as SCRATCH
+from .decodings import Boundless, Budget, Decodings
 from .fetching import Fetched, Fetcher, Sighting, uncounted, unseen
 from .gathering import Gatherer
 from .hedging import Hedges
 from .lateness import Clock
 from .members import Member, Members
 from .peers import Peers
-from .rebuilding import SCRATCH as SCRATCH
 from .rebuilding import Rebuilder
 from .shards import Shards, key_of
 from .storing import PackStorer
@@ -65,7 +66,8 @@ def split_range(record: PackRecord, offset: int, size: int) -> list[Piece]:
 class Pool:
     """Stores and loads packs over the store's members.
 
-    `seen` hears of shards found wrong, `fetched` of each range that came.
+    `seen` hears of shards found wrong, `fetched` of each range that came; what decoding takes is
+    charged to `budget`.
     """
 
     def __init__(
@@ -73,14 +75,16 @@ class Pool:
         members: Members,
         seen: Sighting = unseen,
         fetched: Fetched = uncounted,
+        budget: Budget | None = None,
     ) -> None:
         self.members = members
+        self.decodings = Decodings(budget or Boundless())
         self._peers = Peers(members)
         self._alarms = Alarms()
         self._shards = Shards(members)
         clock = Clock(self._peers, self._alarms)
         self._fetcher = Fetcher(self._shards, self._peers, seen, fetched)
-        self._rebuilder = Rebuilder(Gatherer(self._fetcher, clock))
+        self._rebuilder = Rebuilder(Gatherer(self._fetcher, clock), self.decodings)
         self._hedges = Hedges(self._fetcher, clock)
         self._storer = PackStorer(members)
         self._scratch = SizedBuffers(PROBE, count=1)

@@ -1,7 +1,7 @@
 """Shards, or parts of them, made from any k others.
 
-Concurrency: what is gathered at once is bounded, whatever the number of readers; decoding runs in
-worker threads.
+Concurrency: what is gathered at once is bounded and charged, whatever the number of readers (see
+`Decodings`); decoding runs in worker threads.
 """
 
 from collections.abc import Set as AbstractSet
@@ -12,16 +12,11 @@ import trio
 from ...erasure.codec import decode
 from ...erasure.scheme import Scheme
 from ...errors import one_failure
-from ..buffers import BufferPool, SizedBuffers
+from ..buffers import BufferPool
 from ..index.records import PackRecord
+from .decodings import SCRATCH, Decodings
 from .gathering import Gatherer
 
-SCRATCH: Final = 4 << 20
-"""Longest range, bytes, that `load` is asked for at once."""
-GATHERED: Final = 16 << 20
-"""Bytes of k shards that are gathered for one decoding, at most,"""
-DECODINGS: Final = 6
-"""and such gatherings at once."""
 WHOLE_PATIENCE: Final = 4.0
 """Times what is late, and half so many seconds besides, a shard may take that is read whole."""
 
@@ -29,12 +24,11 @@ WHOLE_PATIENCE: Final = 4.0
 class Rebuilder:
     """Makes ranges of shards, and whole packs, without those that cannot be had or are slow."""
 
-    def __init__(self, gatherer: Gatherer) -> None:
+    def __init__(self, gatherer: Gatherer, decodings: Decodings) -> None:
         self._gatherer = gatherer
         self._shards = gatherer.fetcher.shards
         self._peers = gatherer.clock.peers
-        self._scratch = SizedBuffers(SCRATCH, SCRATCH // 4, count=16)
-        self._decodings = trio.CapacityLimiter(DECODINGS)
+        self._decodings = decodings
 
     async def rebuild(
         self,
@@ -49,10 +43,10 @@ class Rebuilder:
 
         Of a pack of copies any one will do. DataLostError where fewer than k can be had.
         """
-        step = min(SCRATCH, GATHERED // record.k)
+        step = self._decodings.step(record.k)
         for start in range(0, len(out), step):
             part = out[start : start + step]
-            async with self._decodings:
+            async with self._decodings.turn(record.k * len(part)):
                 present = await self._gather(record, offset + start, len(part), without)
                 await self._decode(record, present, shard, part)
 
@@ -61,7 +55,7 @@ class Rebuilder:
     ) -> dict[int, memoryview]:
         candidates = self._shards.candidates(record, without, size)
         return await self._gatherer.gather(
-            record, offset, candidates, lambda _index: self._scratch.take(size)
+            record, offset, candidates, lambda _index: self._decodings.take(size)
         )
 
     async def _decode(

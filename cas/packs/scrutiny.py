@@ -128,7 +128,8 @@ async def _load_by(
     for piece in split_range(pack, offset, size):
         end = piece.offset + piece.size
         for block in range(piece.offset // BLOCK, -(-end // BLOCK)):
-            data = await _sound_block(pool, pack, footer, piece.shard, block, seen)
+            async with pool.decodings.turn(pack.n * BLOCK):
+                data = await _sound_block(pool, pack, footer, piece.shard, block, seen)
             low, high = max(piece.offset, block * BLOCK), min(end, block * BLOCK + len(data))
             at = piece.start + low - piece.offset
             out[at : at + high - low] = data[low - block * BLOCK : high - block * BLOCK]
@@ -152,7 +153,7 @@ async def _sound_block(
         return blake3(data).digest() == footer.blocks[index][32 * block : 32 * block + 32]
 
     async def fetch(index: int) -> None:
-        data = memoryview(bytearray(size))
+        data = pool.decodings.take(size)
         member = pool.holder(pack, index)
         if member is None or member.down:
             return
@@ -180,7 +181,7 @@ async def _sound_block(
                 f"pack {pack.id.hex()}: {len(sound)} of {pack.n} shards are sound in block "
                 f"{block}, {pack.k} are needed"
             )
-        out = memoryview(bytearray(size))
+        out = pool.decodings.take(size)
         scheme = Scheme(pack.k, pack.m)
         await trio.to_thread.run_sync(decode, scheme, sound, {shard: out})
         if not is_sound(shard, out):

@@ -61,7 +61,6 @@ class Loader:
     def __init__(self, index: Index, pool: Pool, budget: MemoryBudget, *, slots: int) -> None:
         self._index = index
         self._pool = pool
-        self._budget = budget
         self._buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=slots)
         self._whole = WholePacks(pool, budget)
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
@@ -183,19 +182,10 @@ class Loader:
         async with reading as lent:
             encoded = lent
             if encoded is None:
-                encoded = await self._fetch(pack, first.offset, size)
+                encoded = await self._pool.load(pack, first.offset, size, self._buffers.take)
             return await trio.to_thread.run_sync(
                 self._decode, extent, encoded, lent is not None, limiter=self._cpus
             )
-
-    async def _fetch(self, pack: PackRecord, offset: int, size: int) -> memoryview:
-        """A range of a pack; where it has to be decoded, what that takes is charged meanwhile."""
-        extra = 0 if self._pool.healthy(pack, offset, size) else (pack.k + 1) * size
-        self._budget.charge(extra)
-        try:
-            return await self._pool.load(pack, offset, size, self._buffers.take)
-        finally:
-            self._budget.give(extra)
 
     def _decode(
         self, extent: list[Placed], encoded: memoryview, lent: bool
