@@ -36,6 +36,7 @@ from ..packs.pool import SCRATCH, Pool
 from ..packs.scrutiny import load_sound
 from .budget import MemoryBudget
 from .cache import Loaded
+from .seldom import Seldom
 from .wholepacks import WholePacks
 
 EXTENT: Final = SCRATCH
@@ -63,6 +64,7 @@ class Loader:
         self._pool = pool
         self._buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=slots)
         self._whole = WholePacks(pool, budget)
+        self._damage = Seldom(log)
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._direct = DirectReads(pool, budget)
         self._turns = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
@@ -218,12 +220,13 @@ class Loader:
     async def _load_anyhow(self, id_: ChunkId) -> Loaded:
         """One chunk that could not be had with its neighbours, from wherever it still can be had.
 
-        Each of its places is read alone, then each by its sound blocks only.
+        Each of its places is read alone, then each by its sound blocks only; and that once more,
+        for what was damaged may be mended, or replaced, between the reads of two shards.
         """
         places = await trio.to_thread.run_sync(self._places, id_, limiter=self._cpus)
         damaged, reason = False, None
         passed: dict[str, None] = {}  # each told once, and only where the chunk is had after all
-        for load in (self._load_plain, self._load_sound):
+        for load in (self._load_plain, self._load_sound, self._load_sound):
             for chunk in places:
                 try:
                     with one_failure():
@@ -236,8 +239,8 @@ class Loader:
                     self._decode, [chunk], encoded, False, limiter=self._cpus
                 )
                 if found:
-                    for why in passed:
-                        log.warning("chunk %s: %s", id_.hex()[:16], why)
+                    if passed:
+                        self._damage.warn(f"chunk {id_.hex()[:16]}: {', '.join(passed)}")
                     return found[id_]
                 damaged = True
                 passed[f"it does not verify in pack {chunk.pack.id.hex()}"] = None
@@ -266,7 +269,7 @@ class Loader:
     ) -> DamageError:
         packs = ", ".join(chunk.pack.id.hex() for chunk in places)
         what = f"chunk {id_.hex()[:16]} (in pack {packs})"
-        advice = "run `modelfloat verify`, then add the file again"
+        advice = "run `modelfloat verify`; if it finds files lost, add those again"
         if damaged:
             return DataLostError(f"{what} is damaged beyond what parity mends; {advice}")
         away = self._away(places)

@@ -239,7 +239,7 @@ async def test_more_than_parity_replaces(
             assert report.lost_files == ["acme/lost@main/lost"]
             assert len(only(report, pack)) == pack.m + 1
             assert await read(store, "acme/kept/kept") == files["kept"]
-        with pytest.raises(DataLostError, match="add the file again"):
+        with pytest.raises(DataLostError, match="if it finds files lost, add those again"):
             await read(store, "acme/lost/lost")
         after = {p: d for p, d in all_files(tmp_path / "store").items() if p in before}
         assert after == before

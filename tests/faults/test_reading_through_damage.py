@@ -1,7 +1,9 @@
 """Reading what can still be had: from another copy, from whole packs, by many at once."""
 
+import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -10,10 +12,11 @@ from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.formats.chunktable import Kind
 from modelfloat.cas.index.records import PackRecord, ShardState
 from modelfloat.cas.packs.pool import Pool
+from modelfloat.cas.read import loader
 from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.wholepacks import BARRED, IDLE, KEPT, WholePacks
 from modelfloat.cas.refnames import parse_address
-from modelfloat.errors import DataLostError
+from modelfloat.errors import DamageError, DataLostError
 from modelfloat.ids import PackId, PackNumber
 from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import (
@@ -70,13 +73,53 @@ async def test_what_the_error_advises_heals(tmp_path: Path, damage: str) -> None
             else:
                 flip_bit(path, 5)
         with pytest.raises(
-            DataLostError, match="run `modelfloat verify`, then add the file again"
+            DataLostError, match="`modelfloat verify`; if it finds files lost, add those again"
         ) as told:
             await read(store, ADDRESS)
         assert shards[0].parent.name in str(told.value)
         await store.verify()
         assert (await add(store, tmp_path / "model")).new > 0
         assert await read(store, ADDRESS) == data
+
+
+async def test_what_is_mended_while_it_is_read_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = weights(tmp_path / "model")
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "model")
+        sound = {path: path.read_bytes() for path in data_shards(tmp_path / "store")[:3]}
+        for path in sound:
+            flip_bit(path, 5)
+        real, failed = loader.load_sound, list[DamageError]()
+
+        async def load(*args: Any) -> memoryview:
+            try:
+                return await real(*args)
+            except DamageError as error:
+                failed.append(error)
+                for path, before in sound.items():
+                    path.write_bytes(before)
+                raise
+
+        monkeypatch.setattr(loader, "load_sound", load)
+        assert await read(store, ADDRESS) == data
+    assert failed
+
+
+async def test_damage_that_is_met_with_each_chunk_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "modelfloat.cas.read.loader")
+    data = weights(tmp_path / "model")
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "model")
+        for path in data_shards(tmp_path / "store")[:2]:
+            path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+        assert await read(store, ADDRESS) == data
+    told = [record for record in caplog.records if "does not verify" in record.getMessage()]
+    assert sum(record.levelno >= logging.WARNING for record in told) == 1
+    assert sum(record.levelno == logging.DEBUG for record in told) > 0
 
 
 async def test_many_read_a_degraded_store_at_once(tmp_path: Path) -> None:
