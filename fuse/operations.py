@@ -18,6 +18,7 @@ from .directories import WINDOW, Directories, Listed, NamedAttributes
 from .failures import refusal
 from .files import Files
 from .inodes import Inodes
+from .listings import LONGEST_NAME
 from .mountstate import OpenFileState, ReadError
 from .nodes import LinkNode
 from .readstate import ReadState
@@ -64,7 +65,10 @@ class Operations:
         self.getxattr = attributes.getxattr
 
     async def lookup(self, parent: Inode, name: bytes, pid: int = 0) -> NamedAttributes:
-        """What `name` means in the directory `parent`; counts one lookup. ENOENT if nothing."""
+        """What `name` means in the directory `parent`; counts one lookup. ENOENT if nothing;
+        ENAMETOOLONG where it can be nothing."""
+        if len(name) > LONGEST_NAME:
+            raise refusal(errno.ENAMETOOLONG)
         node, tree = self._requests.node(parent), self._requests.tree
         found = await self._requests.engine("lookup", node, pid, lambda: tree.lookup(node, name))
         if found is None:

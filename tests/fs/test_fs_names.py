@@ -86,6 +86,15 @@ async def test_what_is_not_there(shelf: Shelf, kernel: Kernel) -> None:
     assert caught.value.errno == errno.ENOENT
 
 
+async def test_a_name_longer_than_linux_allows_is_told_so(shelf: Shelf, kernel: Kernel) -> None:
+    shelf.commit("acme/llama", {"a" * 256: b"hidden", "b" * 255: b"shown"})
+    for folder in "", "acme", "acme/llama", ".hf":
+        with pytest.raises(OSError) as caught:
+            await kernel.operations.lookup(await kernel.inode(folder), b"a" * 256)
+        assert caught.value.errno == errno.ENAMETOOLONG, folder
+    assert await kernel.inode("acme/llama/" + "b" * 255)
+
+
 async def test_a_file_holds_no_names(shelf: Shelf, kernel: Kernel) -> None:
     shelf.commit("acme/llama", FILES)
     file = await kernel.inode("acme/llama/empty")
