@@ -269,4 +269,8 @@ class DiskCache:
             self._trouble(error)
 
     def _trouble(self, error: Exception) -> None:
+        if isinstance(error, FileNotFoundError):
+            # Somebody took the file or the folder away at this moment. It is made anew next time.
+            log.debug("%s", error)
+            return
         self.hush(f"fails: {getattr(error, 'strerror', None) or error}")

@@ -314,6 +314,24 @@ async def test_a_folder_that_is_removed_while_it_is_used(
     assert cached_data(folder)[0].read_bytes() == content
 
 
+async def test_a_folder_that_goes_at_the_wrong_moment_stops_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = DiskCache(CacheFolder(str(folder), STORE), CacheOptions(str(folder), keep_free=0))
+    make = cache.folder.make
+
+    def make_in_vain() -> None:
+        make()
+        shutil.rmtree(cache.folder.path)
+
+    monkeypatch.setattr(cache.folder, "make", make_in_vain)
+    assert cache.open(cachedsample.HEAD, lambda: cachedsample.PIECES) is None
+    assert not cache.refuses
+    monkeypatch.setattr(cache.folder, "make", make)
+    assert cache.open(cachedsample.HEAD, lambda: cachedsample.PIECES) is not None
+    cache.close()
+
+
 @pytest.fixture
 def in_the_way(folder: Path) -> Path:
     folder.write_bytes(b"a file in its place")
