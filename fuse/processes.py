@@ -28,7 +28,7 @@ def is_dying(thread: int) -> bool:
     kernel makes of every signal that ends a process. False where /proc does not say."""
     try:
         with open(f"{_PROC}/{thread}/status", "rb", buffering=0) as file:
-            status = file.read(4096)
+            status = file.read()  # its list of groups has no bound
     except OSError:
         return False
     killed = 1 << signal.SIGKILL - 1

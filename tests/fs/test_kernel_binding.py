@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -327,6 +328,16 @@ def test_dying() -> None:
         assert not processes.is_dying(process.pid)
         process.communicate()
     assert not processes.is_dying(process.pid)
+
+
+def test_dying_in_many_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_PROC", str(tmp_path))
+    (tmp_path / "77").mkdir()
+    groups = " ".join(map(str, range(1_000_000, 1_001_000)))
+    (tmp_path / "77" / "status").write_text(
+        f"Name:\tcat\nTgid:\t70\nGroups:\t{groups} \nSigPnd:\t0000000000000100\n"
+    )
+    assert processes.is_dying(77)
 
 
 async def test_requests_under_way_are_answered_at_the_end(
