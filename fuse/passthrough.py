@@ -91,6 +91,7 @@ class Passthrough:
         except OSError as error:
             if error.errno in _NEVER:
                 self._able = False
+                self.note = f"reads are not passed through to the disk cache: {error.strerror}"
                 log.info("nothing is passed through to the disk cache: %s", error.strerror)
             else:  # ELOOP: an overlay filesystem
                 log.debug("a file is not passed through: %s", error.strerror)

@@ -130,6 +130,7 @@ def test_a_container_that_may_not(
         for handle in (1, 2):
             assert opened(able, Inode(handle + 10), handle, 5) is None
     assert caplog.text.count("nothing is passed through") == 1
+    assert able.note == "reads are not passed through to the disk cache: Operation not permitted"
 
 
 def test_the_numbers_of_the_calls() -> None:
