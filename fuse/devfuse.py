@@ -21,24 +21,16 @@ from typing import Final
 from ..errors import UnsupportedError
 from .machine import DEVICE
 from .mountinfo import Mount, mount_at
-from .unmounting import by_fusermount
+from .unmounting import PATIENCE, by_fusermount, by_kernel
 
 _FLAGS: Final = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024}
 """Options that are flags of mount(2)."""
-_FORCE: Final = 1
-"""MNT_FORCE of umount2(2): of a FUSE mount it ends the connection."""
-_LAZY: Final = 2
-"""MNT_DETACH."""
-_NO_LINK: Final = 8
-"""UMOUNT_NOFOLLOW."""
 _CLONE: Final = 0x8004E500
 """FUSE_DEV_IOC_CLONE, `_IOR(229, 0, uint32_t)`."""
 _BACKING_OPEN: Final = 0x4010E501
 """FUSE_DEV_IOC_BACKING_OPEN, `_IOW(229, 1, struct fuse_backing_map)`: descriptor, flags, zeros."""
 _BACKING_CLOSE: Final = 0x4004E502
 """FUSE_DEV_IOC_BACKING_CLOSE, `_IOW(229, 2, uint32_t)`."""
-_PATIENCE: Final = 30.0
-"""Seconds that fusermount3 may take."""
 _BOXED: Final = ": a container needs --cap-add SYS_ADMIN"
 _CONNECTIONS: Final = "/sys/fs/fuse/connections"
 
@@ -111,10 +103,10 @@ def _by_fusermount(path: str, options: frozenset[str], hint: str = "") -> int:
         ) as process,
     ):
         theirs.close()  # so that its end is seen when it says nothing
-        ours.settimeout(_PATIENCE)
+        ours.settimeout(PATIENCE)
         given, said = _handed_over(ours), ""
         try:
-            _, said = process.communicate(timeout=_PATIENCE if given else 1.0)
+            _, said = process.communicate(timeout=PATIENCE if given else 1.0)
         except subprocess.TimeoutExpired:
             process.kill()
             said = "fusermount3 does not answer"
@@ -169,7 +161,7 @@ def end_mount(path: str, mount: Mount | None) -> None:
     if mount is None:
         return
     if mount_at(path) == mount:
-        detach(path)
+        abandon(path)
     with contextlib.suppress(OSError):
         switch = os.open(f"{_CONNECTIONS}/{mount.minor}/abort", os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -178,15 +170,13 @@ def end_mount(path: str, mount: Mount | None) -> None:
             os.close(switch)
 
 
-def detach(path: str) -> None:
+def abandon(path: str) -> None:
     """Hide what is mounted on `path`; as root, end its connection as well. A refusal is logged."""
+    reason = ""
     if os.geteuid() != 0:
         with contextlib.suppress(UnsupportedError):
-            if reason := by_fusermount(path, lazy=True):
-                log.warning("%s cannot be unmounted: %s", path, reason)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    target = os.fsencode(path)
-    # Ending the connection is refused in some containers.
-    if all(libc.umount2(target, way | _LAZY | _NO_LINK) != 0 for way in (_FORCE, 0)):
-        log.warning("%s cannot be unmounted: %s", path, os.strerror(ctypes.get_errno()))
+            reason = by_fusermount(path, lazy=True)
+    else:  # ending the connection is refused in some containers
+        reason = by_kernel(path, lazy=True, force=True) and by_kernel(path, lazy=True)
+    if reason:
+        log.warning("%s cannot be unmounted: %s", path, reason)

@@ -198,7 +198,7 @@ class KernelBinding:
         except BaseException:  # else a dead mount would be left behind
             for device in devices:
                 os.close(device)
-            devfuse.detach(path)
+            devfuse.abandon(path)
             raise
 
 

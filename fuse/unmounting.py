@@ -13,11 +13,13 @@ from .holders import Holder, holders_of
 from .liveness import Life, life_of
 from .mountinfo import TYPE, Mount, mount_at
 
+_FORCE: Final = 1
+"""MNT_FORCE of umount2(2): of a FUSE mount it ends the connection."""
 _LAZY: Final = 2
 """MNT_DETACH of umount2(2)."""
 _NO_LINK: Final = 8
 """UMOUNT_NOFOLLOW of umount2(2)."""
-_PATIENCE: Final = 30.0
+PATIENCE: Final = 30.0
 """Seconds that fusermount3 may take."""
 
 
@@ -79,7 +81,7 @@ def detach(path: str, *, lazy: bool, may_be_busy: bool = False) -> bool:
     False where it is in use and `may_be_busy`; any other failure is a ModelFloatError.
     """
     # umount(8) would ask the filesystem for its type: one that hangs would hang it.
-    reason = _by_kernel(path, lazy) if os.geteuid() == 0 else by_fusermount(path, lazy)
+    reason = by_kernel(path, lazy=lazy) if os.geteuid() == 0 else by_fusermount(path, lazy)
     if reason and not (may_be_busy and "busy" in reason):
         raise ModelFloatError(
             f"unmounting {path} failed: {reason}; `findmnt -t {TYPE}` shows what is mounted"
@@ -87,10 +89,11 @@ def detach(path: str, *, lazy: bool, may_be_busy: bool = False) -> bool:
     return not reason
 
 
-def _by_kernel(path: str, lazy: bool) -> str:
-    """Why umount2(2) refuses, "" if it does not."""
+def by_kernel(path: str, *, lazy: bool, force: bool = False) -> str:
+    """Why umount2(2) refuses, "" if it does not. `force` ends the connection as well."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.umount2(os.fsencode(path), _NO_LINK | (_LAZY if lazy else 0)) == 0:
+    way = _NO_LINK | (_LAZY if lazy else 0) | (_FORCE if force else 0)
+    if libc.umount2(os.fsencode(path), way) == 0:
         return ""
     return os.strerror(ctypes.get_errno())
 
@@ -108,7 +111,7 @@ def by_fusermount(path: str, lazy: bool) -> str:
             text=True,
             errors="replace",
             check=False,
-            timeout=_PATIENCE,
+            timeout=PATIENCE,
             env={"LC_ALL": "C"},  # what it says is read above
         )
     except subprocess.TimeoutExpired:
