@@ -134,6 +134,10 @@ class Files:
             raise refusal(errno.EBADF)
         self._readers.release(file.inode)
 
+    def count(self) -> int:
+        """How many files `states` tells of."""
+        return len({file.inode for file in self._open if isinstance(file.node, FileNode)})
+
     def states(self) -> Iterator[OpenFileState]:
         """The open files of commits, each with all processes that opened it."""
         pids: dict[Inode, set[int]] = {}

@@ -49,20 +49,20 @@ _BACKENDS: Final = (
 Labels = dict[str, str]
 
 
-def metrics_text(state: MountState) -> bytes:
-    """The whole answer for one mount."""
-    lines = [*_mount(state)]
+def metrics_text(state: MountState, opened: int) -> bytes:
+    """The whole answer for one mount, which has `opened` files open; `state` need not list them."""
+    lines = [*_mount(state, opened)]
     if state.reads is not None:
         lines += _reads(state.reads)
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
-def _mount(state: MountState) -> Iterator[str]:
+def _mount(state: MountState, opened: int) -> Iterator[str]:
     what = {"version": state.version, "mountpoint": state.mountpoint, "binding": state.binding}
     yield from _family("mount_info", "gauge", "What is mounted where.", [(what, 1)])
     started = state.started_ns / 1e9
     yield from _single("mount_start_time_seconds", "gauge", "When it was mounted.", started)
-    yield from _single("open_files", "gauge", "Files that are open.", len(state.open))
+    yield from _single("open_files", "gauge", "Files that are open.", opened)
 
 
 def _reads(reads: ReadState) -> Iterator[str]:

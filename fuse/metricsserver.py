@@ -9,6 +9,7 @@ ends that connection alone.
 
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -50,7 +51,8 @@ def listening_on(endpoint: Endpoint | None) -> Iterator[tuple[str, socket.socket
         server = socket.create_server((endpoint.host, endpoint.port), family=family, backlog=MOST)
     except OSError as error:
         raise ModelFloatError(
-            f"metrics cannot be served on {endpoint}: {error.strerror}; name another port"
+            f"metrics cannot be served on {endpoint}: {os.strerror(error.errno or 0)}; "
+            "name another port"
         ) from error
     with server:
         server.setblocking(False)
@@ -109,7 +111,9 @@ async def _head(stream: trio.SocketStream) -> list[str]:
 def _status(method: str, target: str, version: str, lines: list[str]) -> int:
     fields = [line.partition(":") for line in lines]
     hosts = [value.strip() for name, _, value in fields if name.lower() == "host"]
-    if not version.startswith("HTTP/1.") or len(hosts) > 1:
+    # A blank before the colon would hide a field from us and not from others (RFC 9112, 5.1).
+    odd = any(name.split() != [name] for name, _, _ in fields)
+    if odd or not version.startswith("HTTP/1.") or len(hosts) > 1:
         return 400
     if hosts and not is_loopback(_name_of(hosts[0])):
         return 403

@@ -23,7 +23,7 @@ from .metricsserver import listening_on, serve_metrics
 from .mountinfo import is_mounted, mount_at, mounts
 from .mountoptions import MountOptions
 from .mountpoint import prepare
-from .mountstate import MountState
+from .mountstate import MountState, OpenFileState
 from .operations import Operations
 from .source import Source
 from .tuning import told, tune
@@ -65,13 +65,13 @@ async def serve(
     index = _index_of(store.path)
     device = ""
 
-    def state() -> MountState:
+    def state(opened: tuple[OpenFileState, ...]) -> MountState:
         return MountState(
             os.getpid(),
             __version__,
             path,
             started,
-            operations.open_files(),
+            opened,
             operations.last_errors(),
             index is not None and _index_of(store.path) not in (None, index),
             device=device,
@@ -81,6 +81,9 @@ async def serve(
             note=session.note,
             hidden=bool(device) and not is_mounted(device),
         )
+
+    def figures() -> bytes:
+        return metrics_text(state(()), operations.open_count())
 
     def begun() -> None:
         said = [f"{path} is mounted by the binding {binding.name}", *_tuned(path), session.note]
@@ -101,9 +104,9 @@ async def serve(
             device = "" if mount is None else mount.device
             async with trio.open_nursery() as nursery:
                 if server is not None:
-                    nursery.start_soon(answer_all, server, state)
+                    nursery.start_soon(answer_all, server, lambda: state(operations.open_files()))
                 if asked is not None:
-                    nursery.start_soon(serve_metrics, asked, lambda: metrics_text(state()))
+                    nursery.start_soon(serve_metrics, asked, figures)
                 nursery.start_soon(operations.slow.watch)
                 await _serve(session, path, signals, begun, stopping)
                 nursery.cancel_scope.cancel()

@@ -95,6 +95,10 @@ class Operations:
         """What is open at this moment."""
         return tuple(self._files.states())
 
+    def open_count(self) -> int:
+        """How many files are open at this moment."""
+        return self._files.count()
+
     def last_errors(self) -> tuple[ReadError, ...]:
         """The last requests that failed, oldest first."""
         return self._requests.errors.all()

@@ -275,6 +275,7 @@ async def test_what_is_open_and_what_failed_is_known(shelf: Shelf, kernel: Kerne
     assert operations.open_files() == ()
     handles = [await operations.open(text, 0, pid) for pid in (1 << 30, 0, 1 << 29, 1 << 30)]
     (state,) = operations.open_files()
+    assert operations.open_count() == 1
     assert (state.name, state.pids) == ("acme/llama/text", (1 << 29, 1 << 30))
     assert shelf.objects.manifest(ObjectId(bytes.fromhex(state.manifest))).size == len(TEXT)
     shelf.lose(TEXT)

@@ -78,6 +78,8 @@ async def test_the_answer_is_of_the_moment() -> None:
         (b"GET /metrics HTTP/1.1\r\nHost: 10.0.0.1:9100\r\n\r\n", 403),
         (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: x\r\n\r\n", 400),
         (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"GET /metrics HTTP/1.1\r\nHost : evil.example.org\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n x\r\n\r\n", 400),
         (b"GET /metrics\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
     ],
@@ -124,7 +126,12 @@ async def test_it_listens_where_it_is_told_to_and_nowhere_else() -> None:
         assert server is not None
         assert url == f"http://127.0.0.1:{server.getsockname()[1]}/metrics"
         taken = Endpoint("127.0.0.1", server.getsockname()[1])
-        with pytest.raises(ModelFloatError, match="name another port"), listening_on(taken):
+        with (
+            pytest.raises(
+                ModelFloatError, match=r":[0-9]+: Address already in use; name another port$"
+            ),
+            listening_on(taken),
+        ):
             pass
     with listening_on(None) as nothing:
         assert nothing == ("", None)

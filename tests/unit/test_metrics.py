@@ -70,7 +70,7 @@ STATE = MountState(7, "1.2", "/mnt/mod\udcffels", 17 * 10**9, binding="kernel", 
 
 
 def test_the_format_and_the_names() -> None:
-    types, samples = parse(metrics_text(STATE))
+    types, samples = parse(metrics_text(STATE, 3))
     for name, kind in types.items():
         assert name.startswith("modelfloat_")
         assert name.endswith("_total") == (kind == "counter"), name
@@ -80,7 +80,7 @@ def test_the_format_and_the_names() -> None:
 
 
 def test_every_counter_has_a_metric() -> None:
-    _, samples = parse(metrics_text(STATE))
+    _, samples = parse(metrics_text(STATE, 3))
     assert COUNTERS.keys() == {each.name for each in fields(ReadCounts)}
     for each in fields(ReadCounts):
         name, _ = COUNTERS[each.name]
@@ -88,7 +88,7 @@ def test_every_counter_has_a_metric() -> None:
 
 
 def test_the_latency_is_a_histogram() -> None:
-    types, samples = parse(metrics_text(STATE))
+    types, samples = parse(metrics_text(STATE, 3))
     assert types["modelfloat_read_seconds"] == "histogram"
     buckets = [
         (float(labels.removeprefix('le="').removesuffix('"')), value)
@@ -105,7 +105,7 @@ def test_the_latency_is_a_histogram() -> None:
 
 
 def test_backends_and_what_waits() -> None:
-    _, samples = parse(metrics_text(STATE))
+    _, samples = parse(metrics_text(STATE, 3))
     odd = 'backend="odd \\"name\\"\\\\\\n"'
     up, slow = "modelfloat_backend_up", "modelfloat_backend_slow"
     names = ['backend="d0"', odd, 'backend="gone"']
@@ -119,10 +119,11 @@ def test_backends_and_what_waits() -> None:
     assert samples["modelfloat_memory_limit_bytes", ""] == 1 << 40
     info = 'version="1.2",mountpoint="/mnt/mod?els",binding="kernel"'
     assert samples["modelfloat_mount_info", info] == 1
+    assert samples["modelfloat_open_files", ""] == 3
 
 
 def test_a_mount_that_counts_nothing() -> None:
-    _, samples = parse(metrics_text(MountState(7, "1", "/m", 0)))
+    _, samples = parse(metrics_text(MountState(7, "1", "/m", 0), 3))
     assert {name for name, _ in samples} == {
         "modelfloat_mount_info",
         "modelfloat_mount_start_time_seconds",
