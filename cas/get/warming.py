@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from ...errors import ModelFloatError, UsageError, one_failure
+from ...errors import ModelFloatError, one_failure
 from ...ids import ObjectId
 from ..addressed import look_up
 from ..cache.cachedfile import cached_name
@@ -59,22 +59,22 @@ class EvictReport:
 async def warm(store: "Store", address: Address, progress: Progress) -> WarmReport:
     """Have every file that `address` names in the disk cache, whole and verified.
 
-    NotFoundError, UsageError or ConflictError where it names nothing; UsageError where the store
-    has no disk cache, or all of it could not fit.
+    NotFoundError, UsageError or ConflictError where it names nothing; ModelFloatError where the
+    store has no disk cache, or all of it could not fit.
     """
     files = await trio.to_thread.run_sync(_files_of, store, address)
     disk = _disk_of(store)
     await disk.wait_for(disk.cache.folder.make)
-    progress.total = sum(manifest.size for manifest in files.values())
+    progress.total = sum(manifest.size for _, manifest in files)
     limit = disk.cache.options.size
     if progress.total > limit:
-        raise UsageError(
+        raise ModelFloatError(
             f"{address} is {progress.total:,} bytes, and the disk cache may take {limit:,}; allow "
             "more with --cache-size, or warm a part"
         )
     warming = _Warming(store, disk, progress)
     try:
-        for name, manifest in files.items():
+        for name, manifest in files:
             if warming.report.failures and disk.cache.refuses:
                 warming.report.failures.append("the others were not tried")
                 break
@@ -87,9 +87,9 @@ async def warm(store: "Store", address: Address, progress: Progress) -> WarmRepo
 
 def _disk_of(store: "Store") -> DiskFiles:
     if store.disk is None:
-        raise UsageError("there is no disk cache to warm: cache_size is 0; allow one: --cache-size")
+        raise ModelFloatError("there is no disk cache to warm: cache_size is 0; allow one: --cache-size")
     if not store.disk.wanted():
-        raise UsageError(
+        raise ModelFloatError(
             "the backends of this store are local, and mounts read them without a disk cache; "
             "`modelfloat config cache_local yes` has them use one"
         )
@@ -154,7 +154,7 @@ class _Warming:
 async def evict(folder: CacheFolder, store: "Store", address: Address) -> EvictReport:
     """Take every file that `address` names out of the disk cache; errors as of `warm`."""
     files = await trio.to_thread.run_sync(_files_of, store, address)
-    names = {cached_name(head_of(manifest)) for manifest in files.values()}
+    names = {cached_name(head_of(manifest)) for _, manifest in files}
     return await trio.to_thread.run_sync(_evict, folder, names)
 
 
@@ -170,16 +170,16 @@ def _evict(folder: CacheFolder, names: set[str]) -> EvictReport:
     return report
 
 
-def _files_of(store: "Store", address: Address) -> dict[str, Manifest]:
-    """The manifests of all files that an address names, each once, by the name it has there."""
+def _files_of(store: "Store", address: Address) -> list[tuple[str, Manifest]]:
+    """All files that an address names, each once: a name that it has there, and its manifest."""
     found = look_up(store.objects, store.refs, address)
     names: dict[ObjectId, str] = {}
     if found.directory is not None:
         for path, id_ in _walk(store.objects, found.directory):
             names.setdefault(id_, path)
     elif found.entry is not None:
-        names[store.find(address).object] = found.entry.name.decode(errors="replace")
-    return {name: store.objects.manifest(id_) for id_, name in names.items()}
+        names[store.find(address).object] = found.entry.name.decode(errors="backslashreplace")
+    return [(name, store.objects.manifest(id_)) for id_, name in names.items()]
 
 
 def _walk(objects: Objects, tree: ObjectId) -> Iterator[tuple[str, ObjectId]]:
@@ -187,7 +187,7 @@ def _walk(objects: Objects, tree: ObjectId) -> Iterator[tuple[str, ObjectId]]:
     while queue:
         folder, here = queue.pop()
         for entry in objects.directory(here).entries():
-            path = folder + entry.name.decode(errors="replace")
+            path = folder + entry.name.decode(errors="backslashreplace")
             if entry.type is EntryType.DIRECTORY:
                 queue.append((f"{path}/", entry.object))
             elif entry.type is EntryType.FILE:

@@ -104,8 +104,22 @@ def test_what_is_not_there_is_told_before_what_is_not_cached(
     monkeypatch.setenv("MODELFLOAT_CACHE_LOCAL", "no")
     assert run(["warm", "nosuch/x"]) == 1
     assert "nosuch/x" in capsys.readouterr().err
-    assert run(["warm", "acme/model"]) == 2
+    assert run(["warm", "acme/model"]) == 1
     assert "the backends of this store are local" in capsys.readouterr().err
+    monkeypatch.setenv("MODELFLOAT_CACHE_SIZE", "0")
+    assert run(["warm", "acme/model"]) == 1
+    assert "cache_size is 0" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("store")
+def test_names_that_are_no_text_are_files_of_their_own(told: Json, tmp_path: Path) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    for label, name in (("c", b"x\xff.safetensors"), ("d", b"x\xfe.safetensors")):
+        weights(odd / os.fsdecode(name), 100_000, label)
+    assert run(["--quiet", "add", str(odd), "acme/odd"]) == 0
+    assert told("warm", "acme/odd")["files"] == 2
+    assert told("warm", "--evict", "acme/odd")["files"] == 2
 
 
 def test_a_mount_is_not_begun_with_a_cache_that_cannot_be(
