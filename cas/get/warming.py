@@ -87,7 +87,9 @@ async def warm(store: "Store", address: Address, progress: Progress) -> WarmRepo
 
 def _disk_of(store: "Store") -> DiskFiles:
     if store.disk is None:
-        raise ModelFloatError("there is no disk cache to warm: cache_size is 0; allow one: --cache-size")
+        raise ModelFloatError(
+            "there is no disk cache to warm: cache_size is 0; allow one: --cache-size"
+        )
     if not store.disk.wanted():
         raise ModelFloatError(
             "the backends of this store are local, and mounts read them without a disk cache; "
