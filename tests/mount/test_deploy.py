@@ -95,6 +95,27 @@ def test_called_as_mount_calls_it(store: Path, folder: Path) -> None:
     assert modelfloat("umount", folder).returncode == 0
 
 
+def test_every_option_of_mount_can_stand_in_fstab(tmp_path: Path) -> None:
+    """A program in the place of ours tells what it is called with."""
+    program = tmp_path / "told"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\n')
+    program.chmod(0o755)
+    texts = ("binding", "memory", "cache", "cache_size", "slow_read", "metrics")
+    texts += ("uid", "gid", "umask")
+    switches = ("allow_other", "cache_local", "warm_sets")
+    for no, dashes in (("", "--"), ("no", "--no-")):
+        given = [f"{key}=x{i}" for i, key in enumerate(texts)] + [no + key for key in switches]
+        done = helper("/store", "/dir", "-o", ",".join([*given, f"command={program}"]))
+        assert (done.returncode, done.stderr) == (0, "")
+        arguments = (tmp_path / "arguments").read_text().splitlines()
+        wanted = [f"--{key.replace('_', '-')}=x{i}" for i, key in enumerate(texts)]
+        wanted += [dashes + key.replace("_", "-") for key in switches]
+        assert arguments == ["--store", "/store", "mount", "/dir", *wanted, "--quiet"]
+    readme = (DEPLOY / "README.md").read_text()
+    for option in [f"{key}=" for key in texts] + [*switches, *(f"no{key}" for key in switches)]:
+        assert f"`{option}`" in readme, option
+
+
 def test_what_mount_knows_of_every_filesystem(store: Path, folder: Path) -> None:
     others = "sync,dirsync,diratime,iversion,silent,strictatime,_netdev,noauto"
     done = helper(store, folder, "-o", f"{others},command={PROGRAM}")
