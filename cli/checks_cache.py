@@ -20,7 +20,8 @@ def _look(settings: Settings) -> Iterator[Finding]:
     try:
         found = os.lstat(folder.path)
     except FileNotFoundError:
-        where = f"none in {folder.path} yet" if options.size else "none, as cache_size is 0"
+        kept = "" if options.local else "; what is read from remote backends is kept there"
+        where = f"none in {folder.path} yet{kept}" if options.size else "none, as cache_size is 0"
         yield ok("disk cache", where)
         return
     taken = folder.entries()
@@ -30,6 +31,12 @@ def _look(settings: Settings) -> Iterator[Finding]:
             "disk cache",
             f"{folder.path} is not this user's folder: nothing is cached in it",
             "name another one: `modelfloat config cache DIR`",
+        )
+    elif used and not options.size:
+        yield warning(
+            "disk cache",
+            f"{human_size(used)} at {folder.path}, which nobody uses: cache_size is 0",
+            f"rm -r {folder.path}",
         )
     elif used > options.size:
         yield warning(

@@ -187,6 +187,9 @@ def test_doctor_tells_of_the_disk_cache(
 ) -> None:
     ((level, text),) = levels()
     assert (level, "none in" in text) == (Level.OK, True)
+    assert "remote" not in text
+    ((level, text),) = levels(cache_local="no")
+    assert (level, "yet; what is read from remote backends" in text) == (Level.OK, True)
     assert run(["--quiet", "warm", "acme/model"]) == 0
     ((level, text),) = levels()
     assert (level, "2 files, 5.0" in text) == (Level.OK, True)
@@ -194,6 +197,9 @@ def test_doctor_tells_of_the_disk_cache(
     assert (level, "where it may take 1.00 MB" in text) == (Level.WARNING, True)
     ((level, text),) = levels(cache_size="900000TB")
     assert (level, "but the disk has" in text) == (Level.WARNING, True)
+    ((level, text),) = levels(cache_size="0")
+    assert (level, "which nobody uses: cache_size is 0" in text) == (Level.WARNING, True)
+    assert text.endswith(f"; rm -r {next((store / 'cache').iterdir())}")
     ((level, text),) = levels(cache_size="0", cache=str(tmp_path / "none"))
     assert (level, "cache_size is 0" in text) == (Level.OK, True)
     monkeypatch.setattr(os, "geteuid", lambda: 12_345)
