@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from ...backends.direct import Direct, direct
 from ...erasure.codec import decode
@@ -22,6 +22,7 @@ from ...ids import BackendId
 from ..buffers import BufferPool
 from ..index.records import PackRecord
 from .bars import SLOW, Bars
+from .decodings import Budget
 from .pool import Pool, split_range
 
 DECODED: Final = 4 << 20
@@ -30,18 +31,6 @@ KEPT: Final = 8
 """So many of them are kept for reuse."""
 
 log = logging.getLogger(__name__)
-
-
-class Budget(Protocol):
-    """What memory is charged to; any thread may do so."""
-
-    def charge(self, size: int) -> None:
-        """Charge `size` bytes, whatever is left."""
-        ...
-
-    def give(self, size: int) -> None:
-        """What was charged is free again."""
-        ...
 
 
 @dataclass(slots=True)
