@@ -265,7 +265,7 @@ def test_a_mount_that_fails_halfway_leaves_nothing(
         raise PermissionError(errno.EACCES, "no /proc")
 
     monkeypatch.setattr(devfuse, "open_mount", lambda *_: device)
-    monkeypatch.setattr(devfuse, "detach", detached.append)
+    monkeypatch.setattr(devfuse, "abandon", detached.append)
     monkeypatch.setattr(kernel_binding, "mount_at", fail)
     with pytest.raises(PermissionError):
         KernelBinding().mount(operations, "/nowhere", frozenset())
