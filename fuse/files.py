@@ -1,7 +1,7 @@
 """Open files: what a mount answers to open, read and release.
 
-Concurrency: everything but `read_at_once` runs in the event loop. `read`, the hot path, makes no
-hop of its own.
+Concurrency: everything but `read_at_once` and `go_on` runs in the event loop. `read`, the hot path,
+makes no hop of its own.
 """
 
 import errno
@@ -13,8 +13,8 @@ from typing import Final
 import trio
 
 from ..cas.formats.tree import EntryType
+from ..cas.read.claims import Soon
 from ..cas.read.counters import clock
-from ..cas.read.filereader import Soon
 from ..cas.read.sets import in_set, opens_set
 from ..errors import DamageError, ModelFloatError
 from ..ids import Inode
@@ -126,6 +126,12 @@ class Files:
         self._counters.at_once += 1
         self._counters.note_request(wanted, clock() - begun)
         return parts
+
+    def go_on(self, handle: Handle, soon: Soon) -> None:
+        """After an answer by `read_at_once`: load what comes next, where that is quickly done."""
+        file = self._open.get(handle)
+        if file is not None:
+            file.reader.go_on(soon)
 
     def release(self, handle: Handle) -> None:
         """Close a file."""

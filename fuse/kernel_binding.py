@@ -4,9 +4,10 @@ A few threads wait in readv(2), each on a descriptor of its own, without the int
 READ whose verified bytes are in memory they answer at once, by a writev(2) that copies nothing on
 the way; everything else they hand to the event loop, where it is answered when it is ready.
 
-Concurrency: what threads may touch of a session is `read_at_once`, `hand`, `ended` and `stopping`;
-everything else runs in the event loop. No thread holds a lock. From `stop` on the threads refuse
-what comes, without the loop, until the mount is gone: nobody waits for a daemon that leaves.
+Concurrency: what threads may touch of a session is `read_at_once`, `replied`, `hand`, `ended` and
+`stopping`; everything else runs in the event loop. No thread holds a lock. From `stop` on the
+threads refuse what comes, without the loop, until the mount is gone: nobody waits for a daemon that
+leaves.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from typing import Final
 
 import trio
 
+from ..cas.read.claims import LOADERS
 from . import devfuse, protocol
 from .handles import Handle
 from .kernel_answers import Answer, Answers
@@ -31,8 +33,8 @@ from .passthrough import Passthrough
 from .processes import is_dying
 from .protocol import UNANSWERED, Opcode, Request
 
-THREADS: Final = 2
-"""One copies a reply while the other takes the next request; Python runs no more at once."""
+THREADS: Final = LOADERS + 1
+"""One at least takes requests, whatever those wait for that load."""
 PATIENCE: Final = 1.0
 """Seconds that threads have to see that their mount is gone."""
 LOOK_AGAIN: Final = 0.5
@@ -72,6 +74,15 @@ class KernelSession:
     def read_at_once(self, handle: Handle, offset: int, size: int) -> Sequence[Buffer] | None:
         """See `Receiver.read_at_once`."""
         return self._operations.read_at_once(handle, offset, size, self._soon)
+
+    def replied(self, handle: Handle) -> None:
+        """See `Receiver.replied`."""
+        if self.stopping or len(self._lines) <= LOADERS:
+            return
+        try:
+            self._operations.go_on(handle, self._soon)
+        except Exception:
+            log.exception("loading ahead failed unexpectedly")
 
     def hand(self, line: Line, request: Request) -> None:
         """See `Receiver.hand`: it is answered in the event loop."""

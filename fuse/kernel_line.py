@@ -47,6 +47,10 @@ class Receiver(Protocol):
         """The bytes asked for, if they are in memory."""
         ...
 
+    def replied(self, handle: Handle) -> None:
+        """A request of that file was answered at once; the thread has time now. Never fails."""
+        ...
+
     def hand(self, line: "Line", request: Request) -> None:
         """Have a request answered elsewhere, later."""
         ...
@@ -157,6 +161,7 @@ class Line:
         data = self._receiver.read_at_once(Handle(handle), offset, wanted)
         if data is not None:
             self.reply(unique, data)
+            self._receiver.replied(Handle(handle))
         return data is not None
 
     def _decline(self, size: int, number: int) -> None:

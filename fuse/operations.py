@@ -54,6 +54,7 @@ class Operations:
         self.open = files.open
         self.read = files.read
         self.read_at_once = files.read_at_once
+        self.go_on = files.go_on
         self.backing = files.backing
         self.release = files.release
         self.opendir = directories.opendir

@@ -5,9 +5,9 @@ from typing import Protocol
 
 from ..cas.formats.manifest import Manifest
 from ..cas.objects import Objects
+from ..cas.read.claims import Soon
 from ..cas.read.counters import ReadCounters
 from ..cas.read.figures import ReadFigures
-from ..cas.read.filereader import Soon
 from ..cas.read.sets import Following
 from ..cas.refs import Refs
 from ..cas.room import Room
@@ -24,6 +24,13 @@ class OpenFile(Protocol):
         """What `read` would give, in parts, where all of it is in memory; else None.
 
         Any thread may ask, and never waits. What has to follow in the event loop goes to `soon`.
+        """
+        ...
+
+    def go_on(self, soon: Soon) -> None:
+        """Load what is likely to be asked for next, after an answer by `at_once`.
+
+        Any thread may ask that has time, unless all who read do. It may hang where a disk does.
         """
         ...
 

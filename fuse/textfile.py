@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from ..cas.read.filereader import Soon
+from ..cas.read.claims import Soon
 
 
 class TextFile:
@@ -19,6 +19,9 @@ class TextFile:
     def at_once(self, offset: int, size: int, soon: Soon) -> Sequence[bytes]:
         """See `OpenFile.at_once`."""
         return [self._text[offset : offset + size]]
+
+    def go_on(self, soon: Soon) -> None:
+        """See `OpenFile.go_on`."""
 
     async def prepare(self) -> None:
         """See `OpenFile.prepare`."""

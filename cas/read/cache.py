@@ -5,9 +5,9 @@ They are bounded by the memory they pin, and charged to the budget of all that r
 A chunk keeps all of the buffer that it lies in, with the chunks that were loaded together with it;
 so what is counted are the buffers, each once, for as long as a chunk in it is kept.
 
-Concurrency: used in the event loop; any thread may `get`. A lock keeps the chunks' order whole:
-which goes next takes two steps, and in between no thread may move one. Memory that was handed out
-stays valid when its chunk is evicted; its buffer is recycled when the last view is gone.
+Concurrency: any thread may call anything; a lock keeps the tables in step, and no call holds it
+for longer than it takes to change them. Memory that was handed out stays valid when its chunk is
+evicted; its buffer is recycled when the last view is gone.
 """
 
 from collections import OrderedDict
@@ -84,6 +84,13 @@ class ChunkCache:
             self._pin(chunk)
             while self._size > self.budget and len(self._chunks) > 1:
                 self._evict(next(iter(self._passed), None) or next(iter(self._chunks)))
+
+    def let_go(self, ids: Iterable[ChunkId]) -> None:
+        """Nobody will ask for these chunks again: their memory is free for others."""
+        with self._lock:
+            for id_ in ids:
+                if id_ in self._chunks:
+                    self._evict(id_)
 
     def passed(self, ids: Iterable[ChunkId]) -> None:
         """Streams have read these chunks: they may go before any other."""

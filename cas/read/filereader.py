@@ -1,22 +1,22 @@
 """One open file: from a byte range to verified bytes, ahead of whoever reads on.
 
-Concurrency: everything here runs in the event loop, except `FileReader.at_once`, which any thread
-may call: it looks at what is in memory and leaves the rest to the loop.
+Concurrency: everything here runs in the event loop, except `FileReader.at_once` and `go_on`, which
+any thread may call: they look at what is in memory, load of it what is at hand (`ownloads`), and
+leave the rest to the loop.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from .cache import Loaded
+from .claims import Soon
 from .flights import Flights
 from .joining import Joiner
+from .ownloads import OwnLoads
 from .readahead import ReadAhead
 from .recipe import ChunkSpan, Recipe
 from .sets import Opened
 from .supply import CachedFile, Supply
-
-Soon = Callable[[Callable[[], object]], None]
-"""Has a job done in the event loop, whichever thread calls it."""
 
 
 def _now(job: Callable[[], object]) -> None:
@@ -43,6 +43,7 @@ class FileReader:
         self._recipe = recipe
         self._supply = supply
         self._opened = opened
+        self._own = OwnLoads(flights.claims, ahead, recipe, supply)
 
     @property
     def cached(self) -> CachedFile | None:
@@ -80,6 +81,8 @@ class FileReader:
         if size <= 0:
             return []
         found = self._in_memory(offset, size, soon)
+        if found is None and self._own.bring(offset, size, soon):
+            found = self._in_memory(offset, size, soon)
         if found is None:
             return None
         parts = []
@@ -88,6 +91,11 @@ class FileReader:
             end = chunk.start + min(span.raw, offset + size - span.offset)
             parts.append(chunk.memory[start:end])
         return parts
+
+    def go_on(self, soon: Soon) -> None:
+        """After an answer by `at_once`: load what will be asked for next, where that is quickly
+        done. Any thread may call it that has nothing better to do, of more than LOADERS."""
+        self._own.go_on(soon)
 
     def _in_memory(
         self, offset: int, size: int, soon: Soon

@@ -1,9 +1,10 @@
 """Loads under way: each chunk is loaded once, however many ask for it.
 
-Concurrency: used in the event loop. Who comes second waits for the first one's load, and shares its
-outcome; only the chunks of a load of several that failed are loaded once more, each alone. A task
-that waits holds no lock; loads run in the nursery that was given (the engine's), so a task that is
-cancelled while it waits cancels nobody's load.
+Concurrency: used in the event loop; threads load by `claims`, which share the table. Who comes
+second waits for the first one's load, and shares its outcome; only the chunks of a load of several
+that failed are loaded once more, each alone. A task that waits holds no lock; loads run in the
+nursery that was given (the engine's), so a task that is cancelled while it waits cancels nobody's
+load.
 
 Memory: a load is charged twice its bytes while it is under way, once for what comes and once for
 what is made of it; afterwards the cache is charged for what it keeps.
@@ -12,7 +13,7 @@ what is made of it; afterwards the cache is charged for what it keeps.
 import copy
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trio
 
@@ -20,27 +21,15 @@ from ...errors import ChunkDamagedError, UsageError, first_failure
 from ...ids import ChunkId
 from .budget import MemoryBudget
 from .cache import ChunkCache, Loaded
+from .claims import Claims
 from .counters import Ahead, ReadCounters
+from .flight import Claim, Flight
 from .loader import EXTENT
 from .pace import Pace
 from .recipe import ChunkSpan
 from .supply import Supply
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Flight:
-    """One load under way, of one chunk if `alone`.
-
-    When `landed` is set, `data` has the chunks; or it is empty and `failure` says why, None if the
-    load was cancelled.
-    """
-
-    alone: bool
-    landed: trio.Event = field(default_factory=trio.Event)
-    data: dict[ChunkId, Loaded] = field(default_factory=dict)
-    failure: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +70,8 @@ class Flights:
         self._budget = budget
         self._nursery = nursery
         self._ahead = ahead
-        self._flights: dict[ChunkId, _Flight] = {}
+        self._flights: dict[ChunkId, Flight] = {}
+        self.claims = Claims(self._flights, cache, budget, counters, ahead)
 
     def cached(self, span: ChunkSpan, *, sequential: bool) -> Loaded | None:
         """A chunk that is in memory. Any thread may ask."""
@@ -135,13 +125,13 @@ class Flights:
             yield list(batch.values())
 
     def _launch(self, order: _Order) -> None:
-        flight = _Flight(alone=len(order.spans) == 1)
+        flight = Flight(alone=len(order.spans) == 1)
         self._flights.update(dict.fromkeys((span.id for span in order.spans), flight))
         self.counters.loads += 1
         order.supply.hold()
         self._nursery.start_soon(self._fly, flight, order)
 
-    async def _fly(self, flight: _Flight, order: _Order) -> None:
+    async def _fly(self, flight: Flight, order: _Order) -> None:
         begun = order.pace.start(trio.current_time())
         try:
             try:
@@ -161,7 +151,7 @@ class Flights:
             self._count_failure(order.spans)
         finally:
             for span in order.spans:
-                del self._flights[span.id]
+                self._flights.pop(span.id, None)
             order.supply.close()
             flight.landed.set()
 
@@ -189,8 +179,13 @@ class Flights:
                 return data
             self._ahead.use(span.id)
             self.start([span], supply, pace, sequential=sequential)
-            flight = self._flights[span.id]
-            await flight.landed.wait()
+            flight = self._flights.get(span.id)
+            if flight is None:
+                continue  # a thread has loaded it at this moment
+            if isinstance(flight, Claim):
+                await self.claims.landed(span.id, flight, supply)
+            else:
+                await flight.landed.wait()
             if span.id in flight.data:
                 return _expected(span, flight.data[span.id])
             if flight.alone:

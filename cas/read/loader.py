@@ -57,7 +57,10 @@ class Placed:
 
 
 class Loader:
-    """Loads chunks. One for all readers of a store, so that memory and threads are bounded once."""
+    """Loads chunks. One for all readers of a store, so that memory and threads are bounded once.
+
+    `at_hand` says whether all of the latest load could be read, at once, by the thread that did.
+    """
 
     def __init__(self, index: Index, pool: Pool, budget: MemoryBudget, *, slots: int) -> None:
         self._index = index
@@ -67,6 +70,7 @@ class Loader:
         self._damage = Seldom(log)
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._direct = DirectReads(pool, budget)
+        self.at_hand = False
         self._turns = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         # Turns bound them; a thread that hangs has none any more.
         self._threads = trio.CapacityLimiter(math.inf)
@@ -101,11 +105,27 @@ class Loader:
         asked = Asked()
         async with self._turns:
             with trio.move_on_after(PATIENCE):
-                return await trio.to_thread.run_sync(
+                found, left = await trio.to_thread.run_sync(
                     self._read_now, ids, asked, abandon_on_cancel=True, limiter=self._threads
                 )
-        self._direct.give_up(asked)
+                self.at_hand = not left
+                return found, left
+        self.give_up(asked)
         return {}, await trio.to_thread.run_sync(self._plan, ids, limiter=self._cpus)
+
+    def load_now(self, ids: Sequence[ChunkId], asked: Asked) -> dict[ChunkId, Loaded]:
+        """What of `load` can be had at once, in the calling thread, which may be any.
+
+        It hangs where a backend does: `asked` tells which. Errors as of `load`, and others.
+        """
+        found, left = self._read_now(ids, asked)
+        self.at_hand = not left
+        return found
+
+    def give_up(self, asked: Asked) -> None:
+        """A thread hangs: what it waits for is left alone for a while."""
+        self.at_hand = False
+        self._direct.give_up(asked)
 
     def _read_now(
         self, ids: Sequence[ChunkId], asked: Asked

@@ -4,11 +4,13 @@ Concurrency: used in the event loop; the region table is read in a worker thread
 """
 
 import logging
+from typing import Final
 
 import trio
 
 from ...errors import ModelFloatError
 from ..chunking.regions import MAX_CHUNK
+from .claims import LOADERS
 from .flights import Flights
 from .pace import Pace
 from .reach import Reach, enter, reach_of
@@ -19,6 +21,10 @@ from .streams import Stream, Streams
 from .supply import Supply
 from .tensormap import PAGE, TensorMap
 from .windows import BEHIND, STEP, Windows
+
+LONG: Final = 0.02
+"""Seconds that a load takes at least where few threads should not wait for it: more has to be on
+its way than they can load."""
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +51,8 @@ class ReadAhead:
         self._regions = regions
         self._supply = supply
         self._others = others
+        # Set by threads that read, and could load what they need next.
+        self.by_threads = False
         self._begun = False
         self._size = recipe.manifest.size
         self._tensors: TensorMap | None = None
@@ -100,6 +108,8 @@ class ReadAhead:
             stream.window = self._windows.first(self.pace, weights=self._tensors is not None)
         window = self._windows.length(stream)
         reach = reach_of(stream, self.streams, self._tensors, self._size)
+        if self._by_threads(stream, window, reach):
+            return
         step = min(window // 2, STEP)
         if reach.moving:
             step = min(step, stream.run // 2)
@@ -115,15 +125,39 @@ class ReadAhead:
                 return
             stream.ahead = target
             self._windows.grow(stream)
-        if self._others is not None and stream.start < PAGE and stream.ahead >= self._size:
-            self._others.go_on(window)
+        if stream.ahead >= self._size:
+            self._follow(stream, window)
         stream.due = _due(stream, window, step, reach)
 
+    def _by_threads(self, stream: Stream, window: int, reach: Reach) -> bool:
+        """Whether the threads that read load ahead themselves, up to where `reach` says."""
+        stream.until = 0
+        if not (self.by_threads and self._supply.at_hand and self._windows.few(LOADERS)):
+            return False
+        if stream.pace.delay > LONG:
+            return False
+        if reach.moving or not stream.careful <= stream.position < reach.end:
+            return False
+        last = self._size - window
+        if stream.position >= last:
+            self._follow(stream, window)
+            last = reach.end
+        stream.due = min(last, reach.end)
+        stream.reached = stream.position
+        stream.until = reach.end
+        return True
+
+    def _follow(self, stream: Stream, window: int) -> None:
+        """All of the file is on its way, or soon will be: go on with the next of its set."""
+        if self._others is not None and stream.start < PAGE:
+            self._others.go_on(window)
+
     def _leave_behind(self, stream: Stream) -> None:
-        size = stream.position - BEHIND - stream.passed
-        *whole, last = self._recipe.spans(stream.passed, size)
-        self._flights.passed(whole)
-        stream.passed = last.offset
+        passed = stream.passed  # threads that read may change it
+        spans = self._recipe.spans(passed, stream.position - BEHIND - passed)
+        if spans:
+            self._flights.passed(spans[:-1])
+            stream.passed = spans[-1].offset
 
     async def learn(self) -> None:
         """Have the region table read, if there is one; until then nothing is loaded ahead.

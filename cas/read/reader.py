@@ -1,6 +1,6 @@
 """Reading the files of a store: what all open files share.
 
-Concurrency: everything runs in the event loop, except `FileReader.at_once`.
+Concurrency: everything runs in the event loop, except `FileReader.at_once` and `go_on`.
 """
 
 from collections.abc import Callable, Sequence

@@ -33,6 +33,9 @@ class Stream:
     it `entered` at its beginning, or not; `crossed` counts those that it came through to the next.
     `seen` are offset and size of its last read; it is `trusted` from the second one on. It
     `waited` where not all of a read was in memory.
+
+    Up to `until` the threads that read it load ahead themselves (`ownloads`), and have `reached` so
+    far; not before it was read up to `careful`.
     """
 
     start: int
@@ -51,6 +54,9 @@ class Stream:
     seen: tuple[int, int] = (0, 0)
     trusted: bool = False
     waited: bool = False
+    until: int = 0
+    reached: int = 0
+    careful: int = 0
     pace: Pace = field(default_factory=_pace)
 
     @property

@@ -2,7 +2,7 @@
 
 `FileCache` and `CachedFile` say what a disk cache offers; `diskfiles` has them.
 
-Concurrency: used in the event loop.
+Concurrency: used in the event loop, except `load_now`, which any thread may call.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ...ids import ChunkId
 from ..formats.manifest import Manifest
+from ..packs.direct import Asked
 from .cache import Loaded
 from .loader import Loader
 from .recipe import ChunkSpan
@@ -82,6 +83,19 @@ class Supply:
             self.cached.put(missing, fetched)
             found |= fetched
         return found
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether chunks can be read in the thread that wants them, as far as is known."""
+        return self.cached is None and self._loader.at_hand
+
+    def load_now(self, spans: Sequence[ChunkSpan], asked: Asked) -> dict[ChunkId, Loaded]:
+        """Those of the chunks that can be had at once; see `Loader.load_now`."""
+        return self._loader.load_now([span.id for span in spans], asked)
+
+    def give_up(self, asked: Asked) -> None:
+        """See `Loader.give_up`."""
+        self._loader.give_up(asked)
 
     def close(self) -> None:
         """One of those who use it does not need it any more."""

@@ -94,6 +94,10 @@ class Windows:
         self._at_random = min(self._at_random + size, self._budget.limit // 4)
         self._fit_cache()
 
+    def few(self, streams: int) -> bool:
+        """Whether no more than so many read."""
+        return len(self._active) <= streams
+
     def forget(self, stream: Stream) -> None:
         """The stream reads no more."""
         if self._active.pop(stream, None) is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 
+from modelfloat.cas.read.claims import LOADERS
 from modelfloat.fuse import devfuse, kernel_binding, kernel_line
 from modelfloat.fuse.kernel_binding import KernelBinding, KernelSession
 from modelfloat.fuse.kernel_line import MOST_PARTS, Line
@@ -53,6 +54,25 @@ async def test_what_fails_in_a_thread_is_an_answer(
             for _ in range(5):  # more often than there are threads
                 assert await kernel.ask(Opcode.READ, 1, read(1, 0, 10)) == (errno.EIO, b"")
         assert (await kernel.ask(Opcode.STATFS))[0] == 0
+
+
+@pytest.mark.parametrize("lines", [LOADERS, LOADERS + 1])
+async def test_a_thread_loads_ahead_when_it_has_replied_unless_all_might(
+    operations: Operations, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    asked = []
+
+    def go_on(handle: int, _soon: object) -> None:
+        asked.append(handle)
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(operations, "read_at_once", lambda *_: [b"there"])
+    monkeypatch.setattr(operations, "go_on", go_on)
+    async with calling(operations, lines) as kernel:
+        for _ in range(5):  # more often than there are threads
+            assert await kernel.ask(Opcode.READ, 7, read(7, 0, 5)) == (0, b"there")
+        assert (await kernel.ask(Opcode.STATFS))[0] == 0
+    assert asked == ([7] * 5 if lines > LOADERS else [])
 
 
 async def test_an_answer_that_makes_no_sense(
@@ -147,6 +167,8 @@ class Nobody:
     stopping = False
 
     def read_at_once(self, *_: object) -> None: ...
+
+    def replied(self, *_: object) -> None: ...
 
     def hand(self, *_: object) -> None: ...
 

@@ -62,13 +62,14 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(operations: Operations) -> AsyncIterator[Caller]:
-    """A session that runs, and the other end of its one descriptor."""
+async def calling(operations: Operations, lines: int = 1) -> AsyncIterator[Caller]:
+    """A session that runs, and the other end of its descriptors, which are one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(PATIENCE)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    session = KernelSession(operations, [os.dup(theirs.fileno())], "/nowhere", None)
+    devices = [os.dup(theirs.fileno()) for _ in range(lines)]
+    session = KernelSession(operations, devices, "/nowhere", None)
     theirs.close()
     with ours:
         async with trio.open_nursery() as nursery:

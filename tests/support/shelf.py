@@ -27,9 +27,9 @@ from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.objects import Objects
+from modelfloat.cas.read.claims import Soon
 from modelfloat.cas.read.counters import ReadCounters
 from modelfloat.cas.read.figures import BackendReads, ReadFigures
-from modelfloat.cas.read.filereader import Soon
 from modelfloat.cas.read.sets import Following
 from modelfloat.cas.refnames import RepoName
 from modelfloat.cas.refs import Refs
@@ -93,6 +93,9 @@ class KnownFile:
             return None
         with self._path.open("rb") as file:
             return [memoryview(os.pread(file.fileno(), size, offset))]
+
+    def go_on(self, soon: Soon) -> None:
+        """Nothing is loaded ahead."""
 
     def close(self) -> None:
         """Nothing is read any more."""
