@@ -23,7 +23,7 @@ from ..read.budget import MemoryBudget
 from ..read.cache import Loaded
 from ..read.loader import EXTENT, Loader
 from ..read.memorylimit import default_limit
-from ..read.recipe import ChunkSpan, Recipe
+from ..read.recipe import ChunkSpan, extents
 from ..reports import Progress, VerifyReport
 from ..verify.check import Checker
 from ..verify.throttle import Throttle
@@ -101,7 +101,7 @@ class ReadBack:
         if not manifest.pages:
             ids = list({ref.id for ref in decode_entries(manifest.inline)})
             places += self._known.chunks(ids, Kind.DATA)
-        return manifest, places, _extents(self._reading.objects.recipe(manifest))
+        return manifest, places, extents(self._reading.objects.recipe(manifest).all(), EXTENT)
 
     @staticmethod
     async def _next(
@@ -144,17 +144,3 @@ class ReadBack:
 def _hash(hasher: blake3, extent: list[ChunkSpan], loaded: dict[ChunkId, Loaded]) -> None:
     for span in extent:
         hasher.update(loaded[span.id].data)
-
-
-def _extents(recipe: Recipe) -> Iterator[list[ChunkSpan]]:
-    """A file's chunks in order, as many at a time as are loaded at once."""
-    extent: list[ChunkSpan] = []
-    size = 0
-    for span in recipe.all():
-        if extent and size + span.raw > EXTENT:
-            yield extent
-            extent, size = [], 0
-        extent.append(span)
-        size += span.raw
-    if extent:
-        yield extent

@@ -15,7 +15,7 @@ from ..formats.manifest import Manifest
 from ..read.cache import Loaded
 from ..read.diskfiles import DiskFile, DiskFiles
 from ..read.loader import EXTENT
-from ..read.recipe import ChunkSpan
+from ..read.recipe import ChunkSpan, extents
 from ..reports import Progress
 
 if TYPE_CHECKING:
@@ -47,16 +47,16 @@ class CacheFill:
         if file is None:  # an empty one
             return
         await file.prepare()
-        extents = self._extents(file)
+        waiting = extents(self._lacking(file), EXTENT)
         async with trio.open_nursery() as nursery:
             for _ in range(LOADS):
-                nursery.start_soon(self._fill, file, extents)
+                nursery.start_soon(self._fill, file, waiting)
         await self._repeat(file)
         if not await file.finish():
             raise not_whole()
 
-    async def _fill(self, file: DiskFile, extents: Iterator[list[ChunkSpan]]) -> None:
-        for spans in extents:
+    async def _fill(self, file: DiskFile, waiting: Iterator[list[ChunkSpan]]) -> None:
+        for spans in waiting:
             size = sum(span.raw for span in spans)
             self._store.budget.charge(size)
             try:
@@ -87,18 +87,6 @@ class CacheFill:
                 chunks = await file.read([place]) if place is not None else {}
                 chunks = chunks or await self._load([span])
             await self._keep(file, [span], chunks)
-
-    def _extents(self, file: DiskFile) -> Iterator[list[ChunkSpan]]:
-        """What is to be loaded, in runs of at most EXTENT bytes; what is there counts as done."""
-        extent, size = list[ChunkSpan](), 0
-        for span in self._lacking(file):
-            if extent and size + span.raw > EXTENT:
-                yield extent
-                extent, size = [], 0
-            extent.append(span)
-            size += span.raw
-        if extent:
-            yield extent
 
     def _lacking(self, file: DiskFile) -> Iterator[ChunkSpan]:
         """Chunks that are neither there nor have come by already."""

@@ -26,7 +26,7 @@ from .counters import Ahead, ReadCounters
 from .flight import Claim, Flight
 from .loader import EXTENT
 from .pace import Pace
-from .recipe import ChunkSpan
+from .recipe import ChunkSpan, extents
 from .supply import Supply
 
 log = logging.getLogger(__name__)
@@ -111,18 +111,15 @@ class Flights:
 
     def _batches(self, spans: Iterable[ChunkSpan]) -> Iterator[list[ChunkSpan]]:
         """What has to be loaded of `spans`, in loads of at most EXTENT bytes."""
-        batch: dict[ChunkId, ChunkSpan] = {}
-        size = 0
+        return extents(self._lacking(spans), EXTENT)
+
+    def _lacking(self, spans: Iterable[ChunkSpan]) -> Iterator[ChunkSpan]:
+        """Each chunk once that is neither in memory nor on its way."""
+        asked = set[ChunkId]()
         for span in spans:
-            if span.id in self._cache or span.id in self._flights or span.id in batch:
-                continue
-            if size + span.raw > EXTENT:
-                yield list(batch.values())
-                batch, size = {}, 0
-            batch[span.id] = span
-            size += span.raw
-        if batch:
-            yield list(batch.values())
+            if span.id not in self._cache and span.id not in self._flights and span.id not in asked:
+                asked.add(span.id)
+                yield span
 
     def _launch(self, order: _Order) -> None:
         flight = Flight(alone=len(order.spans) == 1)

@@ -1,7 +1,7 @@
 """Where each byte of a file comes from: a manifest's chunks by file offset."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -134,3 +134,17 @@ class Recipe:
             return self.manifest.inline, 0, self.manifest.size
         end = pages[page + 1].offset if page + 1 < len(pages) else self.manifest.size
         return self._load_page(pages[page].id), pages[page].offset, end
+
+
+def extents(spans: Iterable[ChunkSpan], longest: int) -> Iterator[list[ChunkSpan]]:
+    """Chunks in their order, as many at a time as have at most `longest` bytes; one at least."""
+    extent: list[ChunkSpan] = []
+    size = 0
+    for span in spans:
+        if extent and size + span.raw > longest:
+            yield extent
+            extent, size = [], 0
+        extent.append(span)
+        size += span.raw
+    if extent:
+        yield extent

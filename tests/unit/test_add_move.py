@@ -298,8 +298,10 @@ async def test_a_wrong_whole_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     """Chunks that are right each, but not in the order of the file."""
     source = tmp_path / "w"
     weights(source, 6_000_000)
-    real = readback._extents
-    monkeypatch.setattr(readback, "_extents", lambda recipe: reversed(list(real(recipe))))
+    real = readback.extents
+    monkeypatch.setattr(
+        readback, "extents", lambda spans, longest: reversed(list(real(spans, longest)))
+    )
     async with fresh_store(tmp_path / "store") as store:
         report = await move(store, source)
         assert "not what was read" in report.kept[0]

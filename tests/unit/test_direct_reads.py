@@ -130,21 +130,32 @@ async def test_a_shard_that_is_missing_is_left_to_the_pool(
     assert reads.read(pack, 0, 100, buffer, Asked()) is None
 
 
+def slow_reads(
+    monkeypatch: pytest.MonkeyPatch, slow: Key, seconds: float, others: float
+) -> tuple[list[float], list[Key]]:
+    """Reads of the key `slow` take so many `seconds` of a clock of our own, all `others` that many.
+
+    The clock, and the keys that are asked for from now on.
+    """
+    now, asked = [0.0], list[Key]()
+    monkeypatch.setattr(direct_module.time, "monotonic", lambda: now[0])
+    plain = LocalBackend.read_now
+
+    def read_now(self: LocalBackend, key: Key, offset: int, out: memoryview) -> None:
+        asked.append(key)
+        now[0] += seconds if key == slow else others
+        plain(self, key, offset, out)
+
+    monkeypatch.setattr(LocalBackend, "read_now", read_now)
+    return now, asked
+
+
 async def test_a_slow_backend_is_decoded_around_until_its_time_is_over(
     stored: tuple[Store, PackRecord, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, pack, data = stored
-    now, asked = [0.0], list[Key]()
-    monkeypatch.setattr(direct_module.time, "monotonic", lambda: now[0])
-    plain = LocalBackend.read_now
     slow = store.pool.key(pack, 0)
-
-    def read_now(self: LocalBackend, key: Key, offset: int, out: memoryview) -> None:
-        asked.append(key)
-        now[0] += 2 * SLOW if key == slow else 0.0
-        plain(self, key, offset, out)
-
-    monkeypatch.setattr(LocalBackend, "read_now", read_now)
+    now, asked = slow_reads(monkeypatch, slow, 2 * SLOW, 0.0)
     reads = DirectReads(store.pool, store.budget)
     for wait, expected in [(0.0, True), (0.0, False), (BARRED, True), (BARRED, False)]:
         now[0] += wait
@@ -157,17 +168,8 @@ async def test_a_backend_that_is_a_little_slow_again_and_again_is_decoded_around
     stored: tuple[Store, PackRecord, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, pack, data = stored
-    now, asked = [0.0], list[Key]()
-    monkeypatch.setattr(direct_module.time, "monotonic", lambda: now[0])
-    plain = LocalBackend.read_now
     slow = store.pool.key(pack, 0)
-
-    def read_now(self: LocalBackend, key: Key, offset: int, out: memoryview) -> None:
-        asked.append(key)
-        now[0] += SLOW / 4 if key == slow else SLOW / 400
-        plain(self, key, offset, out)
-
-    monkeypatch.setattr(LocalBackend, "read_now", read_now)
+    _, asked = slow_reads(monkeypatch, slow, SLOW / 4, SLOW / 400)
     reads = DirectReads(store.pool, store.budget)
     for _ in range(16):
         for shard in range(pack.k):

@@ -82,14 +82,19 @@ def lose_all(store: Path) -> None:
         shard.unlink()
 
 
+async def wait_for_all_of(store: Store, address: str) -> None:
+    """Until a file is whole and sealed in the cache."""
+    reader = store.open_file(parse_address(address))
+    await disk_file(reader).prepare()
+    await until(disk_file(reader).backing)
+    reader.close()
+
+
 async def fill(store: Path, folder: Path, address: str = FILE) -> None:
     """Have a file in the cache, whole and sealed."""
     async with caching(store, folder) as opened:
         await read(opened, address)
-        reader = opened.open_file(parse_address(address))
-        await disk_file(reader).prepare()
-        await until(disk_file(reader).backing)
-        reader.close()
+        await wait_for_all_of(opened, address)
 
 
 async def test_what_was_read_is_not_fetched_again(
@@ -168,10 +173,7 @@ async def test_two_stores_of_one_folder_know_what_the_other_has(
 
 async def fill_from(store: Store, content: bytes) -> None:
     assert await read(store, FILE) == content
-    reader = store.open_file(parse_address(FILE))
-    await disk_file(reader).prepare()
-    await until(disk_file(reader).backing)
-    reader.close()
+    await wait_for_all_of(store, FILE)
 
 
 async def test_chunks_that_repeat_are_there_wherever_they_belong(
