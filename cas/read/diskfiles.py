@@ -100,10 +100,15 @@ class DiskFile:
         if (shared := self._shared) is None:
             return
         if shared.stale:
-            await self._files.in_thread(partial(self._files.cache.refresh, shared))
+            await self.look_again()
         if shared.file.complete and not shared.tidied:
             shared.tidied = True
             self._files.writer.tidy(shared)
+
+    async def look_again(self) -> None:
+        """Know what other processes have put, up to this moment; a disk that fails tells nothing."""
+        if (shared := self._shared) is not None:
+            await self._files.in_thread(partial(self._files.cache.refresh, shared))
 
     def _open(self) -> None:
         """In a thread that nobody may be waiting for any more."""

@@ -8,6 +8,7 @@ Concurrency: used in the event loop, except `load_now`, which any thread may cal
 from collections.abc import Sequence
 from typing import Protocol
 
+from ...errors import ModelFloatError, one_failure
 from ...ids import ChunkId
 from ..formats.manifest import Manifest
 from ..packs.direct import Asked
@@ -28,6 +29,10 @@ class CachedFile(Protocol):
 
         What does not verify, or cannot be read in bounded time, is left out; no error.
         """
+        ...
+
+    async def look_again(self) -> None:
+        """Know what other processes have put, up to this moment; in bounded time, no error."""
         ...
 
     def put(self, spans: Sequence[ChunkSpan], chunks: dict[ChunkId, Loaded]) -> None:
@@ -78,11 +83,25 @@ class Supply:
         found = await self.cached.read(spans)
         missing = [span for span in spans if span.id not in found]
         if missing:
-            ids = [span.id for span in missing]
-            fetched = await self._loader.load(ids, sequential=sequential)
-            self.cached.put(missing, fetched)
-            found |= fetched
+            found |= await self._fetch(self.cached, missing, sequential)
         return found
+
+    async def _fetch(
+        self, cached: CachedFile, spans: list[ChunkSpan], sequential: bool
+    ) -> dict[ChunkId, Loaded]:
+        """Chunks that the disk cache did not seem to have, which are put there."""
+        try:
+            with one_failure():
+                fetched = await self._loader.load([s.id for s in spans], sequential=sequential)
+        except ModelFloatError:
+            # Others fill the same cache, and what it has is not looked up at each read.
+            await cached.look_again()
+            found = await cached.read(spans)
+            if any(span.id not in found for span in spans):
+                raise
+            return found
+        cached.put(spans, fetched)
+        return fetched
 
     @property
     def at_hand(self) -> bool:

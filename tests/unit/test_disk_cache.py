@@ -108,6 +108,19 @@ async def test_what_was_read_is_not_fetched_again(
         assert opened.counters.disk_hits > 3
 
 
+async def test_what_another_process_put_is_found_when_it_cannot_be_fetched(
+    store: Path, folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diskcache, "FRESH", 1e9)
+    async with caching(store, folder) as opened:
+        reader = opened.open_file(parse_address(FILE))
+        assert await reader.read(0, 1000) == content[:1000]
+        await fill(store, folder)
+        lose_all(store)
+        assert await reader.read(0, len(content)) == content
+        reader.close()
+
+
 async def test_a_complete_file_can_be_read_by_its_descriptor(
     store: Path, folder: Path, content: bytes
 ) -> None:
