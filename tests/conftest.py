@@ -3,9 +3,20 @@
 import logging
 import os
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
+
+from modelfloat.tests.support.servers import (
+    CREDENTIALS,
+    RcloneS3,
+    RcloneWebdav,
+    SeaweedFS,
+    Server,
+)
+
+ServerT = TypeVar("ServerT", bound=Server)
 
 # Each store that a test's command makes would keep 256 MiB aside.
 os.environ["MODELFLOAT_RESERVE"] = "0"
@@ -27,3 +38,59 @@ def _reset_logging() -> None:
     logger = logging.getLogger("modelfloat")
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[dict[str, Server]]:
+    """The servers that were asked for, by name; a session has one of each kind."""
+    servers: dict[str, Server] = {}
+    yield servers
+    for server in servers.values():
+        server.stop()
+
+
+def _serving(
+    kind: type[ServerT],
+    servers: dict[str, Server],
+    folders: pytest.TempPathFactory,
+    environment: pytest.MonkeyPatch,
+) -> ServerT:
+    """The session's server of that kind, up, with its credentials in the environment."""
+    for name, value in CREDENTIALS.items():
+        environment.setenv(name, value)
+    server = servers.get(kind.__name__)
+    if server is None:
+        server = servers[kind.__name__] = kind(folders.mktemp(kind.__name__))
+    server.start()
+    assert isinstance(server, kind)
+    return server
+
+
+@pytest.fixture
+def seaweedfs(
+    _servers: dict[str, Server],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> SeaweedFS:
+    """SeaweedFS, up; a test that kills it leaves it to the next one to start it again."""
+    return _serving(SeaweedFS, _servers, tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def rclone_s3(
+    _servers: dict[str, Server],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> RcloneS3:
+    """rclone's S3 server, up."""
+    return _serving(RcloneS3, _servers, tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def rclone_webdav(
+    _servers: dict[str, Server],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> RcloneWebdav:
+    """rclone's WebDAV server, up."""
+    return _serving(RcloneWebdav, _servers, tmp_path_factory, monkeypatch)

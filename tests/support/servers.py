@@ -1,0 +1,263 @@
+"""Real servers for tests: SeaweedFS (S3 and WebDAV) and rclone (S3, WebDAV), on loopback.
+
+Each keeps its data in a folder and its ports for life, so it can be killed and started again under
+the same URLs. It dies with the process that began it. The fixtures stand in tests/conftest.py:
+
+    def test_something(seaweedfs: SeaweedFS) -> None:
+        backend = open_backend("d0", seaweedfs.s3_url(seaweedfs.new_bucket()))
+        seaweedfs.kill()
+        seaweedfs.start()
+"""
+
+import contextlib
+import ctypes
+import itertools
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from modelfloat.tests.support.mounted import PATIENCE
+from modelfloat.tests.support.waiting import until
+
+HOST: Final = "127.0.0.1"
+ACCESS_KEY: Final = "MFTESTACCESSKEY"
+SECRET_KEY: Final = "mf-test-secret-key-that-no-output-may-hold"
+REGION: Final = "us-east-1"
+USER: Final = "mftestuser"
+PASSWORD: Final = "mf-test-password-that-no-output-may-hold"
+CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    "MODELFLOAT_WEBDAV_USER": USER,
+    "MODELFLOAT_WEBDAV_PASSWORD": PASSWORD,
+}
+"""The environment in which the servers' clients run."""
+
+_BIN: Final = Path(sys.prefix, "bin")
+_PORTS: Final = range(20_000, 32_000)
+"""Below those that the kernel gives to connections: while a server is down, one might take its."""
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Server:
+    """A program that serves until it is stopped; `ready` are URLs that answer once it does."""
+
+    def __init__(self, folder: Path, command: Sequence[str], ready: Sequence[str]) -> None:
+        self.folder = folder
+        self._command = [str(_BIN / command[0]), *command[1:]]
+        self._ready = ready
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+
+    @property
+    def up(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Begin, unless it runs, and wait until it answers."""
+        if self.up:
+            return
+        with open(self.folder / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, **self._environment()},
+                preexec_fn=_die_with_parent,
+            )
+        until(self._answers)
+
+    def stop(self) -> None:
+        """End it as a service manager would."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would, but for the page cache."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """From now on it takes connections and answers nothing, until `resume`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        """What it said so far."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def new_name(self) -> str:
+        """A name that no bucket or folder of this server has."""
+        return f"bucket{next(self._numbers)}"
+
+    def _environment(self) -> Mapping[str, str]:
+        return {}
+
+    def _end(self, number: int) -> None:
+        if self._process is None:
+            return
+        for each in (signal.SIGCONT, number):
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(each)
+        try:
+            self._process.wait(PATIENCE)
+        finally:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"it ended:\n{self.log()[-4000:]}"
+        return all(map(_answers, self._ready))
+
+
+class SeaweedFS(Server):
+    """`weed mini`: S3 that decides conditional puts, and WebDAV (no user) over the same filer.
+
+    `options` go to the command line, as `-volume.max=1` for one that is soon full.
+    """
+
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        ports = free_ports(11)
+        master, volume, filer, s3, webdav, admin = ports[:6]
+        grpc = dict(zip(("master", "volume", "filer", "s3", "admin"), ports[6:], strict=True))
+        self.s3 = f"http://{HOST}:{s3}"
+        self.webdav = f"http://{HOST}:{webdav}"
+        self.filer = f"http://{HOST}:{filer}"
+        self._sockets = [f"/tmp/seaweedfs-{name}-grpc-{port}.sock" for name, port in grpc.items()]
+        (folder / "data").mkdir()
+        command = [
+            *("weed", "-logtostderr=true", "mini", "-dir=data", f"-ip={HOST}", f"-ip.bind={HOST}"),
+            *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
+            *(f"-s3.port={s3}", f"-webdav.port={webdav}", f"-admin.port={admin}"),
+            *(f"-{name}.port.grpc={port}" for name, port in grpc.items()),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false"),
+            *("-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock", "-webdav.cacheDir=."),
+            *("-master.telemetry=false", "-s3.autoCreateBucket=false"),
+            *("-volume.preStopSeconds=0", "-master.volumeSizeLimitMB=256", *options),
+        ]
+        super().__init__(folder, command, [f"{self.s3}/healthz", self.webdav])
+
+    def new_bucket(self) -> str:
+        """An empty bucket."""
+        name = self.new_name()
+        _post(f"{self.filer}/buckets/{name}/")
+        return name
+
+    def new_folder(self) -> str:
+        """The path of an empty folder in WebDAV, without slashes at its ends."""
+        return f"buckets/{self.new_bucket()}"
+
+    def s3_url(self, bucket: str, prefix: str = "") -> str:
+        """The URL of a backend in that bucket."""
+        return _s3_url(self.s3, bucket, prefix)
+
+    def webdav_url(self, folder: str) -> str:
+        """The URL of a backend in that folder."""
+        return f"{self.webdav.replace('http', 'webdav', 1)}/{folder}"
+
+    def stop(self) -> None:
+        """See `Server.stop`."""
+        super().stop()
+        for path in self._sockets:
+            Path(path).unlink(missing_ok=True)
+
+    def _environment(self) -> Mapping[str, str]:
+        return CREDENTIALS
+
+
+class RcloneS3(Server):
+    """`rclone serve s3`: S3 that takes a conditional put for a plain one, and overwrites."""
+
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        (port,) = free_ports(1)
+        self.s3 = f"http://{HOST}:{port}"
+        (folder / "data").mkdir()
+        keys = f"--auth-key={ACCESS_KEY},{SECRET_KEY}"
+        command = ["rclone", "serve", "s3", f"--addr={HOST}:{port}", keys, "--config=/dev/null"]
+        super().__init__(folder, [*command, "--dir-cache-time=0", *options, "data"], [self.s3])
+
+    def new_bucket(self) -> str:
+        """An empty bucket."""
+        name = self.new_name()
+        (self.folder / "data" / name).mkdir()
+        return name
+
+    def s3_url(self, bucket: str, prefix: str = "") -> str:
+        """The URL of a backend in that bucket."""
+        return _s3_url(self.s3, bucket, prefix)
+
+
+class RcloneWebdav(Server):
+    """`rclone serve webdav`, which asks for USER and PASSWORD."""
+
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        (port,) = free_ports(1)
+        self.webdav = f"http://{HOST}:{port}"
+        (folder / "data").mkdir()
+        command = ["rclone", "serve", "webdav", f"--addr={HOST}:{port}", "--config=/dev/null"]
+        command += [f"--user={USER}", f"--pass={PASSWORD}", "--dir-cache-time=0"]
+        super().__init__(folder, [*command, *options, "data"], [self.webdav])
+
+    def new_folder(self) -> str:
+        """The name of an empty folder."""
+        name = self.new_name()
+        (self.folder / "data" / name).mkdir()
+        return name
+
+    def webdav_url(self, folder: str) -> str:
+        """The URL of a backend in that folder."""
+        return f"{self.webdav.replace('http', 'webdav', 1)}/{folder}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError("no free ports")
+
+
+def _s3_url(endpoint: str, bucket: str, prefix: str) -> str:
+    path = f"{bucket}/{prefix}" if prefix else bucket
+    return f"s3://{path}?endpoint={endpoint}&region={REGION}"
+
+
+def _answers(url: str) -> bool:
+    """Whether something speaks HTTP there, and finds no fault with itself."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code < 500
+    except OSError:
+        return False
+    return True
+
+
+def _post(url: str) -> None:
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=PATIENCE) as it:
+        it.read()
+
+
+def _die_with_parent() -> None:
+    """Between fork and exec: a killed test leaves no server behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
