@@ -106,7 +106,7 @@ class DiskFile:
             self._files.writer.tidy(shared)
 
     async def look_again(self) -> None:
-        """Know what other processes have put, up to this moment; a disk that fails tells nothing."""
+        """Know what other processes have put, up to now; a disk that fails tells nothing."""
         if (shared := self._shared) is not None:
             await self._files.in_thread(partial(self._files.cache.refresh, shared))
 
