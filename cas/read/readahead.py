@@ -77,15 +77,25 @@ class ReadAhead:
         stream = self.streams.find(offset)
         known = stream is not None
         if stream is None:
+            self._lead(self.streams.led(offset), offset + size)
             stream = Stream(offset, offset + size, offset + size, 0, passed=offset)
             forgotten = self.streams.add(stream)
             if forgotten is not None:
                 self._windows.forget(forgotten)
         else:
             stream.move(offset, offset + size)
+            stream, joined = self.streams.join(stream)
+            if joined is not None:
+                self._windows.forget(joined)
         stream.seen = (offset, size)
         stream.trusted = known
         return known
+
+    def _lead(self, stream: Stream | None, end: int) -> None:
+        """A read ahead of what a stream had read: more has to be on its way meanwhile."""
+        if stream is not None and stream.window:
+            stream.lead = max(stream.lead, end)
+            self._load_for(stream)
 
     def load(self) -> None:
         """Load ahead of the stream that read last, if it is worth it."""
@@ -114,7 +124,7 @@ class ReadAhead:
         if reach.moving:
             step = min(step, stream.run // 2)
         start = max(stream.ahead, stream.position)
-        target = min(stream.position + window, reach.end)
+        target = min(max(stream.position, stream.lead) + window, reach.end)
         lacks = target - start
         if lacks >= step or (lacks > 0 and target == reach.end and not reach.moving):
             if not self._flights.start_ahead(

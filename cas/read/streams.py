@@ -57,6 +57,7 @@ class Stream:
     until: int = 0
     reached: int = 0
     careful: int = 0
+    lead: int = 0
     pace: Pace = field(default_factory=_pace)
 
     @property
@@ -113,6 +114,27 @@ class Streams:
             self._streams.insert(0, stream)
         return stream
 
+    def join(self, stream: Stream) -> tuple[Stream, Stream | None]:
+        """Make `stream` one with what it has come to, or what has come to it; the one that is left,
+        and the one that is no more, if any.
+
+        Whoever copies a tensor out of a mapping touches its last bytes first (glibc's memcpy does):
+        that is the beginning of another stream, until what reads the tensor arrives there.
+        """
+        for other in self._streams:
+            long, short = (other, stream) if other.run > stream.run else (stream, other)
+            if other is not stream and _comes_to(long, short):
+                long.position = max(long.position, short.position)
+                long.last = self._reads
+                self._streams.remove(other)
+                self._streams[self._streams.index(stream)] = long
+                return long, short
+        return stream, None
+
+    def led(self, offset: int) -> Stream | None:
+        """The stream that was about to read there: it is loaded ahead of it."""
+        return next((s for s in self._streams if s.position < offset < s.ahead), None)
+
     def add(self, stream: Stream) -> Stream | None:
         """Remember a new one; which was forgotten for it, if any."""
         stream.begun = stream.last = self._reads
@@ -122,3 +144,10 @@ class Streams:
     def clear(self) -> None:
         """Forget all."""
         self._streams.clear()
+
+
+def _comes_to(stream: Stream, other: Stream) -> bool:
+    """Whether a stream stands at, or has passed, what another one has just begun to read."""
+    if not stream.start < other.start or other.run > TOLERANCE:
+        return False
+    return other.start - stream.position <= min(TOLERANCE, stream.run)

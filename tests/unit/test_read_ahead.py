@@ -104,6 +104,24 @@ async def test_a_far_backend_is_read_at_its_full_rate(
     assert half / (middle - begun) >= 0.75 * link.total
 
 
+@pytest.mark.parametrize("request_size", [REQUEST, MIB])
+async def test_tensors_copied_out_of_a_mapping_come_at_the_full_rate(
+    nursery: trio.Nursery, autojump_clock: MockClock, request_size: int
+) -> None:
+    """Of each its last bytes are read first, and then the others from its beginning on."""
+    link, tensor = Link(), 32 * MIB
+    file = make_reader(nursery, SlowLoader(link)).open(weights(1, [tensor] * 40))
+    await file.read(0, CHUNK)
+    begun = 0.0
+    for start in range(CHUNK, file.size, tensor):
+        last = start + tensor - request_size
+        await file.read(last, request_size)
+        await go_through(file, start, last, request_size)
+        if start == CHUNK + 7 * tensor:
+            begun = trio.current_time()
+    assert 32 * tensor / (trio.current_time() - begun) >= 0.8 * link.total
+
+
 async def test_a_slow_reader_gets_no_longer_window_than_it_needs(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
