@@ -7,6 +7,7 @@
     ├── ConflictError               1   a ref moved while it was being updated
     ├── BusyError                   1   programs still use what was to be taken away
     ├── LockedError                 1   another process holds the lock
+    ├── LeaseLostError              1   a lease on the store ended while it was relied on
     ├── FormatError                 1   a store or record this release cannot read or write
     ├── IndexDamagedError           1   the LMDB index cannot be opened or contradicts itself
     ├── SourceChangedError          1   a file changed while it was being added
@@ -65,6 +66,10 @@ class BusyError(ModelFloatError):
 
 class LockedError(ModelFloatError):
     """Another process holds the lock and the caller did not want to wait."""
+
+
+class LeaseLostError(ModelFloatError):
+    """A lease on the store ended before the work under it; what was done stays whole."""
 
 
 class FormatError(ModelFloatError):

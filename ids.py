@@ -19,6 +19,8 @@ BackendId = NewType("BackendId", bytes)
 """128 random bits: the UUID of one backend, in its marker."""
 WriterId = NewType("WriterId", bytes)
 """128 random bits: one append-only journal."""
+SiteId = NewType("SiteId", bytes)
+"""128 random bits: one folder that has an index of the store and writes to its backends."""
 PackNumber = NewType("PackNumber", int)
 """A pack's number in one index; small, local to that index, never reused in it."""
 Key = NewType("Key", str)
@@ -50,6 +52,11 @@ def random_backend_id() -> BackendId:
 def random_writer_id() -> WriterId:
     """A fresh writer id from the system's random source."""
     return WriterId(secrets.token_bytes(UUID_SIZE))
+
+
+def random_site_id() -> SiteId:
+    """A fresh site id from the system's random source."""
+    return SiteId(secrets.token_bytes(UUID_SIZE))
 
 
 def is_name(text: str) -> bool:

@@ -10,7 +10,7 @@ the program, not an answer of a backend. What a listing finds and does not match
 import re
 from typing import Final
 
-from ..ids import Key, PackId, WriterId
+from ..ids import Key, PackId, SiteId, WriterId
 
 MARKER_KEY: Final = Key("modelfloat.json")
 """Every backend's marker, see `marker`."""
@@ -29,6 +29,10 @@ _SHARD: Final = re.compile(
 )
 _CONDEMNED: Final = re.compile(rf"condemned/({_HEX}{{32}})")
 _JOURNAL: Final = re.compile(rf"journal/({_HEX}{{32}})/({_HEX}{{16}})-({_NUMBER})")
+
+_LEASE: Final = re.compile(rf"lease/([a-z]+)/({_HEX}{{16}})")
+_SESSION: Final = re.compile(rf"sessions/({_HEX}{{32}})")
+_SITE: Final = re.compile(rf"sites/({_HEX}{{32}})")
 
 
 def is_key(text: str) -> bool:
@@ -89,3 +93,36 @@ def parse_journal_key(key: str) -> tuple[WriterId, int, int] | None:
     if match is None:
         return None
     return WriterId(bytes.fromhex(match[1])), int(match[2], 16), int(match[3])
+
+
+def lease_key(name: str, number: int) -> Key:
+    """Where holding `number` of the lease of that name lies (they count from 1)."""
+    return Key(f"lease/{name}/{number:016x}")
+
+
+def parse_lease_key(key: str) -> tuple[str, int] | None:
+    """Name and number of a lease's key; None when it is no such key."""
+    match = _LEASE.fullmatch(key)
+    return None if match is None else (match[1], int(match[2], 16))
+
+
+def session_key(writer: WriterId) -> Key:
+    """Where it lies that a writer is at work."""
+    return Key(f"sessions/{writer.hex()}")
+
+
+def parse_session_key(key: str) -> WriterId | None:
+    """The writer that a key says is at work; None when it is no such key."""
+    match = _SESSION.fullmatch(key)
+    return None if match is None else WriterId(bytes.fromhex(match[1]))
+
+
+def site_key(site: SiteId) -> Key:
+    """Where it lies that a site writes to the store."""
+    return Key(f"sites/{site.hex()}")
+
+
+def parse_site_key(key: str) -> SiteId | None:
+    """The site of a site record's key; None when it is no such key."""
+    match = _SITE.fullmatch(key)
+    return None if match is None else SiteId(bytes.fromhex(match[1]))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from modelfloat.cas.chunking.regions import ElementType, Region
 from modelfloat.cas.formats import cachemap
@@ -37,6 +38,7 @@ from modelfloat.cas.formats.manifest import (
     encode_manifest,
 )
 from modelfloat.cas.formats.objects import object_id
+from modelfloat.cas.formats.presence import decode_presence, encode_presence
 from modelfloat.cas.formats.regiontable import (
     decode_region_page,
     decode_regions,
@@ -150,6 +152,10 @@ FILES: dict[str, Callable[[], bytes]] = {
     "tree-v1.bin": lambda: list(encode_tree(samples.entries()))[-1],
     "commit-v1.bin": lambda: encode_commit(samples.commit()),
     "condemned-v1.bin": lambda: encode_condemned(samples.condemned()),
+    "presence-v1-lease.bin": lambda: encode_presence(samples.presence()["lease"]),
+    "presence-v1-lease-back.bin": lambda: encode_presence(samples.presence()["lease-back"]),
+    "presence-v1-session.bin": lambda: encode_presence(samples.presence()["session"]),
+    "presence-v1-site.bin": lambda: encode_presence(samples.presence()["site"]),
     "journal-v1.bin": lambda: encode_record(samples.record()),
     "journal-v1-codecs.bin": later_record,
     "cache-map-v1.bin": cache_map,
@@ -262,6 +268,24 @@ def test_commit_decodes() -> None:
 def test_journal_decodes() -> None:
     data = (GOLDEN / "journal-v1.bin").read_bytes()
     assert decode_record(data, "golden") == replace(samples.record(), digest=data[-32:])
+
+
+def test_presence_decodes() -> None:
+    for name, record in samples.presence().items():
+        assert (
+            decode_presence((GOLDEN / f"presence-v1-{name}.bin").read_bytes(), "golden") == record
+        )
+
+
+def test_a_damaged_or_newer_presence_is_refused() -> None:
+    data = (GOLDEN / "presence-v1-lease.bin").read_bytes()
+    with pytest.raises(FormatError, match="is damaged"):
+        decode_presence(data[:50] + b"\x01" + data[51:], "x")
+    newer = data[:8] + b"\x02" + data[9:-32]
+    with pytest.raises(FormatError, match="upgrade"):
+        decode_presence(newer + blake3(newer).digest(), "x")
+    with pytest.raises(FormatError, match="no record of who is at work"):
+        decode_presence(data[:100], "x")
 
 
 def test_condemned_decodes() -> None:

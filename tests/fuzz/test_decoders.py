@@ -14,6 +14,7 @@ from modelfloat.cas.formats.commit import decode_commit
 from modelfloat.cas.formats.condemned import decode_condemned
 from modelfloat.cas.formats.journal import decode_record
 from modelfloat.cas.formats.manifest import decode_entries, decode_manifest, decode_page
+from modelfloat.cas.formats.presence import decode_presence
 from modelfloat.cas.formats.regiontable import decode_region_page, decode_regions
 from modelfloat.cas.formats.shard import decode_tail
 from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
@@ -72,6 +73,10 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "tail": (lambda d: decode_tail(d, "x"), tail((GOLDEN / "shard-v1-5.bin").read_bytes())),
     "journal": (lambda d: decode_record(d, "x"), (GOLDEN / "journal-v1.bin").read_bytes()),
     "condemned": (lambda d: decode_condemned(d, "x"), (GOLDEN / "condemned-v1.bin").read_bytes()),
+    "presence": (
+        lambda d: decode_presence(d, "x"),
+        (GOLDEN / "presence-v1-lease.bin").read_bytes(),
+    ),
     "manifest": (whole_manifest, (GOLDEN / "manifest-v1-inline.bin").read_bytes()),
     "paged": (whole_manifest, (GOLDEN / "manifest-v1-paged.bin").read_bytes()),
     "page": (decode_page, b"MFOB\x02\x01\0\0" + bytes(72)),

@@ -854,6 +854,12 @@ ELSEWHERE: dict[str, str] = {
     "the mount on ‹path› does not say": (
         "mount/test_commands_and_mounts.py::test_gc_refuses_while_a_mount_cannot_be_asked"
     ),
+    "lease is held by the site": (
+        "unit/test_lease.py::test_who_does_not_want_to_wait_is_told_who_has_it"
+    ),
+    "this command lost the lease": (
+        "unit/test_lease.py::test_a_dead_holders_lease_is_taken_over_only_when_it_ended"
+    ),
     "closed while a file was": "unit/test_reader.py::test_a_store_that_is_closed_says_so",
     "a store ‹is mounted›": "mount/test_cli_mount.py::test_mounting_twice_is_refused",
     "inside the store mounted on": "mount/test_umount.py::test_only_a_folder_outside_is_mounted_on",

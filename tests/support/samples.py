@@ -18,11 +18,12 @@ from modelfloat.cas.formats.journal import (
     RefKind,
     ShardPlaced,
 )
+from modelfloat.cas.formats.presence import NOBODY, Presence, PresenceRecord
 from modelfloat.cas.formats.shard import PackInfo, hash_blocks, shard_length
 from modelfloat.cas.formats.tree import Entry, EntryType
 from modelfloat.erasure.codec import encode
 from modelfloat.erasure.scheme import Scheme
-from modelfloat.ids import BackendId, ChunkId, ObjectId, PackId, StoreId, WriterId
+from modelfloat.ids import BackendId, ChunkId, ObjectId, PackId, SiteId, StoreId, WriterId
 
 STORE = StoreId(bytes(range(16)))
 PACK = PackId(bytes(range(16, 32)))
@@ -95,6 +96,18 @@ def condemned() -> Condemned:
     """A pack of 2+1 that is to be deleted, one shard of which was never stored."""
     places = (BackendId(bytes([1]) * 16), NOWHERE, BackendId(bytes([3]) * 16))
     return Condemned(STORE, PACK, 2, 1, places)
+
+
+def presence() -> dict[str, PresenceRecord]:
+    """A lease that is held, one that was given back, a session, a site."""
+    site, owner = SiteId(bytes([0x51]) * 16), bytes([0x0E]) * 16
+    lease = PresenceRecord(Presence.LEASE, STORE, site, owner, 7, 90)
+    return {
+        "lease": lease,
+        "lease-back": replace(lease, held=False),
+        "session": PresenceRecord(Presence.SESSION, STORE, site, bytes(WRITER), 6, 300),
+        "site": PresenceRecord(Presence.SITE, STORE, site, NOBODY, 0, 0, held=False),
+    }
 
 
 def record() -> Record:

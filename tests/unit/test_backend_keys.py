@@ -8,11 +8,17 @@ from modelfloat.backends.keys import (
     check_prefix,
     is_key,
     journal_key,
+    lease_key,
     parse_journal_key,
+    parse_lease_key,
+    parse_session_key,
     parse_shard_key,
+    parse_site_key,
+    session_key,
     shard_key,
+    site_key,
 )
-from modelfloat.ids import PackId, WriterId
+from modelfloat.ids import PackId, SiteId, WriterId
 
 PACK = PackId(bytes(range(0xA0, 0xB0)))
 WRITER = WriterId(bytes(range(16)))
@@ -70,6 +76,16 @@ def test_journal_keys_both_ways() -> None:
 )
 def test_what_is_no_journal_key(key: str) -> None:
     assert parse_journal_key(key) is None
+
+
+def test_keys_of_who_is_at_work_both_ways() -> None:
+    assert lease_key("store", 31) == "lease/store/000000000000001f"
+    assert parse_lease_key(lease_key("store", 2**64 - 1)) == ("store", 2**64 - 1)
+    assert parse_session_key(session_key(WRITER)) == WRITER
+    assert parse_site_key(site_key(SiteId(bytes(WRITER)))) == WRITER
+    for key in ("lease/store/1f", "lease/000000000000001f", f"sessions/{HEX}0", f"sites/{HEX[1:]}"):
+        assert is_key(key)
+        assert (parse_lease_key(key), parse_session_key(key), parse_site_key(key)) == (None,) * 3
 
 
 @pytest.mark.parametrize("key", ["a", "a/b", "...", "a/..b", "tmpa", "a/tmp/b", "0-_.", "a" * 200])

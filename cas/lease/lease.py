@@ -1,0 +1,246 @@
+"""Leases: of all who share a store, wherever they are, one at a time may do what a lease is for.
+
+A lease is a row of numbered keys on one backend, `lease/<name>/<n>`; the highest one says who has
+it. It is taken by writing the next number where no key is (`if_absent`, which that backend decides
+for all its writers), renewed by writing the same record again, and given back by a record that
+says so. Who finds the highest record unrenewed for its term and MARGIN more takes the next number.
+
+Why there are never two holders: a renewal counts only if it is done, and no higher number is there,
+before the lease ends as its holder reckons it, and then lasts for a term from before it was begun.
+So a record lies unrenewed for a term by the backend's clock only when its holder has given up by
+its own. Nothing but the rate of the clocks has to agree. (Gray and Cheriton, "Leases: An Efficient
+Fault-Tolerant Mechanism for Distributed File Cache Consistency", 1989; taking numbers in turn
+stands in for a compare-and-swap on one key.)
+
+What a holder has begun to send when it loses the lease still arrives: within MARGIN, or the machine
+stood still between its last look and the sending.
+
+Concurrency: one task renews while another works; `_until` is written by the first and read by both,
+in the event loop.
+"""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from ...backends.base import Backend
+from ...backends.keys import lease_key, parse_lease_key
+from ...backends.retry import RetryBackend
+from ...errors import BackendError, KeyExistsError, KeyNotFoundError, LeaseLostError, LockedError
+from ...ids import UUID_SIZE, Key, SiteId, StoreId
+from ..formats.presence import (
+    NOBODY,
+    Presence,
+    PresenceRecord,
+    decode_presence,
+    encode_presence,
+    is_sound,
+)
+from .clock import Clock, boottime, quiet_for
+
+TERM: Final = 90
+"""Seconds that a lease lasts after a renewal was begun."""
+MARGIN: Final = 90
+"""Seconds more that others wait: what the last holder had begun to send has arrived by then."""
+RENEWALS: Final = 4
+"""Renewals a term."""
+KEPT: Final = 8
+"""Numbers before the last one that are left, so that who was slow finds its own taken."""
+POLL: Final = 2.0
+"""Seconds between two looks at a lease that another has."""
+RELEASE: Final = 10.0
+"""Seconds that giving a lease back may take."""
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """A lease that is held. `require` before every step that must not be taken without it."""
+
+    def __init__(self, leases: "Leases", record: PresenceRecord, until: float) -> None:
+        self._leases = leases
+        self._record = record
+        self._until = until
+
+    def require(self) -> None:
+        """LeaseLostError where it has ended, or might have."""
+        if self._leases.clock() >= self._until:
+            raise LeaseLostError(
+                "this command lost the lease on the store: its renewal did not reach "
+                f"{self._leases.home.name} in time, and another may work there now; what was done "
+                "is whole, run it again"
+            )
+
+    async def keep(self) -> None:
+        """Renew for as long as it lasts."""
+        while self._leases.clock() < self._until:
+            try:
+                await self._renew()
+            except BackendError as error:
+                log.info("%s: the lease is not renewed yet", error)
+            await trio.sleep(self._record.term / RENEWALS)
+
+    async def _renew(self) -> None:
+        begun, number = self._leases.clock(), self._record.number
+        if begun >= self._until:
+            return
+        await self._leases.write(self._record)
+        if await self._leases.is_there(number + 1):
+            self._until = begun
+        elif self._leases.clock() < self._until:
+            self._until = begun + self._record.term
+
+    async def give_back(self) -> None:
+        """Let others have it now; what does not reach the backend ends by itself."""
+        if self._leases.clock() >= self._until:
+            return
+        self._until = self._leases.clock()
+        with trio.move_on_after(RELEASE, shield=True):
+            try:
+                await self._leases.write(replace(self._record, held=False))
+            except BackendError as error:
+                log.info("%s: the lease ends by itself", error)
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """The lease called `name` on the backend `home`, as `site` takes it.
+
+    Two tasks of one site must not take it at once: they hold a lock of their own meanwhile, and a
+    record of this site that is found by who has that lock is what a crash has left.
+    """
+
+    home: Backend
+    store: StoreId
+    site: SiteId
+    name: str
+    clock: Clock = boottime
+    term: int = TERM
+    margin: float = MARGIN
+
+    @contextlib.asynccontextmanager
+    async def held(self, *, wait: bool = True) -> AsyncIterator[Lease]:
+        """Have it, renewed until the end; LockedError where another has it and not `wait`.
+
+        BackendError when the backend does not answer.
+        """
+        lease = await self._acquire(wait)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lease.keep)
+                yield lease
+                nursery.cancel_scope.cancel()
+        finally:
+            await lease.give_back()
+
+    async def _acquire(self, wait: bool) -> Lease:
+        told = False
+        while True:
+            last = await self._last()
+            holder = await self._holder(last) if last else None
+            if holder is None:
+                lease = await self._take(last + 1)
+                if lease is not None:
+                    return lease
+                await trio.sleep(POLL * secrets.randbelow(100) / 1000)
+                continue
+            where = f"the site {holder.site.hex()[:8]}, which shares the backend {self.home.name}"
+            if not wait:
+                raise LockedError(
+                    f"the {self.name} lease is held by {where}; try again later, or with --wait"
+                )
+            if not told:
+                log.warning("waiting for the %s lease: held by %s", self.name, where)
+                told = True
+            await trio.sleep(POLL)
+
+    async def _take(self, number: int) -> Lease | None:
+        """Write that number; None where another did, or did since."""
+        begun = self.clock()
+        record = PresenceRecord(
+            Presence.LEASE,
+            self.store,
+            self.site,
+            secrets.token_bytes(UUID_SIZE),
+            number,
+            self.term,
+        )
+        try:
+            await self.write(record, new=True)
+        except KeyExistsError:
+            # A repeated try may have met what the first one wrote.
+            if await self._read(number) != record:
+                return None
+        if await self._last() != number:
+            # Ours was taken long ago, and is free only since it was cleared away.
+            await self.home.delete(self._key(number))
+            return None
+        lease = Lease(self, record, begun + self.term)
+        await self._clear(number - KEPT)
+        return lease
+
+    async def _last(self) -> int:
+        """The highest number that is there; 0 for none."""
+        return max(await self._numbers(), default=0)
+
+    async def _numbers(self) -> list[int]:
+        async with aclosing(self.home.list(f"lease/{self.name}/")) as listing:
+            parsed = [parse_lease_key(listed.key) async for listed in listing]
+        return [found[1] for found in parsed if found is not None]
+
+    async def _holder(self, number: int) -> PresenceRecord | None:
+        """Who has the lease by that record, the highest; None where it may be taken."""
+        record = await self._read(number)
+        if record is None or not record.held or record.site == self.site:
+            return None
+        home = RetryBackend(self.home)
+        try:
+            quiet = await quiet_for(home, self._key(number), self.store, self.site)
+        except KeyNotFoundError:
+            return None
+        return None if quiet >= record.term + self.margin else record
+
+    async def _read(self, number: int) -> PresenceRecord | None:
+        """A number's record; None where it is gone. FormatError where a newer release wrote it.
+
+        A damaged one is somebody's who cannot be named.
+        """
+        try:
+            data = await RetryBackend(self.home).get(self._key(number))
+        except KeyNotFoundError:
+            return None
+        if not is_sound(data):
+            return PresenceRecord(
+                Presence.LEASE, self.store, SiteId(NOBODY), NOBODY, number, self.term
+            )
+        return decode_presence(data, f"{self._key(number)} on {self.home.name}")
+
+    async def _clear(self, below: int) -> None:
+        try:
+            for number in await self._numbers():
+                if number <= below:
+                    await self.home.delete(self._key(number))
+        except BackendError as error:
+            log.info("%s: numbers of earlier leases stay", error)
+
+    async def write(self, record: PresenceRecord, *, new: bool = False) -> None:
+        """Put a record under its number; with `new`, KeyExistsError where one is."""
+        home = RetryBackend(self.home)
+        await home.put(self._key(record.number), [encode_presence(record)], if_absent=new)
+
+    async def is_there(self, number: int) -> bool:
+        """Whether that number is taken."""
+        try:
+            await RetryBackend(self.home).head(self._key(number))
+        except KeyNotFoundError:
+            return False
+        return True
+
+    def _key(self, number: int) -> Key:
+        return lease_key(self.name, number)

@@ -1,0 +1,194 @@
+"""Leases on one backend: taken by one at a time, renewed, given back, taken over when they end."""
+
+import contextlib
+import logging
+from dataclasses import replace
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from modelfloat.backends.base import Backend
+from modelfloat.backends.faulty import FaultyBackend
+from modelfloat.backends.keys import lease_key
+from modelfloat.backends.memory import MemoryBackend
+from modelfloat.cas.formats.presence import decode_presence
+from modelfloat.cas.lease.lease import KEPT, MARGIN, TERM, Lease, Leases
+from modelfloat.errors import FormatError, LeaseLostError, LockedError
+from modelfloat.ids import SiteId
+from modelfloat.tests.support.samples import STORE
+from modelfloat.tests.support.sluggish import SluggishBackend
+
+
+def leases(home: Backend, site: int, name: str = "store") -> Leases:
+    """The lease as one of several sites takes it."""
+    return Leases(home, STORE, SiteId(bytes([site]) * 16), name, trio.current_time)
+
+
+async def abandoned(taken: Leases) -> Lease:
+    """A lease whose holder died at once: nobody renews it or gives it back."""
+    lease = await taken._acquire(wait=True)
+    lease.require()
+    return lease
+
+
+async def test_one_at_a_time(autojump_clock: MockClock) -> None:
+    home, at_work, most = MemoryBackend("home"), 0, 0
+
+    async def work(site: int) -> None:
+        nonlocal at_work, most
+        for _ in range(3):
+            async with leases(home, site).held() as lease:
+                at_work += 1
+                most = max(most, at_work)
+                await trio.sleep(3 * TERM)
+                lease.require()
+                at_work -= 1
+
+    async with trio.open_nursery() as nursery:
+        for site in range(4):
+            nursery.start_soon(work, site)
+    assert most == 1
+
+
+async def test_who_does_not_want_to_wait_is_told_who_has_it(autojump_clock: MockClock) -> None:
+    home = MemoryBackend("home")
+    async with leases(home, 0x51).held():
+        with pytest.raises(
+            LockedError, match="held by the site 51515151, which shares the backend"
+        ):
+            async with leases(home, 0x52).held(wait=False):
+                pass
+        async with leases(home, 0x52, "refs").held(wait=False):
+            pass
+    async with leases(home, 0x52).held(wait=False) as lease:
+        lease.require()
+
+
+async def test_a_dead_holders_lease_is_taken_over_only_when_it_ended(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = MemoryBackend("home")
+    dead, begun = await abandoned(leases(home, 1)), trio.current_time()
+    with caplog.at_level(logging.WARNING):
+        async with leases(home, 2).held() as lease:
+            assert trio.current_time() - begun >= TERM + MARGIN
+            lease.require()
+            with pytest.raises(LeaseLostError, match="run it again"):
+                dead.require()
+    assert "waiting for the store lease: held by the site 01010101" in caplog.text
+    caplog.clear()
+
+
+async def test_what_a_crash_here_left_is_taken_over_at_once(autojump_clock: MockClock) -> None:
+    home = MemoryBackend("home")
+    await abandoned(leases(home, 1))
+    begun = trio.current_time()
+    async with leases(home, 1).held(wait=False):
+        assert trio.current_time() - begun < 1
+
+
+@pytest.mark.parametrize("skew", [-50_000.0, 0.0, 50_000.0])
+async def test_the_clock_of_who_asks_decides_nothing(
+    autojump_clock: MockClock, skew: float
+) -> None:
+    """Ages are told wrong by half a day: the lease neither ends early nor lasts for ever."""
+    home = MemoryBackend("home")
+    await trio.sleep(80_000)
+    asker = leases(SluggishBackend(home, 0, skew, 1), 2)
+    async with leases(home, 1).held():
+        with trio.move_on_after(20 * TERM) as patience:
+            async with asker.held():
+                pass
+        assert patience.cancelled_caught
+    if skew >= 0:
+        await abandoned(leases(home, 1))
+        begun = trio.current_time()
+        async with asker.held():
+            assert TERM + MARGIN <= trio.current_time() - begun < TERM + MARGIN + 10
+
+
+async def test_who_cannot_renew_stops_before_another_begins(autojump_clock: MockClock) -> None:
+    home = MemoryBackend("home")
+    faulty, events = FaultyBackend(home), list[str]()
+
+    async def cut_off() -> None:
+        async with leases(faulty, 1).held() as lease:
+            faulty.inject("unavailable")
+            with contextlib.suppress(LeaseLostError):
+                while True:
+                    lease.require()
+                    await trio.sleep(1)
+            events.append("stopped")
+
+    async def other() -> None:
+        await trio.sleep(1)
+        async with leases(home, 2).held():
+            events.append("begun")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cut_off)
+        nursery.start_soon(other)
+    assert events == ["stopped", "begun"]
+
+
+async def test_a_number_that_is_free_only_since_it_was_cleared_away_wins_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    """Who looked, slept for long, and writes the number that was next then, has nothing."""
+    home = MemoryBackend("home")
+    for _ in range(KEPT + 3):
+        async with leases(home, 1).held():
+            pass
+    async with leases(home, 1).held() as holder:
+        assert await leases(home, 2)._take(2) is None
+        assert await leases(home, 2)._last() == KEPT + 4
+        assert len(await leases(home, 2)._numbers()) == KEPT
+        holder.require()
+
+
+async def test_a_repeated_write_is_known_as_its_own(autojump_clock: MockClock) -> None:
+    class Forgetful(FaultyBackend):
+        """Writes, and says that it was not there."""
+
+        async def put(self, key: object, parts: object, *, if_absent: bool = False) -> None:
+            await super().put(key, parts, if_absent=if_absent)  # type: ignore[arg-type]
+            if if_absent:
+                self.inject("unavailable", on=["put"], times=1)
+                await super().put(key, parts)  # type: ignore[arg-type]
+
+    async with leases(Forgetful(MemoryBackend("home")), 1).held(wait=False) as lease:
+        lease.require()
+
+
+async def test_a_damaged_record_lasts_its_term_and_no_longer(autojump_clock: MockClock) -> None:
+    home = MemoryBackend("home")
+    await home.put(lease_key("store", 5), [b"rotten"])
+    begun = trio.current_time()
+    async with leases(home, 1).held():
+        assert trio.current_time() - begun >= TERM + MARGIN
+        record = decode_presence(await home.get(lease_key("store", 6)), "6")
+        assert (record.number, record.held) == (6, True)
+    record = decode_presence(await home.get(lease_key("store", 6)), "6")
+    assert not record.held
+
+
+async def test_a_newer_releases_lease_is_not_taken(autojump_clock: MockClock) -> None:
+    from blake3 import blake3
+
+    home = MemoryBackend("home")
+    await abandoned(leases(home, 1))
+    data = bytearray(await home.get(lease_key("store", 1)))[:-32]
+    data[8] = 2
+    await home.put(lease_key("store", 1), [data, blake3(data).digest()])
+    with pytest.raises(FormatError, match="upgrade"):
+        await leases(home, 2)._acquire(wait=True)
+
+
+async def test_a_lease_that_is_lost_is_not_given_back(autojump_clock: MockClock) -> None:
+    home = MemoryBackend("home")
+    lost = await abandoned(leases(home, 1))
+    async with leases(home, 2).held():
+        await lost.give_back()
+        record = decode_presence(await home.get(lease_key("store", 1)), "1")
+        assert record == replace(record, held=True)
