@@ -150,13 +150,14 @@ class Leases:
                     return lease
                 await trio.sleep(POLL * secrets.randbelow(100) / 1000)
                 continue
-            where = f"the site {holder.site.hex()[:8]}, which shares the backend {self.home.name}"
+            site = holder.site.hex()[:8]
             if not wait:
                 raise LockedError(
-                    f"the {self.name} lease is held by {where}; try again later, or with --wait"
+                    f"the {self.name} lease is held by the site {site}, which shares the backend "
+                    f"{self.home.name}; try again later, or with --wait"
                 )
             if not told:
-                log.warning("waiting for the %s lease: held by %s", self.name, where)
+                log.warning("waiting for the %s lease: held by the site %s", self.name, site)
                 told = True
             await trio.sleep(POLL)
 
