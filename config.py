@@ -13,6 +13,7 @@
     uuid = "91…"                32 hex digits: the backend's own UUID, as in its marker
     domain = "disk1"            optional: what fails together with it
     weight = 1.0                optional: its share of new shards, relative to the others
+    capacity = 500000000000     optional: bytes of shards that it may hold
 
 The file is written as a whole and atomically, readable by its owner only (URLs may come to hold
 secrets), and whatever this release does not know in it is refused: rewriting would lose it.
@@ -44,19 +45,23 @@ _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * UUID_SIZE}}}")
 _TOP_KEYS: Final = frozenset({"store", "settings", "backend"})
 _STORE_KEYS: Final = frozenset({"id", "erasure"})
-_BACKEND_KEYS: Final = frozenset({"name", "url", "uuid", "domain", "weight"})
+_BACKEND_KEYS: Final = frozenset({"name", "url", "uuid", "domain", "weight", "capacity"})
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 @dataclass(frozen=True, slots=True)
 class BackendConfig:
-    """One backend: its name, URL and UUID; `domain` is None where the backend's own is meant."""
+    """One backend: its name, URL and UUID; `domain` is None where the backend's own is meant.
+
+    `capacity` is how many bytes of shards it may hold, None where only its space limits them.
+    """
 
     name: str
     url: str
     id: BackendId
     domain: str | None = None
     weight: float = 1.0
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,16 @@ def check_weight(weight: float) -> float:
     if not (math.isfinite(weight) and weight > 0):
         raise UsageError(f"a backend's weight must be a positive number, not {weight:g}")
     return weight
+
+
+def check_capacity(capacity: int) -> int:
+    """`capacity` if so many bytes are something and fit into a TOML number, else UsageError."""
+    if not 0 < capacity < 1 << 63:
+        raise UsageError(
+            "a backend's capacity must be at least one byte, and below 2^63; to keep new shards "
+            "off a backend leave it out"
+        )
+    return capacity
 
 
 def read_config(store: str) -> StoreConfig:
@@ -163,6 +178,8 @@ def encode_config(config: StoreConfig) -> bytes:
         if backend.domain is not None:
             lines.append(f"domain = {_quote(backend.domain)}")
         lines.append(f"weight = {float(backend.weight)!r}")
+        if backend.capacity is not None:
+            lines.append(f"capacity = {backend.capacity}")
     return "\n".join([*lines, ""]).encode()
 
 
@@ -229,12 +246,16 @@ def _decode_backend(table: Mapping[str, Any], path: str) -> BackendConfig:
     weight = table.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise FormatError(f"{path}, {where}: `weight` must be a number")
+    capacity = table.get("capacity")
+    if isinstance(capacity, bool) or not isinstance(capacity, int | None):
+        raise FormatError(f"{path}, {where}: `capacity` must be a whole number of bytes")
     return BackendConfig(
         name,
         _text(table, "url", path, where),
         BackendId(_uuid(table, "uuid", path, where)),
         _text(table, "domain", path, where) if "domain" in table else None,
         float(weight),
+        capacity,
     )
 
 
@@ -246,6 +267,8 @@ def _check_backends(backends: Sequence[BackendConfig], path: str) -> None:
         try:
             check_backend_name(backend.name)
             check_weight(backend.weight)
+            if backend.capacity is not None:
+                check_capacity(backend.capacity)
         except UsageError as error:
             raise FormatError(f"{path}: {error}") from None
         if backend.name in names:

@@ -36,7 +36,8 @@ def members_of(path: str, config: StoreConfig) -> list[Member]:
 def member_of(path: str, config: BackendConfig) -> Member:
     """One backend as a member, opened; the caller closes it."""
     backend = open_configured(path, config)
-    return Member(config.id, config.name, backend, backend.properties.domain, config.weight)
+    domain = backend.properties.domain
+    return Member(config.id, config.name, backend, domain, config.weight, capacity=config.capacity)
 
 
 def marker_of(config: StoreConfig, own: BackendConfig, opened: Sequence[Backend]) -> Marker:
@@ -48,7 +49,9 @@ def marker_of(config: StoreConfig, own: BackendConfig, opened: Sequence[Backend]
         own.name,
         config.scheme,
         tuple(
-            MarkerBackend(b.id, b.name, b.url, b.domain or by_name[b.name].domain, b.weight)
+            MarkerBackend(
+                b.id, b.name, b.url, b.domain or by_name[b.name].domain, b.weight, b.capacity
+            )
             for b in config.backends
         ),
     )

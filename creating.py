@@ -33,12 +33,14 @@ from .opening import open_store
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """A backend to be: `domain` None means what the backend itself says."""
+    """A backend to be: `domain` None means what the backend itself says, `capacity` None that only
+    its space limits how many bytes of shards it holds."""
 
     name: str
     url: str
     domain: str | None = None
     weight: float = 1.0
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ async def create_store(
     _make_folders(path)
     store = random_store_id()
     configs = tuple(
-        BackendConfig(s.name, s.url, random_backend_id(), s.domain, s.weight) for s in specs
+        BackendConfig(s.name, s.url, random_backend_id(), s.domain, s.weight, s.capacity)
+        for s in specs
     )
     config = StoreConfig(store, str(chosen), configs)
     candidates = await _mark_all(path, config)
@@ -111,15 +114,23 @@ async def create_store(
 
 
 async def add_backend(
-    path: str, name: str, url: str, domain: str | None = None, weight: float = 1.0
+    path: str,
+    name: str,
+    url: str,
+    domain: str | None = None,
+    weight: float = 1.0,
+    capacity: int | None = None,
 ) -> str:
-    """Make `url` a backend of the store in `path`; what the store survives now, in a line."""
+    """Make `url` a backend of the store in `path`; what the store survives now, in a line.
+
+    `capacity` is how many bytes of shards it may hold, None where only its space limits them.
+    """
     _refuse_fleeting(url)
     async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend add"):
         config = await trio.to_thread.run_sync(read_config, path)
         if any(backend.name == name for backend in config.backends):
             raise ExistsError(f"the store has a backend {name} already; choose another name")
-        new = BackendConfig(name, url, random_backend_id(), domain, weight)
+        new = BackendConfig(name, url, random_backend_id(), domain, weight, capacity)
         new = replace(new, id=await _begun(path, config, new) or new.id)
         await _extend(path, replace(config, backends=(*config.backends, new)), new)
     async with open_store(path) as store:

@@ -5,13 +5,14 @@ or unreadable is *down*, never empty: an unmounted disk must not look like lost 
 newer format is FormatError: the store as a whole is for a newer release.
 
     {"format": 1, "compat": 0, "ro_compat": 0, "incompat": 0, "store": 32 hex, "backend": 32 hex,
-     "name": "d0", "erasure": "4+2", "backends": [{"backend", "name", "url", "domain", "weight"}]}
+     "name": "d0", "erasure": "4+2",
+     "backends": [{"backend", "name", "url", "domain", "weight", "capacity"}]}
 """
 
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -22,6 +23,8 @@ from .base import Backend
 from .keys import MARKER_KEY
 
 FORMAT: Final = 1
+CAPACITIES: Final = 1
+"""In `compat`: a backend of the list has a capacity."""
 KNOWN_RO_COMPAT: Final = 0
 KNOWN_INCOMPAT: Final = 0
 LARGEST: Final = 1 << 20
@@ -33,20 +36,25 @@ _ERASURE: Final = re.compile(r"[1-9][0-9]?\+(?:0|[1-9][0-9]?)")
 
 @dataclass(frozen=True, slots=True)
 class MarkerBackend:
-    """One backend of the store, as every marker lists them. `url` holds no user information."""
+    """One backend of the store, as every marker lists them. `url` holds no user information.
+
+    `capacity` is how many bytes of shards it may hold, None where only its space limits them.
+    """
 
     id: BackendId
     name: str
     url: str
     domain: str
     weight: float = 1.0
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
     """One backend's marker: the store it belongs to, its own UUID and name, and all backends.
 
-    `erasure` is the store's scheme for new packs, `k+m`. The flags are sets of 32 bits.
+    `erasure` is the store's scheme for new packs, `k+m`. The flags are sets of 32 bits; CAPACITIES
+    is set by `encode` where it belongs.
     """
 
     store: StoreId
@@ -63,7 +71,7 @@ def encode(marker: Marker) -> bytes:
     """The file's bytes; UsageError when they would be too many or a text is not Unicode."""
     document = {
         "format": FORMAT,
-        "compat": marker.compat,
+        "compat": marker.compat | _compat(marker.backends),
         "ro_compat": marker.ro_compat,
         "incompat": marker.incompat,
         "store": marker.store.hex(),
@@ -77,6 +85,7 @@ def encode(marker: Marker) -> bytes:
                 "url": redact(entry.url),
                 "domain": entry.domain,
                 "weight": float(entry.weight),
+                **({} if entry.capacity is None else {"capacity": entry.capacity}),
             }
             for entry in marker.backends
         ],
@@ -89,6 +98,10 @@ def encode(marker: Marker) -> bytes:
     if len(data) > LARGEST:
         raise UsageError(f"{len(marker.backends)} backends are too many for one store's marker")
     return data
+
+
+def _compat(backends: Iterable[MarkerBackend]) -> int:
+    return CAPACITIES if any(entry.capacity is not None for entry in backends) else 0
 
 
 def decode(data: bytes, backend: str) -> Marker:
@@ -180,12 +193,18 @@ class _Reader:
             self.fail("has no number in weight")
         if not 0 < weight <= sys.float_info.max:
             self.fail("has a weight that is not positive")
+        capacity = table.get("capacity")
+        if isinstance(capacity, bool) or not isinstance(capacity, int | None):
+            self.fail("has no number in capacity")
+        if capacity is not None and not 0 < capacity < 1 << 63:
+            self.fail("has a capacity that cannot be")
         return MarkerBackend(
             BackendId(self.uuid(table, "backend")),
             self.text(table, "name"),
             self.text(table, "url"),
             self.text(table, "domain"),
             float(weight),
+            capacity,
         )
 
 

@@ -22,6 +22,7 @@ import trio
 from ..backends.marker import KNOWN_RO_COMPAT, read_marker
 from ..errors import BackendError, FormatError
 from ..ids import ObjectId
+from .capacity import count_use
 from .formats.journal import PackStored
 from .index.index import Index
 from .journal.journal import Journal, open_journal
@@ -62,6 +63,7 @@ class Access:
             self.index.check_current()
             # And `backend rm`: what is put on a backend that has gone from the list would be lost.
             await self.pool.members.refresh()
+            await count_use(self.index, self.pool.members)
             async with self._open_journal() as journal:
                 yield journal
 

@@ -214,7 +214,11 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True)
 class BackendStatus:
-    """One backend as it is now. `reason` says why it is down, "" when it is up."""
+    """One backend as it is now. `reason` says why it is down, "" when it is up.
+
+    `capacity` is how many bytes of shards it may hold; `free` and `total` are no more than that
+    leaves.
+    """
 
     name: str
     url: str
@@ -225,6 +229,7 @@ class BackendStatus:
     total: int | None
     shards: int
     used: int
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

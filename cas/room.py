@@ -3,6 +3,7 @@
 Backends on one disk share its space, which counts once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +28,7 @@ class Room:
 async def room_of(members: Members, scheme: Scheme) -> Room | None:
     """The room of the backends that are up, for packs of `scheme`; None where none tells."""
     found: dict[str, tuple[int, int]] = {}
+    limits: dict[str, list[tuple[int, int] | None]] = {}
 
     async def ask(member: Member) -> None:
         try:
@@ -34,14 +36,31 @@ async def room_of(members: Members, scheme: Scheme) -> Room | None:
         except BackendError as error:
             members.note_failure(member, error)
         else:
+            space, own = usage.space or f"backend:{member.name}", None
+            if member.capacity is not None and member.left is not None:
+                own = member.capacity, member.left
+            limits.setdefault(space, []).append(own)
             if usage.total is not None and usage.free is not None:
-                found[usage.space or f"backend:{member.name}"] = usage.total, usage.free
+                found[space] = usage.total, usage.free
 
     with trio.move_on_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             for member in members.up():
                 nursery.start_soon(ask, member)
-    if not found:
+    spaces = {*found, *(space for space, own in limits.items() if None not in own)}
+    if not spaces:
         return None
-    total, free = (sum(column) for column in zip(*found.values(), strict=True))
+    least = [_least(found.get(space), limits.get(space, [])) for space in spaces]
+    total, free = (sum(column) for column in zip(*least, strict=True))
     return Room(total * scheme.k // scheme.n, free * scheme.k // scheme.n)
+
+
+def _least(
+    space: tuple[int, int] | None, limits: Sequence[tuple[int, int] | None]
+) -> tuple[int, int]:
+    """Bytes in all and free of what backends share: no more than their capacities together."""
+    own = [limit for limit in limits if limit is not None]
+    if len(own) < len(limits) or not own:
+        return space or (0, 0)
+    total, free = (sum(column) for column in zip(*own, strict=True))
+    return (total, free) if space is None else (min(total, space[0]), min(free, space[1]))

@@ -9,10 +9,10 @@ from typing import Final
 
 from ..erasure.scheme import Scheme
 from ..ids import BackendId, ObjectId, PackId, PackNumber
+from .capacity import shard_size as shard_size
 from .chunking.regions import element_name
 from .codecs.registry import CODECS
-from .formats.chunktable import ENTRY, Kind
-from .formats.shard import FOOTER_HEAD, TRAILER_SIZE, block_count, carries_table
+from .formats.chunktable import Kind
 from .formats.tree import Entry, EntryType
 from .index.index import Index
 from .index.records import PackRecord, ShardState
@@ -22,7 +22,6 @@ from .packs.pool import Pool
 from .packs.survival import Survival
 from .reports import BackendStatus, KindStats, StoreStats
 
-HASH: Final = 32
 LOOKED: Final = 2.0
 """Seconds in which names of files are looked for."""
 
@@ -30,14 +29,6 @@ Files = dict[str, tuple[int, int]]
 """How many files repositories have, and their bytes, by name."""
 
 _NONE: Final[Mapping[PackNumber, Sums]] = MappingProxyType({})
-
-
-def shard_size(pack: PackRecord, index: int) -> int:
-    """Bytes that one shard takes on its backend, footer and trailer included."""
-    table = ENTRY.size * pack.chunk_count
-    carried = table if carries_table(index, pack.k, pack.chunk_count, pack.shard) else 0
-    hashes = HASH * pack.n * block_count(pack.shard)
-    return pack.shard + FOOTER_HEAD + hashes + carried + TRAILER_SIZE
 
 
 class Statistics:

@@ -340,6 +340,10 @@ class Store:
                 except BackendError as error:
                     self.members.note_failure(member, error)
             shards, used = counts.get(member.id, (0, 0))
+            if member.capacity is not None:
+                left = max(0, member.capacity - used)
+                free = left if free is None else min(free, left)
+                total = member.capacity if total is None else min(total, member.capacity)
             found.append(
                 BackendStatus(
                     member.name,
@@ -351,6 +355,7 @@ class Store:
                     total,
                     shards,
                     used,
+                    member.capacity,
                 )
             )
         return found

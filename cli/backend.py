@@ -36,15 +36,23 @@ def backend_add(
     weight: Annotated[
         str | None, typer.Option(help="Its share of new shards; 1 by default.", show_default=False)
     ] = None,
+    capacity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="How many bytes of shards it may hold, for example 500GB; by default what fits.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Add a place for shards to the store."""
     import trio
 
     from ..creating import add_backend
 
-    spec = make_backend(name, url, domain, weight)
-    arguments = (settings.store, spec.name, spec.url, spec.domain, spec.weight)
-    survives = trio.run(add_backend, *arguments)
+    spec = make_backend(name, url, domain, weight, capacity)
+    arguments = (spec.name, spec.url, spec.domain, spec.weight, spec.capacity)
+    survives = trio.run(add_backend, settings.store, *arguments)
     if settings.json:
         say_json({"backend": spec.name, "survives": survives})
     elif not settings.quiet:

@@ -1,4 +1,4 @@
-"""`NAME=URL[,domain=…,weight=…]`, as `init --backend` takes it."""
+"""`NAME=URL[,domain=…,weight=…,capacity=…]`, as `init --backend` takes it."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from ..redaction import redact
 if TYPE_CHECKING:
     from ..creating import BackendSpec
 
+_OPTIONS: Final = ("domain", "weight", "capacity")
 _OPTION: Final = re.compile(r"(?P<url>.*),(?P<key>[a-z]+)=(?P<value>[^,]*)", re.DOTALL)
 
 
@@ -26,17 +27,19 @@ def parse_backend(text: str) -> "BackendSpec":
         )
     options: dict[str, str] = {}
     while (match := _OPTION.fullmatch(rest)) is not None:
-        if match["key"] not in ("domain", "weight") or match["key"] in options:
+        if match["key"] not in _OPTIONS or match["key"] in options:
             raise UsageError(
                 f"--backend {redact(text)!r}: {match['key']!r} is unknown or doubled; options are "
-                "domain= and weight=, once each"
+                "domain=, weight= and capacity=, once each"
             )
         options[match["key"]] = match["value"]
         rest = match["url"]
-    return make_backend(name, rest, options.get("domain"), options.get("weight"))
+    return make_backend(name, rest, *map(options.get, _OPTIONS))
 
 
-def make_backend(name: str, url: str, domain: str | None, weight: str | None) -> "BackendSpec":
+def make_backend(
+    name: str, url: str, domain: str | None, weight: str | None, capacity: str | None = None
+) -> "BackendSpec":
     """A backend from its parts, checked; UsageError says which part cannot be."""
     from ..backends.registry import is_local_path
     from ..config import check_backend_name, check_weight
@@ -50,7 +53,18 @@ def make_backend(name: str, url: str, domain: str | None, weight: str | None) ->
         share = 1.0 if weight is None else float(weight)
     except ValueError:
         raise UsageError(f"backend {name}: the weight {weight!r} is no number") from None
+    most = None if capacity is None else _capacity(name, capacity)
     if is_local_path(url):
         # In a configuration a relative path begins at the store; on a command line, here.
         url = os.path.abspath(os.path.expanduser(url))
-    return BackendSpec(check_backend_name(name), url, domain, check_weight(share))
+    return BackendSpec(check_backend_name(name), url, domain, check_weight(share), most)
+
+
+def _capacity(name: str, text: str) -> int:
+    from ..config import check_capacity
+    from .settingtable import size
+
+    try:
+        return check_capacity(size(text))
+    except ValueError as error:
+        raise UsageError(f"backend {name}: the capacity {text!r} cannot be: {error}") from None

@@ -84,30 +84,40 @@ def _pack_size(length: int, chunks: int, scheme: Scheme) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A backend that is up: `space` names what it shares its free bytes with, None: unlimited."""
+    """A backend that is up: `space` names what it shares its free bytes with, None: unlimited.
+
+    `left` is what its capacity leaves of them, for it alone; None: no capacity.
+    """
 
     candidate: Candidate
     name: str
     space: str
     free: int | None
+    left: int | None = None
 
 
 def fits(size: int, scheme: Scheme, rooms: Sequence[Room], everyone: Sequence[Candidate]) -> bool:
     """Whether `size` bytes of shards find their places; `everyone` are all backends, up or down."""
     count = scheme.k + scheme.m
     shard = size / (SAMPLES * count)
-    left: dict[str, float] = {r.space: r.free for r in rooms if r.free is not None}
+    left: dict[str | BackendId, float] = {r.space: r.free for r in rooms if r.free is not None}
+    left |= {r.candidate.id: r.left for r in rooms if r.left is not None}
     space: Mapping[BackendId, str] = {room.candidate.id: room.space for room in rooms}
     most = limits(scheme.m, count, everyone)
     for number in range(SAMPLES):
         seed = blake3(number.to_bytes(4, "little")).digest(length=16)
-        free = [r.candidate for r in rooms if left.get(r.space, shard) >= shard]
+        free = [
+            r.candidate
+            for r in rooms
+            if min(left.get(r.space, shard), left.get(r.candidate.id, shard)) >= shard
+        ]
         places = place(seed, free, count, most=most)
         if len(places) < count:
             places = place(seed, free, count, most=Crowding(most.backend, count))
         if len(places) < count:
             return False
         for where in places:
-            if space[where] in left:
-                left[space[where]] -= shard
+            for limit in (space[where], where):
+                if limit in left:
+                    left[limit] -= shard
     return all(bytes_ >= -shard for bytes_ in left.values())

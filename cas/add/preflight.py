@@ -7,7 +7,7 @@ it still does not fit it ends here, in one line.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -16,6 +16,7 @@ import trio
 import trio.from_thread
 
 from ...errors import BackendError, QuotaError
+from ..capacity import count_use
 from ..codecs.effort import Effort
 from ..formats.journal import RefKind
 from ..reports import AddPlan, AddReport, Progress
@@ -82,6 +83,7 @@ async def plan(reading: Reading, request: AddRequest) -> AddPlan:
 
 async def look(reading: Reading, load: Load) -> Outlook:
     """How that load goes with the room that there is."""
+    await count_use(reading.index, reading.pool.members)
     rooms = await _rooms(reading)
     index = await trio.to_thread.run_sync(os.statvfs, reading.path)
     device = (await trio.to_thread.run_sync(os.stat, reading.path)).st_dev
@@ -92,7 +94,8 @@ async def look(reading: Reading, load: Load) -> Outlook:
     free = _total(rooms)
     problem = ""
     # Where backends are missing rather than bytes, storing says so, and which.
-    short = any(room.free is not None and room.free < needed for room in rooms)
+    limits = [limit for room in rooms for limit in (room.free, room.left)]
+    short = any(limit is not None and limit < needed for limit in limits)
     if short and not fits(needed, reading.scheme, rooms, [m.candidate for m in everyone]):
         problem = _too_much(needed, rooms, free)
     elif load.index > index_free:
@@ -113,27 +116,42 @@ async def _rooms(reading: Reading) -> list[Room]:
             reading.pool.members.note_failure(member, error)
             continue
         space = usage.space or f"backend:{member.name}"
-        rooms.append(Room(member.candidate, member.name, space, usage.free))
+        rooms.append(Room(member.candidate, member.name, space, usage.free, member.left))
     return rooms
 
 
 def _less(room: Room, size: int) -> Room:
     left = None if room.free is None else max(0, room.free - size)
-    return Room(room.candidate, room.name, room.space, left)
+    return replace(room, free=left)
 
 
 def _total(rooms: Sequence[Room]) -> int | None:
-    spaces = {room.space: room.free for room in rooms}
-    known = [free for free in spaces.values() if free is not None]
-    return sum(known) if len(known) == len(spaces) else None
+    """Free bytes on all of them together, None where there is no limit."""
+    total = 0
+    for space in {room.space for room in rooms}:
+        sharing = [room for room in rooms if room.space == space]
+        known = [room.left for room in sharing if room.left is not None]
+        limits = [sum(known)] if len(known) == len(sharing) else []
+        limits += [sharing[0].free] if sharing[0].free is not None else []
+        if not limits:
+            return None
+        total += min(limits)
+    return total
+
+
+def _limit(room: Room) -> int | None:
+    """What one backend may take, None where there is no limit."""
+    known = [limit for limit in (room.free, room.left) if limit is not None]
+    return min(known, default=None)
 
 
 def _too_much(needed: int, rooms: Sequence[Room], free: int | None) -> str:
     names = ", ".join(room.name for room in rooms) or "no backend"
-    least = min((r for r in rooms if r.free is not None), key=lambda r: r.free or 0, default=None)
+    limits = [(limit, room.name) for room in rooms if (limit := _limit(room)) is not None]
     have = "" if free is None else f", {about(free)} are free"
-    if least is not None and (free is None or free >= needed):
-        have += f", but only {about(least.free or 0)} on {least.name}"
+    if limits and (free is None or free >= needed):
+        least, name = min(limits)
+        have += f", but only {about(least)} on {name}"
     return (
         f"this needs about {about(needed)} with parity on {names}{have}; free some space, add a "
         "backend, or begin anyway with --no-preflight"

@@ -33,7 +33,11 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Member:
     """One backend of the store. `down` says why it is not used, "" while it is; `latency` what is
-    known of its reads."""
+    known of its reads.
+
+    `capacity` is how many bytes of shards it may hold, None where only its space limits them, and
+    `used` how many it does: counted only where some member has a capacity (`cas.capacity`).
+    """
 
     id: BackendId
     name: str
@@ -43,11 +47,22 @@ class Member:
     down: str = ""
     looked: float = field(default=-1e9)
     latency: Latency = field(default_factory=Latency, compare=False)
+    capacity: int | None = None
+    used: int = 0
 
     @property
     def candidate(self) -> Candidate:
         """This member as placement sees it."""
         return Candidate(self.id, self.domain, self.weight)
+
+    @property
+    def left(self) -> int | None:
+        """Bytes of shards that it may still take, None where only its space limits them."""
+        return None if self.capacity is None else max(0, self.capacity - self.used)
+
+    def has_room(self, size: int) -> bool:
+        """Whether its capacity leaves `size` bytes more."""
+        return self.left is None or size <= self.left
 
 
 class Members:
@@ -80,6 +95,10 @@ class Members:
         """Members that answer and carry our marker."""
         return [member for member in self if not member.down]
 
+    def taking(self, size: int) -> list[Member]:
+        """Members that are up and may take a shard of `size` bytes."""
+        return [member for member in self.up() if member.has_room(size)]
+
     def down(self) -> list[Member]:
         """Members that do not."""
         return [member for member in self if member.down]
@@ -95,6 +114,9 @@ class Members:
 
     def adopt(self, members: list[Member]) -> None:
         """Take over what another process made of the configuration: new ones come, others go."""
+        for member in members:
+            if known := self._by_id.get(member.id):
+                known.weight, known.capacity = member.weight, member.capacity
         self._by_id = {m.id: self._by_id.get(m.id, m) for m in members}
         # Those that went may be in use; those that were known come a second time, opened in vain.
         self._opened += members

@@ -35,7 +35,7 @@ from .members import Member, Members
 from .peers import Peers
 from .rebuilding import Rebuilder
 from .shards import Shards, key_of
-from .storing import PackStorer
+from .storing import SPARE, PackStorer
 
 PROBE: Final = 1 << 20
 """Longest range, bytes, by which a backend that was demoted is probed."""
@@ -143,12 +143,12 @@ class Pool:
 
     # Storing
 
-    async def store(self, pack: SealedPack) -> PackStored:
+    async def store(self, pack: SealedPack, spare: int = SPARE) -> PackStored:
         """Make all shards of a pack durable, and say where they are; see `PackStorer.store`.
 
         Nothing is announced here: that is the journal's.
         """
-        return await self._storer.store(pack)
+        return await self._storer.store(pack, spare)
 
     # Loading
 

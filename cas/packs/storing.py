@@ -1,13 +1,16 @@
 """Sealed packs out to the backends: placed, put, placed elsewhere where a backend refuses.
 
-A pack counts as stored when min(k+1, k+m) of its shards are durable. One that cannot be leaves
-nothing behind, as far as its backends can still be asked.
+A pack counts as stored when k of its shards are durable and as many more as the caller wants, one
+unless it says otherwise; those that are missing are made later, by `verify --repair` and by the
+next add. One that cannot be stored leaves nothing behind, as far as its backends can still be
+asked.
 
 Concurrency: all shards of a pack are in flight at once; places change between awaits only.
 """
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Final
 
 import trio
@@ -15,13 +18,15 @@ import trio
 from ...backends.base import Buffer
 from ...backends.keys import shard_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, UnavailableError
+from ...errors import BackendError, QuotaError, UnavailableError
 from ...ids import BackendId, Key
 from ..formats.journal import NOWHERE, PackStored
 from .builder import SealedPack
 from .members import Member, Members
-from .placement import Crowding, crowding, limits, place
+from .placement import Candidate, Crowding, crowding, limits, place
 
+SPARE: Final = 1
+"""Shards more than k that must be durable where nobody says how many."""
 CLEANUP: Final = 10.0
 """Seconds that removing the shards of a pack that could not be stored may take."""
 
@@ -35,16 +40,18 @@ class PackStorer:
         self._members = members
         self._warned: set[str] = set()
 
-    async def store(self, pack: SealedPack) -> PackStored:
+    async def store(self, pack: SealedPack, spare: int = SPARE) -> PackStored:
         """Make all shards of a pack durable, and say where they are.
 
-        A shard that no backend takes stays missing as long as min(k+1, k+m) others are durable;
-        below that what a backend said. UnavailableError, before anything is written, where the
-        backends that are up would have to hold more of a pack on one of them than parity replaces.
+        A shard that no backend takes stays missing as long as k + min(spare, m) others are
+        durable; below that what a backend said. UnavailableError or QuotaError, before anything is
+        written, where those that are up and have room would have to hold more of a pack on one of
+        them than parity replaces.
         """
         info = pack.info
-        places = self._places(info.pack, info.m, len(pack.payloads))
-        locations = await _Storing(self._members, pack, places, self._warn).run()
+        needed = info.k + min(spare, info.m)
+        places = self._places(pack, needed)
+        locations = await _Storing(self._members, pack, places, needed, self._warn).run()
         return PackStored(
             info.pack,
             info.k,
@@ -56,30 +63,69 @@ class PackStorer:
             info.chunks,
         )
 
-    def _places(self, seed: bytes, m: int, count: int) -> list[BackendId]:
+    def _places(self, pack: SealedPack, needed: int) -> list[BackendId]:
+        """A place for each shard, NOWHERE for those that may be missing and find none."""
+        seed, m, count = pack.info.pack, pack.info.m, pack.info.k + pack.info.m
         everyone = [member.candidate for member in self._members]
-        up = {member.id: member.candidate for member in self._members.up()}
-        if not up:
+        if not self._members.up():
             raise UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
         most = limits(m, count, everyone)
-        places = place(seed, list(up.values()), count, most=most)
-        if len(places) < count:
-            # Domains give way first: with a host down its shards may lie on another one.
-            places = place(seed, list(up.values()), count, most=Crowding(most.backend, count))
-        down = ", ".join(sorted(member.name for member in self._members.down()))
-        if len(places) < count:
-            raise UnavailableError(
-                f"with {down} down, {count} shards of a pack do not fit on the others with at most "
-                f"{most.backend} on each; bring one back, or take it off the list with "
-                "`modelfloat backend rm`"
-            )
+        taking, places = self._choose(pack, most)
+        if len(places) < needed:
+            raise self._no_room(taking, needed, most.backend)
         best = {candidate.id: candidate for candidate in everyone}
         whole = crowding(best[id_] for id_ in place(seed, everyone, count, most=most))
-        if down and crowding(up[id_] for id_ in places).exceeds(whole):
+        left_out = self._left_out(taking)
+        if left_out and crowding(taking[id_] for id_ in places).exceeds(whole):
             self._warn(
-                f"with {down} down, what is stored now lies on fewer backends and survives less"
+                f"with {left_out}, what is stored now lies on fewer backends and survives less"
             )
-        return places
+        return [*places, *[NOWHERE] * (count - len(places))]
+
+    def _choose(
+        self, pack: SealedPack, most: Crowding
+    ) -> tuple[dict[BackendId, Candidate], list[BackendId]]:
+        """The members that may take shards, and places on them for as many as there are."""
+        size, count = _shard_size(pack), pack.info.k + pack.info.m
+        taking = {member.id: member for member in self._members.taking(size)}
+        while True:
+            candidates = {id_: member.candidate for id_, member in taking.items()}
+            places = place(pack.info.pack, list(candidates.values()), count, most=most)
+            if len(places) < count:
+                # Domains give way first: with a host down its shards may lie on another one.
+                loose = Crowding(most.backend, count)
+                places = place(pack.info.pack, list(candidates.values()), count, most=loose)
+            shards = Counter(places)
+            small = [id_ for id_ in shards if not taking[id_].has_room(shards[id_] * size)]
+            if not small:
+                return candidates, places
+            for id_ in small:
+                del taking[id_]
+
+    def _left_out(self, taking: Collection[BackendId]) -> str:
+        """Which members get no shard, and why: `d0, d1 down and d4 full`."""
+        down = [member.name for member in self._members.down()]
+        full = [m.name for m in self._members.up() if m.id not in taking]
+        groups = [
+            f"{', '.join(sorted(names))} {why}"
+            for names, why in ((down, "down"), (full, "full"))
+            if names
+        ]
+        return " and ".join(groups)
+
+    def _no_room(
+        self, taking: Collection[BackendId], needed: int, most: int
+    ) -> UnavailableError | QuotaError:
+        left_out = self._left_out(taking)
+        if not self._members.down():
+            return QuotaError(
+                f"with {left_out}, {needed} shards of a pack do not fit on the others with at most "
+                f"{most} on each; add a backend, or give one more capacity"
+            )
+        return UnavailableError(
+            f"with {left_out}, {needed} shards of a pack do not fit on the others with at most "
+            f"{most} on each; bring one back, or take it off the list with `modelfloat backend rm`"
+        )
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:
@@ -95,11 +141,13 @@ class _Storing:
         members: Members,
         pack: SealedPack,
         places: list[BackendId],
+        needed: int,
         warn: Callable[[str], None],
     ) -> None:
         self._members = members
         self._pack = pack
         self._places = places
+        self._needed = needed
         self._warn = warn
         self._most = limits(pack.info.m, len(places), [member.candidate for member in members])
         self._refused: set[BackendId] = set()
@@ -115,7 +163,7 @@ class _Storing:
                 for index in range(len(self._places)):
                     nursery.start_soon(self._put, index)
             durable = sum(where != NOWHERE for where in self._places)
-            stored = durable >= min(info.k + 1, info.k + info.m)
+            stored = durable >= self._needed
             if not stored:
                 raise self._failures[0]
         finally:
@@ -123,11 +171,9 @@ class _Storing:
                 await self._discard()
         missing = len(self._places) - durable
         if missing:
+            why = self._failures[-1] if self._failures else "no backend may take them"
             log.warning(
-                "pack %s is stored without %d of its shards: %s",
-                info.pack.hex(),
-                missing,
-                self._failures[-1],
+                "pack %s is stored without %d of its shards: %s", info.pack.hex(), missing, why
             )
         return self._places
 
@@ -139,10 +185,13 @@ class _Storing:
         while self._places[index] != NOWHERE:
             member = self._members.get(self._places[index])
             if member is not None:
+                size = sum(map(len, parts))
+                member.used += size
                 try:
                     self._begun.append((member, key))
                     await RetryBackend(member.backend).put(key, parts)
                 except BackendError as error:
+                    member.used -= size
                     self._members.note_failure(member, error)
                     self._failures.append(error)
                     if not member.down:
@@ -158,7 +207,8 @@ class _Storing:
     def _elsewhere(self, index: int) -> BackendId:
         others = [self._members.get(id_) for i, id_ in enumerate(self._places) if i != index]
         taken = [member.candidate for member in others if member is not None]
-        free = [m.candidate for m in self._members.up() if m.id not in self._refused]
+        size = len(self._pack.payloads[index]) + len(self._pack.tails[index])
+        free = [m.candidate for m in self._members.taking(size) if m.id not in self._refused]
         found = place(self._pack.info.pack, free, 1, taken, self._most)
         return found[0] if found else NOWHERE
 
@@ -176,6 +226,11 @@ class _Storing:
                 for member, key in self._begun:
                     if not member.down:
                         nursery.start_soon(delete, member, key)
+
+
+def _shard_size(pack: SealedPack) -> int:
+    """Bytes of the pack's longest shard."""
+    return max(len(p) + len(t) for p, t in zip(pack.payloads, pack.tails, strict=True))
 
 
 def _is_cancelled() -> bool:

@@ -10,6 +10,7 @@ from ...backends.base import Buffer
 from ...backends.retry import RetryBackend
 from ...errors import BackendError
 from ...ids import BackendId
+from ..capacity import shard_size
 from ..formats.journal import JournalEntry, ShardPlaced
 from ..formats.shard import encode_tail
 from ..index.index import Index
@@ -64,6 +65,7 @@ class Repairer:
         ]
         try:
             await RetryBackend(member.backend).put(key, parts)
+            member.used += sum(map(len, parts))
             if member.id != pack.backends[index]:
                 await self._record([ShardPlaced(pack.id, index, member.id)])
         except BackendError as error:
@@ -77,7 +79,8 @@ class Repairer:
     ) -> Member | None:
         now = self._index.pack(pack.number) or pack
         taken = [c for i, c in enumerate(where(self._pool, now)) if c is not None and i != index]
-        free = [m.candidate for m in self._pool.members.up() if m.id not in refused]
+        taking = self._pool.members.taking(shard_size(pack, index))
+        free = [member.candidate for member in taking if member.id not in refused]
         places = place(pack.id, free, 1, taken, limits_of(self._pool, pack))
         return self._pool.members.get(places[0]) if places else None
 
@@ -103,11 +106,13 @@ def limits_of(pool: Pool, pack: PackRecord) -> Crowding:
 
 
 def crowded_shards(pool: Pool, pack: PackRecord) -> dict[int, Move]:
-    """Shards that lie closer together than the backends that are up make necessary."""
-    up = {member.id: member.candidate for member in pool.members.up()}
-    places = place(pack.id, list(up.values()), pack.n, most=limits_of(pool, pack))
+    """Shards that lie closer together than the backends that are up and have room make
+    necessary."""
+    size = shard_size(pack, pack.n - 1)
+    taking = {member.id: member.candidate for member in pool.members.taking(size)}
+    places = place(pack.id, list(taking.values()), pack.n, most=limits_of(pool, pack))
     if len(places) < pack.n:
         return {}
     return misplaced(
-        pack.id, where(pool, pack), list(up.values()), crowding(up[id_] for id_ in places)
+        pack.id, where(pool, pack), list(taking.values()), crowding(taking[id_] for id_ in places)
     )

@@ -302,6 +302,12 @@ def _fewer(scene: Scene) -> Outcome:
     return scene("add", scene.file, "acme/tiny")
 
 
+def _no_capacity(scene: Scene) -> Outcome:
+    for name in ("d1", "d2"):
+        scene.config(f'name = "{name}"\n', f'name = "{name}"\ncapacity = 1\n')
+    return scene("add", "--no-preflight", scene.file, "acme/tiny")
+
+
 def _lost(scene: Scene) -> Outcome:
     for path in data_shards(scene.store)[1:]:
         path.unlink()
@@ -720,6 +726,8 @@ PROVOKED: dict[str, Provocation] = {
     "the URL is missing": plain("--store", "{root}/new", "init", "--backend", "a="),
     "the domain is empty": plain("backend", "add", "a", "{root}/a", "--domain", ""),
     "is no number": plain("backend", "add", "a", "{root}/a", "--weight", "heavy"),
+    "the capacity ‹text› cannot be": plain("backend", "add", "a", "{root}/a", "--capacity", "much"),
+    "capacity must be at least one": plain("backend", "add", "a", "{root}/a", "--capacity", "0"),
     "must be a positive number": plain("backend", "add", "a", "{root}/a", "--weight", "0"),
     "nothing here opens": plain("backend", "add", "a", "gopher://x/y"),
     "is not on this host": plain("backend", "add", "a", "file://elsewhere/x"),
@@ -790,6 +798,7 @@ PROVOKED: dict[str, Provocation] = {
     "are one backend": _one_uuid,
     "which this release does not know": config_that_says("[store]", "[store]\nshade = 1"),
     "which is no setting": lambda s: _with_settings(s, "wiat = 1"),
+    "`capacity` must be a whole": config_that_says("weight = 1.0", "capacity = 1.5"),
     "‹file or place›: ‹reason›": config_that_says("weight = 1.0", "weight = 0"),
     "has format ‹number›, this release": _newer_index,
     "wrote its marker": _newer_marker,
@@ -812,7 +821,8 @@ PROVOKED: dict[str, Provocation] = {
     "install the package libisal2": _no_isal,
     # Backends
     "nothing can be stored": lambda s: s.without_backends()("add", s.file, "acme/tiny"),
-    "do not fit on the others": _fewer,
+    "‹backends down and full›": _fewer,
+    "give one more capacity": _no_capacity,
     "down nothing is deleted": _all_down("gc --grace 0", 2),
     "too many backends are down": _all_down("rebuild-index"),
     "nothing can be recorded": _nowhere_to_record,

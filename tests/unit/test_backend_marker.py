@@ -122,6 +122,10 @@ def test_newer_formats_are_refused(fields: dict[str, int]) -> None:
         _with_backend(weight=float("nan")),
         _with_backend(weight=10**400),
         _with_backend(weight=...),
+        _with_backend(capacity=0),
+        _with_backend(capacity=1.5),
+        _with_backend(capacity=True),
+        _with_backend(capacity=1 << 63),
     ],
 )
 def test_malformed_markers_are_refused(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`NAME=URL[,domain=…,weight=…]`."""
+"""`NAME=URL[,domain=…,weight=…,capacity=…]`."""
 
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from modelfloat.errors import UsageError
         ("d0=/disk1/mf", BackendSpec("d0", "/disk1/mf", None, 1.0)),
         ("d0=/disk1/mf,domain=host-1", BackendSpec("d0", "/disk1/mf", "host-1", 1.0)),
         ("d0=/a,weight=2.5,domain=x=y", BackendSpec("d0", "/a", "x=y", 2.5)),
+        ("d0=/a,capacity=1.5TB", BackendSpec("d0", "/a", None, 1.0, 1_500_000_000_000)),
         ("d0=/a,b", BackendSpec("d0", "/a,b", None, 1.0)),
         ("d0=/a=b,weight=1", BackendSpec("d0", "/a=b", None, 1.0)),
     ],
@@ -40,6 +41,9 @@ def test_what_is_understood(text: str, spec: BackendSpec) -> None:
         ("d0=/a,weight=", "no number"),
         ("d0=/a,weight=0", "positive"),
         ("d0=/a,weight=nan", "positive"),
+        ("d0=/a,capacity=1,capacity=2", "'capacity' is unknown or doubled"),
+        ("d0=/a,capacity=much", "capacity 'much' cannot be"),
+        ("d0=/a,capacity=0", "at least one byte"),
         ("d0=/a,domain=", "domain is empty"),
     ],
 )
