@@ -168,12 +168,15 @@ class VerifyReport:
     `lost` names packs that something needs and not enough is left of, `lost_files` the files that
     need them. `unneeded` names packs that are beyond repair as well, but nothing needs them (any
     more): no problem, and `gc` removes them. `rescued` counts chunks of such packs that
-    could still be had, and were stored again in others.
+    could still be had, and were stored again in others. `unread` counts shards of packs that were
+    mended without them: they count as not checked.
     """
 
     packs: int = 0
     shards: int = 0
     bytes_read: int = 0
+    bytes_written: int = 0
+    unread: int = 0
     seconds: float = 0.0
     problems: list[Problem] = field(default_factory=list)
     unlisted: int = 0

@@ -55,8 +55,11 @@ def verify(
         str | None,
         typer.Option(metavar="SHARE", help="Check a share, as 5%: what was not checked longest."),
     ] = None,
-    budget: Annotated[
-        str | None, typer.Option(metavar="RATE", help="Read no faster, as 50MB/s.")
+    limit: Annotated[
+        str | None,
+        typer.Option(
+            "--limit", "--budget", metavar="RATE", help="Read and write no faster, as 50MB/s."
+        ),
     ] = None,
 ) -> int:
     """Check every shard against its hashes.
@@ -70,7 +73,7 @@ def verify(
         repair,
         None if address is None else parse_address(address),
         None if sample is None else parse_share(sample),
-        None if budget is None else parse_rate(budget),
+        None if limit is None else parse_rate(limit),
     )
 
     async def work(store: "Store") -> "VerifyReport":
@@ -101,7 +104,7 @@ def parse_rate(text: str) -> float:
     except ValueError:
         rate = 0
     if not rate:
-        raise UsageError(f"--budget {text!r} is no rate: give bytes a second, as 50MB/s")
+        raise UsageError(f"--limit {text!r} is no rate: give bytes a second, as 50MB/s")
     return float(rate)
 
 
@@ -118,6 +121,13 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
     rate = human_rate(report.bytes_read, report.seconds)
     time = human_seconds(report.seconds)
     found = [f"{checked}, {human_size(report.bytes_read)} read in {time} ({rate})"]
+    if report.bytes_written:
+        found.append(f"{human_size(report.bytes_written)} written anew")
+    if report.unread:
+        found.append(
+            f"{plural(report.unread, 'shard')} of what was repaired from others not read: the next "
+            "`modelfloat verify` does"
+        )
     found += [_down(report, name, why) for name, why in report.down.items()]
     found += [f"{name}: was lost, and was made anew" for name in report.replaced]
     found += _problems(report)

@@ -37,9 +37,13 @@ class Checkbook:
         self._index = index
         self._checks: list[Check] = []
 
-    async def note(self, pack: PackRecord, states: list[ShardState]) -> None:
-        """Note what a pack's shards are; at once where that is not what was known."""
-        self._checks.append(Check(pack.number, tuple(states), time.time_ns()))
+    async def note(self, pack: PackRecord, states: list[ShardState], *, whole: bool = True) -> None:
+        """Note what a pack's shards are; at once where that is not what was known.
+
+        Unless all of it was read, `whole`, its last check stays the one before.
+        """
+        checked = time.time_ns() if whole else pack.checked_ns
+        self._checks.append(Check(pack.number, tuple(states), checked))
         if tuple(states) != pack.states or len(self._checks) >= TOGETHER:
             await self.write()
 

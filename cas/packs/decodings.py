@@ -53,10 +53,10 @@ class Boundless:
 
 
 class Decodings:
-    """Turns at decoding, and the memory for it."""
+    """Turns at decoding, and the memory for it, charged to `budget`."""
 
     def __init__(self, budget: Budget) -> None:
-        self._budget = budget
+        self.budget = budget
         self._gathered = max(LEAST, min(GATHERED, budget.limit // SHARE))
         self._turns = trio.CapacityLimiter(DECODINGS)
         # What one gathering takes is kept for the next, in slots of either size.
@@ -70,11 +70,11 @@ class Decodings:
     async def turn(self, size: int) -> AsyncIterator[None]:
         """A turn at decoding, for which `size` bytes are charged."""
         async with self._turns:
-            self._budget.charge(size)
+            self.budget.charge(size)
             try:
                 yield
             finally:
-                self._budget.give(size)
+                self.budget.give(size)
 
     def take(self, size: int) -> memoryview:
         """Memory for `size` bytes; its content is arbitrary."""

@@ -4,8 +4,8 @@ A pack's truth is what its footers agree on and its blocks and chunks confirm (`
 that cannot be had, or was wrong when it was sealed, is reported, and the next one checked; what can
 still be had of it is stored again where a repair is asked for.
 
-Memory: packs in passing take little (`steady`); one at a time is held as a whole, with its parity,
-and what damage makes again.
+Memory: packs in passing take little (`steady`); others are held as a whole, with their parity and
+what damage makes again, as many at once as the memory budget has room for.
 """
 
 import logging
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 import trio
 
+from ...backends.base import Buffer
 from ...errors import IndexDamagedError, ModelFloatError, one_failure
 from ...ids import ObjectId, PackNumber
 from ..formats.chunktable import Kind
 from ..formats.journal import NOWHERE
 from ..formats.objects import object_id
-from ..formats.shard import PackInfo
+from ..formats.shard import PackInfo, encode_tail
 from ..index.checkbook import Checkbook
 from ..index.index import Index
 from ..index.records import PackRecord, ShardState
@@ -30,10 +31,10 @@ from ..packs.scrutiny import agreed
 from ..reports import Problem, Progress, VerifyReport
 from .judgement import Found, Judgement, Shard, judge
 from .needs import Lost, Verdicts
+from .packreads import PackReads, PackRoom
 from .placecheck import PlaceCheck
 from .repair import Repairer, crowded_shards
 from .rescue import Rescuer
-from .shardread import read_shard
 from .steady import Steady
 from .throttle import Throttle
 
@@ -64,10 +65,10 @@ class Checker:
         self._pool = pool
         self._report = report
         self._progress = progress
-        self._throttle = throttle
         self._mending = mending
         self._steady = Steady(pool, report, progress, throttle)
-        self._whole_packs = trio.CapacityLimiter(1)
+        self._reads = PackReads(pool, report, progress, throttle)
+        self._room = PackRoom(pool.decodings.budget)
         self.verdicts = Verdicts()
         self.places = PlaceCheck(index, pool, report, repair=mending is not None)
         self.checkbook = Checkbook(index)
@@ -98,7 +99,7 @@ class Checker:
     async def _check(self, pack: PackRecord) -> None:
         info = None if crowded_shards(self._pool, pack) else await self._steady.look(pack)
         if info is None or not await trio.to_thread.run_sync(self._is_mirrored, info):
-            async with self._whole_packs:
+            async with self._room.holding(pack.n * pack.shard):
                 await self._look_closely(pack)
             return
         await self.places.check(pack, info.chunks)
@@ -114,9 +115,7 @@ class Checker:
         )
 
     async def _look_closely(self, pack: PackRecord) -> None:
-        found = await self._read(pack)
-        versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
-        judgement = await trio.to_thread.run_sync(judge, found, versions)
+        found, judgement = await self._judge(pack)
         if judgement is not None:
             await self.places.check(pack, judgement.info.chunks)
         if judgement is None or not judgement.whole:
@@ -133,26 +132,22 @@ class Checker:
             await self.checkbook.note(pack, [ShardState.DAMAGED] * pack.n)
             await self._lose(pack, judgement, [])
             return
-        await self.checkbook.note(pack, states)
+        await self.checkbook.note(pack, states, whole=not any(shard.unread for shard in found))
         if judgement.info.kind is Kind.OBJECT and self._mending is not None:
             await self._mirror(judgement)
 
-    async def _read(self, pack: PackRecord) -> list[Found]:
-        found: dict[int, Found] = {}
-
-        async def read(index: int) -> None:
-            await self._throttle.take(pack.shard)
-            found[index] = shard = await read_shard(self._pool, pack, index)
-            if shard.payload is not None:
-                size = len(shard.payload)
-                self._report.bytes_read += size
-                self._progress.total += size
-                self._progress.advance(size, f"pack {pack.id.hex()[:8]}")
-
-        async with trio.open_nursery() as nursery:
-            for index in range(pack.n):
-                nursery.start_soon(read, index)
-        return [found[index] for index in range(pack.n)]
+    async def _judge(self, pack: PackRecord) -> tuple[list[Found], Judgement | None]:
+        """Read a pack and judge it; where it is mended, by no more shards than that needs."""
+        none = [Found(None, b"", state) for state in pack.states]
+        repairs = self._mending is not None and not crowded_shards(self._pool, pack)
+        found = await (self._reads.fewest(pack) if repairs else self._reads.rest(pack, none))
+        judgement = await trio.to_thread.run_sync(_judged, found)
+        doubtful = judgement is None or not judgement.whole or not judgement.verified
+        if doubtful and any(shard.unread for shard in found):
+            found = await self._reads.rest(pack, found)
+            judgement = await trio.to_thread.run_sync(_judged, found)
+        self._report.unread += sum(shard.unread for shard in found)
+        return found, judgement
 
     # Mending and noting
 
@@ -166,9 +161,8 @@ class Checker:
             problem = shard.problem or _crowded(moves[index])
             repaired = False
             if self._mending is not None:
-                failure = await self._mending.repairer.write(
-                    pack, judgement, index, moves.get(index)
-                )
+                parts: list[Buffer] = [shard.payload, encode_tail(judgement.info, index)]
+                failure = await self._mending.repairer.write(pack, index, parts, moves.get(index))
                 repaired = not failure
                 problem = f"{problem}; {failure}" if failure else problem
             if repaired:
@@ -215,6 +209,11 @@ class Checker:
             await self._index.write(self._index.put_objects, missing)
             problem = f"objects missing or damaged in the index: {len(missing):,}"
             self._report.note(Problem(info.pack.hex(), 0, "", problem, True, "index"))
+
+
+def _judged(found: Sequence[Found]) -> Judgement | None:
+    versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
+    return judge(found, versions)
 
 
 def _crowded(move: Move) -> str:

@@ -38,7 +38,9 @@ from .throttle import Throttle
 Recreate = Callable[[Member], Awaitable[Member | None]]
 """Makes a lost backend anew where that is safe, and returns it; None where it is not."""
 AHEAD: Final = 2
-"""Packs that are checked at once."""
+"""Packs that are checked at once,"""
+REPAIRED: Final = 4
+"""and with a repair, which also waits for what it writes."""
 Remark = Callable[[Member], Awaitable[None]]
 """Writes a backend's marker anew."""
 OpenJournal = Callable[[], AbstractAsyncContextManager[Journal]]
@@ -100,7 +102,7 @@ class Checking:
         if request.everything:
             await self._check_state(report, journal)
         throttle = Throttle(request.rate)
-        mending = None if journal is None else self._mending(journal)
+        mending = None if journal is None else self._mending(journal, throttle)
         checker = Checker(self.index, self.pool, report, progress, throttle, mending)
         await self._check_packs(request, checker, progress)
         if request.everything:
@@ -115,6 +117,7 @@ class Checking:
         )
         await needs.look(self._reached(request, checker))
         needs.settle()
+        report.bytes_written = 0 if mending is None else mending.repairer.written
 
     async def _check_state(self, report: VerifyReport, journal: Journal | None) -> None:
         """Whether the index is of an earlier state than the journals, as after a restore."""
@@ -149,9 +152,9 @@ class Checking:
                 for problem in report.problems
             ]
 
-    def _mending(self, journal: Journal) -> Mending:
+    def _mending(self, journal: Journal, throttle: Throttle) -> Mending:
         return Mending(
-            Repairer(self.index, self.pool, journal.append),
+            Repairer(self.index, self.pool, journal.append, throttle),
             Rescuer(self.index, self.pool, journal, self.scheme),
         )
 
@@ -159,7 +162,7 @@ class Checking:
         self, request: VerifyRequest, checker: Checker, progress: Progress
     ) -> None:
         selection = await trio.to_thread.run_sync(
-            select, self.index, self.objects, self.refs, request
+            select, self.index, self.objects, self.refs, request, self._members.is_up
         )
         progress.total += selection.size
         packs = selection.packs(self.index)
@@ -173,7 +176,7 @@ class Checking:
         one = trio.CapacityLimiter(1)
         try:
             async with trio.open_nursery() as nursery:
-                for _ in range(AHEAD):
+                for _ in range(REPAIRED if request.repair else AHEAD):
                     nursery.start_soon(work)
         finally:
             # What was checked counts, however this ends.

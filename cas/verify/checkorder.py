@@ -1,20 +1,20 @@
 """Which packs a check reads, and in what order.
 
-Packs that something is known to be wrong with come first, then packs of objects (without them no
-file can be named), then those whose last check is longest ago. So a check that is ended early, or
-that takes a share of the packs each night, gets through all of them in time.
+Packs with no shard to spare come first, then those that miss any, then packs of objects (without
+them no file can be named); of equals those whose last check is longest ago. So a check that is
+ended early, or that takes a share of the packs each night, gets through all of them in time.
 
 Memory: some twenty bytes a pack.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from ...errors import NotFoundError
-from ...ids import ChunkId, PackNumber
+from ...ids import BackendId, ChunkId, PackNumber
 from ..formats.chunktable import Kind
 from ..formats.tree import EntryType
 from ..index.index import Index
@@ -35,7 +35,7 @@ _ROW: Final = np.dtype([("rank", "u1"), ("checked", "<i8"), ("number", "<u4"), (
 class VerifyRequest:
     """What to check: everything, or what `address` holds, or a `share` of all bytes (0 to 1).
 
-    `repair` makes again what is damaged; `rate` bounds reading, in bytes a second.
+    `repair` makes again what is damaged; `rate` bounds reading and writing, in bytes a second.
     """
 
     repair: bool = False
@@ -64,10 +64,16 @@ class Selection:
                 yield pack
 
 
-def select(index: Index, objects: Objects, refs: Refs, request: VerifyRequest) -> Selection:
+def select(
+    index: Index,
+    objects: Objects,
+    refs: Refs,
+    request: VerifyRequest,
+    is_up: Callable[[BackendId], bool],
+) -> Selection:
     """The packs that a request is about; NotFoundError where its address names nothing."""
     held = None if request.address is None else _held(index, objects, refs, request.address)
-    rows = (_row(pack) for pack in index.packs() if held is None or pack.number in held)
+    rows = (_row(pack, is_up) for pack in index.packs() if held is None or pack.number in held)
     table = np.fromiter(rows, _ROW)
     table = table[np.lexsort((table["number"], table["checked"], table["rank"]))]
     if request.share is not None:
@@ -78,9 +84,11 @@ def select(index: Index, objects: Objects, refs: Refs, request: VerifyRequest) -
     return Selection(table["number"].copy(), int(table["size"].sum()))
 
 
-def _row(pack: PackRecord) -> tuple[int, int, int, int]:
-    wrong = any(state is not ShardState.GOOD for state in pack.states)
-    rank = 0 if wrong else 1 if pack.kind is Kind.OBJECT else 2
+def _row(pack: PackRecord, is_up: Callable[[BackendId], bool]) -> tuple[int, int, int, int]:
+    shards = zip(pack.states, pack.backends, strict=True)
+    left = sum(state is ShardState.GOOD and is_up(backend) for state, backend in shards)
+    wrong = 1 if left < pack.n else 2 if pack.kind is Kind.OBJECT else 3
+    rank = 0 if left <= pack.k and pack.m else wrong
     return rank, pack.checked_ns, pack.number, sum(shard_size(pack, i) for i in range(pack.n))
 
 

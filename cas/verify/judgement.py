@@ -36,6 +36,11 @@ class Found:
     tail_problem: str = ""
     whose: str = ""
 
+    @property
+    def unread(self) -> bool:
+        """Whether nobody looked: it was not needed."""
+        return self.payload is None and not self.problem
+
 
 @dataclass(slots=True)
 class Shard:

@@ -12,13 +12,12 @@ from ...errors import BackendError
 from ...ids import BackendId
 from ..capacity import shard_size
 from ..formats.journal import JournalEntry, ShardPlaced
-from ..formats.shard import encode_tail
 from ..index.index import Index
 from ..index.records import PackRecord
 from ..packs.members import Member
 from ..packs.placement import Candidate, Crowding, Move, crowding, limits, misplaced, place
 from ..packs.pool import Pool
-from .judgement import Judgement
+from .throttle import Throttle
 
 Record = Callable[[Sequence[JournalEntry]], Awaitable[None]]
 """Appends entries to the journal."""
@@ -29,17 +28,20 @@ log = logging.getLogger(__name__)
 
 
 class Repairer:
-    """Writes shards of packs, and records where they were placed."""
+    """Writes shards of packs, no faster than `throttle` lets it, and records where they were
+    placed. `written` counts their bytes."""
 
-    def __init__(self, index: Index, pool: Pool, record: Record) -> None:
+    def __init__(self, index: Index, pool: Pool, record: Record, throttle: Throttle) -> None:
         self._index = index
         self._pool = pool
         self._record = record
+        self._throttle = throttle
+        self.written = 0
 
     async def write(
-        self, pack: PackRecord, judgement: Judgement, index: int, move: Move | None
+        self, pack: PackRecord, index: int, parts: Sequence[Buffer], move: Move | None
     ) -> str:
-        """Store one shard again; "" if that was done, else why not.
+        """Store one shard, which is `parts` end to end, again; "" if that was done, else why not.
 
         Without a `move` it goes where it was, if that is up and takes it.
         """
@@ -47,22 +49,21 @@ class Repairer:
         target = self._pool.members.get(move.to) if move is not None else home
         reason = NO_PLACE
         if target is not None and not target.down:
-            reason = await self._put(pack, judgement, index, target)
+            reason = await self._put(pack, index, parts, target)
         if reason and move is None:
             refused = frozenset() if home is None else frozenset({home.id})
             target = self._new_place(pack, index, refused)
             if target is not None:
-                reason = await self._put(pack, judgement, index, target)
+                reason = await self._put(pack, index, parts, target)
         if not reason and home is not None and home is not target:
             await self._delete(pack, index, home)
         return reason
 
-    async def _put(self, pack: PackRecord, judgement: Judgement, index: int, member: Member) -> str:
-        key = self._pool.key(pack, index)
-        parts: list[Buffer] = [
-            judgement.shards[index].payload,
-            encode_tail(judgement.info, index),
-        ]
+    async def _put(
+        self, pack: PackRecord, index: int, parts: Sequence[Buffer], member: Member
+    ) -> str:
+        key, size = self._pool.key(pack, index), sum(len(part) for part in parts)
+        await self._throttle.take(size)
         try:
             await RetryBackend(member.backend).put(key, parts)
             member.used += sum(map(len, parts))
@@ -72,6 +73,7 @@ class Repairer:
             self._pool.members.note_failure(member, error)
             log.warning("shard %d of pack %s: %s", index, pack.id.hex(), error)
             return f"cannot be written: {error}"
+        self.written += size
         return ""
 
     def _new_place(

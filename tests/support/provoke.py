@@ -713,7 +713,7 @@ PROVOKED: dict[str, Provocation] = {
         "warm", "--cache-local", "--cache", "{file}", "acme/tiny/file"
     ),
     "--sample ‹text›": plain("verify", "--sample", "many"),
-    "--budget ‹text›": plain("verify", "--budget", "many"),
+    "--limit ‹text›": plain("verify", "--limit", "many"),
     "is added both as": lambda s: s("add", s.folder("x"), s.folder("x/y"), "acme/both"),
     "is added twice": lambda s: s("add", s.folder("x"), s.folder("x"), "acme/twice"),
     "--all takes DEST alone": plain("get", "--all", "acme/tiny", "{root}/out"),

@@ -1,0 +1,143 @@
+"""Shards read for a close look at a pack: k of them where others are lost, and what is in doubt.
+
+What is lost is made again from any k shards, and those are read once, whole. Whether a shard is
+lost is told by its size alone, which costs no bytes. Shards that were not needed for that are not
+read here; a check that means to read everything gets to them as if the pack had not been checked.
+
+Concurrency: packs side by side, as many as PackRoom has memory for; all reads of one pack at once.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import trio
+
+from ...errors import BackendError, KeyNotFoundError
+from ..index.records import PackRecord, ShardState
+from ..packs.decodings import Budget
+from ..packs.pool import Pool
+from ..reports import Progress, VerifyReport
+from ..statistics import shard_size
+from .judgement import Found
+from .shardread import absent, read_shard
+from .throttle import Throttle
+
+SHARE: Final = 2
+"""One part in so many of the memory budget may be packs that are held as a whole."""
+
+
+class PackRoom:
+    """Memory for whole packs: those held at once are charged to `budget`; one always may be."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._held = 0
+        self._given = trio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def holding(self, size: int) -> AsyncIterator[None]:
+        """Hold `size` bytes, once others have given enough back."""
+        async with self._given:
+            while self._held and self._held + size > self._budget.limit // SHARE:
+                await self._given.wait()
+            self._held += size
+        self._budget.charge(size)
+        try:
+            yield
+        finally:
+            self._budget.give(size)
+            self._held -= size
+            with trio.CancelScope(shield=True):
+                async with self._given:
+                    self._given.notify_all()
+
+
+class PackReads:
+    """Reads the shards of packs, and counts what was read."""
+
+    def __init__(
+        self, pool: Pool, report: VerifyReport, progress: Progress, throttle: Throttle
+    ) -> None:
+        self._pool = pool
+        self._report = report
+        self._progress = progress
+        self._throttle = throttle
+
+    async def fewest(self, pack: PackRecord) -> list[Found]:
+        """Of a pack that lost shards, k of the others; all of any other pack.
+
+        Those left out are `unread`.
+        """
+        lost = await self._lost(pack)
+        others = [index for index in range(pack.n) if index not in lost]
+        if not lost or len(others) < pack.k:
+            return await self.rest(pack, [_UNREAD] * pack.n)
+        ranked = sorted(others, key=lambda index: self._rank(pack, index))
+        # Of one that something is known against it must be told what.
+        doubted = [i for i in ranked[pack.k :] if pack.states[i] is not ShardState.GOOD]
+        chosen = [*ranked[: pack.k], *doubted]
+        left = {i: Found(None, b"", pack.states[i]) for i in others if i not in chosen}
+        known = lost | left
+        found = await self._read(pack, chosen)
+        return [known[i] if i in known else found[i] for i in range(pack.n)]
+
+    async def rest(self, pack: PackRecord, found: Sequence[Found]) -> list[Found]:
+        """The shards that were left out as well."""
+        more = await self._read(pack, [i for i, shard in enumerate(found) if shard.unread])
+        return [more.get(index, shard) for index, shard in enumerate(found)]
+
+    async def _lost(self, pack: PackRecord) -> dict[int, Found]:
+        """Shards that are not there, or not at all as long as they should be."""
+        lost: dict[int, Found] = {}
+
+        async def look(index: int) -> None:
+            gone = absent(self._pool, pack, index) or await self._is_missing(pack, index)
+            if gone is not None:
+                lost[index] = gone
+
+        async with trio.open_nursery() as nursery:
+            for index in range(pack.n):
+                nursery.start_soon(look, index)
+        return lost
+
+    async def _is_missing(self, pack: PackRecord, index: int) -> Found | None:
+        member = self._pool.holder(pack, index)
+        if member is None or pack.states[index] is ShardState.DAMAGED:
+            return None
+        try:
+            size = await member.backend.head(self._pool.key(pack, index))
+        except KeyNotFoundError:
+            return Found(None, b"", ShardState.MISSING, "missing")
+        except BackendError as error:
+            self._pool.members.note_failure(member, error)
+            return Found(None, b"", pack.states[index], f"cannot be read: {error}")
+        if size < pack.shard:
+            return Found(None, b"", ShardState.DAMAGED, "truncated" if size else "empty")
+        return None
+
+    def _rank(self, pack: PackRecord, index: int) -> tuple[bool, bool, bool]:
+        """Sound ones first, then quick ones; of equals data shards, which need no decoding."""
+        member = self._pool.holder(pack, index)
+        slow = member is not None and member.latency.demoted
+        return pack.states[index] is not ShardState.GOOD, slow, index >= pack.k
+
+    async def _read(self, pack: PackRecord, indexes: Sequence[int]) -> dict[int, Found]:
+        found: dict[int, Found] = {}
+
+        async def read(index: int) -> None:
+            await self._throttle.take(shard_size(pack, index))
+            found[index] = shard = await read_shard(self._pool, pack, index)
+            if shard.payload is not None:
+                size = len(shard.payload)
+                self._report.bytes_read += size
+                self._progress.total += size
+                self._progress.advance(size, f"pack {pack.id.hex()[:8]}")
+
+        async with trio.open_nursery() as nursery:
+            for index in indexes:
+                nursery.start_soon(read, index)
+        return found
+
+
+_UNREAD: Final = Found(None, b"", ShardState.GOOD)

@@ -1,0 +1,155 @@
+"""What a repair reads: k shards of each pack, once, however many are lost; the rest in doubt."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from modelfloat.backends.keys import shard_key
+from modelfloat.cas.index.records import PackRecord, ShardState
+from modelfloat.cas.store import Store
+from modelfloat.cas.verify.checkorder import VerifyRequest, select
+from modelfloat.cas.verify.packreads import PackRoom
+from modelfloat.opening import open_store
+from modelfloat.tests.support.metered import metered
+from modelfloat.tests.support.stores import add, flip_bit, fresh_store, read, weights
+
+TAIL = 20_000
+"""More bytes than the footers of a pack of these tests take."""
+
+
+@pytest.fixture
+async def stored(tmp_path: Path) -> tuple[Path, bytes]:
+    """A store of 4+2 over six directories with one model in it, closed."""
+    data = weights(tmp_path / "model.safetensors", 12_000_000)
+    async with fresh_store(tmp_path / "store") as store:
+        await add(store, tmp_path / "model.safetensors")
+    return tmp_path / "store", data
+
+
+def empty(path: Path, *names: str) -> None:
+    """Lose all shards of some directories; their markers stay."""
+    for name in names:
+        shutil.rmtree(path / "backends" / name / "packs")
+
+
+def folder(pack: PackRecord) -> str:
+    return shard_key(pack.id, 0, pack.k, pack.m).rpartition("/")[0]
+
+
+@pytest.mark.parametrize("lost", [("d1",), ("d1", "d4")])
+async def test_k_shards_are_read_and_each_once(
+    stored: tuple[Path, bytes], lost: tuple[str, ...]
+) -> None:
+    path, data = stored
+    empty(path, *lost)
+    async with open_store(str(path)) as store:
+        packs = [pack for pack in store.index.packs() if pack.k > 1]
+        traffic = metered(store)
+        report = await store.verify(repair=True)
+        assert report.exit_status == 3
+        assert all(problem.repaired for problem in report.problems)
+        for pack in packs:
+            wanted = pack.k * pack.shard
+            assert wanted <= traffic.read[folder(pack)] <= wanted + TAIL
+            assert traffic.written[folder(pack)] >= len(lost) * pack.shard
+        assert report.bytes_written == sum(traffic.written.values()) - traffic.written[""]
+        assert (await store.verify()).exit_status == 0
+        assert await read(store, "acme/model/model.safetensors") == data
+
+
+async def test_what_was_not_read_counts_as_not_checked(stored: tuple[Path, bytes]) -> None:
+    path, _ = stored
+    empty(path, "d2")
+    async with open_store(str(path)) as store:
+        report = await store.verify(repair=True)
+        assert report.unread == sum(pack.m - 1 for pack in store.index.packs())
+        assert all(pack.checked_ns == 0 for pack in store.index.packs())
+        await store.verify()
+        assert all(pack.checked_ns for pack in store.index.packs())
+
+
+async def test_damage_in_what_was_read_makes_it_read_the_rest(stored: tuple[Path, bytes]) -> None:
+    path, data = stored
+    empty(path, "d3")
+    async with open_store(str(path)) as store:
+        pack = next(pack for pack in store.index.packs() if pack.k > 1)
+        lost = next(m.id for m in store.members if m.name == "d3")
+        victim = next(i for i in range(pack.n) if pack.backends[i] != lost)
+        name = store.members.name_of(pack.backends[victim])
+        flip_bit(path / "backends" / name / store.pool.key(pack, victim), 1000)
+        report = await store.verify(repair=True)
+        mended = {(p.index, p.repaired) for p in report.problems if p.pack == pack.id.hex()}
+        assert mended == {(victim, True), (pack.backends.index(lost), True)}
+        assert (await store.verify()).exit_status == 0
+        assert await read(store, "acme/model/model.safetensors") == data
+
+
+async def test_a_spare_shard_that_rots_is_found_by_the_next_check(
+    stored: tuple[Path, bytes],
+) -> None:
+    path, _ = stored
+    empty(path, "d0")
+    async with open_store(str(path)) as store:
+        pack = next(pack for pack in store.index.packs() if pack.k > 1)
+        lost = next(m.id for m in store.members if m.name == "d0")
+        spare = max(i for i in range(pack.n) if pack.backends[i] != lost)
+        name = store.members.name_of(pack.backends[spare])
+        flip_bit(path / "backends" / name / store.pool.key(pack, spare), 1000)
+        await store.verify(repair=True)
+        found = await store.verify(repair=True)
+        assert [(p.index, p.repaired) for p in found.problems] == [(spare, True)]
+        assert (await store.verify()).exit_status == 0
+
+
+async def test_packs_with_nothing_to_spare_come_first(tmp_path: Path) -> None:
+    async with fresh_store(tmp_path / "store") as store:
+        for label in ("one", "two", "three"):
+            weights(tmp_path / label, 3_000_000, label)
+            await add(store, tmp_path / label, f"acme/{label}")
+        data = [pack for pack in store.index.packs() if pack.k > 1]
+        _forget(store, data[2], 2)
+        _forget(store, data[1], 1)
+        asked = store.index, store.objects, store.refs, VerifyRequest(), store.members.is_up
+        order = [int(number) for number in select(*asked).numbers]
+        assert order[:2] == [data[2].number, data[1].number]
+        assert order[-1] == data[0].number
+
+
+def _forget(store: Store, pack: PackRecord, count: int) -> None:
+    store.index.note_damage({(pack.number, i): ShardState.MISSING for i in range(count)})
+
+
+class Charged:
+    """A budget that remembers the most that was charged."""
+
+    limit = 100
+
+    def __init__(self) -> None:
+        self.used = 0
+        self.peak = 0
+
+    def charge(self, size: int) -> None:
+        self.used += size
+        self.peak = max(self.peak, self.used)
+
+    def give(self, size: int) -> None:
+        self.used -= size
+
+
+async def test_packs_are_held_within_their_part_of_the_budget(autojump_clock: MockClock) -> None:
+    budget = Charged()
+    room = PackRoom(budget)
+
+    async def hold(size: int) -> None:
+        async with room.holding(size):
+            await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        for size in (20, 20, 20, 20):
+            nursery.start_soon(hold, size)
+    assert (budget.peak, budget.used) == (40, 0)
+    async with room.holding(500):
+        assert budget.used == 500
