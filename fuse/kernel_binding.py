@@ -27,6 +27,7 @@ from . import devfuse, protocol
 from .handles import Handle
 from .kernel_answers import Answer, Answers
 from .kernel_line import Buffer, Line
+from .kernel_relief import HANGS, Relief
 from .mountinfo import Mount, mount_at
 from .operations import Operations
 from .passthrough import Passthrough
@@ -125,6 +126,9 @@ class KernelSession:
         else:
             self._nursery.start_soon(self._answer, line, request)
 
+    def _begin_again(self, line: Line, data: bytes) -> None:
+        self._begin(line, protocol.parse_request(memoryview(data)))
+
     async def _answer(self, line: Line, request: Request) -> None:
         answer = Answer(errno.ENOTCONN)
         try:
@@ -171,7 +175,13 @@ class KernelSession:
         async with trio.open_nursery() as self._nursery:
             for line in self._lines:
                 line.thread.start()
-            await self._over.wait()
+            relief = Relief(self._lines)
+            while not self._over.is_set():
+                with trio.move_on_after(HANGS):
+                    await self._over.wait()
+                for number, request in relief.overdue():
+                    log.info("a thread hangs: what it was to answer is answered in its place")
+                    self._safely(partial(self._begin_again, self._lines[number], request))
 
     def stop(self) -> None:
         """See `Session.stop`."""

@@ -44,7 +44,8 @@ class Receiver(Protocol):
     stopping: bool
 
     def read_at_once(self, handle: Handle, offset: int, size: int) -> Sequence[Buffer] | None:
-        """The bytes asked for, if they are in memory."""
+        """The bytes asked for, if they are in memory, or can be had here. May hang as a disk does:
+        then the request is answered elsewhere."""
         ...
 
     def replied(self, handle: Handle) -> None:
@@ -61,13 +62,17 @@ class Receiver(Protocol):
 
 
 class Line:
-    """One descriptor, and the thread that reads it."""
+    """One descriptor, and the thread that reads it.
+
+    `held` is the READ that the thread answers at this moment; see `kernel_relief`.
+    """
 
     def __init__(self, device: int, receiver: Receiver) -> None:
         self._device = device
         self._receiver = receiver
         self._buffer = bytearray(BUFFER)
         self._parts = [self._buffer]
+        self.held: bytes | None = None
         self.thread = threading.Thread(target=self._run, name=f"fuse {device}", daemon=True)
 
     def close(self) -> None:
@@ -158,7 +163,11 @@ class Line:
         handle, offset, wanted, *_ = READ.unpack_from(self._buffer, HEADER.size)
         if wanted > LARGEST:
             return False
-        data = self._receiver.read_at_once(Handle(handle), offset, wanted)
+        self.held = bytes(self._buffer[:size])
+        try:
+            data = self._receiver.read_at_once(Handle(handle), offset, wanted)
+        finally:
+            self.held = None
         if data is not None:
             self.reply(unique, data)
             self._receiver.replied(Handle(handle))

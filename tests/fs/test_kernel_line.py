@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from modelfloat.cas.read.claims import LOADERS
 from modelfloat.fuse import devfuse, kernel_binding, kernel_line
 from modelfloat.fuse.kernel_binding import KernelBinding, KernelSession
 from modelfloat.fuse.kernel_line import MOST_PARTS, Line
+from modelfloat.fuse.kernel_relief import Relief
 from modelfloat.fuse.operations import Operations
 from modelfloat.fuse.protocol import LARGEST, Opcode
 from modelfloat.tests.support.fuserequests import parse_reply, read, request
@@ -73,6 +75,50 @@ async def test_a_thread_loads_ahead_when_it_has_replied_unless_all_might(
             assert await kernel.ask(Opcode.READ, 7, read(7, 0, 5)) == (0, b"there")
         assert (await kernel.ask(Opcode.STATFS))[0] == 0
     assert asked == ([7] * 5 if lines > LOADERS else [])
+
+
+async def test_what_a_thread_hangs_with_is_answered_in_its_place(
+    operations: Operations, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend may hang for ever; who reads would, and could not even be killed."""
+    hanging, free = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> list[bytes]:
+        hanging.set()
+        assert free.wait(60)
+        return [b"late"]
+
+    monkeypatch.setattr(kernel_binding, "HANGS", 0.01)
+    monkeypatch.setattr(operations, "read_at_once", hang)
+    shelf.commit("acme/llama", {"file": b"content"})
+    async with calling(operations) as kernel:
+        handle = await kernel.open(b"acme", b"llama", b"file")
+        try:
+            assert await kernel.ask(Opcode.READ, 1, read(handle, 0, 7)) == (0, b"content")
+            assert hanging.is_set()
+        finally:
+            free.set()
+        # The kernel drops this one: the request was answered.
+        assert (await kernel.hear())[1:] == (0, b"late")
+        assert (await kernel.ask(Opcode.STATFS))[0] == 0
+
+
+def test_what_is_overdue_is_told_once() -> None:
+    one, two = HoldsRequest(), HoldsRequest()
+    relief = Relief([one, two])
+    assert list(relief.overdue()) == []
+    one.held, two.held = b"first", b"second"
+    assert list(relief.overdue()) == []
+    two.held = bytes(bytearray(b"second"))  # another one, however alike
+    assert list(relief.overdue()) == [(0, b"first")]
+    assert list(relief.overdue()) == [(1, b"second")]
+    one.held = None
+    assert list(relief.overdue()) == []
+
+
+class HoldsRequest:
+    def __init__(self) -> None:
+        self.held: bytes | None = None
 
 
 async def test_an_answer_that_makes_no_sense(
