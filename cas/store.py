@@ -66,6 +66,7 @@ from .reports import (
     BackendStatus,
     Progress,
     RepositoryStats,
+    ScrubStatus,
     StoreStats,
     VerifyReport,
 )
@@ -75,6 +76,7 @@ from .statistics import Files, Statistics
 from .uncounted import count_packs
 from .verify.checking import Checking, Recreate, Remark, no_marking, no_recreation
 from .verify.checkorder import VerifyRequest
+from .verify.scrublog import ScrubLog
 
 LEAST_SLOTS: Final = 8
 MOST_SLOTS: Final = 64
@@ -127,6 +129,7 @@ class Store:
         self.reserve = Reserve(path)
         self._removal = Removal(self.access, index, self.objects, self.pool)
         self._statistics = Statistics(index, self.objects, self.pool)
+        self._scrubs = ScrubLog(path, index)
         self._checking = Checking(
             index,
             self.pool,
@@ -134,6 +137,7 @@ class Store:
             self.refs,
             scheme,
             self.access.lock(""),
+            self._scrubs,
             self._repairing,
             recreate,
             remark,
@@ -289,6 +293,10 @@ class Store:
         asked = request or VerifyRequest(repair=repair)
         return await self._checking.run(asked, progress or Progress())
 
+    async def scrubbed(self) -> ScrubStatus:
+        """How well the store is checked: the oldest check, the last full pass, the last run."""
+        return await trio.to_thread.run_sync(self._scrubs.status)
+
     # Telling
 
     async def stats(self, *, by_repository: bool | None = None) -> StoreStats:
@@ -301,6 +309,7 @@ class Store:
         found = await trio.to_thread.run_sync(
             self._statistics.collect, self.scheme, survives, backends, files, counted
         )
+        found = replace(found, scrub=await self.scrubbed())
         wanted = is_small(found) if by_repository is None else by_repository
         try:
             return replace(found, by_repository=await self._usage(files)) if wanted else found

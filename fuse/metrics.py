@@ -1,13 +1,14 @@
-"""What a mount tells of itself as Prometheus reads it: the text exposition format, version 0.0.4.
-
-https://prometheus.io/docs/instrumenting/exposition_formats/. Counters end in `_total`, units are
-seconds and bytes, as https://prometheus.io/docs/practices/naming/ wants it.
-"""
+"""What a mount tells of itself as Prometheus reads it (`cas.exposition`)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Final
 
+from ..cas.exposition import Labels
+from ..cas.exposition import family as _family
+from ..cas.exposition import head as _head
+from ..cas.exposition import sample as _sample
+from ..cas.exposition import single as _single
 from ..cas.histogram import Histogram
 from ..cas.read.counters import ReadCounts
 from ..cas.read.figures import BackendReads
@@ -45,8 +46,6 @@ _BACKENDS: Final = (
     ("backend_in_flight", "gauge", "Ranges it is asked for now.", lambda b: b.in_flight),
     ("backend_bytes_per_second", "gauge", "The most of it lately.", lambda b: b.rate),
 )
-
-Labels = dict[str, str]
 
 
 def metrics_text(state: MountState, opened: int) -> bytes:
@@ -100,29 +99,3 @@ def _histogram(name: str, what: str, found: Iterable[tuple[Labels, Histogram]]) 
         yield _sample(f"{name}_bucket", {**labels, "le": "+Inf"}, each.count)
         yield _sample(f"{name}_sum", labels, each.total_ns / 1e9)
         yield _sample(f"{name}_count", labels, each.count)
-
-
-def _single(name: str, kind: str, what: str, value: float) -> Iterator[str]:
-    return _family(name, kind, what, [({}, value)])
-
-
-def _family(
-    name: str, kind: str, what: str, samples: Iterable[tuple[Labels, float]]
-) -> Iterator[str]:
-    yield from _head(name, kind, what)
-    for labels, value in samples:
-        yield _sample(name, labels, value)
-
-
-def _head(name: str, kind: str, what: str) -> Iterator[str]:
-    yield f"# HELP modelfloat_{name} {what}"
-    yield f"# TYPE modelfloat_{name} {kind}"
-
-
-def _sample(name: str, labels: Labels, value: float) -> str:
-    inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-    return f"modelfloat_{name}{{{inner}}} {value!r}" if inner else f"modelfloat_{name} {value!r}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -33,6 +33,7 @@ from .reach import Reach, Reached
 from .repair import Repairer
 from .rerecord import LostRecord, write_anew
 from .rescue import Rescuer
+from .scrublog import ScrubLog
 from .throttle import Throttle
 
 Recreate = Callable[[Member], Awaitable[Member | None]]
@@ -68,6 +69,7 @@ class Checking:
     refs: Refs
     scheme: Scheme
     locks: str
+    scrubs: ScrubLog
     open_journal: OpenJournal
     recreate: Recreate
     remark: Remark
@@ -79,7 +81,7 @@ class Checking:
     async def run(self, request: VerifyRequest, progress: Progress) -> VerifyReport:
         """Check what is asked for; with a repair, make again what is missing or damaged."""
         report = VerifyReport()
-        started = time.monotonic()
+        started, began_ns = time.monotonic(), time.time_ns()
         with one_failure():
             if not request.repair:
                 await self._check(request, report, progress, None)
@@ -90,6 +92,9 @@ class Checking:
                     await self._check(request, report, progress, journal)
         report.down = {member.name: member.down for member in self._members.down()}
         report.seconds = time.monotonic() - started
+        if request.address is None and not self.index.read_only:
+            ended_ns = time.time_ns()
+            await trio.to_thread.run_sync(self.scrubs.note, report, began_ns, ended_ns)
         return report
 
     async def _check(
@@ -99,7 +104,7 @@ class Checking:
         progress: Progress,
         journal: Journal | None,
     ) -> None:
-        if request.everything:
+        if request.journal:
             await self._check_state(report, journal)
         throttle = Throttle(request.rate)
         mending = None if journal is None else self._mending(journal, throttle)
@@ -107,6 +112,7 @@ class Checking:
         await self._check_packs(request, checker, progress)
         if request.everything:
             await checker.places.check_all()
+        if request.journal:
             await self._check_journal(report, journal)
         needs = Needs(
             self.index,

@@ -7,6 +7,7 @@ ended early, or that takes a share of the packs each night, gets through all of 
 Memory: some twenty bytes a pack.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ from ..objects import Objects
 from ..refnames import Address
 from ..refs import Refs
 from ..statistics import shard_size
+from .due import due
 from .reach import Reach, Reached
 
 LOOKUP: Final = 4096
@@ -33,7 +35,8 @@ _ROW: Final = np.dtype([("rank", "u1"), ("checked", "<i8"), ("number", "<u4"), (
 
 @dataclass(frozen=True, slots=True)
 class VerifyRequest:
-    """What to check: everything, or what `address` holds, or a `share` of all bytes (0 to 1).
+    """What to check: everything, or what `address` holds, or a `share` of all bytes (0 to 1), or
+    what is due for everything to be checked once a `period` (seconds; `cas.verify.due`).
 
     `repair` makes again what is damaged; `rate` bounds reading and writing, in bytes a second.
     """
@@ -42,11 +45,17 @@ class VerifyRequest:
     address: Address | None = None
     share: float | None = None
     rate: float | None = None
+    period: float | None = None
 
     @property
     def everything(self) -> bool:
         """Whether all packs are checked, and so also what only shows when all are known."""
-        return self.address is None and self.share is None
+        return self.address is None and self.share is None and self.period is None
+
+    @property
+    def journal(self) -> bool:
+        """Whether the journal's copies are checked too: it is small, and each check has them."""
+        return self.everything or self.period is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,24 @@ def select(
         ends = np.cumsum(table["size"])
         wanted = request.share * float(ends[-1]) if len(ends) else 0.0
         table = table[: int(np.searchsorted(ends, wanted)) + 1]
+    if request.period is not None:
+        table = table[_due(table, request.period, repair=request.repair)]
     return Selection(table["number"].copy(), int(table["size"].sum()))
+
+
+def _due(table: np.ndarray, period: float, *, repair: bool) -> np.ndarray:
+    """Which rows of a table in order are due.
+
+    Packs are whole: one is due when all of its bytes are. What is known to be wrong is due where
+    it would be repaired.
+    """
+    wanted = due(table["checked"], table["size"], time.time_ns(), period)
+    oldest = np.argsort(table["checked"], kind="stable")
+    ends = np.cumsum(table["size"][oldest].astype(np.float64))
+    chosen = (table["rank"] <= 1) if repair else np.zeros(len(table), bool)
+    # Half a byte: sums of floats are not exact.
+    chosen[oldest[: int(np.searchsorted(ends, wanted + 0.5))]] = True
+    return chosen
 
 
 def _row(pack: PackRecord, is_up: Callable[[BackendId], bool]) -> tuple[int, int, int, int]:
