@@ -58,6 +58,13 @@ class Claims:
         self._counters = counters
         self._ahead = ahead
         self.turns = BoundedSemaphore(LOADERS)
+        # Given up, and their threads have not come back; by id().
+        self._lost: dict[int, Claim] = {}
+
+    @property
+    def hanging(self) -> bool:
+        """Whether a thread hangs, with one of the `turns`: it is not to be waited for."""
+        return bool(self._lost)
 
     # What threads call
 
@@ -90,6 +97,8 @@ class Claims:
         finally:
             self._remove(claim, (span.id for span in mine))
             claim.busy.release()
+            claim.ended = True
+            self._lost.pop(id(claim), None)
             if claim.awaited:
                 soon(claim.landed.set)
 
@@ -121,9 +130,9 @@ class Claims:
 
     def _remove(self, claim: Claim, ids: Iterable[ChunkId]) -> None:
         for id_ in ids:
-            # The event loop may have taken it, and load it itself.
+            # The event loop may have taken it, and load it itself; or takes it at this moment.
             if self._flights.get(id_) is claim:
-                del self._flights[id_]
+                self._flights.pop(id_, None)
 
     # What the event loop calls
 
@@ -133,9 +142,18 @@ class Claims:
         # A thread looks whether it is awaited when nobody finds its claim any more.
         if self._flights.get(id_) is not claim:
             return
-        with trio.move_on_after(PATIENCE) as scope:
+        # From when it began: a claim may have many chunks, and each is waited for by itself.
+        left = claim.begun + PATIENCE - time.monotonic()
+        with trio.move_on_after(max(left, 0.0)) as scope:
             await claim.landed.wait()
         if scope.cancelled_caught:
             log.info("a thread waits for a backend in vain; its chunk is loaded another way")
             supply.give_up(claim.asked)
+            self._lose(claim)
             self._remove(claim, [id_])
+
+    def _lose(self, claim: Claim) -> None:
+        self._lost[id(claim)] = claim
+        # Its thread forgets it when it has ended; so it may have done already.
+        if claim.ended:
+            self._lost.pop(id(claim), None)

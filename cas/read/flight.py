@@ -35,12 +35,13 @@ def _locked() -> Lock:
 class Claim(Flight):
     """A load by a thread, which has `begun` at that moment of the monotonic clock.
 
-    The thread holds `busy` until the load has ended, and sets `landed` only where the event loop
+    The thread holds `busy` until the load has `ended`, and sets `landed` only where the event loop
     `awaited` it. `asked` tells which backend it waits for.
     """
 
     alone: bool = False
     busy: Lock = field(default_factory=_locked)
+    ended: bool = False
     awaited: bool = False
     asked: Asked = field(default_factory=Asked)
     begun: float = field(default_factory=time.monotonic)

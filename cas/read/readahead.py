@@ -104,6 +104,8 @@ class ReadAhead:
             return
         if self._waits:
             return
+        if stream.until and self._flights.claims.hanging:
+            stream.until = stream.due = 0
         if stream.position - stream.passed >= 2 * BEHIND:
             self._leave_behind(stream)
         if stream.trusted and stream.position <= stream.due:
@@ -143,6 +145,8 @@ class ReadAhead:
         """Whether the threads that read load ahead themselves, up to where `reach` says."""
         stream.until = 0
         if not (self.by_threads and self._supply.at_hand and self._windows.few(LOADERS)):
+            return False
+        if self._flights.claims.hanging:
             return False
         if stream.pace.delay > LONG:
             return False

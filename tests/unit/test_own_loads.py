@@ -2,12 +2,13 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from modelfloat.cas.packs.direct import Asked
 from modelfloat.cas.read import claims as claims_module
@@ -15,6 +16,7 @@ from modelfloat.cas.read import readahead
 from modelfloat.cas.read.cache import Loaded
 from modelfloat.cas.read.claims import LOADERS
 from modelfloat.cas.read.filereader import FileReader
+from modelfloat.cas.read.flight import Claim, Flight
 from modelfloat.cas.read.ownloads import AHEAD, CAREFUL
 from modelfloat.fuse.kernel_binding import THREADS
 from modelfloat.ids import ChunkId
@@ -222,3 +224,65 @@ async def test_who_comes_late_hears_of_a_claim(nursery: trio.Nursery, near: Near
         near.free.set()
     assert near.by_threads == [chunk_id(1, 0)]
     assert near.loads == []
+
+
+async def test_where_threads_hang_the_loop_loads_ahead_until_they_come_back(
+    nursery: trio.Nursery, near: NearLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims_module, "PATIENCE", 0.01)
+    monkeypatch.setattr(claims_module, "HURRY", 0.01)
+    # The loop finds backends enough that answer: it says no more than that.
+    monkeypatch.setattr(near, "give_up", near.given_up.append)
+    threads = Threads(make_reader(nursery, near).open(manifest(1, 2 * CHUNKS)))
+    await threads.reads(range(100))
+    near.free.clear()
+    async with trio.open_nursery() as hanging:
+        for number in range(100, 100 + AHEAD // CHUNK):
+            hanging.start_soon(threads.read, number)
+        await trio.to_thread.run_sync(near.hanging.wait)
+        before = len(near.loads)
+        await threads.reads(range(100 + AHEAD // CHUNK, 200))
+        together = max(map(len, near.loads[before:]))
+        near.free.set()
+    assert together > 1
+    alone = len(near.by_threads)
+    await threads.reads(range(200, 2 * CHUNKS))
+    assert len(near.by_threads) - alone > CHUNKS
+
+
+async def test_a_claim_of_many_chunks_is_waited_for_once(
+    nursery: trio.Nursery, near: NearLoader, mock_clock: MockClock
+) -> None:
+    """Who reads on does not wait for each of them anew."""
+    file = make_reader(nursery, near).open(manifest(1, CHUNKS))
+    claims, spans = file._flights.claims, file.spans(0, 8 * CHUNK)
+    claim = Claim(begun=time.monotonic() - claims_module.PATIENCE)
+    claims._flights.update((span.id, claim) for span in spans)
+    async with trio.open_nursery() as waiting:
+        for span in spans:
+            waiting.start_soon(claims.landed, span.id, claim, file._supply)
+        await wait_all_tasks_blocked()
+        assert not waiting.child_tasks
+        waiting.cancel_scope.cancel()
+    assert not claims._flights
+    assert claims.hanging
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+async def test_the_loop_takes_a_chunk_while_its_thread_lets_go_of_it(
+    nursery: trio.Nursery, near: NearLoader, taken: int
+) -> None:
+    class Flights(dict[ChunkId, Flight]):
+        """In which the event loop takes a chunk just after the thread has looked for it."""
+
+        def get(self, id_: ChunkId, default: Flight | None = None) -> Flight | None:
+            found = super().get(id_, default)
+            if isinstance(found, Claim) and id_ == spans[taken].id:
+                super().pop(id_)
+            return found
+
+    file = make_reader(nursery, near).open(manifest(1, CHUNKS))
+    claims, spans = file._flights.claims, file.spans(0, 3 * CHUNK)
+    claims._flights = Flights()
+    assert claims.load(spans, file._supply, lambda job: job())
+    assert not claims._flights
