@@ -91,6 +91,11 @@ def size(text: str) -> int:
     return int(found)
 
 
+def rate(text: str) -> int:
+    """Bytes a second from `50MB/s` or `50MB`; ValueError says how to write it."""
+    return size(text.strip().removesuffix("/s"))
+
+
 def memory(text: str) -> int:
     """Bytes of memory for reading; ValueError below what it takes to read at all."""
     from ..cas.read.memorylimit import LEAST
@@ -155,6 +160,10 @@ def _binding(_environment: Mapping[str, str]) -> str:
     from ..fuse.bindings import AUTO
 
     return AUTO
+
+
+def _month(_environment: Mapping[str, str]) -> float:
+    return 30 * 86_400.0
 
 
 def _slow(_environment: Mapping[str, str]) -> float:
@@ -268,6 +277,9 @@ SETTINGS: Final = (
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),
+    Setting("scrub_period", duration, "in which scrubs check everything", _month, "--period"),
+    Setting("scrub_limit", rate, "what scrubs read and write a second, 0: all", _always(0)),
+    Setting("scrub_metrics", path, "a file for Prometheus, by scrubs", _always(""), "--metrics"),
     Setting("reserve", size, "what init sets aside, at most 1 % of what is free", _reserve),
     Setting(
         "low_priority",

@@ -8,6 +8,7 @@ from ..errors import NotFoundError, UsageError
 from .failures import leave_out_backends
 from .options import command
 from .output import columns, human_size, plural, reason, say, say_json, shown
+from .scrub import lines as scrubbed
 from .session import in_store
 from .settings import Settings
 
@@ -81,6 +82,8 @@ def text(report: "StoreStats") -> str:
     """The report for people: sizes, backends, what may be lost."""
     parts = [_sizes(report), _repositories(report), _kinds(report)]
     parts += [backend_table(report.backends), _verdict(report)]
+    if report.scrub is not None:
+        parts.append("\n".join(scrubbed(report.scrub)))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -61,6 +61,24 @@ def verify(
             "--limit", "--budget", metavar="RATE", help="Read and write no faster, as 50MB/s."
         ),
     ] = None,
+    scrub: Annotated[
+        bool,
+        typer.Option("--scrub", help="Check what is due by scrub_period, at scrub_limit."),
+    ] = False,
+    period: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Check what is due for all to be checked once so often, as 30d."
+        ),
+    ] = None,
+    report_file: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="Write what is found into a JSON file."),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write figures for Prometheus's node exporter."),
+    ] = None,
 ) -> int:
     """Check every shard against its hashes.
 
@@ -68,20 +86,31 @@ def verify(
     """
     from ..cas.refnames import parse_address
     from ..cas.verify.checkorder import VerifyRequest
+    from . import scrub as scrubbing
 
+    part = address is not None or sample is not None
+    due = scrubbing.period_of(settings, scrub=scrub, period=period, part=part)
+    rate = scrubbing.rate_of(settings) if scrub else None
     request = VerifyRequest(
         repair,
         None if address is None else parse_address(address),
         None if sample is None else parse_share(sample),
-        None if limit is None else parse_rate(limit),
+        rate if limit is None else parse_rate(limit),
+        due,
     )
+    figures = settings.text("scrub_metrics", metrics) if scrub or metrics else ""
 
     async def work(store: "Store") -> "VerifyReport":
         with progress_of(settings, "verify") as progress:
-            return await store.verify(request, progress=progress)
+            found = await store.verify(request, progress=progress)
+        if figures:
+            scrubbing.write_metrics(figures, store.id.hex(), await store.scrubbed())
+        return found
 
     leave_out_backends()
     report = in_store(settings, work)
+    if report_file is not None:
+        scrubbing.write_report(report_file, document(report))
     if settings.json:
         say_json(document(report))
     else:

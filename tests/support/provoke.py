@@ -703,6 +703,8 @@ PROVOKED: dict[str, Provocation] = {
     "it is no Hugging Face cache": plain("add", "--from-hf-cache", "{root}"),
     "is a path: rm removes": plain("rm", "acme/tiny/file"),
     "is a commit: rm removes": plain("rm", "acme/tiny@main~1"),
+    "--scrub and --period": plain("verify", "--scrub", "acme/tiny"),
+    "a scrub needs a period": plain("verify", "--period", "0"),
     "--mount and --cache show two things": plain("stats", "--mount", "--cache"),
     "no disk cache to warm": plain("warm", "--cache-size", "0", "acme/tiny"),
     "the backends of this store are local": plain("warm", "acme/tiny"),
