@@ -2,7 +2,8 @@
 
 What is lost is made again from any k shards, and those are read once, whole. Whether a shard is
 lost is told by its size alone, which costs no bytes. Shards that were not needed for that are not
-read here; a check that means to read everything gets to them as if the pack had not been checked.
+read here, but for their footers; a check that means to read everything gets to them as if the pack
+had not been checked.
 
 Concurrency: packs side by side, as many as PackRoom has memory for; all reads of one pack at once.
 """
@@ -13,10 +14,11 @@ from typing import Final
 
 import trio
 
-from ...errors import BackendError, KeyNotFoundError
+from ...errors import BackendError, FormatError, KeyNotFoundError, ShardDamagedError
 from ..index.records import PackRecord, ShardState
 from ..packs.decodings import Budget
 from ..packs.pool import Pool
+from ..packs.scrutiny import footer_of
 from ..reports import Progress, VerifyReport
 from ..statistics import shard_size
 from .judgement import Found
@@ -74,8 +76,8 @@ class PackReads:
         if not lost or len(others) < pack.k:
             return await self.rest(pack, [_UNREAD] * pack.n)
         ranked = sorted(others, key=lambda index: self._rank(pack, index))
-        # Of one that something is known against it must be told what.
-        doubted = [i for i in ranked[pack.k :] if pack.states[i] is not ShardState.GOOD]
+        # Of one that something is known against it must be told what; footers cost little.
+        doubted = [i for i in ranked[pack.k :] if not await self._seems_sound(pack, i)]
         chosen = [*ranked[: pack.k], *doubted]
         left = {i: Found(None, b"", pack.states[i]) for i in others if i not in chosen}
         known = lost | left
@@ -115,6 +117,22 @@ class PackReads:
         if size < pack.shard:
             return Found(None, b"", ShardState.DAMAGED, "truncated" if size else "empty")
         return None
+
+    async def _seems_sound(self, pack: PackRecord, index: int) -> bool:
+        """Whether nothing is known against a shard, and its footer is its own: that is no state of
+        a shard, and would stay as it is."""
+        member, start = self._pool.holder(pack, index), pack.shard
+        if member is None or pack.states[index] is not ShardState.GOOD:
+            return False
+        size, key = shard_size(pack, index), self._pool.key(pack, index)
+        try:
+            if await member.backend.head(key) != size:
+                return False
+            tail = await member.backend.get(key, start, size - start)
+            footer_of(self._pool.members.store, pack, index, tail, "a shard")
+        except (BackendError, ShardDamagedError, FormatError):
+            return False
+        return True
 
     def _rank(self, pack: PackRecord, index: int) -> tuple[bool, bool, bool]:
         """Sound ones first, then quick ones; of equals data shards, which need no decoding."""

@@ -39,17 +39,31 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     sweep(tmp_path)
 
 
-@pytest.mark.parametrize("unit", ["modelfloat@.service", "modelfloat.user.service"])
+@pytest.mark.parametrize(
+    "unit", ["modelfloat@.service", "modelfloat.user.service", "modelfloat-scrub@.service"]
+)
 def test_systemd_accepts_the_units(unit: str, tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("there is no systemd-analyze")
     text = (DEPLOY / unit).read_text()
     for program in ("/usr/local/bin/modelfloat", "%h/.local/bin/modelfloat"):
         text = text.replace(program, str(PROGRAM))
     copy = tmp_path / unit.replace("@", "@main")
     copy.write_text(text)
+    _verify(copy)
+
+
+def test_systemd_accepts_the_timer(tmp_path: Path) -> None:
+    for kind in ("service", "timer"):
+        text = (DEPLOY / f"modelfloat-scrub@.{kind}").read_text()
+        copy = tmp_path / f"modelfloat-scrub@main.{kind}"
+        copy.write_text(text.replace("/usr/local/bin/modelfloat", str(PROGRAM)))
+    _verify(copy)
+
+
+def _verify(unit: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze")
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copy)],
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)],
         capture_output=True,
         text=True,
         check=False,
