@@ -70,7 +70,7 @@ def _log_or_none(path: str) -> int:
 
 def open_log(path: str) -> int:
     """The log, begun anew where it has grown long; `KEPT` earlier ones stay beside it."""
-    from ..fuse.ownership import give, make_folder
+    from ..cas.storeowner import give, make_folder
 
     folder = os.path.dirname(path)
     store = os.path.dirname(folder)

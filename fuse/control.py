@@ -22,6 +22,7 @@ from typing import Final
 
 import trio
 
+from ..cas.storeowner import make_folder
 from ..errors import FormatError, ModelFloatError
 from .mountstate import (
     SILENT,
@@ -31,7 +32,6 @@ from .mountstate import (
     decode_state,
     encode_state,
 )
-from .ownership import make_folder
 
 __all__ = ["MountState", "OpenFileState", "ReadError", "answer_all", "listening", "mount_states"]
 

@@ -19,6 +19,7 @@ from typing import Final
 from ...errors import UnsupportedError
 from ...ids import StoreId
 from ..index.networkfs import filesystem_type, is_network
+from ..storeowner import make_folder
 from .cachedfile import DATA, MAP
 
 _NAME: Final = re.compile(r"([0-9a-f]{64}-[0-9a-f]{16})(?:\.data|\.map)")
@@ -35,11 +36,11 @@ class CacheEntry:
 
 
 class CacheFolder:
-    """The cache of store `store` in `parent`, which other stores may use too."""
+    """This user's cache of store `store` in `parent`, which other stores and users may use too."""
 
     def __init__(self, parent: str, store: StoreId) -> None:
-        self._parent = parent
-        self.path = os.path.join(parent, store.hex())
+        self._parent = os.path.abspath(parent)
+        self.path = os.path.join(self._parent, f"{store.hex()}-{os.geteuid()}")
         self._device: int | None = None
 
     def make(self) -> None:
@@ -61,7 +62,7 @@ class CacheFolder:
         """What is wrong with it, "" if nothing."""
         if self._device is not None and _device_below(self._parent) != self._device:
             return "the disk that it was on is gone"
-        os.makedirs(self._parent, 0o700, exist_ok=True)
+        _make_above(self._parent)
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.path, 0o700)
         found = os.lstat(self.path)
@@ -132,9 +133,16 @@ class CacheFolder:
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
+def _make_above(path: str) -> None:
+    """Have the folder `path`. What root makes of it in another user's folder is that user's."""
+    if not os.path.isdir(path):
+        above = os.path.dirname(path)
+        _make_above(above)
+        os.close(make_folder(path, above))
+
+
 def _device_below(path: str) -> int:
     """The device that `path` is on, or would be made on."""
-    path = os.path.abspath(path)
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.stat(path).st_dev

@@ -87,6 +87,18 @@ def test_a_mount_by_root_leaves_the_store_to_its_owner(user: Ordinary) -> None:
     assert user.sh("cmp large /proc/$(cat holder)/fd/3; kill $(cat holder)").stderr == ""
 
 
+def test_a_cache_of_roots_leaves_the_store_to_its_owner(user: Ordinary) -> None:
+    """Each has a cache of their own; neither keeps the other from it."""
+    mounted = user.as_root("mount", "--cache-local", HOME / "roots")
+    assert mounted.returncode == 0, mounted.stderr
+    assert user.sh(f"cat {HOME}/roots/acme/*/*", 0).returncode == 0
+    assert user.as_root("umount", HOME / "roots").returncode == 0
+    done = user.modelfloat("warm", "--cache-local", "acme/tiny")
+    assert done.returncode == 0, done.stderr
+    owners = user.sh("stat -c %u store/cache store/cache/*", 0).stdout.split()
+    assert owners == ["65534", "0", "65534"]
+
+
 def test_a_folder_for_root_alone_is_no_place_for_a_socket(user: Ordinary) -> None:
     """A mount that gc cannot see does not come to be."""
     assert user.sh("chown 0 store/run; chmod 700 store/run", 0).returncode == 0

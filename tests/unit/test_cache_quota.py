@@ -180,9 +180,30 @@ def test_another_users_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.Mo
         folder.make()
 
 
+def test_each_user_has_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where caches of several users lie in one folder none shuts the others out."""
+    user = os.geteuid()
+    CacheFolder(str(tmp_path), STORE).make()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert CacheFolder(str(tmp_path), STORE).entries() == []
+    assert not os.path.exists(CacheFolder(str(tmp_path), STORE).path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders for others")
+def test_what_root_makes_in_a_users_folder_is_the_users(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    os.chown(tmp_path / "store", 65534, 65533)
+    folder = CacheFolder(str(tmp_path / "store" / "deep" / "cache"), STORE)
+    folder.make()
+    for above in ("deep", "deep/cache"):
+        found = os.stat(tmp_path / "store" / above)
+        assert (found.st_uid, found.st_gid) == (65534, 65533)
+    assert os.stat(folder.path).st_uid == 0
+
+
 def test_a_link_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / STORE.hex()).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / f"{STORE.hex()}-{os.geteuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UnsupportedError, match="not this user's folder"):
         CacheFolder(str(tmp_path), STORE).make()
 

@@ -202,6 +202,8 @@ def test_doctor_tells_of_the_disk_cache(
     assert text.endswith(f"; rm -r {next((store / 'cache').iterdir())}")
     ((level, text),) = levels(cache_size="0", cache=str(tmp_path / "none"))
     assert (level, "cache_size is 0" in text) == (Level.OK, True)
+    (kept,) = (store / "cache").iterdir()
+    kept.rename(f"{str(kept).rpartition('-')[0]}-12345")
     monkeypatch.setattr(os, "geteuid", lambda: 12_345)
     ((level, text),) = levels(store=str(store))
     assert (level, "not this user's folder" in text) == (Level.WARNING, True)
