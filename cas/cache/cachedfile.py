@@ -12,64 +12,35 @@ who makes room deletes it.
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
-import numpy as np
 from blake3 import blake3
 
-from ...ids import ChunkId
 from ..buffers import BufferPool
 from ..chunking.regions import MAX_CHUNK
 from ..formats.cachemap import MapHead, Seal
 from ..zeros import zero_id
-from .mapfile import MapFile
-
-DATA: Final = ".data"
-MAP: Final = ".map"
+from .datafile import (
+    DATA,
+    Descriptor,
+    Piece,
+    cached_name,
+    fill,
+    is_hole,
+    open_data,
+    seal_of,
+    write,
+)
+from .known import Known
+from .mapfile import MAP, MapFile
 
 log = logging.getLogger(__name__)
 
 _scratch: Final = BufferPool(MAX_CHUNK, 2)
-
-
-class Piece(Protocol):
-    """A chunk of a file: its number, its first byte in the file, its length, its id."""
-
-    @property
-    def number(self) -> int:
-        """From 0 on."""
-        ...
-
-    @property
-    def offset(self) -> int:
-        """Bytes."""
-        ...
-
-    @property
-    def raw(self) -> int:
-        """Bytes."""
-        ...
-
-    @property
-    def id(self) -> ChunkId:
-        """The BLAKE3 of its bytes."""
-        ...
-
-
-class Descriptor:
-    """An open file, closed when nobody refers to it any more: so no call ever meets a number that
-    has become another file's."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __del__(self) -> None:
-        os.close(self.fd)
 
 
 class CachedFile:
@@ -79,19 +50,8 @@ class CachedFile:
         self._data: Descriptor | None = data
         self._head = head
         self._map = map_
-        self._lock = threading.Lock()
         self._flushes = threading.Lock()
-        self._present = map_.load()
-        self._missing = self._present.count(0)
-        # Put, but not durable yet; being made durable; damaged, which the map does not say yet; and
-        # of which it is being told.
-        self._fresh: set[int] = set()
-        self._syncing: set[int] = set()
-        self._dropped: set[int] = set()
-        self._telling: set[int] = set()
-        # Counts up with what makes outdated a map that is being loaded, or a file being read back.
-        self._turn = 0
-        self._seal = map_.seal()
+        self._known = Known(map_.load(), map_.seal())
         self._reserved = False
 
     @property
@@ -102,17 +62,17 @@ class CachedFile:
     @property
     def empty(self) -> bool:
         """Whether no chunk is there."""
-        return self._missing == self._head.chunks
+        return self._known.missing == self._head.chunks
 
     @property
     def missing(self) -> int:
         """Chunks that are not there."""
-        return self._missing
+        return self._known.missing
 
     @property
     def complete(self) -> bool:
         """Whether every chunk is there. Only a sealed file may be read without verifying it."""
-        return self._missing == 0
+        return self._known.missing == 0
 
     @property
     def unreserved(self) -> int:
@@ -122,11 +82,11 @@ class CachedFile:
     @property
     def changed(self) -> bool:
         """Whether the map does not say yet what is known here."""
-        return bool(self._fresh or self._dropped)
+        return self._known.changed
 
     def has(self, first: int, count: int = 1) -> bool:
         """Whether all of so many chunks, from number `first` on, are there."""
-        return self._present.find(0, first, first + count) < 0
+        return self._known.has(first, count)
 
     def read(self, pieces: Sequence[Piece], buffer: memoryview) -> list[bool]:
         """Fill `buffer` with chunks, end to end; which of them are there and verify.
@@ -140,16 +100,16 @@ class CachedFile:
         return found
 
     def _read(self, data: Descriptor, piece: Piece, part: memoryview) -> bool:
-        if not self._present[piece.number]:
+        if not self._known.has(piece.number):
             return False
         try:
-            if _fill(data.fd, part, piece.offset) and blake3(part).digest() == piece.id:
+            if fill(data.fd, part, piece.offset) and blake3(part).digest() == piece.id:
                 return True
             why = "is damaged"
         except OSError as error:
             why = f"cannot be read: {error.strerror}"
         log.info("%s: chunk %d %s, and is fetched again", self._map.path, piece.number, why)
-        self._drop([piece.number])
+        self._known.drop([piece.number])
         with contextlib.suppress(OSError):
             os.utime(data.fd)  # which breaks the seal, also where the map cannot be told
         return False
@@ -159,18 +119,16 @@ class CachedFile:
 
         They can be read at once; after the next `flush` also after a crash, and by others.
         """
-        if self._present[piece.number]:
+        if self._known.has(piece.number):
             return False
         data = self._open()
         if not self._reserved:
             self._map.reserve()
             self._reserved = True
         # Of zeros a hole is as good, and takes no room.
-        if piece.id != zero_id(piece.raw) or not _is_hole(data.fd, piece):
-            _write(data.fd, chunk, piece.offset)
-        with self._lock:
-            self._fresh.add(piece.number)
-            self._mark([piece.number])
+        if piece.id != zero_id(piece.raw) or not is_hole(data.fd, piece):
+            write(data.fd, chunk, piece.offset)
+        self._known.put(piece.number)
         return True
 
     def flush(self) -> None:
@@ -180,54 +138,22 @@ class CachedFile:
             self._flush(self._open())
 
     def _flush(self, data: Descriptor) -> None:
-        with self._lock:
-            self._syncing, self._fresh = self._fresh, set()
-            self._telling, self._dropped = self._dropped, set()
+        fresh, dropped = self._known.tell()
         try:
-            if self._syncing:
+            if fresh:
                 os.fdatasync(data.fd)
-            if self._syncing or self._telling:
-                self._map.change(self._syncing, self._telling)
+            if fresh or dropped:
+                self._map.change(fresh, dropped)
         except BaseException:
-            self._drop([*self._syncing, *self._telling])
+            self._known.drop([*fresh, *dropped])
             raise
         finally:
-            with self._lock:
-                self._turn += bool(self._telling)
-                self._syncing, self._telling = set(), set()
+            self._known.told()
 
     def refresh(self) -> None:
-        """Take over what other processes have put meanwhile.
-
-        What was loaded while a chunk was dropped here may still tell of that chunk, and of a seal:
-        then it is left for next time.
-        """
-        turn = self._turn
-        there, seal = self._map.load(), self._map.seal()
-        with self._lock:
-            if self._turn != turn:
-                return
-            damaged = self._dropped | self._telling
-            new = np.frombuffer(there, np.uint8) > np.frombuffer(self._present, np.uint8)
-            self._mark(n for n in np.flatnonzero(new).tolist() if n not in damaged)
-            if not damaged:
-                self._seal = seal
-
-    def _mark(self, numbers: Iterable[int]) -> None:
-        """With the lock held: these chunks are there."""
-        for number in numbers:
-            self._missing -= not self._present[number]
-            self._present[number] = 1
-
-    def _drop(self, numbers: Iterable[int]) -> None:
-        with self._lock:
-            self._seal = None
-            self._turn += 1
-            for number in numbers:
-                self._missing += self._present[number]
-                self._present[number] = 0
-                self._fresh.discard(number)
-                self._dropped.add(number)
+        """Take over what other processes have put meanwhile."""
+        turn = self._known.turn
+        self._known.learn(self._map.load(), self._map.seal(), turn)
 
     def seal(self, pieces: Iterable[Piece], check: Callable[[], object] = lambda: None) -> bool:
         """Read a complete file back from its disk, and seal it if every chunk verifies and nobody
@@ -243,7 +169,7 @@ class CachedFile:
         os.fsync(data.fd)
         # Else what verifies is the memory that the bytes were written to.
         os.posix_fadvise(data.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        turn, before = self._turn, seal_of(data.fd)
+        turn, before = self._known.turn, seal_of(data.fd)
         if self._verifies(data, pieces, check) and seal_of(data.fd) == before:
             self._set_seal(before, turn)
         return self.sealed
@@ -251,12 +177,9 @@ class CachedFile:
     def _set_seal(self, seal: Seal, turn: int) -> None:
         """Unless a chunk was dropped since `turn`. Who drops one later takes the seal off again."""
         with self._flushes:
-            if self._turn == turn:
+            if self._known.turn == turn:
                 self._map.set_seal(seal)
-            with self._lock:
-                if self._turn == turn:
-                    self._seal = seal
-                    self._turn += 1
+            self._known.sealed(seal, turn)
 
     def _verifies(
         self, data: Descriptor, pieces: Iterable[Piece], check: Callable[[], object]
@@ -271,7 +194,7 @@ class CachedFile:
     @property
     def sealed(self) -> bool:
         """Whether all of it was read back and verified, and it was not touched since."""
-        data, seal = self._data, self._seal
+        data, seal = self._data, self._known.seal
         return data is not None and seal is not None and seal == seal_of(data.fd)
 
     def backing(self) -> int | None:
@@ -305,54 +228,5 @@ def open_cached(folder: str, head: MapHead) -> CachedFile | None:
     """The cached file of `head` in a folder, made if it is not there; None while it is being
     deleted. OSError, or FormatError where its map is a newer release's."""
     path = os.path.join(folder, cached_name(head))
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    data = Descriptor(os.open(path + DATA, flags, 0o600))
-    if not _take(data.fd, path + DATA):
-        return None
-    if os.fstat(data.fd).st_size != head.size:
-        os.ftruncate(data.fd, head.size)
-    return CachedFile(data, head, MapFile(path + MAP, head))
-
-
-def cached_name(head: MapHead) -> str:
-    """What the files of a cached file are called, but for their endings."""
-    return f"{head.blake3.hex()}-{head.cut[:8].hex()}"
-
-
-def seal_of(fd: int) -> Seal:
-    """What a seal of a file would say now."""
-    found = os.fstat(fd)
-    return Seal(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _take(fd: int, path: str) -> bool:
-    """Lock a file against deletion; False where it is being deleted, or was."""
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(fd), os.lstat(path))
-    return False
-
-
-def _fill(fd: int, buffer: memoryview, offset: int) -> bool:
-    done = 0
-    while done < len(buffer):
-        count = os.preadv(fd, [buffer[done:]], offset + done)
-        if not count:
-            return False
-        done += count
-    return True
-
-
-def _write(fd: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(fd, data[done:], offset + done)
-
-
-def _is_hole(fd: int, piece: Piece) -> bool:
-    """Whether nothing was written where a chunk belongs; False where that cannot be told."""
-    try:
-        return os.lseek(fd, piece.offset, os.SEEK_DATA) >= piece.offset + piece.raw
-    except OSError as error:
-        return error.errno == errno.ENXIO
+    data = open_data(path + DATA, head.size)
+    return None if data is None else CachedFile(data, head, MapFile(path + MAP, head))

@@ -19,7 +19,8 @@ from typing import Final
 from ...errors import FormatError, ModelFloatError
 from ...ids import ChunkId
 from ..formats.cachemap import MapHead
-from .cachedfile import CachedFile, Piece, cached_name, open_cached
+from .cachedfile import CachedFile, open_cached
+from .datafile import Piece, cached_name
 from .folder import CacheFolder
 from .options import CacheOptions
 from .pause import Pause

@@ -20,7 +20,8 @@ from ...errors import UnsupportedError
 from ...ids import StoreId
 from ..index.networkfs import filesystem_type, is_network
 from ..storeowner import make_folder
-from .cachedfile import DATA, MAP
+from .datafile import DATA
+from .mapfile import MAP
 
 _NAME: Final = re.compile(r"([0-9a-f]{64}-[0-9a-f]{16})(?:\.data|\.map)")
 _BLOCK: Final = 512

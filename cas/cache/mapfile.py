@@ -34,6 +34,7 @@ from ..formats.cachemap import (
     slot_offset,
 )
 
+MAP: Final = ".map"
 PATIENCE: Final = 2.0
 """Seconds for which a change waits for others'."""
 _RETRY: Final = 0.02

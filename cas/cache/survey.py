@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from ...errors import ChunkDamagedError, FormatError
 from ..formats.cachemap import SLOT, MapHead, decode_head
-from .cachedfile import DATA, MAP, cached_name, seal_of
+from .datafile import DATA, cached_name, seal_of
 from .folder import CacheEntry, CacheFolder
-from .mapfile import MapFile
+from .mapfile import MAP, MapFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol
 import trio
 import trio.from_thread
 
-from .cachedfile import Piece
+from .datafile import Piece
 from .diskcache import DiskCache, SharedFile
 
 QUEUE: Final = 32 << 20

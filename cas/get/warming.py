@@ -14,7 +14,7 @@ import trio
 from ...errors import ModelFloatError, one_failure
 from ...ids import ObjectId
 from ..addressed import look_up
-from ..cache.cachedfile import cached_name
+from ..cache.datafile import cached_name
 from ..cache.folder import CacheFolder
 from ..cache.survey import is_whole
 from ..formats.cachemap import head_of

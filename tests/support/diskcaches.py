@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from modelfloat.cas.cache.cachedfile import DATA
+from modelfloat.cas.cache.datafile import DATA
 from modelfloat.cas.cache.options import CacheOptions
 from modelfloat.cas.read.options import ReadOptions
 from modelfloat.cas.store import Store

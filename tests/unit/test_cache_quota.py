@@ -9,8 +9,10 @@ import pytest
 from blake3 import blake3
 
 from modelfloat.cas.cache import quota as quota_module
-from modelfloat.cas.cache.cachedfile import DATA, MAP, CachedFile, cached_name, open_cached
+from modelfloat.cas.cache.cachedfile import CachedFile, open_cached
+from modelfloat.cas.cache.datafile import DATA, cached_name
 from modelfloat.cas.cache.folder import CacheFolder
+from modelfloat.cas.cache.mapfile import MAP
 from modelfloat.cas.cache.options import CacheOptions
 from modelfloat.cas.cache.quota import Quota
 from modelfloat.cas.formats.cachemap import MapHead

@@ -11,16 +11,10 @@ import pytest
 from blake3 import blake3
 
 from modelfloat.cas.cache import cachedfile, mapfile
-from modelfloat.cas.cache.cachedfile import (
-    DATA,
-    MAP,
-    CachedFile,
-    cached_name,
-    open_cached,
-    seal_of,
-)
+from modelfloat.cas.cache.cachedfile import CachedFile, open_cached
+from modelfloat.cas.cache.datafile import DATA, cached_name, seal_of
 from modelfloat.cas.cache.folder import CacheFolder
-from modelfloat.cas.cache.mapfile import MapFile
+from modelfloat.cas.cache.mapfile import MAP, MapFile
 from modelfloat.cas.cache.survey import survey
 from modelfloat.cas.formats.cachemap import (
     PAGE_BITS,

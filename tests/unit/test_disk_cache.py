@@ -14,7 +14,8 @@ import trio
 from blake3 import blake3
 
 from modelfloat.cas.cache import diskcache, writer
-from modelfloat.cas.cache.cachedfile import CachedFile, Piece
+from modelfloat.cas.cache.cachedfile import CachedFile
+from modelfloat.cas.cache.datafile import Piece
 from modelfloat.cas.cache.diskcache import DiskCache
 from modelfloat.cas.cache.folder import CacheFolder
 from modelfloat.cas.cache.mapfile import MapFile
