@@ -13,11 +13,9 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from ...errors import FormatError, ModelFloatError
-from ...ids import ChunkId
 from ..formats.cachemap import MapHead
 from .cachedfile import CachedFile, open_cached
 from .datafile import Piece, cached_name
@@ -25,48 +23,15 @@ from .folder import CacheFolder
 from .options import CacheOptions
 from .pause import Pause
 from .quota import Quota
+from .sharedfile import SharedFile
 
-FRESH: Final = 1.0
-"""Seconds for which what other processes have put is not looked for again."""
 BLOCKS: Final = 8192
 """Bytes that a chunk takes beyond its own, at most: it begins and ends within a disk's blocks."""
-REPEATS: Final = 20_000
-"""A file that lacks more chunks than that is not searched for repeated ones."""
 DESCRIPTORS: Final = 4
 """Of the files that this process may have open, one part in so many are the cache's at most."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class SharedFile:
-    """A cached file that is open here, for `users` readers and writers.
-
-    `pieces` gives all its chunks. What was put and is not flushed is `unflushed` bytes. One that
-    was `refused` found the disk full, and gets another chance; one that `failed` is not written to
-    any more. For one that is `tidied` it was asked that it be sealed.
-    """
-
-    name: str
-    file: CachedFile
-    pieces: Callable[[], Iterable[Piece]]
-    users: int = 1
-    unflushed: int = 0
-    refused: bool = False
-    failed: bool = False
-    tidied: bool = False
-    refreshed: float = field(default_factory=time.monotonic)
-
-    @property
-    def settled(self) -> bool:
-        """Whether the map says all there is to say, or will never."""
-        return self.failed or not self.file.changed
-
-    @property
-    def stale(self) -> bool:
-        """Whether others may have put what is missing here."""
-        return not self.file.complete and time.monotonic() >= self.refreshed + FRESH
 
 
 class DiskCache:
@@ -164,8 +129,8 @@ class DiskCache:
             if shared.file.gone:
                 shared.failed = True
                 return
-            if final and shared.file.missing <= REPEATS:
-                self._repeat(shared, check)
+            for piece, data in shared.repeated(check) if final else ():
+                self.put(shared, piece, data)
             shared.file.flush()
             shared.refused = False
             if final and shared.file.complete:
@@ -175,21 +140,6 @@ class DiskCache:
         except ModelFloatError as error:
             log.debug("%s", error)
             shared.failed = True
-
-    def _repeat(self, shared: SharedFile, check: Callable[[], object]) -> None:
-        """Copy chunks that are there to other places of the file that lack them."""
-        file = shared.file
-        missing: dict[ChunkId, list[Piece]] = {}
-        for piece in shared.pieces() if not file.complete else ():
-            if not file.has(piece.number):
-                missing.setdefault(piece.id, []).append(piece)
-        for source in shared.pieces() if missing else ():
-            check()
-            if source.id in missing and file.has(source.number):
-                data = memoryview(bytearray(source.raw))
-                if file.read([source], data)[0]:
-                    for piece in missing.pop(source.id):
-                        self.put(shared, piece, data)
 
     def release(self, shared: SharedFile) -> bool:
         """One user less; whether it was the last one, and the file is closed."""

@@ -18,7 +18,8 @@ import trio
 import trio.from_thread
 
 from .datafile import Piece
-from .diskcache import DiskCache, SharedFile
+from .diskcache import DiskCache
+from .sharedfile import SharedFile
 
 QUEUE: Final = 32 << 20
 """Bytes that wait at most, but not more than one part in SHARE of the budget."""

@@ -16,7 +16,8 @@ import trio.from_thread
 from ...backends.threads import Threads
 from ...ids import ChunkId
 from ..buffers import SizedBuffers
-from ..cache.diskcache import DiskCache, SharedFile
+from ..cache.diskcache import DiskCache
+from ..cache.sharedfile import SharedFile
 from ..cache.writer import FLUSH, CacheWriter
 from ..chunking.regions import MAX_CHUNK
 from ..formats.cachemap import MOST_CHUNKS, head_of

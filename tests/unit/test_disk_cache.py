@@ -13,7 +13,7 @@ import pytest
 import trio
 from blake3 import blake3
 
-from modelfloat.cas.cache import diskcache, writer
+from modelfloat.cas.cache import diskcache, sharedfile, writer
 from modelfloat.cas.cache.cachedfile import CachedFile
 from modelfloat.cas.cache.datafile import Piece
 from modelfloat.cas.cache.diskcache import DiskCache
@@ -46,7 +46,7 @@ FILE = "acme/model/model.safetensors"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the cache puts off it does at once."""
     monkeypatch.setattr(writer, "IDLE", 0.01)
-    monkeypatch.setattr(diskcache, "FRESH", 0.0)
+    monkeypatch.setattr(sharedfile, "FRESH", 0.0)
 
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -112,7 +112,7 @@ async def test_what_was_read_is_not_fetched_again(
 async def test_what_another_process_put_is_found_when_it_cannot_be_fetched(
     store: Path, folder: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diskcache, "FRESH", 1e9)
+    monkeypatch.setattr(sharedfile, "FRESH", 1e9)
     async with caching(store, folder) as opened:
         reader = opened.open_file(parse_address(FILE))
         assert await reader.read(0, 1000) == content[:1000]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas.cache import diskcache, quota
+from modelfloat.cas.cache import quota, sharedfile
 from modelfloat.cas.cache.folder import CacheFolder
 from modelfloat.cas.cache.survey import survey
 from modelfloat.cas.get import cachefill, warming
@@ -39,7 +39,7 @@ async def test_a_chunk_that_repeats_is_fetched_once(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, places: int
 ) -> None:
     """However often, and however far apart, as long as it is known where."""
-    monkeypatch.setattr(diskcache, "REPEATS", 0)
+    monkeypatch.setattr(sharedfile, "REPEATS", 0)
     monkeypatch.setattr(cachefill, "PLACES", places)
     block, other = noise("repeated", MIB), noise("other", MIB)
     header = b"\x93NUMPY\x01\x00v\x00" + (
