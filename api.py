@@ -35,6 +35,7 @@ from .cas.refnames import parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
 from .cas.verify.checkorder import VerifyRequest
+from .erasure.scheme import Scheme
 from .errors import UsageError, first_failure, one_failure
 from .fuse.inuse import find_in_use
 from .fuse.owndevices import mounted_devices
@@ -163,6 +164,8 @@ class Store:
         preflight: bool = True,
         sha256: bool | None = None,
         effort: str = "balanced",
+        erasure: str | None = None,
+        min_shards: int | None = None,
     ) -> AddReport:
         """Store files and directories at `vendor/name[@branch][/path]`; what it did.
 
@@ -170,9 +173,10 @@ class Store:
         becomes as the sources are; with `move` each source is unlinked once it was read back and
         compared. `reread` reads files that are as an earlier add has read them. Without
         `preflight` it begins even where it is not going to fit. `sha256` None means where there
-        are four cores or more. `effort` is `fast`, `balanced` or `small`; settings of the store
-        (`modelfloat config`) are for commands, not for this call. All of it is explained in
-        `modelfloat.cas.add.request.AddRequest`.
+        are four cores or more. `effort` is `fast`, `balanced` or `small`; `erasure` is the scheme
+        `k+m` of the repository's new packs from now on, `min_shards` how many shards of a pack must
+        be durable. Settings of the store (`modelfloat config`) are for commands, not for this
+        call. All of it is explained in `modelfloat.cas.add.request.AddRequest`.
 
         Raises what `modelfloat.errors` describes: SourceChangedError, UsageError, BackendError, …
         What `failed` and `kept` of the report name is no error here.
@@ -191,6 +195,8 @@ class Store:
             keep_out=mounted_devices(self._path),
             sha256=sha256,
             effort=Effort.named(effort),
+            erasure=None if erasure is None else Scheme.parse(erasure),
+            min_shards=min_shards,
         )
         return self._call(lambda engine: engine.carry_out(request))
 

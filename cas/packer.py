@@ -23,6 +23,7 @@ from .formats.chunktable import PACK_CHUNKS, Kind
 from .journal.journal import Journal
 from .packs.builder import NewChunk, PackBuilder, SealedPack, pack_limit
 from .packs.pool import Pool
+from .packs.storing import SPARE
 
 LANE_PACKS: Final = 2
 SEALED: Final = 1
@@ -125,6 +126,8 @@ def _untold(_pack: PackId) -> None:
 class Packer:
     """Packs and stores new chunks, in tasks of `nursery`.
 
+    Packs of data have `scheme`, those of objects `copies` of parity, its own if None. A pack counts
+    as stored with `spare` shards more than it needs.
     `pending` holds, by kind, the ids that were claimed and are not in the index yet. `encoded` and
     `stored` count bytes of data packs that are durable: in packs, and with parity. `packs` and
     `written` count all packs, and their bytes with parity. `made` hears of every pack
@@ -139,11 +142,15 @@ class Packer:
         journal: Journal,
         nursery: trio.Nursery,
         *,
+        copies: int | None = None,
+        spare: int = SPARE,
         made: Callable[[PackId], None] = _untold,
     ) -> None:
         self._made = made
         self._store = store
         self._scheme = scheme
+        self._objects = Scheme(1, scheme.m if copies is None else copies)
+        self._spare = spare
         self._pool = pool
         self._journal = journal
         self._nursery = nursery
@@ -219,9 +226,9 @@ class Packer:
         # Each sealed pack holds its parity in memory until it is stored.
         async with self._sealing:
             sealed = await trio.to_thread.run_sync(
-                builder.seal, self._store, self._scheme, self._parity
+                builder.seal, self._store, self._scheme_of(builder.kind), self._parity
             )
-            stored = await self._pool.store(sealed)
+            stored = await self._pool.store(sealed, self._spare)
         self._count(sealed)
         del sealed, builder
         free.release()
@@ -231,6 +238,9 @@ class Packer:
         self._unfinished -= 1
         if not self._unfinished:
             self._idle.set()
+
+    def _scheme_of(self, kind: Kind) -> Scheme:
+        return self._objects if kind is Kind.OBJECT else self._scheme
 
     def _count(self, sealed: SealedPack) -> None:
         self.packs += 1

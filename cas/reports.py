@@ -50,7 +50,8 @@ class AddReport:
     not be read as they are, because they changed again and again, vanished, or may not be read:
     the commit has everything but them. `removed` lists what `sync` took away, folders with a slash
     behind them, and `removed_files` counts the files and links. `moved` files, of `moved_bytes`,
-    were unlinked; `kept` names those that `move` left where they are, and why.
+    were unlinked; `kept` names those that `move` left where they are, and why. `survives` says
+    what may be lost now, where the repository was given a scheme.
     """
 
     repo: RepoName
@@ -75,6 +76,7 @@ class AddReport:
     moved: int = 0
     moved_bytes: int = 0
     kept: list[str] = field(default_factory=list)
+    survives: str = ""
 
     @property
     def saved(self) -> int:
@@ -314,13 +316,24 @@ class RepositoryStats:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemeStats:
+    """Packs of one parity: the schemes they were split by (`4+2, 8+2`), how many they are, and
+    what they survive."""
+
+    scheme: str
+    packs: int
+    survives: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStats:
     """Where the bytes are: logical → unique → encoded → with parity.
 
     `logical` counts every file of every branch's and tag's head; `unique` the distinct raw chunks
     in packs; `encoded` what they take in packs; `stored` what they take on backends, parity and
-    footers included. `survives` and `scheme` say what may be lost. `degraded_packs` lack shards,
-    `unreadable_packs` among them more than parity replaces.
+    footers included. `survives` and `scheme` say what may be lost; `schemes` say it for each
+    parity, where there are several. `degraded_packs` lack shards, `unreadable_packs` among them
+    more than parity replaces.
 
     `kinds` are the chunks in data packs by element type and codec, the most bytes first, but those
     of `uncounted` packs: an earlier release stored them, and their footers cannot be had now.
@@ -346,6 +359,7 @@ class StoreStats:
     unreadable_packs: int = 0
     by_repository: tuple[RepositoryStats, ...] | None = None
     scrub: ScrubStatus | None = None
+    schemes: tuple[SchemeStats, ...] = ()
 
     @property
     def net_ratio(self) -> float:

@@ -20,7 +20,7 @@ from .index.sums import Sum, Sums, total
 from .objects import Objects
 from .packs.pool import Pool
 from .packs.survival import Survival
-from .reports import BackendStatus, KindStats, StoreStats
+from .reports import BackendStatus, KindStats, SchemeStats, StoreStats
 
 LOOKED: Final = 2.0
 """Seconds in which names of files are looked for."""
@@ -85,6 +85,7 @@ class Statistics:
             backends=backends,
             kinds=kinds,
             uncounted=uncounted,
+            schemes=tuple(SchemeStats(g.schemes, g.packs, g.survives) for g in survives.groups),
         )
 
     def _kinds(

@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..ids import StoreId
 from .access import Access
+from .add.committing import branch_of
 from .add.preflight import plan
 from .add.request import AddRequest, Reading
 from .add.writer import Writer
@@ -72,6 +73,7 @@ from .reports import (
 )
 from .reserve import Reserve
 from .room import Room, room_of
+from .schemes import own_scheme
 from .statistics import Files, Statistics
 from .uncounted import count_packs
 from .verify.checking import Checking, Recreate, Remark, no_marking, no_recreation
@@ -227,17 +229,27 @@ class Store:
     async def plan(self, request: AddRequest) -> AddPlan:
         """What `add` would do; nothing is changed."""
         with one_failure():
-            return await plan(self._readable(), request)
+            return await plan(await self._readable(request), request)
 
-    def _readable(self) -> Reading:
+    async def _readable(self, request: AddRequest) -> Reading:
+        def own() -> Scheme | None:
+            repo, branch = request.address.repo, branch_of(request)
+            return own_scheme(self.refs, self.objects, repo, branch)
+
+        scheme = request.erasure or await trio.to_thread.run_sync(own) or self.scheme
+        # What names the files is kept as the store's other objects are, whatever the files are.
+        copies = max(scheme.m, self.scheme.m)
         return Reading(
-            self.path, self.id, self.scheme, self.index, self.objects, self.refs, self.pool
+            self.path, self.id, scheme, copies, self.index, self.objects, self.refs, self.pool
         )
 
     async def _add(self, request: AddRequest, progress: Progress) -> AddReport:
         async with self.access.writing("modelfloat add") as journal:
-            writing = self._readable().writing(journal, self.access.lock("refs"))
-            return await Writer(writing, request, progress).run()
+            reading = await self._readable(request)
+            writing = reading.writing(journal, self.access.lock("refs"))
+            report = await Writer(writing, request, progress).run()
+            report.survives = await self.survives() if request.erasure else ""
+            return report
 
     # Removing
 

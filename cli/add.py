@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..cas.refnames import Address
     from ..cas.reports import AddReport
     from ..cas.store import Store
+    from ..erasure.scheme import Scheme
 
 
 @command
@@ -107,6 +108,24 @@ def add(
             show_default=False,
         ),
     ] = None,
+    erasure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K+M",
+            help="The scheme of the repository's new packs, from now on; the store's unless an add "
+            "has said otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    min_shards: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="A pack counts as stored when N of its shards are durable, K at least; K+1 by "
+            "default. Those that are missing are made later.",
+            show_default=False,
+        ),
+    ] = None,
     sha256: Annotated[
         bool | None,
         typer.Option(
@@ -133,18 +152,19 @@ def add(
     keep_freed_memory()
     given = [*(sources or ()), *([] if target is None else [target])]
     if from_hf_cache:
+        from ..cas.codecs.effort import Effort
+        from ..hub.importing import Adding
         from .hfcache import import_hf_cache
 
         plain = not any((message, tag, exclude, sync, move, reread, sha256 is not None))
-        preflight = not no_preflight
-        return import_hf_cache(
-            settings,
-            given,
-            settings.text("effort", effort),
-            plain=plain,
-            dry_run=dry_run,
-            preflight=preflight,
+        adding = Adding(
+            settings.text("author"),
+            Effort.named(settings.text("effort", effort)),
+            not no_preflight,
+            _scheme(erasure),
+            _min_shards(settings, min_shards),
         )
+        return import_hf_cache(settings, given, adding, plain=plain, dry_run=dry_run)
     if len(given) < 2 or not sources or target is None:
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
     from ..cas.add.request import AddRequest
@@ -163,10 +183,22 @@ def add(
         preflight=not no_preflight,
         reread=reread,
         effort=Effort.named(settings.text("effort", effort)),
+        erasure=_scheme(erasure),
+        min_shards=_min_shards(settings, min_shards),
         keep_out=mounted_devices(settings.store),
         sha256=sha256,
     )
     return show_plan(settings, request) if dry_run else _carry_out(settings, request)
+
+
+def _scheme(text: str | None) -> "Scheme | None":
+    from ..erasure.scheme import Scheme
+
+    return None if text is None else Scheme.parse(text)
+
+
+def _min_shards(settings: Settings, text: str | None) -> int | None:
+    return int(settings.number("min_shards", text)) or None
 
 
 def _address(target: str) -> "Address":
@@ -221,6 +253,7 @@ def document(report: "AddReport") -> dict[str, object]:
         "moved": report.moved,
         "moved_bytes": report.moved_bytes,
         "kept": report.kept,
+        "survives": report.survives or None,
         "skipped": report.skipped,
         "left_out": report.left_out,
         "warnings": report.warnings,
@@ -261,5 +294,6 @@ def summary(report: "AddReport") -> str:
         lines.append(f"nothing new: all {report.logical:,} bytes were already stored")
     if report.moved:
         lines.append(f"moved {plural(report.moved, 'file')}, {human_size(report.moved_bytes)}")
+    lines += [report.survives] if report.survives else []
     lines.append(f"{human_seconds(report.seconds)}, {human_rate(report.logical, report.seconds)}")
     return "\n".join(lines)

@@ -47,8 +47,8 @@ def read_layouts(path: str) -> "Layouts":
 
     done = _alone(path)
     rows = json.loads(done.stdout) if done.returncode == 0 else []
-    places = ((tuple(BackendId(bytes.fromhex(b)) for b in each), k, n) for k, each, n in rows)
-    return {Layout(k, each): count for each, k, count in places}
+    places = ((tuple(BackendId(bytes.fromhex(b)) for b in each), k, m, n) for k, m, each, n in rows)
+    return {Layout(k, m, each): count for each, k, m, count in places}
 
 
 def _alone(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
@@ -70,7 +70,7 @@ def _layouts(path: str) -> list[list[object]]:
 
     with _opened(path) as index:
         found = layouts_of(index.packs())
-    return [[each.k, [b.hex() for b in each.places], n] for each, n in found.items()]
+    return [[each.k, each.m, [b.hex() for b in each.places], n] for each, n in found.items()]
 
 
 def _findings(path: str, store: str) -> list[list[object]]:

@@ -12,17 +12,16 @@ from .settings import Settings, hf_cache
 
 if TYPE_CHECKING:
     from ..cas.store import Store
-    from ..hub.importing import ImportReport
+    from ..hub.importing import Adding, ImportReport
 
 
 def import_hf_cache(
     settings: Settings,
     given: list[str],
-    effort: str,
+    adding: "Adding",
     *,
     plain: bool,
     dry_run: bool,
-    preflight: bool,
 ) -> int:
     """Import the cache in the folder that was given, if one was; the exit status.
 
@@ -41,11 +40,9 @@ def import_hf_cache(
     path = hf_cache(given[0] if given else None)
 
     async def work(store: "Store") -> "ImportReport":
-        from ..cas.codecs.effort import Effort
-        from ..hub.importing import Adding, import_cache
+        from ..hub.importing import import_cache
 
         with progress_of(settings, "add") as progress:
-            adding = Adding(settings.text("author"), Effort.named(effort), preflight)
             return await import_cache(store, path, adding, progress)
 
     report = in_store(settings, work)

@@ -51,7 +51,7 @@ def ls(
         typer.Option(
             "-l",
             help="Of files show mode, size and time too; of repositories what removing each frees, "
-            "and branches and tags.",
+            "the scheme of their new packs, and branches and tags.",
         ),
     ] = False,
 ) -> None:
@@ -68,7 +68,7 @@ def ls(
 class Summary:
     """One repository: by its branch main, or by its newest ref where it has no such branch.
 
-    `ref` is the ref that it is shown by, `refs` are all.
+    `ref` is the ref that it is shown by, `refs` are all; `erasure` is the scheme of its new packs.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Summary:
     refs: list[str]
     health: str
     frees: int | None
+    erasure: str
 
 
 async def _repositories(
@@ -98,18 +99,21 @@ async def _repositories(
     if settings.json:
         say_json([{**asdict(each), "updated": iso_time(each.updated_ns)} for each in found])
     elif found:
-        more = ["refs"] * long
+        # Told where repositories differ: else `stats` says what all have.
+        own = long and any(each.erasure != str(store.scheme) for each in found)
+        more = [*["erasure"] * own, *["refs"] * long]
         head = ["name", "size", *["frees"] * long, "files", "updated", "health", *more]
-        say(columns([head, *map(_row, found)], f"<>{'>' * long}><<{'<' * long}"))
+        rows = [_row(each, own=own) for each in found]
+        say(columns([head, *rows], f"<>{'>' * long}><<{'<' * len(more)}"))
 
 
-def _row(each: Summary) -> list[str]:
+def _row(each: Summary, *, own: bool) -> list[str]:
     from ..cas.refnames import DEFAULT_BRANCH
 
     frees = [] if each.frees is None else [human_size(each.frees)]
     # One without main says what its figures are of, and so how it is read.
     name = each.name if each.ref == DEFAULT_BRANCH else f"{each.name}@{each.ref}"
-    refs = [] if each.frees is None else [_refs(each.refs)]
+    refs = [] if each.frees is None else [*[each.erasure] * own, _refs(each.refs)]
     updated, size = human_time(each.updated_ns), human_size(each.size)
     return [shown(name.encode()), size, *frees, f"{each.files:,}", updated, each.health, *refs]
 
@@ -122,6 +126,7 @@ def _refs(refs: list[str]) -> str:
 def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) -> Summary:
     """What there is to say of a repository."""
     from ..cas.addressed import shown_head
+    from ..cas.schemes import own_scheme
     from .trees import count_files, size_of
 
     heads = store.refs.heads(repo)
@@ -136,6 +141,7 @@ def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) 
         sorted({head.ref for head in heads}),
         health,
         frees,
+        str(own_scheme(store.refs, store.objects, repo, head.ref) or store.scheme),
     )
 
 

@@ -120,6 +120,13 @@ def duration(text: str) -> float:
     return seconds
 
 
+def count(text: str) -> int:
+    """A whole number from 0 on; ValueError says so."""
+    if not re.fullmatch(r"[0-9]{1,6}", text.strip()):
+        raise ValueError("write a whole number")
+    return int(text)
+
+
 def effort(text: str) -> str:
     """The name of an effort; ValueError says which there are."""
     word = text.strip().lower()
@@ -294,6 +301,13 @@ SETTINGS: Final = (
         "what `add` spends on making chunks smaller: fast, balanced, small",
         _always("balanced"),
         "--effort",
+    ),
+    Setting(
+        "min_shards",
+        count,
+        "durable shards that are enough for `add`; 0: one more than a pack needs",
+        _always(0),
+        "--min-shards",
     ),
 )
 """All settings, in the order in which `config` shows them."""

@@ -142,9 +142,13 @@ def _kinds(report: "StoreStats") -> str:
 
 def _verdict(report: "StoreStats") -> str:
     degraded = report.degraded_packs
+    schemes = [
+        f"{each.scheme} ({plural(each.packs, 'pack')}): {each.survives}" for each in report.schemes
+    ]
+    survives = "\n".join(schemes) or report.survives
     if not degraded:
-        return report.survives
-    lacking = f"{report.survives}\n{plural(degraded, 'pack')} of {report.packs:,} lacking shards"
+        return survives
+    lacking = f"{survives}\n{plural(degraded, 'pack')} of {report.packs:,} lacking shards"
     if report.unreadable_packs:
         return (
             f"{lacking}, {report.unreadable_packs:,} of them more than parity replaces; "

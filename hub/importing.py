@@ -20,6 +20,7 @@ from ..cas.codecs.effort import Effort
 from ..cas.refnames import Address, RepoName, check_ref_name
 from ..cas.reports import AddReport, Progress
 from ..cas.store import Store
+from ..erasure.scheme import Scheme
 from ..errors import (
     ConflictError,
     ExistsError,
@@ -72,6 +73,8 @@ class Adding:
     author: str = ""
     effort: Effort = Effort.BALANCED
     preflight: bool = True
+    erasure: Scheme | None = None
+    min_shards: int | None = None
 
 
 async def import_cache(
@@ -128,6 +131,8 @@ class _Import:
             sync=True,
             effort=self.adding.effort,
             preflight=self.adding.preflight,
+            erasure=self.adding.erasure,
+            min_shards=self.adding.min_shards,
             expected_sha256=expected_sha256,
         )
         try:

@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from ...erasure.scheme import Scheme
 from ...errors import ExistsError, NotFoundError, UsageError
 from ...ids import ObjectId
 from ..formats.commit import Commit, encode_commit
@@ -19,6 +20,7 @@ from ..locks import locked
 from ..refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
 from ..refs import Refs
 from ..reports import AddReport
+from ..schemes import own_scheme
 from .request import AddRequest, Writing
 from .staging import Staging
 from .syncing import Removals
@@ -81,10 +83,11 @@ class Committer:
         base = None if head is None else self._w.objects.commit(head.commit).tree
         now = time.time_ns()
         removals = self._staging.removals()
+        before, own = await trio.to_thread.run_sync(self._schemes, head)
         merged = await self._merge(put_objects, base, now, removals)
         if removals is not None:
             self._report.removed, self._report.removed_files = removals.names(), removals.files
-        if merged.tree == base:
+        if merged.tree == base and own == before:
             return None
         commit = encode_commit(
             Commit(
@@ -93,7 +96,8 @@ class Committer:
                 now,
                 time.localtime(now // 1_000_000_000).tm_gmtoff // 60,
                 self._request.author,
-                self._request.message or self._default_message(),
+                self._request.message or self._default_message(changed=merged.tree != base),
+                own,
             )
         )
         await put_objects([commit])
@@ -117,7 +121,17 @@ class Committer:
 
         return await trio.to_thread.run_sync(work)
 
-    def _default_message(self) -> str:
+    def _schemes(self, head: RefHead | None) -> tuple[Scheme | None, Scheme | None]:
+        """The repository's own scheme as the head's commit has it, and as the next one shall."""
+        w, own = self._w, self._request.erasure
+        if head is not None:
+            before = w.objects.commit(head.commit).erasure
+            return before, own or before
+        return None, own or own_scheme(w.refs, w.objects, self._repo, self._branch)
+
+    def _default_message(self, *, changed: bool) -> str:
+        if not changed:
+            return f"new packs as {self._request.erasure}"
         added = f"add {_files(self._report.files)}"
         removed = self._report.removed_files
         return f"{added}, remove {_files(removed)}" if removed else added

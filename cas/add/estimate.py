@@ -63,8 +63,11 @@ class Load:
         return self.chunks * ROW + 2 * self.objects
 
 
-def stored_size(load: Load, scheme: Scheme) -> int:
-    """Bytes that a load takes on backends: shards with parity, footers, copies of objects."""
+def stored_size(load: Load, scheme: Scheme, copies: int | None = None) -> int:
+    """Bytes that a load takes on backends: shards with parity, footers, copies of objects.
+
+    `copies` is the parity of packs with objects, the scheme's if None.
+    """
     limit = pack_limit(scheme)
     full, rest = divmod(load.encoded, limit)
     a_pack = -(-load.chunks // max(1, -(-load.encoded // limit)))
@@ -73,7 +76,7 @@ def stored_size(load: Load, scheme: Scheme) -> int:
         # Short packs are copied, not split.
         last = scheme if rest >= BLOCK else Scheme(1, scheme.m)
         size += _pack_size(rest, a_pack, last)
-    return size + _pack_size(load.objects, 1, Scheme(1, scheme.m))
+    return size + _pack_size(load.objects, 1, Scheme(1, scheme.m if copies is None else copies))
 
 
 def _pack_size(length: int, chunks: int, scheme: Scheme) -> int:

@@ -45,7 +45,7 @@ class Ingest:
         self.folders = Folders()
         self.cores = max(2, os.cpu_count() or 1)
         self.cpus = trio.CapacityLimiter(self.cores)
-        self._known = Known(reading.index, reading.pool, reading.scheme)
+        self._known = Known(reading)
         self._first = reading.index.next_pack
         self._packer = packer
 

@@ -6,22 +6,20 @@ Synchronous; runs in worker threads.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...erasure.scheme import Scheme
 from ...ids import ChunkId, ObjectId, PackNumber
 from ..formats.chunktable import Kind
-from ..index.index import Index
 from ..index.records import Location, PackRecord
-from ..packs.pool import Pool
+from .request import Reading
 
 
 class Known:
     """Chunks and objects that need not be stored again: in a pack that is healthy and at least as
-    protected as `scheme`."""
+    protected as an add wants them to be."""
 
-    def __init__(self, index: Index, pool: Pool, scheme: Scheme) -> None:
-        self._index = index
-        self._pool = pool
-        self._scheme = scheme
+    def __init__(self, reading: Reading) -> None:
+        self._index = reading.index
+        self._pool = reading.pool
+        self._least = {Kind.DATA: reading.scheme.m, Kind.OBJECT: reading.copies}
 
     def chunks(self, ids: Sequence[ChunkId], kind: Kind) -> list[Location | None]:
         """For each chunk the place that may be relied on, None where there is none.
@@ -46,7 +44,7 @@ class Known:
 
     def _pack(self, number: PackNumber) -> "_Pack":
         record = self._index.pack(number)
-        if record is None or record.m < self._scheme.m:
+        if record is None or record.m < self._least[record.kind]:
             return _Pack(None, intact=False)
         return _Pack(record, all(self._pool.usable(record, i) for i in range(record.n)))
 

@@ -90,7 +90,8 @@ async def look(reading: Reading, load: Load) -> Outlook:
     index_free = index.f_bavail * index.f_frsize
     # The index takes its part of a filesystem that it shares with backends.
     rooms = [_less(room, load.index) if room.space == f"dev:{device:x}" else room for room in rooms]
-    needed, everyone = stored_size(load, reading.scheme), list(reading.pool.members)
+    needed = stored_size(load, reading.scheme, reading.copies)
+    everyone = list(reading.pool.members)
     free = _total(rooms)
     problem = ""
     # Where backends are missing rather than bytes, storing says so, and which.

@@ -40,7 +40,7 @@ class ReadBack:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._known = Known(reading.index, reading.pool, reading.scheme)
+        self._known = Known(reading)
         budget = MemoryBudget(default_limit())
         self._loader = Loader(reading.index, reading.pool, budget, slots=SLOTS)
         self._report = VerifyReport()

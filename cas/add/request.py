@@ -36,6 +36,10 @@ class AddRequest:
 
     `effort` is what is spent on encoding new chunks; what is stored already stays as it is.
 
+    `erasure` is the scheme that the repository has from now on, None: as it had, or the store's.
+    A pack counts as stored when `min_shards` of its shards are durable, as many of k+m as a pack of
+    data has; never fewer than k or more than all. None: one more than k.
+
     With `preflight` an add that is not going to fit ends before anything is stored.
 
     `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
@@ -53,6 +57,8 @@ class AddRequest:
     move: bool = False
     reread: bool = False
     effort: Effort = Effort.BALANCED
+    erasure: Scheme | None = None
+    min_shards: int | None = None
     preflight: bool = True
     keep_out: frozenset[int] = frozenset()
     sha256: bool | None = None
@@ -66,11 +72,15 @@ class AddRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What of a store is enough to see what an add would do; `path` is its folder."""
+    """What of a store is enough to see what an add would do; `path` is its folder.
+
+    `scheme` is that of its new packs, `copies` the parity of those with objects.
+    """
 
     path: str
     store: StoreId
     scheme: Scheme
+    copies: int
     index: Index
     objects: Objects
     refs: Refs
@@ -82,6 +92,7 @@ class Reading:
             self.path,
             self.store,
             self.scheme,
+            self.copies,
             self.index,
             self.objects,
             self.refs,

@@ -41,7 +41,7 @@ class Unchanged:
     def __init__(self, reading: Reading, request: AddRequest) -> None:
         self._rows = reading.index.sources
         self._index = reading.index
-        known = Known(reading.index, reading.pool, reading.scheme)
+        known = Known(reading)
         self._whole = WholeFiles(reading.index, known)
         self._request = request
         self._now_ns = time.time_ns()

@@ -9,7 +9,9 @@ import time
 
 import trio
 
+from ...erasure.scheme import Scheme
 from ..packer import Packer
+from ..packs.storing import SPARE
 from ..reports import AddReport, Progress
 from .committing import Committer, branch_of, check_names
 from .estimate import TABLES, Load
@@ -44,7 +46,10 @@ class Writer:
             most = Load(total, self._report.files, tables=total // TABLES)
             await check_room(w, self._request, self._staging, unchanged, most)
         async with trio.open_nursery() as nursery:
-            packer = Packer(w.store, w.scheme, w.pool, w.journal, nursery)
+            spare = spare_of(self._request, w.scheme)
+            packer = Packer(
+                w.store, w.scheme, w.pool, w.journal, nursery, copies=w.copies, spare=spare
+            )
             ingest = Ingest(w, self._request, packer, unchanged, self._report, self._progress)
             await FilePass(ingest, packer, self._staging).run()
             await unchanged.save()
@@ -57,3 +62,8 @@ class Writer:
         self._report.encoded, self._report.stored = packer.encoded, packer.stored
         self._report.seconds = time.monotonic() - started
         return self._report
+
+
+def spare_of(request: AddRequest, scheme: Scheme) -> int:
+    """How many shards more than k of a pack must be durable."""
+    return SPARE if request.min_shards is None else max(0, request.min_shards - scheme.k)

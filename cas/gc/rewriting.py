@@ -27,6 +27,7 @@ from ..packer import LaneName, Packer
 from ..packs.builder import NewChunk
 from ..packs.pool import SCRATCH, Pool
 from ..packs.scrutiny import agreed, load_sound, read_footers
+from ..schemes import scheme_like
 
 _ID: Final = 32
 
@@ -82,7 +83,8 @@ class Rewriter:
     def _groups(self, victims: Sequence[Victim]) -> Iterator[tuple[Scheme, list[Victim]]]:
         groups: dict[Scheme, list[Victim]] = {}
         for victim in victims:
-            groups.setdefault(scheme_for(self._scheme, victim.pack), []).append(victim)
+            scheme = scheme_like(self._scheme, victim.pack.k, victim.pack.m)
+            groups.setdefault(scheme, []).append(victim)
         yield from groups.items()
 
     async def _rewrite(self, scheme: Scheme, victims: list[Victim], result: Rewritten) -> None:
@@ -160,13 +162,6 @@ class Rewriter:
                 objects[ObjectId(chunk.id)] = bytes(raw)
             chunks.append(NewChunk(chunk.id, encoded, chunk.raw, chunk.codec, chunk.element))
         return chunks, objects
-
-
-def scheme_for(own: Scheme, pack: PackRecord) -> Scheme:
-    """The scheme that a pack is rewritten in: the store's `own` if it protects as much."""
-    if pack.m == own.m:
-        return own
-    return Scheme(own.k if pack.k == 1 else pack.k, pack.m)
 
 
 def _buffer(size: int) -> memoryview:

@@ -22,9 +22,10 @@ from ..index.records import PackRecord
 from ..packer import OBJECT_PACK_SIZE
 from ..packs.builder import pack_limit
 from ..packs.pool import Pool
+from ..schemes import scheme_like
 from .condemning import each
 from .marks import Array, Marks
-from .rewriting import Victim, scheme_for
+from .rewriting import Victim
 from .standing import WHOLE
 
 SMALL: Final = 16 << 20
@@ -99,7 +100,8 @@ class Selection:
         for row in chosen:
             pack = self.record(row)
             if pack is not None:
-                alike.setdefault((pack.kind, scheme_for(self._scheme, pack)), []).append(row)
+                scheme = scheme_like(self._scheme, pack.k, pack.m)
+                alike.setdefault((pack.kind, scheme), []).append(row)
         return sorted(row for rows in alike.values() if len(rows) > 1 for row in rows)
 
     def victim(self, row: int) -> Victim | None:

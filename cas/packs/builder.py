@@ -74,6 +74,11 @@ class PackBuilder:
         return self._length
 
     @property
+    def kind(self) -> Kind:
+        """What it holds."""
+        return self._kind
+
+    @property
     def count(self) -> int:
         """Chunks in it so far."""
         return len(self._chunks)

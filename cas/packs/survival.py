@@ -17,9 +17,10 @@ from .placement import Candidate, losable, survivable_backends, survivable_domai
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where good shards of a pack lie, one place a shard; any `k` of them restore it."""
+    """Where good shards of a pack of `k`+`m` lie, one place a shard; any `k` of them restore it."""
 
     k: int
+    m: int
     places: tuple[BackendId, ...]
 
 
@@ -32,12 +33,24 @@ class Survival:
     """`text` says it in a line; so many packs are `unreadable` now, with backends that are down.
 
     `spare` is how many shards of any pack may be lost still, whichever they are; below 0 where some
-    cannot be read.
+    cannot be read. Packs without parity do not count where others have some. `groups` say it for
+    the packs of each parity, where there are several.
     """
 
     text: str
     unreadable: int
     spare: int
+    groups: tuple["Group", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Packs of one parity: the schemes they were split by, as `4+2, 8+2`, how many they are, and
+    what they survive."""
+
+    schemes: str
+    packs: int
+    survives: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +62,58 @@ class _Losable:
 
 def layouts_of(packs: Iterable[PackRecord]) -> Layouts:
     """The layouts of packs as the index knows them."""
-    alike = Counter((pack.k, pack.backends, pack.states) for pack in packs)
+    alike = Counter((pack.k, pack.m, pack.backends, pack.states) for pack in packs)
     found = Counter[Layout]()
-    for (k, backends, states), count in alike.items():
+    for (k, m, backends, states), count in alike.items():
         shards = zip(backends, states, strict=True)
         good = sorted(backend for backend, state in shards if state is ShardState.GOOD)
-        found[Layout(k, tuple(good))] += count
+        found[Layout(k, m, tuple(good))] += count
     return found
 
 
 def survival(
     scheme: Scheme, members: Sequence[Candidate], up: AbstractSet[BackendId], layouts: Layouts
 ) -> Survival:
-    """What the packs of `layouts` survive, of which only the members in `up` can be read now."""
+    """What the packs of `layouts` survive, of which only the members in `up` can be read now.
+
+    Where repositories have schemes of their own, each parity is told for itself.
+    """
+    apart = _by_parity(scheme, layouts)
+    whole = _survival(scheme, members, up, layouts)
+    if len(apart) < 2 or whole.spare < 0:
+        return whole
+    groups = tuple(
+        Group(_named(own, scheme), sum(own.values()), _survival(s, members, up, own).text)
+        for s, own in apart.items()
+    )
+    text = "; ".join(f"{group.schemes}: {group.survives}" for group in groups)
+    # Who stores without parity means it: that is no shard that is missing.
+    protected = {layout: count for layout, count in layouts.items() if layout.m}
+    spare = _survival(scheme, members, up, protected).spare
+    return Survival(text, whole.unreadable, spare, groups)
+
+
+def _by_parity(scheme: Scheme, layouts: Layouts) -> dict[Scheme, dict[Layout, int]]:
+    """Layouts by their m, most first, each under a scheme that has it."""
+    found: dict[Scheme, dict[Layout, int]] = {}
+    for layout in sorted(layouts, key=lambda each: -each.m):
+        own = Scheme(scheme.k, layout.m)
+        found.setdefault(own, {})[layout] = layouts[layout]
+    return found
+
+
+def _named(layouts: Layouts, scheme: Scheme) -> str:
+    """The schemes that packs were split by; small packs and objects are copies, and say nothing."""
+    split = {(each.k, each.m) for each in layouts if each.k > 1}
+    m = next(iter(layouts)).m
+    if not split:
+        split = {(scheme.k if m == scheme.m else 1, m)}
+    return ", ".join(f"{k}+{m}" for k, m in sorted(split))
+
+
+def _survival(
+    scheme: Scheme, members: Sequence[Candidate], up: AbstractSet[BackendId], layouts: Layouts
+) -> Survival:
     there = {member.id: member for member in members if member.id in up}
     packs = sum(layouts.values())
     left = [

@@ -22,11 +22,12 @@ from ..packer import fill
 from ..packs.builder import NewChunk, PackBuilder, pack_limit
 from ..packs.encoding import encode_objects
 from ..packs.pool import Pool
+from ..schemes import scheme_like
 from .judgement import Judgement
 
 
 class Rescuer:
-    """Stores chunks again. `scheme` is the store's, for new packs."""
+    """Stores chunks again, protected as they were. `scheme` is the store's."""
 
     def __init__(self, index: Index, pool: Pool, journal: Journal, scheme: Scheme) -> None:
         self._index = index
@@ -37,7 +38,8 @@ class Rescuer:
     async def chunks(self, judgement: Judgement, slots: Iterable[int]) -> int:
         """Store those chunks of a pack again that the index knows in no healthy one; how many."""
         chunks, objects = await trio.to_thread.run_sync(self._saved, judgement, list(slots))
-        await self._store(judgement.info.kind, chunks, objects)
+        scheme = scheme_like(self._scheme, judgement.info.k, judgement.info.m)
+        await self._store(judgement.info.kind, scheme, chunks, objects)
         return len(chunks)
 
     def _saved(
@@ -79,24 +81,24 @@ class Rescuer:
         found = {id_: self._index.object(id_) or b"" for id_ in ids}
         found = {id_: data for id_, data in found.items() if object_id(data) == id_}
         chunks = await trio.to_thread.run_sync(encode_objects, found)
-        await self._store(Kind.OBJECT, chunks, found)
+        await self._store(Kind.OBJECT, self._scheme, chunks, found)
 
     async def _store(
-        self, kind: Kind, chunks: Sequence[NewChunk], objects: dict[ObjectId, bytes]
+        self,
+        kind: Kind,
+        scheme: Scheme,
+        chunks: Sequence[NewChunk],
+        objects: dict[ObjectId, bytes],
     ) -> None:
-        limit = pack_limit(self._scheme)
-        slot = limit + 64 * self._scheme.k
+        limit = pack_limit(scheme)
+        slot = limit + 64 * scheme.k
         packs = BufferPool(slot, 1, populate=False)
-        parity = BufferPool(
-            max(1, self._scheme.m) * -(-slot // self._scheme.k) + 64, 1, populate=False
-        )
+        parity = BufferPool(max(1, scheme.m) * -(-slot // scheme.k) + 64, 1, populate=False)
         at = 0
         while at < len(chunks):
             builder, first = PackBuilder(kind, limit, packs), at
             at = await trio.to_thread.run_sync(fill, builder, chunks, at)
-            sealed = await trio.to_thread.run_sync(
-                builder.seal, self._index.store, self._scheme, parity
-            )
+            sealed = await trio.to_thread.run_sync(builder.seal, self._index.store, scheme, parity)
             stored = await self._pool.store(sealed)
             ids = [ObjectId(chunk.id) for chunk in chunks[first:at]]
             await self._journal.append([stored], {i: objects[i] for i in ids if i in objects})

@@ -25,7 +25,7 @@ from modelfloat.cas.formats.cachemap import (
     encode_slot,
     slot_offset,
 )
-from modelfloat.cas.formats.commit import decode_commit, encode_commit
+from modelfloat.cas.formats.commit import Commit, decode_commit, encode_commit
 from modelfloat.cas.formats.condemned import decode_condemned, encode_condemned
 from modelfloat.cas.formats.journal import PackStored, decode_record, encode_record
 from modelfloat.cas.formats.manifest import (
@@ -37,7 +37,7 @@ from modelfloat.cas.formats.manifest import (
     encode_entries,
     encode_manifest,
 )
-from modelfloat.cas.formats.objects import object_id
+from modelfloat.cas.formats.objects import encode_extensions, object_id
 from modelfloat.cas.formats.presence import decode_presence, encode_presence
 from modelfloat.cas.formats.regiontable import (
     decode_region_page,
@@ -47,7 +47,8 @@ from modelfloat.cas.formats.regiontable import (
 )
 from modelfloat.cas.formats.shard import decode_tail, encode_tail, footer_length, join_tails
 from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
-from modelfloat.errors import FormatError
+from modelfloat.erasure.scheme import Scheme
+from modelfloat.errors import ChunkDamagedError, FormatError
 from modelfloat.ids import ChunkId
 from modelfloat.tests.support import samples
 
@@ -151,6 +152,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "region-page-v1.bin": lambda: encode_region_page(encode_regions(regions(), 3003)[0]),
     "tree-v1.bin": lambda: list(encode_tree(samples.entries()))[-1],
     "commit-v1.bin": lambda: encode_commit(samples.commit()),
+    "commit-v1-erasure.bin": lambda: encode_commit(own_scheme()),
     "condemned-v1.bin": lambda: encode_condemned(samples.condemned()),
     "presence-v1-lease.bin": lambda: encode_presence(samples.presence()["lease"]),
     "presence-v1-lease-back.bin": lambda: encode_presence(samples.presence()["lease-back"]),
@@ -261,8 +263,32 @@ def test_tree_decodes() -> None:
     assert tree.lookup(b"later") is None
 
 
+def own_scheme() -> Commit:
+    """A commit of a repository that has a scheme of its own."""
+    return replace(samples.commit(), erasure=Scheme(8, 0))
+
+
 def test_commit_decodes() -> None:
     assert decode_commit((GOLDEN / "commit-v1.bin").read_bytes()) == samples.commit()
+    assert decode_commit((GOLDEN / "commit-v1-erasure.bin").read_bytes()) == own_scheme()
+
+
+@pytest.mark.parametrize("value", [b"", b"\4", b"\0\2", b"\x21\0", b"\4\x11", b"\4\2\0"])
+def test_a_commit_with_a_scheme_that_cannot_be_is_damaged(value: bytes) -> None:
+    whole = encode_commit(own_scheme())
+    extension = encode_extensions({1: b"\x08\0"})
+    changed = encode_extensions({1: value, 7: b"of a later release"})
+    data = bytearray(whole.removesuffix(extension) + changed)
+    data[60:64] = len(changed).to_bytes(4, "little")
+    with pytest.raises(ChunkDamagedError, match="a scheme that cannot be"):
+        decode_commit(bytes(data))
+
+
+def test_extensions_of_later_releases_are_passed_over() -> None:
+    extension = encode_extensions({7: b"later"})
+    data = bytearray(encode_commit(samples.commit()) + extension)
+    data[60:64] = len(extension).to_bytes(4, "little")
+    assert decode_commit(bytes(data)) == samples.commit()
 
 
 def test_journal_decodes() -> None:
