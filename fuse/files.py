@@ -108,9 +108,9 @@ class Files:
     def read_at_once(
         self, handle: Handle, offset: int, size: int, soon: Soon
     ) -> Sequence[memoryview | bytes] | None:
-        """What `read` would answer, in parts, if all of it is in memory; else None.
+        """What `read` would answer, in parts, if all of it is in memory or soon loaded; else None.
 
-        Any thread may ask. `soon` runs a job in the event loop, when that comes to it.
+        Any thread may ask, and may hang with it as a disk does. `soon` runs a job in the event loop, when that comes to it.
         """
         file = self._open.get(handle)
         if file is None:

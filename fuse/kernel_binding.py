@@ -1,13 +1,14 @@
 """The binding that speaks the kernel's protocol itself, on descriptors of /dev/fuse.
 
 A few threads wait in readv(2), each on a descriptor of its own, without the interpreter's lock. A
-READ whose verified bytes are in memory they answer at once, by a writev(2) that copies nothing on
-the way; everything else they hand to the event loop, where it is answered when it is ready.
+READ whose verified bytes are in memory, or quickly loaded, they answer at once, by a writev(2) that
+copies nothing on the way; everything else they hand to the event loop, where it is answered when it
+is ready.
 
 Concurrency: what threads may touch of a session is `read_at_once`, `replied`, `hand`, `ended` and
-`stopping`; everything else runs in the event loop. No thread holds a lock. From `stop` on the
-threads refuse what comes, without the loop, until the mount is gone: nobody waits for a daemon that
-leaves.
+`stopping`; everything else runs in the event loop. What a thread hangs with is answered there after
+a while (`kernel_relief`). From `stop` on the threads refuse what comes, without the loop, until the
+mount is gone: nobody waits for a daemon that leaves.
 """
 
 import contextlib

@@ -21,9 +21,11 @@ class OpenFile(Protocol):
         ...
 
     def at_once(self, offset: int, size: int, soon: Soon) -> Sequence[memoryview | bytes] | None:
-        """What `read` would give, in parts, where all of it is in memory; else None.
+        """What `read` would give, in parts, where all of it is in memory, or can be loaded in the
+        calling thread; else None.
 
-        Any thread may ask, and never waits. What has to follow in the event loop goes to `soon`.
+        Any thread may ask. It may hang where a disk does. What has to follow in the event loop goes
+        to `soon`.
         """
         ...
 
