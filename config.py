@@ -14,6 +14,7 @@
     domain = "disk1"            optional: what fails together with it
     weight = 1.0                optional: its share of new shards, relative to the others
     capacity = 500000000000     optional: bytes of shards that it may hold
+    state = "draining"          optional: "draining" or "read-only", where it gets no new shards
 
 The file is written as a whole and atomically, readable by its owner only (URLs may come to hold
 secrets), and whatever this release does not know in it is refused: rewriting would lose it.
@@ -40,12 +41,15 @@ OWN_FOLDER: Final = "backends"
 Scalar = str | bool | int | float
 """What a setting may be."""
 
+STATES: Final = ("draining", "read-only")
+"""What a user may decide of a backend: both are read but get no new shards, and what is read-only
+is not changed at all."""
 _BACKEND_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * UUID_SIZE}}}")
 _TOP_KEYS: Final = frozenset({"store", "settings", "backend"})
 _STORE_KEYS: Final = frozenset({"id", "erasure"})
-_BACKEND_KEYS: Final = frozenset({"name", "url", "uuid", "domain", "weight", "capacity"})
+_BACKEND_KEYS: Final = frozenset({"name", "url", "uuid", "domain", "weight", "capacity", "state"})
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -54,6 +58,7 @@ class BackendConfig:
     """One backend: its name, URL and UUID; `domain` is None where the backend's own is meant.
 
     `capacity` is how many bytes of shards it may hold, None where only its space limits them.
+    `state` is one of STATES where the user decided that it gets no new shards, else None.
     """
 
     name: str
@@ -62,6 +67,7 @@ class BackendConfig:
     domain: str | None = None
     weight: float = 1.0
     capacity: int | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +186,8 @@ def encode_config(config: StoreConfig) -> bytes:
         lines.append(f"weight = {float(backend.weight)!r}")
         if backend.capacity is not None:
             lines.append(f"capacity = {backend.capacity}")
+        if backend.state is not None:
+            lines.append(f"state = {_quote(backend.state)}")
     return "\n".join([*lines, ""]).encode()
 
 
@@ -256,7 +264,17 @@ def _decode_backend(table: Mapping[str, Any], path: str) -> BackendConfig:
         _text(table, "domain", path, where) if "domain" in table else None,
         float(weight),
         capacity,
+        _state(table, path, where),
     )
+
+
+def _state(table: Mapping[str, Any], path: str, where: str) -> str | None:
+    if "state" not in table:
+        return None
+    state = _text(table, "state", path, where)
+    if state not in STATES:
+        raise FormatError(f"{path}, {where}: `state` must be {' or '.join(STATES)}, not {state}")
+    return state
 
 
 def _check_backends(backends: Sequence[BackendConfig], path: str) -> None:

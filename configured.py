@@ -15,6 +15,7 @@ from .backends.keys import MARKER_KEY
 from .backends.marker import Marker, MarkerBackend, write_marker
 from .backends.marker import encode as encode_marker
 from .backends.registry import is_local_path, open_backend
+from .cas.packs.health import State
 from .cas.packs.members import Member
 from .config import BackendConfig, StoreConfig, read_config
 from .errors import NotFoundError
@@ -36,8 +37,12 @@ def members_of(path: str, config: StoreConfig) -> list[Member]:
 def member_of(path: str, config: BackendConfig) -> Member:
     """One backend as a member, opened; the caller closes it."""
     backend = open_configured(path, config)
+    decided = None if config.state is None else State(config.state)
     domain = backend.properties.domain
-    return Member(config.id, config.name, backend, domain, config.weight, capacity=config.capacity)
+    capacity = config.capacity
+    return Member(
+        config.id, config.name, backend, domain, config.weight, decided, capacity=capacity
+    )
 
 
 def marker_of(config: StoreConfig, own: BackendConfig, opened: Sequence[Backend]) -> Marker:

@@ -18,6 +18,7 @@
     │   ├── KeyNotFoundError        1   it has no such key
     │   ├── KeyExistsError          1   a write-once key is there already
     │   ├── UnavailableError        1   it cannot be reached now; the only one worth a retry
+    │   │   └── TimedOutError       1   it took longer than any call may
     │   ├── QuotaError              1   it is full
     │   ├── DeniedError             1   it refuses us
     │   ├── CorruptAnswerError      1   it answered short, or with what it cannot hold
@@ -115,6 +116,10 @@ class KeyExistsError(BackendError):
 
 class UnavailableError(BackendError):
     """The backend cannot be reached now, or took too long; the only error worth a retry."""
+
+
+class TimedOutError(UnavailableError):
+    """A call took longer than any may: its backend hangs."""
 
 
 class QuotaError(BackendError):

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from ..errors import UnavailableError
+from ..errors import TimedOutError
 from ..ids import Key
 from .base import Backend, Buffer, Listed, Properties, Usage
 from .direct import Direct, direct
@@ -42,7 +42,7 @@ DEFAULT: Final = Limits()
 
 
 class LimitBackend:
-    """`inner` within `limits`; a call over its deadline is UnavailableError."""
+    """`inner` within `limits`; a call over its deadline is TimedOutError."""
 
     def __init__(self, inner: Backend, limits: Limits = DEFAULT) -> None:
         self._inner = inner
@@ -123,7 +123,7 @@ class LimitBackend:
         seconds = self._limits.deadline(size)
         with trio.move_on_after(seconds):
             return await call()
-        raise UnavailableError(
+        raise TimedOutError(
             f"backend {self.name}: {what} {key} took longer than {seconds:.0f} s; "
             "check the disk or its connection",
             backend=self.name,

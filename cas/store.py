@@ -46,7 +46,7 @@ from .index.checkbook import Sightings
 from .index.index import Index
 from .journal.journal import Journal
 from .objects import Objects
-from .packs.members import PROBE_AFTER, Member, Members
+from .packs.members import Member, Members
 from .packs.pool import Pool
 from .packs.survival import Survival, layouts_of, survival
 from .read.budget import MemoryBudget
@@ -409,12 +409,6 @@ class Store:
         layouts = await trio.to_thread.run_sync(lambda: layouts_of(self.index.packs()))
         return survival(self.scheme, members, up, layouts)
 
-    async def watch(self) -> None:
-        """Look again and again at backends that are down, for as long as the store is open."""
-        while True:
-            await trio.sleep(PROBE_AFTER)
-            await self.members.look(again=True)
-
 
 @contextlib.asynccontextmanager
 async def open_engine(
@@ -445,7 +439,7 @@ async def open_engine(
             engine = Store(
                 path, scheme, index, found, nursery, recreate, remark, wait=wait, reading=reading
             )
-            nursery.start_soon(engine.watch)
+            nursery.start_soon(found.watch)
             nursery.start_soon(engine.pool.watch)
             nursery.start_soon(engine.sightings.run)
             if engine.disk is not None:

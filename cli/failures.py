@@ -24,7 +24,7 @@ _HINTS: Final = {
     errno.EMFILE: "; allow more open files (`ulimit -n`)",
 }
 """What to do about an error of the system that nobody translated."""
-_OF_BACKENDS: Final = "modelfloat.cas.packs.members"
+_OF_BACKENDS: Final = "modelfloat.cas.packs.member"
 """The logger that says which backends count as down."""
 _OF_MOUNTING: Final = "modelfloat.fuse.mounting"
 BROKEN_PIPE: Final = 141

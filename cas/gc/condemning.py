@@ -42,7 +42,7 @@ async def condemn(members: Members, records: Sequence[Condemned], copies: int) -
     """
 
     async def write(record: Condemned) -> None:
-        up = {member.id: member for member in members.up()}
+        up = {member.id: member for member in members.recording(copies)}
         places = place(record.pack, [m.candidate for m in up.values()], copies)
         failures = [
             failure
@@ -116,7 +116,7 @@ async def execute(members: Members, records: Iterable[Condemned]) -> int:
 
 async def pardon(members: Members, pack: PackId) -> None:
     """Remove a pack's record wherever it lies; what cannot be removed now goes the next time."""
-    for member in members.up():
+    for member in members.writable():
         await _delete(members, member, condemned_key(pack))
 
 
@@ -124,7 +124,7 @@ async def _delete(members: Members, member: Member | None, key: Key) -> bool:
     """Whether that key is gone. A backend that is no member any more has nothing of ours."""
     if member is None:
         return True
-    if member.down:
+    if not member.health.writable:
         return False
     try:
         await RetryBackend(member.backend).delete(key)

@@ -55,7 +55,7 @@ class Orphans:
     async def find(self) -> list[Orphan]:
         """All orphans on backends that are up, at most MOST."""
         found: list[Orphan] = []
-        for member in self.pool.members.up():
+        for member in self.pool.members.writable():
             try:
                 async with aclosing(self._on(member)) as orphans:
                     async for orphan in orphans:

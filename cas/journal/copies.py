@@ -42,8 +42,8 @@ async def store_record(
     Of a record that fails so, no copy is left behind where that can be helped: it was announced to
     nobody, and found later it would stand beside what was done in its place.
     """
-    up = {member.id: member for member in members.up()}
-    places = place(writer, [m.candidate for m in up.values()], copies)
+    up = {member.id: member for member in members.writable()}
+    places = place(writer, [m.candidate for m in members.recording(copies)], copies)
     if not places:
         raise UnavailableError("no backend is up: nothing can be recorded; see `backend ls`")
     failures: dict[int, BackendError] = {}

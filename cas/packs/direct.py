@@ -118,7 +118,7 @@ class DirectReads:
         if self._bars.barred(backend):
             return None
         member = self._pool.members.get(backend)
-        return None if member is None or member.latency.demoted else direct(member.backend)
+        return None if member is None or member.doubtful else direct(member.backend)
 
     def _fetch(
         self, record: PackRecord, shard: int, offset: int, out: memoryview, asked: Asked

@@ -1,68 +1,26 @@
-"""The backends of a store as its pool sees them: who is there, who is down, and why.
+"""The backends of a store as its pool sees them: who is there, what each is good for, and why.
+
+What their calls tell goes through `health`; `Members.watch` looks again at those that failed.
 
 Concurrency: states change in the event loop only, between awaits.
 """
 
 import errno
-import logging
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
-from ...backends.base import Backend
-from ...backends.marker import check_marker
-from ...errors import BackendError, FormatError, MarkerError, UnavailableError
+from ...errors import BackendError, QuotaError
 from ...ids import BackendId, StoreId
-from .latency import Latency
-from .placement import Candidate
+from .health import Event, told_by
+from .looks import Looks
+from .member import Member as Member
 
-PROBE_AFTER: Final = 5.0
-"""Seconds after which a backend that was down is looked at again."""
 REMOTE: Final = 0.005
 """A backend that takes at least so many seconds to answer is remote; what a nearer one holds is had
 as soon as a copy of it."""
-LOOK_LIMIT: Final = 5.0
-"""Seconds that a backend has to show its marker before it counts as down."""
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE})
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Member:
-    """One backend of the store. `down` says why it is not used, "" while it is; `latency` what is
-    known of its reads.
-
-    `capacity` is how many bytes of shards it may hold, None where only its space limits them, and
-    `used` how many it does: counted only where some member has a capacity (`cas.capacity`).
-    """
-
-    id: BackendId
-    name: str
-    backend: Backend
-    domain: str
-    weight: float
-    down: str = ""
-    looked: float = field(default=-1e9)
-    latency: Latency = field(default_factory=Latency, compare=False)
-    capacity: int | None = None
-    used: int = 0
-
-    @property
-    def candidate(self) -> Candidate:
-        """This member as placement sees it."""
-        return Candidate(self.id, self.domain, self.weight)
-
-    @property
-    def left(self) -> int | None:
-        """Bytes of shards that it may still take, None where only its space limits them."""
-        return None if self.capacity is None else max(0, self.capacity - self.used)
-
-    def has_room(self, size: int) -> bool:
-        """Whether its capacity leaves `size` bytes more."""
-        return self.left is None or size <= self.left
 
 
 class Members:
@@ -73,6 +31,7 @@ class Members:
         self._by_id = {member.id: member for member in members}
         self._opened = list(members)
         self._former: dict[BackendId, str] = {}
+        self._looks = Looks(store)
         self.refresh: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         """Takes over what the configuration has come to say; who has waited for a lock calls it."""
 
@@ -92,16 +51,26 @@ class Members:
         return self._by_id.get(id_)
 
     def up(self) -> list[Member]:
-        """Members that answer and carry our marker."""
-        return [member for member in self if not member.down]
-
-    def taking(self, size: int) -> list[Member]:
-        """Members that are up and may take a shard of `size` bytes."""
-        return [member for member in self.up() if member.has_room(size)]
+        """Members that may be read: all that are not down."""
+        return [member for member in self if member.health.readable]
 
     def down(self) -> list[Member]:
-        """Members that do not."""
-        return [member for member in self if member.down]
+        """Members that may not."""
+        return [member for member in self if not member.health.readable]
+
+    def writable(self) -> list[Member]:
+        """Members that take records, and changes of what lies there: draining and full ones too."""
+        return [member for member in self if member.health.writable]
+
+    def taking(self, size: int = 0) -> list[Member]:
+        """Members that may take a new shard of `size` bytes."""
+        return [m for m in self if m.health.takes_shards and m.has_room(size)]
+
+    def recording(self, copies: int) -> list[Member]:
+        """Members for new records: those that take shards, or all writable ones where these are
+        fewer than `copies`."""
+        taking = self.taking()
+        return taking if len(taking) >= copies else self.writable()
 
     def remote(self) -> bool:
         """Whether some of them take REMOTE seconds or more to answer."""
@@ -114,9 +83,9 @@ class Members:
 
     def adopt(self, members: list[Member]) -> None:
         """Take over what another process made of the configuration: new ones come, others go."""
-        for member in members:
-            if known := self._by_id.get(member.id):
-                known.weight, known.capacity = member.weight, member.capacity
+        for new in members:
+            if known := self._by_id.get(new.id):
+                known.configure(new)
         self._by_id = {m.id: self._by_id.get(m.id, m) for m in members}
         # Those that went may be in use; those that were known come a second time, opened in vain.
         self._opened += members
@@ -140,40 +109,28 @@ class Members:
             for id_, member in self._by_id.items()
         }
 
-    async def look(self, *, again: bool = False) -> None:
-        """Read the markers of all members, or with `again` of those down for a while."""
-        now = trio.current_time()
-        async with trio.open_nursery() as nursery:
-            for member in self:
-                if not again or (member.down and now - member.looked > PROBE_AFTER):
-                    nursery.start_soon(self.look_at, member)
+    async def look(self) -> None:
+        """Read the markers of all members."""
+        await self._looks.at_all(self)
 
     async def look_at(self, member: Member) -> None:
         """Read one member's marker, and note whether it is up."""
-        member.looked = trio.current_time()
-        problem = f"backend {member.name} did not answer within {LOOK_LIMIT:g} s"
-        with trio.move_on_after(LOOK_LIMIT):
-            try:
-                await check_marker(member.backend, self._store, member.id)
-                problem = ""
-            except (BackendError, FormatError) as error:
-                problem = str(error)
-        if problem and not member.down:
-            _tell(member, problem)
-        elif member.down and not problem:
-            log.info("backend %s is up again", member.name)
-        member.down = problem
+        await self._looks.at(member)
+
+    async def watch(self) -> None:
+        """Look again at those that failed, each when that is due, for as long as this runs."""
+        await self._looks.run(self)
 
     def note_failure(self, member: Member, error: BackendError) -> None:
-        """Take a member out of use after an error that says it is not there at all."""
+        """A call of a member failed; what that says of it is `health`'s to tell."""
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OURS:
             return  # too many files are open here: that says nothing of the backend
-        if isinstance(error, UnavailableError | MarkerError) and not member.down:
-            member.down = str(error)
-            member.looked = trio.current_time()
-            _tell(member, str(error))
+        self.hear(member, told_by(error, writing=isinstance(error, QuotaError)), str(error))
 
-
-def _tell(member: Member, why: str) -> None:
-    why = why.removeprefix(f"backend {member.name}: ").removeprefix(f"backend {member.name} ")
-    log.warning("backend %s counts as down: %s", member.name, why)
+    def hear(self, member: Member, event: Event, why: str = "", began: float | None = None) -> None:
+        """What a call that began at `began`, or whoever waits for it, tells of a member."""
+        health, now = member.health, trio.current_time()
+        told = health.after(event, now, why=why, began=began, draw=self._looks.draw())
+        if told is not health:
+            member.become(told)
+            self._looks.wake()

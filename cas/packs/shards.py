@@ -36,19 +36,19 @@ class Shards:
         )
 
     def prompt(self, record: PackRecord, index: int) -> bool:
-        """Whether it should be read itself: usable, and its backend not demoted while k others are
-        neither."""
+        """Whether it should be read itself: usable, and its backend neither demoted nor suspect
+        while k others are as well."""
         if not self.usable(record, index):
             return False
-        return not self._demoted(record, index) or self._prompt_others(record, index) < record.k
+        return not self._doubtful(record, index) or self._prompt_others(record, index) < record.k
 
-    def _demoted(self, record: PackRecord, index: int) -> bool:
+    def _doubtful(self, record: PackRecord, index: int) -> bool:
         member = self.holder(record, index)
-        return member is not None and member.latency.demoted
+        return member is not None and member.doubtful
 
     def _prompt_others(self, record: PackRecord, index: int) -> int:
         return sum(
-            i != index and self.usable(record, i) and not self._demoted(record, i)
+            i != index and self.usable(record, i) and not self._doubtful(record, i)
             for i in range(record.n)
         )
 
@@ -57,7 +57,9 @@ class Shards:
         return [
             i
             for i in range(record.n)
-            if self._demoted(record, i) and self.members.is_up(record.backends[i])
+            if (member := self.holder(record, i)) is not None
+            and member.latency.demoted
+            and not member.down
         ]
 
     def beside(self, record: PackRecord, index: int) -> frozenset[int]:
@@ -68,8 +70,8 @@ class Shards:
         self, record: PackRecord, without: AbstractSet[int], size: int, *, spread: bool = True
     ) -> list[int]:
         """Shards to ask for `size` bytes: those that are known good first, then those of backends
-        that are not demoted, of copies those that will be there soonest, of others with `spread`
-        those on backends which have least to do, else data before parity."""
+        that are neither demoted nor suspect, of copies those that will be there soonest, of others
+        with `spread` those on backends which have least to do, else data before parity."""
         there = [
             (i, member)
             for i in range(record.n)
@@ -79,13 +81,13 @@ class Shards:
         ]
 
         def rank(shard: tuple[int, Member]) -> tuple[bool, bool, int]:
-            index, latency = shard[0], shard[1].latency
+            index, latency, doubtful = shard[0], shard[1].latency, shard[1].doubtful
             bad = record.states[index] is not ShardState.GOOD
             if record.k > 1:
-                return bad, latency.demoted, latency.in_flight if spread else 0
+                return bad, doubtful, latency.in_flight if spread else 0
             wait = (latency.typical(size) or 0.0) * (latency.in_flight + 1)
             # What differs by less than twice is alike: then the first is as good.
-            return bad, latency.demoted, int(log2(max(wait, QUICK) / QUICK))
+            return bad, doubtful, int(log2(max(wait, QUICK) / QUICK))
 
         return [index for index, _ in sorted(there, key=rank)]
 

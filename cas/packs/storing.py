@@ -22,6 +22,7 @@ from ...errors import BackendError, QuotaError, UnavailableError
 from ...ids import BackendId, Key
 from ..formats.journal import NOWHERE, PackStored
 from .builder import SealedPack
+from .health import State
 from .members import Member, Members
 from .placement import Candidate, Crowding, crowding, limits, place
 
@@ -104,13 +105,13 @@ class PackStorer:
 
     def _left_out(self, taking: Collection[BackendId]) -> str:
         """Which members get no shard, and why: `d0, d1 down and d4 full`."""
-        down = [member.name for member in self._members.down()]
-        full = [m.name for m in self._members.up() if m.id not in taking]
-        groups = [
-            f"{', '.join(sorted(names))} {why}"
-            for names, why in ((down, "down"), (full, "full"))
-            if names
-        ]
+        names: dict[State, list[str]] = {}
+        for member in self._members:
+            if member.id not in taking:
+                # One that is up, and gets none, has no room for it.
+                full = member.state in (State.UP, State.SUSPECT)
+                names.setdefault(State.FULL if full else member.state, []).append(member.name)
+        groups = [f"{', '.join(sorted(names[why]))} {why}" for why in sorted(names)]
         return " and ".join(groups)
 
     def _no_room(
@@ -194,7 +195,7 @@ class _Storing:
                     member.used -= size
                     self._members.note_failure(member, error)
                     self._failures.append(error)
-                    if not member.down:
+                    if member.health.takes_shards:
                         self._warn(
                             f"backend {member.name} refuses shards: they go to others where those "
                             "have room; see `modelfloat backend ls`"

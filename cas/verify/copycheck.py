@@ -235,15 +235,20 @@ class _Check:
             self._note(seq, copy, home, problem, repaired=repaired)
 
     def _target(self, where: list[Candidate | None]) -> Candidate | None:
-        up = list(self.reachable.values())
+        up = self._writable()
         taken = [c for c in where if c is not None]
         found = place(self.writer, up, 1, taken, limits(1, self.copies, up))
         return self.reachable[found[0]] if found else None
 
+    def _writable(self) -> list[Candidate]:
+        """Where copies may be written to."""
+        there = self.members.recording(self.copies)
+        return [self.reachable[member.id] for member in there if member.id in self.reachable]
+
     async def _mend_crowded(
         self, seq: int, where: list[Candidate | None], data: bytes | None, bad: set[int]
     ) -> None:
-        up = list(self.reachable.values())
+        up = self._writable()
         moves = misplaced(self.writer, where, up, limits(1, self.copies, up))
         for copy, move in sorted(moves.items()):
             here = where[copy]

@@ -48,7 +48,7 @@ class Repairer:
         home = self._pool.holder(pack, index)
         target = self._pool.members.get(move.to) if move is not None else home
         reason = NO_PLACE
-        if target is not None and not target.down:
+        if target is not None and target.health.writable and target.health.decided is None:
             reason = await self._put(pack, index, parts, target)
         if reason and move is None:
             refused = frozenset() if home is None else frozenset({home.id})
@@ -88,7 +88,7 @@ class Repairer:
 
     async def _delete(self, pack: PackRecord, index: int, former: Member) -> None:
         """Remove a shard from where it was, best effort: nothing names it there any more."""
-        if former.down:
+        if not former.health.writable:
             return
         try:
             await former.backend.delete(self._pool.key(pack, index))

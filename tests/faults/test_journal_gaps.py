@@ -10,6 +10,7 @@ import trio
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.cas.formats.journal import PackStored, Record
 from modelfloat.cas.index.index import Index
+from modelfloat.cas.packs.health import Event
 from modelfloat.creating import BackendSpec
 from modelfloat.errors import QuotaError
 from modelfloat.ids import ObjectId, PackId
@@ -73,6 +74,7 @@ async def test_a_full_backend_leaves_a_degraded_pack(tmp_path: Path) -> None:
         assert await read(store, "acme/model/model") == data
         assert (await store.stats()).degraded_packs > 0
         full.backend = real
+        store.members.hear(full, Event.ROOM)
         report = await store.verify(repair=True)
         assert all(problem.repaired for problem in report.problems)
         assert (await store.stats()).degraded_packs == 0

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.local import LocalBackend
+from modelfloat.cas.packs.health import Event, State
 from modelfloat.cas.packs.members import Member, Members
 from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.packs.survival import describe
@@ -260,13 +261,15 @@ async def test_shards_of_a_full_backend_go_elsewhere(
         assert (await store.stats()).degraded_packs == 0
         assert worst(store)[0] == 2
         assert shard_files(tmp_path / "store", full.name) == []
-        assert (await store.verify(repair=True)).exit_status == 3
+        assert full.state is State.FULL
+        assert (await store.verify(repair=True)).exit_status == 0
         assert await read(store, "acme/model/model") == data
         full.backend.clear()
+        store.members.hear(full, Event.ROOM)
         assert all(p.repaired for p in (await store.verify(repair=True)).problems)
         assert worst(store)[0] == 1
         assert (await store.verify()).exit_status == 0
-    assert f"backend {full.name} refuses shards" in caplog.text
+    assert f"backend {full.name} is full: new shards go to others" in caplog.text
 
 
 async def test_repair_goes_elsewhere_where_a_backend_is_full(stored: tuple[Path, bytes]) -> None:
@@ -279,6 +282,8 @@ async def test_repair_goes_elsewhere_where_a_backend_is_full(stored: tuple[Path,
         full.backend.inject("full", on=["put"], prefix="packs/")
         assert all(p.repaired for p in (await store.verify(repair=True)).problems)
         assert shard_files(path, "d0") == []
+        assert (await store.verify()).exit_status == 0
+        store.members.hear(full, Event.ROOM)
         crowded = "too many shards of this pack on one backend"
         assert {p.problem for p in (await store.verify()).problems} == {crowded}
         assert await read(store, "acme/model/model.safetensors") == data
@@ -296,9 +301,11 @@ async def test_a_backend_that_does_not_answer_is_down(
     assert members.up() == []
 
 
-@pytest.mark.parametrize(("number", "down"), [(errno.EMFILE, False), (errno.EIO, True)])
+@pytest.mark.parametrize(
+    ("number", "state"), [(errno.EMFILE, State.UP), (errno.EIO, State.SUSPECT)]
+)
 async def test_too_many_open_files_are_no_backends_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, down: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, state: State
 ) -> None:
     """All of them would count as down at once."""
     backend = LocalBackend("d0", str(tmp_path))
@@ -312,7 +319,7 @@ async def test_too_many_open_files_are_no_backends_fault(
         with pytest.raises(UnavailableError) as failed:
             await backend.get(Key("packs/a"), 0, 1)
     Members(StoreId(b"s" * 16), [member]).note_failure(member, failed.value)
-    assert bool(member.down) == down
+    assert member.state is state
 
 
 def test_a_backend_that_is_down_is_no_damage_by_itself() -> None:

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from modelfloat.backends.faulty import Name
-from modelfloat.cas.packs.members import PROBE_AFTER
+from modelfloat.cas.packs.health import LAST
 from modelfloat.errors import DataLostError, UnavailableError
 from modelfloat.tests.support.farpools import without_threads
 from modelfloat.tests.support.farstores import far_store, make
@@ -51,7 +51,7 @@ async def test_too_many_that_hang_are_an_error_and_well_when_they_come_back(
         assert trio.current_time() - began < BOUND
         for each in hung:
             each.delayed.hangs = False
-        await trio.sleep(3 * PROBE_AFTER)
+        await trio.sleep(2 * LAST)
         assert await far.read() < MOMENT
 
 
@@ -92,7 +92,7 @@ async def test_one_that_goes_in_mid_read_and_comes_back(
         assert await far.read() < MOMENT
         going.faulty.clear()
         going.delayed.slower = 1
-        await trio.sleep(3 * PROBE_AFTER)
+        await trio.sleep(2 * LAST)
         assert not going.member.down
         seen = going.delayed.reads
         assert await far.read() < MOMENT

@@ -794,6 +794,7 @@ PROVOKED: dict[str, Provocation] = {
     "a table [settings], in": lambda s: _config_is(s, f"settings = 1\n{_HEAD}"),
     "[settings]: ‹key›": lambda s: _config_is(s, f"{_HEAD}[settings]\nmount = []\n"),
     "`weight` must be a number": config_that_says("weight = 1.0", 'weight = "1"'),
+    "`state` must be": config_that_says("weight = 1.0", 'state = "up"'),
     "must be there and be text": config_that_says('url = "', "url = 1 #"),
     "lower-case hex digits": config_that_says('uuid = "', 'uuid = "X'),
     "has two backends named": config_that_says('name = "d1"', 'name = "d0"'),

@@ -104,7 +104,7 @@ def test_what_the_engine_logs(
     settings: Settings, levels: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def work() -> None:
-        log = logging.getLogger("modelfloat.cas.packs.members")
+        log = logging.getLogger("modelfloat.cas.packs.member")
         for level in ("debug", "info", "warning", "error"):
             getattr(log, level)("backend %s:\n%s", "d1", level)
 
