@@ -110,7 +110,8 @@ class Files:
     ) -> Sequence[memoryview | bytes] | None:
         """What `read` would answer, in parts, if all of it is in memory or soon loaded; else None.
 
-        Any thread may ask, and may hang with it as a disk does. `soon` runs a job in the event loop, when that comes to it.
+        Any thread may ask, and may hang with it as a disk does. `soon` runs a job in the event
+        loop, when that comes to it.
         """
         file = self._open.get(handle)
         if file is None:

@@ -3,9 +3,9 @@
 Every method answers, or raises OSError whose errno is the answer. Nothing else leaves this file.
 
 Concurrency: everything but `read_at_once` and `go_on` runs in the event loop; reads of the index go
-to worker threads, a few at a time. No method waits for anything that could need another request on the same
-mount. A lookup is counted before it is answered, without an await in between; the kernel forgets
-an inode only after it was answered, so a count is never too low.
+to worker threads, a few at a time. No method waits for anything that could need another request on
+the same mount. A lookup is counted before it is answered, without an await in between; the kernel
+forgets an inode only after it was answered, so a count is never too low.
 """
 
 import errno

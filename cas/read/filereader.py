@@ -75,7 +75,8 @@ class FileReader:
     def at_once(self, offset: int, size: int, soon: Soon) -> list[memoryview] | None:
         """`read` where everything is in memory, or at hand, in parts and without a copy; else None.
 
-        Any thread may call it, and may hang in it where a disk does. What has to be loaded ahead is left to the event loop by `soon`.
+        Any thread may call it, and may hang in it where a disk does. What has to be loaded ahead is
+        left to the event loop by `soon`.
         """
         size = min(size, self.size - offset)
         if size <= 0:
