@@ -31,6 +31,7 @@ class Properties:
     Sizes are bytes, latency is seconds. `domain` labels what fails together with this backend.
     `conditional_put` says that `put(if_absent=True)` is decided by the backend itself, atomically
     among all its writers. `largest_object` is None where there is no limit worth knowing.
+    Without `atomic_replace` a value that is replaced may be gone, or not be read, for a moment.
     """
 
     url: str
@@ -39,6 +40,7 @@ class Properties:
     concurrency: int
     latency: float
     largest_object: int | None = None
+    atomic_replace: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,20 @@ import re
 from collections.abc import Callable
 from typing import Final, cast
 
-from ..errors import UsageError
+from ..errors import UnsupportedError, UsageError
 from . import limit, retry
 from .base import Backend
 
 SCHEMES: Final[dict[str, str]] = {
     "file": ".local:LocalBackend",
     "memory": ".memory:MemoryBackend",
+    "webdav": ".webdav:WebDavBackend",
+    "webdavs": ".webdav:WebDavBackend",
 }
 """Scheme → module and class; `from_url(name, url, domain=, create=)` opens one."""
+
+EXTRAS: Final[dict[str, str]] = {"webdav": "webdav", "webdavs": "webdav"}
+"""Scheme → the extra of this package that brings what its module imports."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -59,5 +64,13 @@ def _bare(name: str, url: str, domain: str | None, create: bool) -> Backend:
             f"backend {name}: nothing here opens {scheme}:// URLs; use a path or one of {known}"
         )
     module, _, class_ = SCHEMES[scheme].partition(":")
-    found = getattr(importlib.import_module(module, __package__), class_)
+    try:
+        found = getattr(importlib.import_module(module, __package__), class_)
+    except ModuleNotFoundError as error:
+        if scheme not in EXTRAS:
+            raise
+        raise UnsupportedError(
+            f"backend {name}: {scheme}:// needs {error.name}; install it with `pip install "
+            f"'modelfloat[{EXTRAS[scheme]}]'`"
+        ) from None
     return cast("Callable[..., Backend]", found.from_url)(name, url, domain=domain, create=create)

@@ -13,6 +13,7 @@ from modelfloat.backends.memory import MemoryBackend
 from modelfloat.backends.registry import open_backend
 from modelfloat.backends.retry import RetryBackend, RetryPolicy
 from modelfloat.tests.contract.suite import BackendContract
+from modelfloat.tests.support.servers import RcloneWebdav, SeaweedFS
 
 
 def _local(path: Path) -> LocalBackend:
@@ -41,5 +42,21 @@ class TestContract(BackendContract):
         self, request: pytest.FixtureRequest, tmp_path: Path
     ) -> AsyncIterator[Backend]:
         backend = OPENERS[request.param](tmp_path)
+        yield backend
+        await backend.aclose()
+
+
+class TestWebdavOfSeaweedFS(BackendContract):
+    @pytest.fixture
+    async def backend(self, seaweedfs: SeaweedFS) -> AsyncIterator[Backend]:
+        backend = open_backend("d0", seaweedfs.webdav_url(seaweedfs.new_folder()))
+        yield backend
+        await backend.aclose()
+
+
+class TestWebdavOfRclone(BackendContract):
+    @pytest.fixture
+    async def backend(self, rclone_webdav: RcloneWebdav) -> AsyncIterator[Backend]:
+        backend = open_backend("d0", rclone_webdav.webdav_url(rclone_webdav.new_folder()))
         yield backend
         await backend.aclose()

@@ -732,6 +732,10 @@ PROVOKED: dict[str, Provocation] = {
     "capacity must be at least one": plain("backend", "add", "a", "{root}/a", "--capacity", "0"),
     "must be a positive number": plain("backend", "add", "a", "{root}/a", "--weight", "0"),
     "nothing here opens": plain("backend", "add", "a", "gopher://x/y"),
+    "names no server": plain("backend", "add", "a", "webdav:///x"),
+    "has a path that no folder has": plain("backend", "add", "a", "webdav://host/a/../b"),
+    "may hold no user": plain("backend", "add", "a", f"webdavs://me:{SECRET}@host/x"),
+    "cannot be reached": plain("backend", "add", "a", "webdav://127.0.0.1:1/x"),
     "is not on this host": plain("backend", "add", "a", "file://elsewhere/x"),
     "names no directory": plain("backend", "add", "a", "file://"),
     "‹name› cannot name a backend": plain("backend", "add", "a b", "{root}/a"),
@@ -860,6 +864,22 @@ PROVOKED: dict[str, Provocation] = {
 _HF = "unit/test_hf_import.py"
 _CHANGING = "unit/test_changing_files.py"
 ELSEWHERE: dict[str, str] = {
+    "install it with `pip install": (
+        "unit/test_backend_webdav.py::test_without_httpx2_the_extra_is_named"
+    ),
+    "on ‹host› is not there": "unit/test_backend_webdav.py::test_only_create_makes_the_root",
+    "on ‹host› is not the one": (
+        "unit/test_backend_webdav.py::test_a_root_that_went_is_not_an_empty_one"
+    ),
+    "as no WebDAV server does": (
+        "unit/test_backend_webdav.py::test_what_another_answers_is_no_answer"
+    ),
+    "the server answers ‹method›": "unit/test_backend_webdav.py::test_statuses_are_told_apart",
+    "the server refuses ‹method›": "unit/test_backend_webdav.py::test_statuses_are_told_apart",
+    "the server has no room": "unit/test_backend_webdav.py::test_statuses_are_told_apart",
+    "the server refuses our credentials": (
+        "unit/test_backend_webdav.py::test_refused_credentials_are_named_but_not_shown"
+    ),
     "before this process was forked": "unit/test_api.py::test_a_forked_process_is_told",
     "what a mount of this store shows": (
         "mount/test_add_from_mount.py::test_a_mount_is_no_source_for_its_own_store"
@@ -904,7 +924,7 @@ ELSEWHERE: dict[str, str] = {
     "another code; install reedsolo": (
         "unit/test_erasure_generator.py::test_a_reedsolo_that_computes_another_code_is_refused"
     ),
-    "is not the one it was": (
+    "the directory ‹path› is not the one": (
         "unit/test_backend_local.py::test_an_unmounted_disk_is_not_an_empty_one"
     ),
     "took longer than": "unit/test_backend_limit.py::test_a_call_that_hangs_is_unavailable",

@@ -9,6 +9,7 @@ the same URLs. It dies with the process that began it. The fixtures stand in tes
         seaweedfs.start()
 """
 
+import base64
 import contextlib
 import ctypes
 import itertools
@@ -154,7 +155,7 @@ class SeaweedFS(Server):
     def new_bucket(self) -> str:
         """An empty bucket."""
         name = self.new_name()
-        _post(f"{self.filer}/buckets/{name}/")
+        _ask("POST", f"{self.filer}/buckets/{name}/")
         return name
 
     def new_folder(self) -> str:
@@ -209,13 +210,15 @@ class RcloneWebdav(Server):
         self.webdav = f"http://{HOST}:{port}"
         (folder / "data").mkdir()
         command = ["rclone", "serve", "webdav", f"--addr={HOST}:{port}", "--config=/dev/null"]
-        command += [f"--user={USER}", f"--pass={PASSWORD}", "--dir-cache-time=0"]
+        command += [f"--user={USER}", f"--pass={PASSWORD}"]
         super().__init__(folder, [*command, *options, "data"], [self.webdav])
 
     def new_folder(self) -> str:
         """The name of an empty folder."""
         name = self.new_name()
-        (self.folder / "data" / name).mkdir()
+        token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        # Made by itself: it would not look for what others make.
+        _ask("MKCOL", f"{self.webdav}/{name}", {"Authorization": f"Basic {token}"})
         return name
 
     def webdav_url(self, folder: str) -> str:
@@ -253,9 +256,10 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _post(url: str) -> None:
-    with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=PATIENCE) as it:
-        it.read()
+def _ask(method: str, url: str, headers: Mapping[str, str] | None = None) -> None:
+    request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        answer.read()
 
 
 def _die_with_parent() -> None:

@@ -68,6 +68,8 @@ def test_a_message_is_as_its_row_says(
         "backend add new gopher://user:{secret}@host/x",
         "backend add new file://user:{secret}@host/x",
         "backend add new memory://user:{secret}@host/x",
+        "backend add new webdavs://user:{secret}@host/x",
+        "backend add new webdav://host/x?token={secret}",
         "init --store {file}x --backend a=gopher://user:{secret}@host/x,size=1",
         "init --store {file}x --backend gopher://user:{secret}@host/x",
         "backend add new file://user:{secret}/x@y/{secret}@host/x",
