@@ -2,13 +2,14 @@
 
     locks/store      shared: add, verify --repair, rm      alone: gc's sweep, rebuild-index
     locks/gc         alone: gc, from its first look at the refs to its last delete
+    locks/moving     alone: backend drain, rm and rebalance: two could take turns with one shard
     locks/refs       alone: whoever moves a ref, for the moment in which it moves
     locks/config     alone: whoever changes config.toml
     locks/settling   alone: whoever settles slots of crashed writers, or takes one
     locks/writer-N   alone: whoever has a journal open; its number is a slot (`cas.journal.slots`)
 
-They are taken in this order: gc, store, refs, settling, writer-N; a writer-N stays held when a ref
-moves later, for whoever settles waits for none. Nobody who only reads takes any of them.
+They are taken in this order: gc, moving, store, refs, settling, writer-N; a writer-N stays held
+when a ref moves later, for whoever settles waits for none. Nobody who only reads takes any of them.
 """
 
 import contextlib
@@ -66,6 +67,16 @@ class Access:
             await count_use(self.index, self.pool.members)
             async with self._open_journal() as journal:
                 yield journal
+
+    @contextlib.asynccontextmanager
+    async def moving(self, what: str) -> AsyncIterator[Journal]:
+        """Write to the store beside others, as the only one who moves shards."""
+        await trio.Path(self.lock("")).mkdir(exist_ok=True)
+        async with (
+            locked(self.lock("moving"), wait=self.wait, what=what),
+            self.writing(what) as journal,
+        ):
+            yield journal
 
     def refs(self) -> AbstractAsyncContextManager[None]:
         """Hold the refs while one moves; others do so for a moment only, so it always waits."""

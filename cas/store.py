@@ -25,7 +25,7 @@ from ..errors import (
     UsageError,
     one_failure,
 )
-from ..ids import StoreId
+from ..ids import PackNumber, StoreId
 from .access import Access
 from .add.committing import branch_of
 from .add.preflight import plan
@@ -78,6 +78,7 @@ from .statistics import Files, Statistics
 from .uncounted import count_packs
 from .verify.checking import Checking, Recreate, Remark, no_marking, no_recreation
 from .verify.checkorder import VerifyRequest
+from .verify.readrepair import ReadRepair
 from .verify.scrublog import ScrubLog
 
 LEAST_SLOTS: Final = 8
@@ -144,6 +145,10 @@ class Store:
             recreate,
             remark,
         )
+        self.read_repair: ReadRepair | None = None
+        if (reading or ReadOptions()).repair:
+            self.read_repair = ReadRepair(self._mend)
+            self.sightings.noted = self.read_repair.note
 
     def _disk_files(self, options: CacheOptions | None) -> DiskFiles | None:
         if options is None or not options.size:
@@ -292,6 +297,12 @@ class Store:
 
     def _repairing(self) -> AbstractAsyncContextManager[Journal]:
         return self.access.writing("modelfloat verify --repair")
+
+    async def _mend(self, packs: Sequence[PackNumber]) -> VerifyReport:
+        """Mend packs that reads found damaged, unless somebody is alone with the store."""
+        access = replace(self.access, wait=False)
+        what = "mending what reads found damaged"
+        return await self._checking.mend(packs, lambda: access.writing(what))
 
     async def verify(
         self,
@@ -442,6 +453,8 @@ async def open_engine(
             nursery.start_soon(found.watch)
             nursery.start_soon(engine.pool.watch)
             nursery.start_soon(engine.sightings.run)
+            if engine.read_repair is not None:
+                nursery.start_soon(engine.read_repair.run)
             if engine.disk is not None:
                 nursery.start_soon(engine.disk.writer.run)
             yield engine

@@ -84,6 +84,14 @@ def mount(
             show_default=False,
         ),
     ] = None,
+    read_repair: Annotated[
+        bool | None,
+        typer.Option(
+            "--read-repair/--no-read-repair",
+            help="Mend shards that reads find missing or damaged, where this user may write.",
+            show_default=False,
+        ),
+    ] = None,
     slow_read: Annotated[
         str | None,
         typer.Option(
@@ -129,6 +137,7 @@ def mount(
             memory=int(settings.number("memory", memory)),
             cache=cache_options(settings, cache, cache_size, cache_local),
             warm_sets=settings.switch("warm_sets", warm_sets),
+            repair=settings.switch("read_repair", read_repair),
         ),
     )
     if cache is not None and ready_fd is None:

@@ -47,6 +47,7 @@ class MountRequest:
 
 def _reading_arguments(reading: "ReadOptions") -> list[str]:
     arguments = ["--warm-sets" if reading.warm_sets else "--no-warm-sets"]
+    arguments.append("--read-repair" if reading.repair else "--no-read-repair")
     if reading.memory is not None:
         arguments.append(f"--memory={reading.memory}")
     return arguments if reading.cache is None else [*arguments, *cache_arguments(reading.cache)]

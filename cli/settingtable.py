@@ -264,6 +264,7 @@ SETTINGS: Final = (
     Setting("binding", binding, "how mounts speak with the kernel", _binding, "--binding"),
     Setting("memory", memory, "what reading keeps in memory, at most", _memory, "--memory"),
     Setting("warm_sets", switch, "load a model's next file ahead", _always(True), "--warm-sets"),
+    Setting("read_repair", switch, "mend what reads find damaged", _always(True), "--read-repair"),
     Setting("slow_read", duration, "reads that a mount tells of in its log", _slow, "--slow-read"),
     Setting("metrics", metrics, "where a mount tells Prometheus", _always(OFF), "--metrics"),
     Setting("cache", path, "where the disk cache is, else in the store", _always(""), "--cache"),

@@ -10,12 +10,13 @@ Concurrency: used in the event loop; the index is written in worker threads.
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
 
 from ...errors import ModelFloatError
-from ...ids import PackNumber
+from ...ids import BackendId, PackNumber
 from .checknotes import Check
 from .index import Index
 from .records import PackRecord, ShardState
@@ -54,12 +55,20 @@ class Checkbook:
             await self._index.write(self._index.note_checks, checks)
 
 
+def _unheard(_packs: Sequence[PackNumber]) -> None:
+    """For stores where nobody mends what reads find."""
+
+
 class Sightings:
-    """Notes of what reads found; `run` writes them for as long as the store is open."""
+    """Notes of what reads found; `run` writes them for as long as the store is open.
+
+    `noted` hears of the packs once the index knows.
+    """
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._found: dict[tuple[PackNumber, int], ShardState] = {}
+        self.noted: Callable[[Sequence[PackNumber]], None] = _unheard
+        self._found: dict[tuple[PackNumber, int], tuple[BackendId, ShardState]] = {}
         self._some = trio.Event()
         self._told = False
 
@@ -77,7 +86,7 @@ class Sightings:
             pack.id.hex(),
             state.name.lower(),
         )
-        self._found[pack.number, index] = state
+        self._found[pack.number, index] = pack.backends[index], state
         self._some.set()
 
     async def run(self) -> None:
@@ -93,7 +102,19 @@ class Sightings:
         found, self._found = self._found, {}
         if not found:
             return
+        # What was moved meanwhile is not where it was missed.
+        current = {
+            shard: state
+            for shard, (backend, state) in found.items()
+            if self._is_there(*shard, backend)
+        }
         try:
-            await self._index.write(self._index.note_damage, found)
+            await self._index.write(self._index.note_damage, current)
         except ModelFloatError as error:
             log.info("damage that reads found is not noted: %s", error)
+            return
+        self.noted(sorted({number for number, _ in current}))
+
+    def _is_there(self, number: PackNumber, index: int, backend: BackendId) -> bool:
+        pack = self._index.pack(number)
+        return pack is not None and pack.backends[index] == backend

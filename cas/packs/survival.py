@@ -35,12 +35,23 @@ class Survival:
     `spare` is how many shards of any pack may be lost still, whichever they are; below 0 where some
     cannot be read. Packs without parity do not count where others have some. `groups` say it for
     the packs of each parity, where there are several.
+    `backends` and `domains` are how many of those may be lost, whichever.
     """
 
     text: str
     unreadable: int
     spare: int
     groups: tuple["Group", ...] = ()
+    backends: int = 0
+    domains: int = 0
+
+    def is_less_than(self, other: "Survival") -> bool:
+        """Whether less of any kind may be lost than in `other`."""
+        mine = self.spare, self.backends, self.domains
+        return self.unreadable > other.unreadable or any(
+            here < there
+            for here, there in zip(mine, (other.spare, other.backends, other.domains), strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +100,8 @@ def survival(
     text = "; ".join(f"{group.schemes}: {group.survives}" for group in groups)
     # Who stores without parity means it: that is no shard that is missing.
     protected = {layout: count for layout, count in layouts.items() if layout.m}
-    spare = _survival(scheme, members, up, protected).spare
-    return Survival(text, whole.unreadable, spare, groups)
+    left = _survival(scheme, members, up, protected)
+    return Survival(text, whole.unreadable, left.spare, groups, left.backends, left.domains)
 
 
 def _by_parity(scheme: Scheme, layouts: Layouts) -> dict[Scheme, dict[Layout, int]]:
@@ -129,7 +140,9 @@ def _survival(
     found = _least(_left(k, places) for k, places, _ in left) if left else _even(scheme, there)
     text = _describe(scheme, list(there.values()), found)
     more = f" ({down} of {len(members)} backends down)" if down and there else ""
-    return Survival(text + more, unreadable, found.spare if there else -1)
+    if not there:
+        return Survival(text + more, unreadable, -1)
+    return Survival(text + more, unreadable, found.spare, (), found.backends, found.domains)
 
 
 def describe(scheme: Scheme, candidates: Sequence[Candidate]) -> str:

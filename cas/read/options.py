@@ -11,9 +11,10 @@ class ReadOptions:
 
     `memory` caps, in bytes, what chunks read, read ahead and decoded may take in all.
     Without `cache` nothing is kept on a disk. `warm_sets` has the files of a set loaded ahead of
-    who opens them.
+    who opens them, and `repair` has packs mended that reads find damaged, where that is allowed.
     """
 
     memory: int | None = None
     cache: CacheOptions | None = None
     warm_sets: bool = True
+    repair: bool = False

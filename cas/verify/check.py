@@ -27,11 +27,10 @@ from ..index.records import PackRecord, ShardState
 from ..packs.objectpacks import decode_objects
 from ..packs.placement import Move
 from ..packs.pool import Pool
-from ..packs.scrutiny import agreed
 from ..reports import Problem, Progress, VerifyReport
-from .judgement import Found, Judgement, Shard, judge
+from .judgement import Found, Judgement, Shard
 from .needs import Lost, Verdicts
-from .packreads import PackReads, PackRoom
+from .packreads import PackReads, PackRoom, judged
 from .placecheck import PlaceCheck
 from .repair import Repairer, crowded_shards
 from .rescue import Rescuer
@@ -141,11 +140,11 @@ class Checker:
         none = [Found(None, b"", state) for state in pack.states]
         repairs = self._mending is not None and not crowded_shards(self._pool, pack)
         found = await (self._reads.fewest(pack) if repairs else self._reads.rest(pack, none))
-        judgement = await trio.to_thread.run_sync(_judged, found)
+        judgement = await trio.to_thread.run_sync(judged, found)
         doubtful = judgement is None or not judgement.whole or not judgement.verified
         if doubtful and any(shard.unread for shard in found):
             found = await self._reads.rest(pack, found)
-            judgement = await trio.to_thread.run_sync(_judged, found)
+            judgement = await trio.to_thread.run_sync(judged, found)
         self._report.unread += sum(shard.unread for shard in found)
         return found, judgement
 
@@ -209,11 +208,6 @@ class Checker:
             await self._index.write(self._index.put_objects, missing)
             problem = f"objects missing or damaged in the index: {len(missing):,}"
             self._report.note(Problem(info.pack.hex(), 0, "", problem, True, "index"))
-
-
-def _judged(found: Sequence[Found]) -> Judgement | None:
-    versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
-    return judge(found, versions)
 
 
 def _crowded(move: Move) -> str:

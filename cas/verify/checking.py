@@ -6,7 +6,7 @@ packs are. Without, it writes to nothing but the index.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +15,7 @@ import trio
 
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, one_failure
+from ...ids import PackNumber
 from ..index.index import Index
 from ..journal.completeness import missed
 from ..journal.copies import record_name
@@ -95,6 +96,20 @@ class Checking:
         if request.address is None and not self.index.read_only:
             ended_ns = time.time_ns()
             await trio.to_thread.run_sync(self.scrubs.note, report, began_ns, ended_ns)
+        return report
+
+    async def mend(self, packs: Sequence[PackNumber], open_journal: OpenJournal) -> VerifyReport:
+        """Check and mend some packs, one after the other, with the locks of a writer."""
+        report, throttle = VerifyReport(), Throttle(None)
+        with one_failure():
+            async with open_journal() as journal:
+                mending = self._mending(journal, throttle)
+                checker = Checker(self.index, self.pool, report, Progress(), throttle, mending)
+                for number in packs:
+                    pack = await trio.to_thread.run_sync(self.index.pack, number)
+                    if pack is not None:
+                        await checker.check(pack)
+                await checker.checkbook.write()
         return report
 
     async def _check(

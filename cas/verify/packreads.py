@@ -18,10 +18,11 @@ from ...errors import BackendError, FormatError, KeyNotFoundError, ShardDamagedE
 from ..index.records import PackRecord, ShardState
 from ..packs.decodings import Budget
 from ..packs.pool import Pool
-from ..packs.scrutiny import footer_of
+from ..packs.scrutiny import agreed, footer_of
 from ..reports import Progress, VerifyReport
 from ..statistics import shard_size
-from .judgement import Found
+from .judgement import Found, Judgement, judge
+from .movereport import MoveReport
 from .shardread import absent, read_shard
 from .throttle import Throttle
 
@@ -59,19 +60,28 @@ class PackReads:
     """Reads the shards of packs, and counts what was read."""
 
     def __init__(
-        self, pool: Pool, report: VerifyReport, progress: Progress, throttle: Throttle
+        self,
+        pool: Pool,
+        report: VerifyReport | MoveReport,
+        progress: Progress,
+        throttle: Throttle,
     ) -> None:
         self._pool = pool
         self._report = report
         self._progress = progress
         self._throttle = throttle
 
-    async def fewest(self, pack: PackRecord) -> list[Found]:
+    async def one(self, pack: PackRecord, index: int) -> Found:
+        """One shard."""
+        return (await self._read(pack, [index]))[index]
+
+    async def fewest(self, pack: PackRecord, but: frozenset[int] = frozenset()) -> list[Found]:
         """Of a pack that lost shards, k of the others; all of any other pack.
 
-        Those left out are `unread`.
+        Those left out are `unread`. Those in `but` count as lost.
         """
         lost = await self._lost(pack)
+        lost |= {i: Found(None, b"", pack.states[i], "not sound") for i in but if i not in lost}
         others = [index for index in range(pack.n) if index not in lost]
         if not lost or len(others) < pack.k:
             return await self.rest(pack, [_UNREAD] * pack.n)
@@ -156,6 +166,12 @@ class PackReads:
             for index in indexes:
                 nursery.start_soon(read, index)
         return found
+
+
+def judged(found: Sequence[Found]) -> Judgement | None:
+    """What the shards that were read are; see `judge`. CPU work, for a worker thread."""
+    versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
+    return judge(found, versions)
 
 
 _UNREAD: Final = Found(None, b"", ShardState.GOOD)

@@ -87,8 +87,10 @@ class Repairer:
         return self._pool.members.get(places[0]) if places else None
 
     async def _delete(self, pack: PackRecord, index: int, former: Member) -> None:
-        """Remove a shard from where it was, best effort: nothing names it there any more."""
-        if not former.health.writable:
+        """Remove a shard from where it was, best effort, unless another has moved it back there."""
+        now = self._index.pack(pack.number)
+        back = now is not None and now.backends[index] == former.id
+        if back or not former.health.writable:
             return
         try:
             await former.backend.delete(self._pool.key(pack, index))
