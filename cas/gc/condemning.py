@@ -61,7 +61,7 @@ async def _put(members: Members, member: Member, record: Condemned) -> BackendEr
             condemned_key(record.pack), [encode_condemned(record)]
         )
     except BackendError as error:
-        members.note_failure(member, error)
+        members.note_failure(member, error, writing=True)
         return error
     return None
 
@@ -129,7 +129,7 @@ async def _delete(members: Members, member: Member | None, key: Key) -> bool:
     try:
         await RetryBackend(member.backend).delete(key)
     except BackendError as error:
-        members.note_failure(member, error)
+        members.note_failure(member, error, writing=True)
         log.warning("%s: %s stays for the next gc", error, key)
         return False
     return True

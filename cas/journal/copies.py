@@ -56,7 +56,7 @@ async def store_record(
                 made.append((up[where], key))
             failures.pop(copy, None)
         except BackendError as error:
-            members.note_failure(up[where], error)
+            members.note_failure(up[where], error, writing=True)
             failures[copy] = error
 
     pending, tried = dict(enumerate(places)), set[BackendId]()

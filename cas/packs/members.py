@@ -121,11 +121,14 @@ class Members:
         """Look again at those that failed, each when that is due, for as long as this runs."""
         await self._looks.run(self)
 
-    def note_failure(self, member: Member, error: BackendError) -> None:
-        """A call of a member failed; what that says of it is `health`'s to tell."""
+    def note_failure(self, member: Member, error: BackendError, *, writing: bool = False) -> None:
+        """A call of a member failed, one that was to change something where it was `writing`; what
+        that says of it is `health`'s to tell."""
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OURS:
             return  # too many files are open here: that says nothing of the backend
-        self.hear(member, told_by(error, writing=isinstance(error, QuotaError)), str(error))
+        event = told_by(error, writing=writing or isinstance(error, QuotaError))
+        member.errors += event is not Event.ANSWERED
+        self.hear(member, event, str(error))
 
     def hear(self, member: Member, event: Event, why: str = "", began: float | None = None) -> None:
         """What a call that began at `began`, or whoever waits for it, tells of a member."""

@@ -193,7 +193,7 @@ class _Storing:
                     await RetryBackend(member.backend).put(key, parts)
                 except BackendError as error:
                     member.used -= size
-                    self._members.note_failure(member, error)
+                    self._members.note_failure(member, error, writing=True)
                     self._failures.append(error)
                     if member.health.takes_shards:
                         self._warn(

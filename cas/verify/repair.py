@@ -70,7 +70,7 @@ class Repairer:
             if member.id != pack.backends[index]:
                 await self._record([ShardPlaced(pack.id, index, member.id)])
         except BackendError as error:
-            self._pool.members.note_failure(member, error)
+            self._pool.members.note_failure(member, error, writing=True)
             log.warning("shard %d of pack %s: %s", index, pack.id.hex(), error)
             return f"cannot be written: {error}"
         self.written += size
