@@ -51,7 +51,8 @@ class AddReport:
     the commit has everything but them. `removed` lists what `sync` took away, folders with a slash
     behind them, and `removed_files` counts the files and links. `moved` files, of `moved_bytes`,
     were unlinked; `kept` names those that `move` left where they are, and why. `survives` says
-    what may be lost now, where the repository was given a scheme.
+    what may be lost now, where the repository was given a scheme. `completed` packs that an
+    earlier add had stored without some of their shards are whole now.
     """
 
     repo: RepoName
@@ -77,6 +78,7 @@ class AddReport:
     moved_bytes: int = 0
     kept: list[str] = field(default_factory=list)
     survives: str = ""
+    completed: int = 0
 
     @property
     def saved(self) -> int:

@@ -253,6 +253,7 @@ class Store:
             reading = await self._readable(request)
             writing = reading.writing(journal, self.access.lock("refs"))
             report = await Writer(writing, request, progress).run()
+            report.completed = await self._checking.complete(journal)
             report.survives = await self.survives() if request.erasure else ""
             return report
 

@@ -254,6 +254,7 @@ def document(report: "AddReport") -> dict[str, object]:
         "moved_bytes": report.moved_bytes,
         "kept": report.kept,
         "survives": report.survives or None,
+        "completed": report.completed,
         "skipped": report.skipped,
         "left_out": report.left_out,
         "warnings": report.warnings,
@@ -294,6 +295,8 @@ def summary(report: "AddReport") -> str:
         lines.append(f"nothing new: all {report.logical:,} bytes were already stored")
     if report.moved:
         lines.append(f"moved {plural(report.moved, 'file')}, {human_size(report.moved_bytes)}")
+    if report.completed:
+        lines.append(f"missing shards made of {plural(report.completed, 'earlier pack')}")
     lines += [report.survives] if report.survives else []
     lines.append(f"{human_seconds(report.seconds)}, {human_rate(report.logical, report.seconds)}")
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from .output import human_size, plural, reason
 
 if TYPE_CHECKING:
     from ..cas.packs.members import Member
-    from ..cas.packs.survival import Survival
+    from ..cas.packs.survival import Layouts, Survival
     from ..config import StoreConfig
     from ..erasure.scheme import Scheme
 
@@ -56,7 +56,15 @@ async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
         for member in members:
             await member.backend.aclose()
     layouts = await trio.to_thread.run_sync(read_layouts, os.path.join(store, "index"))
-    return [*found, _survives(scheme, survival(scheme, known, up, layouts))]
+    return [*found, *_lacking(layouts), _survives(scheme, survival(scheme, known, up, layouts))]
+
+
+def _lacking(layouts: "Layouts") -> Iterator[Finding]:
+    """Packs of which shards are known to be missing or damaged."""
+    count = sum(n for layout, n in layouts.items() if len(layout.places) < layout.k + layout.m)
+    if count:
+        remedy = "`modelfloat verify --repair` makes them, and so does the next add where it can"
+        yield warning("shards", f"{plural(count, 'pack')} without all of their shards", remedy)
 
 
 def _survives(scheme: "Scheme", found: "Survival") -> Finding:

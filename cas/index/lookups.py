@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ...ids import ChunkId, ObjectId, PackId, PackNumber, StoreId, WriterId
-from ..formats.journal import NO_ID, RefChanged, RefKind, decode_ref
+from ..formats.journal import NO_ID, NOWHERE, RefChanged, RefKind, decode_ref
 from ..refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
 from .chunkrows import Row, rows_after
 from .environment import Environment, guarded
@@ -142,6 +142,13 @@ class Lookups:
                     if len(records) == count:
                         break
         return records
+
+    def incomplete(self) -> list[PackRecord]:
+        """Packs that were stored without a shard which has no place yet, by number."""
+        with self._reading("packs") as txn, txn.cursor() as cursor:
+            rows = [(key, value) for key, value in cursor if PackRecord.may_lack(value)]
+        found = [PackRecord.decode(NUMBER.unpack(key)[0], value) for key, value in rows]
+        return [pack for pack in found if NOWHERE in pack.backends]
 
     def sums(self, packs: Sequence[PackRecord]) -> list[Sums | None]:
         """The sums over the chunks of each pack, by codec and element type; None where there are

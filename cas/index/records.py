@@ -22,6 +22,8 @@ _LOCATION: Final = struct.Struct(">IHBBIII")
 LOCATION_SIZE: Final = _LOCATION.size
 _PACK: Final = struct.Struct("<16sBBBxQQQIxxxxq")
 _SHARD: Final = struct.Struct("<16sB")
+_UNPLACED: Final = _SHARD.pack(NOWHERE, 1)
+"""A shard that no backend took: nowhere, and missing."""
 _GAP: Final = struct.Struct(">QB")
 
 
@@ -103,6 +105,11 @@ class PackRecord:
     checked_ns: int
     backends: tuple[BackendId, ...]
     states: tuple[ShardState, ...]
+
+    @staticmethod
+    def may_lack(data: bytes) -> bool:
+        """Whether a shard of the record in these bytes may have no place: soon told, not surely."""
+        return data.find(_UNPLACED, _PACK.size) >= 0
 
     @property
     def n(self) -> int:

@@ -27,6 +27,7 @@ from ..refs import Refs
 from ..reports import Problem, Progress, VerifyReport
 from .check import Checker, Mending
 from .checkorder import VerifyRequest, reached, select
+from .completing import complete
 from .copycheck import check_copies
 from .needs import Needs
 from .ownership import is_plainly_ours
@@ -111,6 +112,18 @@ class Checking:
                         await checker.check(pack)
                 await checker.checkbook.write()
         return report
+
+    async def complete(self, journal: Journal) -> int:
+        """Make shards that no backend took when their pack was stored; how many packs are whole
+        now. What goes wrong is in the log only: `verify` tells of it."""
+        throttle = Throttle(None)
+        mending = self._mending(journal, throttle)
+        checker = Checker(self.index, self.pool, VerifyReport(), Progress(), throttle, mending)
+        try:
+            return await complete(self.index, self.pool, checker.check)
+        finally:
+            with trio.CancelScope(shield=True):
+                await checker.checkbook.write()
 
     async def _check(
         self,

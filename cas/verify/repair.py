@@ -52,7 +52,7 @@ class Repairer:
             reason = await self._put(pack, index, parts, target)
         if reason and move is None:
             refused = frozenset() if home is None else frozenset({home.id})
-            target = self._new_place(pack, index, refused)
+            target = new_place(self._pool, self._index.pack(pack.number) or pack, index, refused)
             if target is not None:
                 reason = await self._put(pack, index, parts, target)
         if not reason and home is not None and home is not target:
@@ -76,16 +76,6 @@ class Repairer:
         self.written += size
         return ""
 
-    def _new_place(
-        self, pack: PackRecord, index: int, refused: frozenset[BackendId]
-    ) -> Member | None:
-        now = self._index.pack(pack.number) or pack
-        taken = [c for i, c in enumerate(where(self._pool, now)) if c is not None and i != index]
-        taking = self._pool.members.taking(shard_size(pack, index))
-        free = [member.candidate for member in taking if member.id not in refused]
-        places = place(pack.id, free, 1, taken, limits_of(self._pool, pack))
-        return self._pool.members.get(places[0]) if places else None
-
     async def _delete(self, pack: PackRecord, index: int, former: Member) -> None:
         """Remove a shard from where it was, best effort, unless another has moved it back there."""
         now = self._index.pack(pack.number)
@@ -96,6 +86,17 @@ class Repairer:
             await former.backend.delete(self._pool.key(pack, index))
         except BackendError as error:
             log.info("%s; the moved shard stays behind", error)
+
+
+def new_place(
+    pool: Pool, pack: PackRecord, index: int, refused: frozenset[BackendId] = frozenset()
+) -> Member | None:
+    """Where the pack's other shards leave room for shard `index`; None where nowhere."""
+    taken = [c for i, c in enumerate(where(pool, pack)) if c is not None and i != index]
+    taking = pool.members.taking(shard_size(pack, index))
+    free = [member.candidate for member in taking if member.id not in refused]
+    places = place(pack.id, free, 1, taken, limits_of(pool, pack))
+    return pool.members.get(places[0]) if places else None
 
 
 def where(pool: Pool, pack: PackRecord) -> list[Candidate | None]:

@@ -10,6 +10,7 @@ import pytest
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.add.writer import spare_of
 from modelfloat.cas.formats.chunktable import Kind
+from modelfloat.cas.formats.journal import NOWHERE
 from modelfloat.cas.index.records import ShardState
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.reports import AddReport
@@ -144,6 +145,33 @@ async def test_fewer_shards_are_enough_where_that_is_said(tmp_path: Path) -> Non
         assert (await store.stats()).degraded_packs == 1
         assert await store.health() == {"acme/model": "degraded"}
         assert await read(store, "acme/model/1") == one.read_bytes()
+        # The next add makes what is missing, as soon as there is a place for it.
+        small = tmp_path / "small"
+        small.write_bytes(b"small")
+        assert (await add(store, small)).completed == 0
+        for name in away:
+            (tmp_path / name).rename(tmp_path / "s" / "backends" / name)
+        await store.members.look()
+        assert (await add(store, one, "acme/again")).completed == 1
+        assert store.index.incomplete() == []
+        assert (await store.stats()).degraded_packs == 0
+
+
+async def test_a_repair_makes_what_is_missing_too(tmp_path: Path) -> None:
+    one = source(tmp_path, "1")
+    request = AddRequest([str(one)], parse_address("acme/model"), min_shards=1)
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        (tmp_path / "s" / "backends" / "d0").rename(tmp_path / "d0")
+        await store.members.look()
+        await store.carry_out(request)
+        (pack,) = store.index.incomplete()
+        assert Counter(pack.backends)[NOWHERE] == 1
+        (tmp_path / "d0").rename(tmp_path / "s" / "backends" / "d0")
+        await store.members.look()
+        report = await store.verify(repair=True)
+        assert [problem.repaired for problem in report.problems] == [True] * len(report.problems)
+        assert store.index.incomplete() == []
+        assert (await store.verify()).exit_status == 0
 
 
 def test_how_many_shards_more_than_needed() -> None:
