@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx2
 import trio
 
-from ..errors import BackendError, DeniedError, QuotaError, UnavailableError
+from ..errors import BackendError, DeniedError, QuotaError, TimedOutError, UnavailableError
 from ..redaction import redact_text
 from .base import Buffer
 from .davaddress import Address
@@ -164,6 +164,12 @@ class DavHttp:
 
     def _unreachable(self, key: str, error: Exception) -> UnavailableError:
         what = f"backend {self.name}: {key}" if key else f"backend {self.name}"
+        if isinstance(error, httpx2.TimeoutException):
+            return TimedOutError(
+                f"{what}: {self.address.host} does not answer; check the server and the network",
+                backend=self.name,
+                key=key,
+            )
         said = redact_text(" ".join(str(error).split())) or type(error).__name__
         return UnavailableError(
             f"{what}: {self.address.host} cannot be reached ({said}); check the server and the "

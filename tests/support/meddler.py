@@ -51,6 +51,13 @@ class Meddler:
     rate: float = 0.0
     requests: list[Request] = field(default_factory=list)
     host: str = ""
+    _awaited: list[tuple[tuple[str, ...], trio.Event]] = field(default_factory=list)
+
+    async def seen(self, *methods: str) -> None:
+        """Wait for the next request of such a method."""
+        came = trio.Event()
+        self._awaited.append((methods, came))
+        await came.wait()
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Answer the one request of a connection."""
@@ -60,6 +67,9 @@ class Meddler:
                 if request is None:
                     return
                 self.requests.append(request)
+                for methods, came in self._awaited:
+                    if request.method in methods:
+                        came.set()
                 await self._pass(len(request.body))
                 whole = self.before(request)
                 if whole is None:

@@ -871,6 +871,9 @@ ELSEWHERE: dict[str, str] = {
     "on ‹host› is not the one": (
         "unit/test_backend_webdav.py::test_a_root_that_went_is_not_an_empty_one"
     ),
+    "‹host› does not answer": (
+        "unit/test_backend_webdav.py::test_a_server_that_is_silent_is_given_up"
+    ),
     "as no WebDAV server does": (
         "unit/test_backend_webdav.py::test_what_another_answers_is_no_answer"
     ),

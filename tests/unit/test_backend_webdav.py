@@ -15,6 +15,7 @@ from modelfloat.errors import (
     DeniedError,
     KeyNotFoundError,
     QuotaError,
+    TimedOutError,
     UnavailableError,
     UnsupportedError,
     UsageError,
@@ -285,6 +286,14 @@ async def test_a_folder_in_the_way_is_left_alone(rclone_webdav: RcloneWebdav) ->
     await backend.delete(check_key("packs/ab"))
     assert await backend.get(KEY) == b"x"
     await backend.aclose()
+
+
+async def test_a_server_that_is_silent_is_given_up(
+    meddler: Meddler, autojump_clock: trio.testing.MockClock
+) -> None:
+    meddler.rate, meddler.before = 0.001, lambda _: PAGE
+    with pytest.raises(TimedOutError, match="does not answer"):
+        await open_backend("d0", url(meddler)).head(KEY)
 
 
 async def test_a_lock_of_somebody_else_is_waited_for(
