@@ -12,6 +12,7 @@ import trio
 from .cas.locks import locked
 from .cas.packs.members import Member, Members
 from .cas.read.options import ReadOptions
+from .cas.read.refetch import FetchRange
 from .cas.rebuild.rebuild import RebuildReport, rebuild_index
 from .cas.reports import Progress
 from .cas.store import Store, open_engine
@@ -28,12 +29,16 @@ log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def open_store(
-    path: str, *, wait: bool = True, reading: ReadOptions | None = None
+    path: str,
+    *,
+    wait: bool = True,
+    reading: ReadOptions | None = None,
+    fetch: FetchRange | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store in the folder `path`. Backends that are down are no error here.
 
     Without `wait`, work that meets a lock of another process is LockedError. `reading` says how
-    files are read.
+    files are read; `fetch` gets bytes from where files came from, for what is lost.
     """
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
@@ -56,6 +61,7 @@ async def open_store(
             remark=mark_anew,
             wait=wait,
             reading=reading,
+            fetch=fetch,
         ) as store,
         trio.open_nursery() as nursery,
     ):

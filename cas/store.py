@@ -58,6 +58,7 @@ from .read.loader import EXTENT, Loader
 from .read.memorylimit import default_limit
 from .read.options import ReadOptions
 from .read.reader import Reader
+from .read.refetch import FetchRange, Refetch
 from .read.regions import StoredTensor, tensors_of
 from .refnames import Address, RepoName
 from .refs import Refs
@@ -103,6 +104,7 @@ class Store:
         *,
         wait: bool = True,
         reading: ReadOptions | None = None,
+        fetch: FetchRange | None = None,
     ) -> None:
         self.path = path
         self.scheme = scheme
@@ -127,6 +129,7 @@ class Store:
             disk=self.disk,
             warm_sets=(reading or ReadOptions()).warm_sets,
             far=members.remote,
+            refetch=None if fetch is None else Refetch(fetch),
         )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self.reserve = Reserve(path)
@@ -433,11 +436,12 @@ async def open_engine(
     remark: Remark = no_marking,
     wait: bool = True,
     reading: ReadOptions | None = None,
+    fetch: FetchRange | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store at `path` over backends that the caller opened; `store` is its id.
 
     Without `wait` work that meets a lock of another process is LockedError. `reading` says how
-    files are read.
+    files are read; `fetch` gets bytes from where files came from, for what is lost.
     """
     found = Members(store, list(members))
     index = Index.open(os.path.join(path, "index"))
@@ -449,7 +453,16 @@ async def open_engine(
         await found.look()
         async with trio.open_nursery() as nursery:
             engine = Store(
-                path, scheme, index, found, nursery, recreate, remark, wait=wait, reading=reading
+                path,
+                scheme,
+                index,
+                found,
+                nursery,
+                recreate,
+                remark,
+                wait=wait,
+                reading=reading,
+                fetch=fetch,
             )
             nursery.start_soon(found.watch)
             nursery.start_soon(engine.pool.watch)

@@ -135,6 +135,15 @@ def add(
             show_default=False,
         ),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where SRC can be had again, should it be lost here: https://… of the file, or of "
+            "the folder, or hf://models/ORG/NAME@COMMIT/PATH.",
+            show_default=False,
+        ),
+    ] = None,
     from_hf_cache: Annotated[
         bool,
         typer.Option(
@@ -156,7 +165,7 @@ def add(
         from ..hub.importing import Adding
         from .hfcache import import_hf_cache
 
-        plain = not any((message, tag, exclude, sync, move, reread, sha256 is not None))
+        plain = not any((message, tag, exclude, sync, move, reread, sha256 is not None, source))
         adding = Adding(
             settings.text("author"),
             Effort.named(settings.text("effort", effort)),
@@ -187,6 +196,7 @@ def add(
         min_shards=_min_shards(settings, min_shards),
         keep_out=mounted_devices(settings.store),
         sha256=sha256,
+        source_url=source or "",
     )
     return show_plan(settings, request) if dry_run else _carry_out(settings, request)
 

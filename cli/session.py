@@ -23,13 +23,18 @@ def in_store(
 
     from ..cas.read.options import ReadOptions
     from ..opening import open_store
+    from .sources import fetch_by
 
     asked = reading or ReadOptions(memory=int(settings.number("memory")))
     settings.refuse_unknown()
     imported()
 
+    fetch = fetch_by(settings)
+
     async def session() -> _T:
-        async with open_store(settings.store, wait=settings.wait, reading=asked) as store:
+        async with open_store(
+            settings.store, wait=settings.wait, reading=asked, fetch=fetch
+        ) as store:
             return await work(store)
 
     return trio.run(session)

@@ -282,6 +282,7 @@ SETTINGS: Final = (
         _always(False),
         "--cache-local",
     ),
+    Setting("use_sources", switch, "get lost chunks from where files came from", _always(True)),
     Setting("author", words, "who commits are by", _default_author),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),

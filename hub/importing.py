@@ -17,7 +17,7 @@ import trio
 
 from ..cas.add.request import AddRequest
 from ..cas.codecs.effort import Effort
-from ..cas.refnames import Address, RepoName, check_ref_name
+from ..cas.refnames import HUB_VENDOR, Address, RepoName, check_ref_name
 from ..cas.reports import AddReport, Progress
 from ..cas.store import Store
 from ..erasure.scheme import Scheme
@@ -134,6 +134,7 @@ class _Import:
             erasure=self.adding.erasure,
             min_shards=self.adding.min_shards,
             expected_sha256=expected_sha256,
+            source_url=f"hf://models/{_hub_name(repo)}@{snapshot.commit}",
         )
         try:
             if branch == snapshot.commit:
@@ -155,6 +156,11 @@ def _check(snapshot: Snapshot) -> None:
                 f"{path} links to a blob that is not there; download it again, or remove the link"
             )
         check_git_id(path)
+
+
+def _hub_name(repo: RepoName) -> str:
+    """What the hub calls a model: those of the first days have no organisation."""
+    return repo.name if repo.vendor == HUB_VENDOR else str(repo)
 
 
 def _is_branch(ref: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 
 from ...errors import ExistsError, UsageError
+from ..formats.sourceurls import check_source
 from .request import AddRequest
 
 
@@ -12,6 +13,10 @@ def check_request(request: AddRequest, own: frozenset[str]) -> None:
         raise UsageError("there is nothing to add: name a file or a folder")
     for source in request.sources:
         _check_source(source, own, request.keep_out)
+    if request.source_url:
+        check_source(request.source_url)
+        if len(request.sources) > 1:
+            raise UsageError("--source is of one file or folder; add the others by themselves")
     if request.sync:
         _check_sync(request)
 

@@ -13,10 +13,12 @@ import trio
 from ...errors import SourceChangedError, SourceUnreadableError
 from ...ids import ObjectId
 from ..formats.journal import NO_ID
+from ..formats.objects import object_id
 from ..packer import Packer
 from .ingest import Ingest
 from .largefiles import LargeFiles
 from .line import Line
+from .origins import renewed
 from .scan import Item
 from .smallfiles import BATCHES, SMALL_FILE, Failure, SmallFiles, batches
 from .staged import MOST, Leaf
@@ -89,9 +91,22 @@ class FilePass:
             if manifest is None:
                 fresh.append(leaf)
             else:
-                leaf.store(item, manifest, item.size)
+                leaf.store(item, await self._with_source(item, manifest), item.size)
                 self._count_unchanged(item)
         return fresh
+
+    async def _with_source(self, item: Item, manifest: ObjectId) -> ObjectId:
+        """The manifest of a file that is not read; made anew where it lacks the file's source."""
+        request = self._ingest.request
+        if not request.source_url:
+            return manifest
+        (data,) = await trio.to_thread.run_sync(self._ingest.objects, [manifest])
+        new = None if data is None else renewed(request, item, data)
+        if new is None:
+            return manifest
+        await self._ingest.put_objects([new])
+        self._ingest.unchanged.note(item, object_id(new), item.size)
+        return object_id(new)
 
     def _count_unchanged(self, item: Item) -> None:
         report, size = self._ingest.report, item.size

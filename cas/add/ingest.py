@@ -47,6 +47,7 @@ class Ingest:
         self.cpus = trio.CapacityLimiter(self.cores)
         self._known = Known(reading)
         self._first = reading.index.next_pack
+        self.objects = reading.index.objects
         self._packer = packer
 
     async def claim(self, parts: Sequence[Part]) -> list[Cut]:

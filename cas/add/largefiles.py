@@ -25,6 +25,7 @@ from .digests import Sha256
 from .holes import Piece, Pieces
 from .ingest import Ingest, Part
 from .line import DEPTH, Line
+from .origins import extensions_of
 from .scan import Item
 from .sources import FileSource, check_unchanged, found_again, open_item
 from .staged import Leaf
@@ -100,6 +101,7 @@ class _LargeFile:
     def manifest(self) -> list[bytes]:
         """The objects of its manifest, the manifest last."""
         entries, extensions = b"".join(self._entries), self._sha256.extensions()
+        extensions |= extensions_of(self._ingest.request, self._item)
         return encode_manifest(
             self.size, self._hasher.digest(), entries, extensions, self._cutter.regions
         )

@@ -42,6 +42,9 @@ class AddRequest:
 
     With `preflight` an add that is not going to fit ends before anything is stored.
 
+    `source_url` is where the one source was got from, and can be again: the URL of a file, or of
+    the folder that has files of the same names (`cas.formats.sourceurls`).
+
     `sha256` None means: where there are ENOUGH_CORES. `expected_sha256` gives, for the path of a
     source file, the SHA-256 that it must have, or None; another one is a
     SourceDamagedError.
@@ -63,6 +66,7 @@ class AddRequest:
     keep_out: frozenset[int] = frozenset()
     sha256: bool | None = None
     expected_sha256: Callable[[bytes], bytes | None] | None = None
+    source_url: str = ""
 
     @property
     def hashes_sha256(self) -> bool:

@@ -22,6 +22,7 @@ from ..formats.objects import object_id
 from ..packer import LaneName
 from .digests import Sha256
 from .ingest import Ingest, Part
+from .origins import extensions_of
 from .scan import Item
 from .sources import BytesSource, found_again, open_item, read_whole
 from .staged import Leaf
@@ -109,7 +110,7 @@ class SmallFiles:
             self._warn_of_pointer(item)
         sha256 = Sha256(self._ingest.request, item)
         sha256.update(data)
-        extensions = sha256.extensions()
+        extensions = sha256.extensions() | extensions_of(self._ingest.request, item)
         source = BytesSource(data, self._ingest.folders.beside(item))
         cutter = open_cutter(os.fsdecode(item.source), source)
         cuts = _cut(cutter, data)

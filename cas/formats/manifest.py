@@ -21,6 +21,7 @@ from .objects import (
     object_version,
 )
 from .regiontable import INLINE_TABLE, RegionLike, TablePart, encode_region_page, encode_regions
+from .sourceurls import TAG_SOURCES, decode_sources, encode_sources
 
 ENTRY: Final = struct.Struct("<32sI")
 INLINE_CHUNKS: Final = 256
@@ -73,6 +74,11 @@ class Manifest:
     def sha256(self) -> bytes | None:
         """SHA-256 of the whole file, where it was computed."""
         return self.extensions.get(TAG_SHA256)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """URLs of files with the same bytes, where some are known."""
+        return decode_sources(self.extensions.get(TAG_SOURCES, b""))
 
     @property
     def regions(self) -> bytes:
@@ -167,6 +173,15 @@ def _decode_table(data: bytes, size: int) -> tuple[PageRef, ...]:
     if starts[0] != 0 or not ascending or not all(page.count for page in pages):
         raise ChunkDamagedError("a manifest's region pages do not add up")
     return pages
+
+
+def with_sources(data: bytes, urls: Sequence[str]) -> bytes:
+    """The manifest `data` with other sources; its pages are the same."""
+    size, digest, count, page_count, extra = _HEAD.unpack_from(data)
+    body, extensions = data[: len(data) - extra], decode_extensions(data[len(data) - extra :])
+    new = encode_extensions({**extensions, TAG_SOURCES: encode_sources(urls)})
+    head = _HEAD.pack(size, digest, count, page_count, len(new))[HEADER.size :]
+    return data[: HEADER.size] + head + body[_HEAD.size :] + new
 
 
 def decode_page(data: bytes) -> bytes:

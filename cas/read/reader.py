@@ -19,6 +19,7 @@ from .loader import EXTENT, Loader
 from .pace import Pace
 from .readahead import ReadAhead
 from .recipe import ChunkSpan, Recipe
+from .refetch import Refetch
 from .sets import Following, Opened, SetAhead
 from .supply import FileCache, Supply
 from .windows import CACHE, Windows
@@ -28,7 +29,8 @@ class Reader:
     """Opens files of a store for reading. One for all of them: one cache, one set of loads.
 
     `disk`, where there is one, keeps what was read on a disk nearby. `warm_sets` has the files of a
-    set loaded ahead of who opens them; `far` says whether that is worth much.
+    set loaded ahead of who opens them; `far` says whether that is worth much. `refetch`, where
+    there is one, asks files' sources for what is lost.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class Reader:
         disk: FileCache | None = None,
         warm_sets: bool = True,
         far: Callable[[], bool] = lambda: False,
+        refetch: Refetch | None = None,
     ) -> None:
         self.counters = ReadCounters() if counters is None else counters
         self.budget = budget
         self._objects = objects
         self._loader = loader
         self._disk = disk
+        self._refetch = refetch
         ahead = Ahead(self.counters)
         cache = ChunkCache(CACHE, ahead.drop, budget)
         self._nursery = nursery
@@ -81,7 +85,8 @@ class Reader:
 
     def _enter(self, manifest: Manifest) -> tuple[Recipe, Supply]:
         cached = None if self._disk is None else self._disk.open(manifest)
-        return self._objects.recipe(manifest), Supply(self._loader, cached)
+        supply = Supply(self._loader, cached, self._refetch, manifest.sources)
+        return self._objects.recipe(manifest), supply
 
     def _set(self, find: Following, first: bool) -> SetAhead:
         return SetAhead(find, first, self._far(), self._flights, self._opened, self._enter)

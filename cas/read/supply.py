@@ -1,4 +1,5 @@
-"""Where the chunks of one file come from: first from its disk cache, if it has one, then packs.
+"""Where the chunks of one file come from: its disk cache, if it has one, then packs; where chunks
+are lost, its sources.
 
 `FileCache` and `CachedFile` say what a disk cache offers; `diskfiles` has them.
 
@@ -8,13 +9,14 @@ Concurrency: used in the event loop, except `load_now`, which any thread may cal
 from collections.abc import Sequence
 from typing import Protocol
 
-from ...errors import ModelFloatError, one_failure
+from ...errors import DamageError, ModelFloatError, one_failure
 from ...ids import ChunkId
 from ..formats.manifest import Manifest
 from ..packs.direct import Asked
 from .cache import Loaded
 from .loader import Loader
 from .recipe import ChunkSpan
+from .refetch import Refetch
 
 
 class CachedFile(Protocol):
@@ -67,9 +69,17 @@ class Supply:
     all of them have closed it, so what is loaded ahead of nobody any more is cached as well.
     """
 
-    def __init__(self, loader: Loader, cached: CachedFile | None = None) -> None:
+    def __init__(
+        self,
+        loader: Loader,
+        cached: CachedFile | None = None,
+        refetch: Refetch | None = None,
+        sources: Sequence[str] = (),
+    ) -> None:
         self._loader = loader
         self.cached = cached
+        self._refetch = refetch
+        self._sources = sources
         self._users = 1
 
     def hold(self) -> None:
@@ -78,6 +88,33 @@ class Supply:
 
     async def load(self, spans: Sequence[ChunkSpan], *, sequential: bool) -> dict[ChunkId, Loaded]:
         """Each of the chunks, verified; errors as of `Loader.load`."""
+        if self._refetch is None or not self._sources:
+            return await self._load(spans, sequential)
+        try:
+            with one_failure():
+                return await self._load(spans, sequential)
+        except DamageError:
+            return await self._load_anyhow(self._refetch, spans, sequential)
+
+    async def _load_anyhow(
+        self, refetch: Refetch, spans: Sequence[ChunkSpan], sequential: bool
+    ) -> dict[ChunkId, Loaded]:
+        """Each chunk by itself; those that are lost from where the file came from."""
+        found: dict[ChunkId, Loaded] = {}
+        for span in spans:
+            try:
+                with one_failure():
+                    found |= await self._load([span], sequential)
+            except DamageError:
+                chunk = await refetch.chunk(self._sources, span)
+                if chunk is None:
+                    raise
+                found[span.id] = chunk
+                if self.cached is not None:
+                    self.cached.put([span], {span.id: chunk})
+        return found
+
+    async def _load(self, spans: Sequence[ChunkSpan], sequential: bool) -> dict[ChunkId, Loaded]:
         if self.cached is None:
             return await self._loader.load([span.id for span in spans], sequential=sequential)
         found = await self.cached.read(spans)

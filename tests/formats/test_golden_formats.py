@@ -36,6 +36,7 @@ from modelfloat.cas.formats.manifest import (
     decode_page,
     encode_entries,
     encode_manifest,
+    with_sources,
 )
 from modelfloat.cas.formats.objects import encode_extensions, object_id
 from modelfloat.cas.formats.presence import decode_presence, encode_presence
@@ -86,6 +87,17 @@ def small_manifest() -> bytes:
     size = sum(ref.raw for ref in refs)
     sha = {1: bytes(samples.id_of("sha256"))}
     return encode_manifest(size, bytes(samples.id_of("file")), encode_entries(refs), sha)[-1]
+
+
+SOURCES = (
+    "hf://models/acme/größe@0123456789abcdef0123456789abcdef01234567/a%20b/c.safetensors",
+    "https://example.org/c.safetensors",
+)
+
+
+def sources_manifest() -> bytes:
+    """An inline manifest with a SHA-256 and two sources."""
+    return with_sources(small_manifest(), SOURCES)
 
 
 def paged_manifest() -> list[bytes]:
@@ -146,6 +158,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "shard-v1-0-codecs.bin": lambda: later_shard(0),
     "shard-v1-5-codecs.bin": lambda: later_shard(5),
     "manifest-v1-inline.bin": small_manifest,
+    "manifest-v1-sources.bin": sources_manifest,
     "manifest-v1-paged.bin": lambda: paged_manifest()[-1],
     "manifest-v1-regions.bin": table_manifest,
     "manifest-v2-regions.bin": lambda: paged_table()[-1],

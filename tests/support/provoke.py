@@ -703,6 +703,19 @@ PROVOKED: dict[str, Provocation] = {
     "it is no Hugging Face cache": plain("add", "--from-hf-cache", "{root}"),
     "is a path: rm removes": plain("rm", "acme/tiny/file"),
     "is a commit: rm removes": plain("rm", "acme/tiny@main~1"),
+    "--source is no URL": plain("add", "--source", "a b", "{file}", "acme/source"),
+    "is no file of a hub's commit": plain(
+        "add", "--source", "hf://models/a/b@main/c", "{file}", "acme/source"
+    ),
+    "--source has credentials": plain(
+        "add", "--source", "https://a:b@example.org/c", "{file}", "acme/source"
+    ),
+    "cannot be relied on: write https": plain(
+        "add", "--source", "ftp://example.org/c", "{file}", "acme/source"
+    ),
+    "--source is of one file": plain(
+        "add", "--source", "https://example.org/c", "{file}", "{file}", "acme/source"
+    ),
     "--scrub and --period": plain("verify", "--scrub", "acme/tiny"),
     "a scrub needs a period": plain("verify", "--period", "0"),
     "--mount and --cache show two things": plain("stats", "--mount", "--cache"),

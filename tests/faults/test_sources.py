@@ -1,0 +1,54 @@
+"""Files of which more shards are lost than parity replaces, and that can be had where they came
+from."""
+
+from pathlib import Path
+
+import pytest
+
+from modelfloat.cas.add.request import AddRequest
+from modelfloat.cas.refnames import parse_address
+from modelfloat.errors import DamageError
+from modelfloat.hub.httpsource import HttpSource
+from modelfloat.opening import open_store
+from modelfloat.tests.support.damage import lose, packs_of
+from modelfloat.tests.support.rangeserver import RangeServer, range_server
+from modelfloat.tests.support.stores import fresh_store, read, weights
+
+
+async def stored(tmp_path: Path, server: RangeServer, count: int = 1) -> dict[str, bytes]:
+    """Stores files that the server has too, then loses two data shards of each split pack."""
+    files = {f"m{i}": weights(tmp_path / f"m{i}", 3_000_000, f"model {i}") for i in range(count)}
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        for name, data in files.items():
+            server.files[f"/{name}"] = data
+            address = parse_address(f"acme/{name}")
+            url = server.url(f"/{name}")
+            await store.carry_out(AddRequest([str(tmp_path / name)], address, source_url=url))
+    for pack in packs_of(tmp_path / "store"):
+        if pack.k == 2:
+            lose(pack.shards[0])
+            lose(pack.shards[1])
+    return files
+
+
+async def test_lost_chunks_are_read_from_the_source(tmp_path: Path) -> None:
+    async with range_server({}) as server:
+        files = await stored(tmp_path, server)
+        async with open_store(str(tmp_path / "store"), fetch=HttpSource().fetch) as store:
+            assert await read(store, "acme/m0/m0") == files["m0"]
+        assert server.asked
+        # Without leave nobody is asked.
+        asked = len(server.asked)
+        async with open_store(str(tmp_path / "store")) as store:
+            with pytest.raises(DamageError):
+                await read(store, "acme/m0/m0")
+        assert len(server.asked) == asked
+
+
+async def test_a_source_that_became_another_file_gives_no_byte(tmp_path: Path) -> None:
+    async with range_server({}) as server:
+        await stored(tmp_path, server)
+        server.files["/m0"] = bytes(len(server.files["/m0"]))
+        async with open_store(str(tmp_path / "store"), fetch=HttpSource().fetch) as store:
+            with pytest.raises(DamageError):
+                await read(store, "acme/m0/m0")
