@@ -108,9 +108,9 @@ async def look(reading: Reading, load: Load) -> Outlook:
 
 
 async def _rooms(reading: Reading) -> list[Room]:
-    """What every backend that is up has left."""
+    """What every backend that takes shards has left."""
     rooms = []
-    for member in reading.pool.members.up():
+    for member in reading.pool.members.taking():
         try:
             usage = await member.backend.usage()
         except BackendError as error:
