@@ -1,4 +1,7 @@
-"""Backends taken off a store's list. Nothing on them is touched: `add_backend` brings them back."""
+"""Backends taken off a store's list, once their shards are elsewhere.
+
+What lies there besides is not touched: `add_backend` brings them back.
+"""
 
 import contextlib
 from dataclasses import replace
@@ -8,26 +11,33 @@ import trio
 
 from .backends.marker import write_marker
 from .cas.locks import locked
+from .cas.reports import Progress
 from .cas.store import Store
 from .config import BackendConfig, StoreConfig, read_config, write_config
 from .configured import close_all, marker_of, open_configured
-from .errors import BusyError, ModelFloatError, NotFoundError, one_failure
+from .draining import Moved, MoveRequest, drain_backend, find_backend
+from .errors import BusyError, ModelFloatError, one_failure
 from .ids import BackendId
 from .opening import open_store
 
 WHAT: Final = "modelfloat backend rm"
 
 
-async def remove_backend(path: str, name: str, *, wait: bool = True) -> str:
-    """Take the backend `name` off the list of the store in `path`; what it survives now, in a line.
+async def remove_backend(
+    path: str, name: str, request: MoveRequest | None = None, progress: Progress | None = None
+) -> Moved:
+    """Move the shards on the backend `name` away, and take it off the list of the store in `path`.
 
-    NotFoundError where there is none of that name, BusyError where it is the only one, or the
-    index has a shard there. LockedError when others are at work and `wait` is False.
+    Errors as from `drain_backend`; BusyError too where a shard has to stay there.
     """
+    asked = request or MoveRequest()
+    moved = await drain_backend(path, name, asked, progress)
+    if asked.dry_run:
+        return moved
     with one_failure():
-        await _remove(path, name, wait)
-    async with open_store(path, wait=wait) as store:
-        return await store.survives()
+        await _remove(path, name, asked.wait)
+    async with open_store(path, wait=asked.wait) as store:
+        return replace(moved, survives=await store.survives())
 
 
 async def _remove(path: str, name: str, wait: bool) -> None:
@@ -39,23 +49,10 @@ async def _remove(path: str, name: str, wait: bool) -> None:
             locked(lock, wait=wait, what=WHAT),
         ):
             config = await trio.to_thread.run_sync(read_config, store.path)
-            gone = _find(config, name)
+            gone = find_backend(config, name)
             await trio.to_thread.run_sync(_refuse_used, store, gone)
             left = tuple(each for each in config.backends if each is not gone)
             await _take_off(store.path, replace(config, backends=left))
-
-
-def _find(config: StoreConfig, name: str) -> BackendConfig:
-    for each in config.backends:
-        if each.name == name:
-            if len(config.backends) == 1:
-                raise BusyError(
-                    f"{name} is the store's only backend; add another one first, with "
-                    "`modelfloat backend add`"
-                )
-            return each
-    names = ", ".join(each.name for each in config.backends)
-    raise NotFoundError(f"the store has no backend {name}; it has {names}")
 
 
 def _refuse_used(store: Store, gone: BackendConfig) -> None:
@@ -63,9 +60,8 @@ def _refuse_used(store: Store, gone: BackendConfig) -> None:
     packs = _packs_on(store, gone.id)
     if packs:
         raise BusyError(
-            f"shards of {packs:,} packs are on {gone.name}: while it is away `modelfloat verify "
-            "--repair` makes them again on the others; what is lost goes with `modelfloat rm` and "
-            "`modelfloat gc --grace 0`"
+            f"shards of {packs:,} packs stay on {gone.name}: run it again when the others are "
+            "back; what is lost goes with `modelfloat rm` and `modelfloat gc --grace 0`"
         )
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from .backendmoves import backend_drain, backend_rebalance, backend_rm
 from .backendspec import make_backend
 from .failures import leave_out_backends
 from .options import PlainCommand, command, global_options
@@ -60,29 +61,6 @@ def backend_add(
 
 
 @command
-def backend_rm(
-    settings: Settings,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one.", show_default=False)],
-) -> None:
-    """Take a place that holds no shards off the list; nothing on it is deleted."""
-    import functools
-
-    import trio
-
-    from ..retiring import remove_backend
-
-    remove = functools.partial(remove_backend, settings.store, name, wait=settings.wait)
-    survives = trio.run(remove)
-    if settings.json:
-        say_json({"backend": name, "survives": survives})
-    elif not settings.quiet:
-        say(
-            f"backend {name} is off the list; what lies on it was not touched\n{survives}\n"
-            "run `modelfloat verify --repair`: it makes again copies of records that lay there"
-        )
-
-
-@command
 def backend_ls(settings: Settings) -> None:
     """List the places that hold shards, and their state."""
     import dataclasses
@@ -96,5 +74,7 @@ def backend_ls(settings: Settings) -> None:
 
 
 app.command("add", cls=PlainCommand)(backend_add)
+app.command("drain", cls=PlainCommand)(backend_drain)
 app.command("rm", cls=PlainCommand)(backend_rm)
+app.command("rebalance", cls=PlainCommand)(backend_rebalance)
 app.command("ls", cls=PlainCommand)(backend_ls)

@@ -80,7 +80,8 @@ class Mover:
                 judgement.shards[index].payload,
                 encode_tail(judgement.info, index),
             ]
-            self._report.remade += await self._write(pack, index, parts, to)
+            written = await self._write(pack, index, parts, to)
+            self._report.remade += written
 
     async def _write(
         self, pack: PackRecord, index: int, parts: Sequence[Buffer], to: BackendId

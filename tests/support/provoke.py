@@ -656,6 +656,17 @@ def _only_backend(scene: Scene) -> Outcome:
     return scene("backend", "rm", "d0", store=scene.root / "one")
 
 
+def _moved_alone(*arguments: str) -> Provocation:
+    """A `backend` command about d0 with all other backends gone."""
+
+    def provoke(scene: Scene) -> Outcome:
+        for name in ("d1", "d2"):
+            shutil.rmtree(scene.store / "backends" / name)
+        return scene("backend", *arguments)
+
+    return provoke
+
+
 def _marker_forbids(scene: Scene) -> Outcome:
     import trio
 
@@ -798,7 +809,9 @@ PROVOKED: dict[str, Provocation] = {
     "is there and is no directory": lambda s: _get_over(s, "folder", "acme/tiny"),
     "is there and is no file": _pipe_in_the_way,
     "it is not empty": _mount_on_files,
-    "shards of ‹count› packs are on": plain("backend", "rm", "d0"),
+    "shards of ‹count› packs stay on": _moved_alone("rm", "d0", "--force"),
+    "shards on ‹name› have no place": _moved_alone("drain", "d0"),
+    "less would survive": plain("backend", "drain", "d0"),
     "is the store's only backend": _only_backend,
     "is a dead mount of type": _dead_mount_of_others,
     # Locks

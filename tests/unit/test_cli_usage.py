@@ -44,7 +44,17 @@ def test_help_lists_what_is_offered_and_nothing_else(
     assert captured.err == ""
 
 
-@pytest.mark.parametrize("command", [*sorted(COMMANDS), "backend add", "backend ls", "backend rm"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *sorted(COMMANDS),
+        "backend add",
+        "backend drain",
+        "backend ls",
+        "backend rebalance",
+        "backend rm",
+    ],
+)
 def test_every_command_has_help_and_the_global_options(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,7 +71,8 @@ def test_every_command_has_help_and_the_global_options(
 
 def test_commands_of_backend(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backend", "--help"]) == 0
-    assert listed_commands(capsys.readouterr().out) == {"add", "ls", "rm"}
+    expected = {"add", "drain", "ls", "rebalance", "rm"}
+    assert listed_commands(capsys.readouterr().out) == expected
 
 
 @pytest.mark.parametrize("command", LATER)
