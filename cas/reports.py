@@ -270,7 +270,11 @@ class ScrubStatus:
 
 @dataclass(frozen=True, slots=True)
 class BackendStatus:
-    """One backend as it is now. `reason` says why it is down, "" when it is up.
+    """One backend as it is now. `state` is a word of `health.State`; `reason` says why it is that,
+    "" where there is nothing to say, and `since` when it became so, in Unix seconds.
+
+    It showed its marker in `answered` seconds, None where it did not, and failed `errors` calls,
+    as far as this process knows.
 
     `capacity` is how many bytes of shards it may hold; `free` and `total` are no more than that
     leaves.
@@ -286,6 +290,10 @@ class BackendStatus:
     shards: int
     used: int
     capacity: int | None = None
+    state: str = "up"
+    since: float = 0.0
+    answered: float | None = None
+    errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)

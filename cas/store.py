@@ -18,7 +18,6 @@ import trio.from_thread
 
 from ..erasure.scheme import Scheme
 from ..errors import (
-    BackendError,
     DamageError,
     IndexDamagedError,
     NotFoundError,
@@ -31,6 +30,7 @@ from .add.committing import branch_of
 from .add.preflight import plan
 from .add.request import AddRequest, Reading
 from .add.writer import Writer
+from .backenduse import ask_backends
 from .cache.diskcache import DiskCache
 from .cache.folder import CacheFolder
 from .cache.options import CacheOptions
@@ -366,35 +366,7 @@ class Store:
     async def backends(self) -> list[BackendStatus]:
         """Every backend with its use and state."""
         counts = await trio.to_thread.run_sync(self._statistics.by_backend)
-        found = []
-        for member in self.members:
-            free = total = None
-            if not member.down:
-                try:
-                    usage = await member.backend.usage()
-                    free, total = usage.free, usage.total
-                except BackendError as error:
-                    self.members.note_failure(member, error)
-            shards, used = counts.get(member.id, (0, 0))
-            if member.capacity is not None:
-                left = max(0, member.capacity - used)
-                free = left if free is None else min(free, left)
-                total = member.capacity if total is None else min(total, member.capacity)
-            found.append(
-                BackendStatus(
-                    member.name,
-                    member.backend.properties.url,
-                    member.domain,
-                    not member.down,
-                    member.down,
-                    free,
-                    total,
-                    shards,
-                    used,
-                    member.capacity,
-                )
-            )
-        return found
+        return await ask_backends(self.members, counts)
 
     def figures(self) -> ReadFigures:
         """What reading has come to since the store was opened."""

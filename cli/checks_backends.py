@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from .checks import Finding, examine, ok, problem, warning
 from .checks_index import read_layouts
 from .checks_store import FULL, LITTLE, MAKE_ROOM
-from .output import human_size, plural, reason
+from .output import human_latency, human_size, plural, reason
 
 if TYPE_CHECKING:
     from ..cas.packs.members import Member
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ..config import StoreConfig
     from ..erasure.scheme import Scheme
 
+ASKED: Final = 5.0
+"""Seconds in which a backend has to tell its space."""
+SLUGGISH: Final = 1.0
+"""Seconds in which a backend that is well shows its marker, wherever it is."""
 LEFTOVER: Final = 3600.0
 """Seconds after which a file of an upload belongs to nobody any more."""
 
@@ -46,9 +50,15 @@ async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
     members = Members(config.id, await trio.to_thread.run_sync(members_of, store, config))
     try:
         await members.look()
-        found: list[Finding] = []
-        for member in members:
-            found += await _ask(member)
+        told: dict[str, list[Finding]] = {}
+
+        async def ask(member: "Member") -> None:
+            told[member.name] = await _ask(member)
+
+        async with trio.open_nursery() as nursery:
+            for member in members:
+                nursery.start_soon(ask, member)
+        found = [finding for member in members for finding in told[member.name]]
         scheme = Scheme.parse(config.scheme)
         known = [member.candidate for member in members]
         up = {member.id for member in members.up()}
@@ -83,14 +93,26 @@ def _survives(scheme: "Scheme", found: "Survival") -> Finding:
 async def _ask(member: "Member") -> list[Finding]:
     import trio
 
+    from ..errors import BackendError
+
     name = f"backend {member.name}"
     if member.down:
         what, _, remedy = reason(member.name, member.down).partition("; ")
         return [problem(name, f"down: {what}", _back(member.name, remedy))]
-    usage = await member.backend.usage()
+    free = None
+    with trio.move_on_after(ASKED):
+        try:
+            free = (await member.backend.usage()).free
+        except BackendError as error:
+            what, _, remedy = reason(member.name, str(error)).partition("; ")
+            return [problem(name, f"does not tell its space: {what}", remedy or "look at it")]
     path = member.backend.properties.url
     local = os.path.isabs(path)
-    found = list(room(name, usage.free, path, member.domain))
+    found = list(room(name, free, path, member.domain, member.state.value))
+    answered = member.answered or 0.0
+    if answered > SLUGGISH:
+        text = f"took {human_latency(answered)} to show its marker"
+        found.append(warning(name, text, "look at the disk, or at the way there"))
     if local:
         found += await trio.to_thread.run_sync(
             lambda: [*writable(name, path), *uploads(name, path)]
@@ -110,10 +132,12 @@ def _back(name: str, remedy: str) -> str:
     )
 
 
-def room(name: str, free: int | None, where: str, domain: str) -> Iterator[Finding]:
+def room(
+    name: str, free: int | None, where: str, domain: str, state: str = "up"
+) -> Iterator[Finding]:
     """How much more a backend takes."""
     left = "unknown space" if free is None else human_size(free)
-    text = f"up, {left} free, {where}, domain {domain}"
+    text = f"{state}, {left} free, {where}, domain {domain}"
     if free is not None and free < FULL:
         yield problem(name, text, f"{MAKE_ROOM}, or add a backend")
     elif free is not None and free < LITTLE:

@@ -12,6 +12,7 @@ from .output import (
     iso_time,
     one_line,
     plural,
+    reason,
 )
 
 if TYPE_CHECKING:
@@ -106,9 +107,31 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _backends(reads: "ReadState") -> str:
-    head = ["backend", "state", "ranges", "read", "under way", "given up", "p50", "p99", "at best"]
+    head = [
+        "backend",
+        "state",
+        "ranges",
+        "read",
+        "under way",
+        "given up",
+        "errors",
+        "p50",
+        "p99",
+        "at best",
+    ]
     rows = [head, *map(_backend, reads.figures.backends)]
-    return columns(rows, "<<>>>>>>>")
+    return "\n".join(
+        [columns(rows, "<<>>>>>>>>"), *filter(None, map(_since, reads.figures.backends))]
+    )
+
+
+def _since(backend: "BackendReads") -> str:
+    """Why a backend is in its state, and since when; "" where there is nothing to say."""
+    if not backend.why:
+        return ""
+    since = human_time(int(backend.since * 1e9))
+    name = one_line(backend.name)
+    return f"{name} is {backend.state} since {since}: {reason(name, backend.why)}"
 
 
 def _backend(backend: "BackendReads") -> list[str]:
@@ -121,6 +144,7 @@ def _backend(backend: "BackendReads") -> list[str]:
         human_size(backend.fetched),
         f"{backend.in_flight:,}",
         f"{backend.given_up:,}",
+        f"{backend.errors:,}",
         human_latency(latency.quantile(0.5)) if known else "–",
         human_latency(latency.quantile(0.99)) if known else "–",
         human_rate(backend.rate, 1) if backend.rate else "–",
@@ -169,6 +193,9 @@ def _backend_document(backend: "BackendReads") -> dict[str, Any]:
         "given_up": backend.given_up,
         "in_flight": backend.in_flight,
         "rate": backend.rate,
+        "errors": backend.errors,
+        "why": backend.why,
+        "since": iso_time(int(backend.since * 1e9)) if backend.since else None,
         "latency": _times(backend.latency),
     }
 

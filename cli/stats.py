@@ -7,7 +7,7 @@ import typer
 from ..errors import NotFoundError, UsageError
 from .failures import leave_out_backends
 from .options import command
-from .output import columns, human_size, plural, reason, say, say_json, shown
+from .output import columns, human_latency, human_size, plural, reason, say, say_json, shown
 from .scrub import lines as scrubbed
 from .session import in_store
 from .settings import Settings
@@ -168,12 +168,25 @@ def free_space(backends: "Iterable[BackendStatus]") -> int | None:
 
 
 def backend_table(backends: "Iterable[BackendStatus]") -> str:
-    """One line for each backend, then the reasons of those that are down."""
+    """One line for each backend, then the reasons of those that are not up."""
     known = list(backends)
-    rows = [["backend", "state", "domain", "shards", "used", "free", "url"]]
-    for b in known:
-        free = "–" if b.free is None else human_size(b.free)
-        state = "up" if b.up else "down"
-        rows.append([b.name, state, b.domain, f"{b.shards:,}", human_size(b.used), free, b.url])
-    reasons = [f"{b.name} is down: {reason(b.name, b.reason)}" for b in known if not b.up]
-    return "\n".join([columns(rows, "<<<>>><"), *reasons])
+    head = ["backend", "state", "domain", "shards", "used", "free", "of", "answers", "errors"]
+    rows = [[*head, "url"], *map(_backend, known)]
+    reasons = [f"{b.name} is {b.state}: {reason(b.name, b.reason)}" for b in known if b.reason]
+    return "\n".join([columns(rows, "<<<>>>>>><"), *reasons])
+
+
+def _backend(backend: "BackendStatus") -> list[str]:
+    free, of = ("–" if n is None else human_size(n) for n in (backend.free, backend.total))
+    return [
+        backend.name,
+        backend.state,
+        backend.domain,
+        f"{backend.shards:,}",
+        human_size(backend.used),
+        free,
+        of,
+        "–" if backend.answered is None else human_latency(backend.answered),
+        f"{backend.errors:,}",
+        backend.url,
+    ]

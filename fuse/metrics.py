@@ -10,6 +10,7 @@ from ..cas.exposition import head as _head
 from ..cas.exposition import sample as _sample
 from ..cas.exposition import single as _single
 from ..cas.histogram import Histogram
+from ..cas.packs.health import State
 from ..cas.read.counters import ReadCounts
 from ..cas.read.figures import BackendReads
 from .mountstate import MountState
@@ -41,6 +42,13 @@ COUNTERS: Final = {
 _BACKENDS: Final = (
     ("backend_up", "gauge", "Whether the backend is up.", lambda b: int(b.state != "down")),
     ("backend_slow", "gauge", "Whether others are asked first.", lambda b: int(b.state == "slow")),
+    ("backend_errors_total", "counter", "Calls of it that failed.", lambda b: b.errors),
+    (
+        "backend_state_start_time_seconds",
+        "gauge",
+        "When its state became so, Unix time.",
+        lambda b: b.since,
+    ),
     ("backend_fetched_bytes_total", "counter", "Bytes that came from it.", lambda b: b.fetched),
     ("backend_given_up_total", "counter", "Ranges others were read for.", lambda b: b.given_up),
     ("backend_in_flight", "gauge", "Ranges it is asked for now.", lambda b: b.in_flight),
@@ -84,6 +92,13 @@ def _backends(backends: Iterable[BackendReads]) -> Iterator[str]:
     known = list(backends)
     for name, kind, what, value in _BACKENDS:
         yield from _family(name, kind, what, [({"backend": b.name}, value(b)) for b in known])
+    what = "1 for the state that the backend is in."
+    states = [
+        ({"backend": b.name, "state": state}, int(b.state == state))
+        for b in known
+        for state in (*map(str, State), "slow")
+    ]
+    yield from _family("backend_state", "gauge", what, states)
     what = "Time until a range of a shard came."
     latencies: list[tuple[Labels, Histogram]] = [({"backend": b.name}, b.latency) for b in known]
     yield from _histogram("backend_fetch_seconds", what, latencies)

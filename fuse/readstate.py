@@ -51,6 +51,9 @@ def _encode_backend(backend: BackendReads) -> dict[str, Any]:
         "in_flight": backend.in_flight,
         "rate": backend.rate,
         "latency": _encode_latency(backend.latency),
+        "errors": backend.errors,
+        "why": backend.why,
+        "since": backend.since,
     }
 
 
@@ -81,4 +84,7 @@ def _backend(item: dict[str, Any]) -> BackendReads:
         int(item.get("in_flight", 0)),
         float(item.get("rate", 0.0)),
         _latency(item.get("latency", {})),
+        int(item.get("errors", 0)),
+        str(item.get("why", "")),
+        float(item.get("since", 0.0)),
     )

@@ -82,7 +82,9 @@ class Looks:
             await others.wait()
             return
         with self._alone(member):
+            began = trio.current_time()
             problem = await self._problem(member)
+            member.answered = None if problem else trio.current_time() - began
             event = Event.LOOKED_BADLY if problem else Event.LOOKED_WELL
             self._note(member, event, problem)
 

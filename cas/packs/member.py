@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class Member:
     """One backend of the store: what is known of it is in `health`, of its reads in `latency`.
 
-    `since` is when its state became what it is, as Unix time; `errors` counts failed calls.
+    `since` is when its state became what it is, as Unix time; `errors` counts failed calls,
+    and in `answered` seconds it showed its marker the last time, None where it did not.
     `capacity` is how many bytes of shards it may hold, None where only its space limits them, and
     `used` how many it does: counted only where some member has a capacity (`cas.capacity`).
     """
@@ -47,6 +48,7 @@ class Member:
     health: Health = field(init=False)
     since: float = field(default_factory=time.time, init=False)
     errors: int = field(default=0, init=False)
+    answered: float | None = field(default=None, init=False)
     latency: Latency = field(default_factory=Latency, compare=False)
     capacity: int | None = None
     used: int = 0

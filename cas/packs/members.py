@@ -58,6 +58,10 @@ class Members:
         """Members that may not."""
         return [member for member in self if not member.health.readable]
 
+    def wanted(self) -> list[Member]:
+        """Members that the user wants to hold new shards, whether they can now or not."""
+        return [member for member in self if member.health.decided is None]
+
     def writable(self) -> list[Member]:
         """Members that take records, and changes of what lies there: draining and full ones too."""
         return [member for member in self if member.health.writable]

@@ -67,7 +67,7 @@ class PackStorer:
     def _places(self, pack: SealedPack, needed: int) -> list[BackendId]:
         """A place for each shard, NOWHERE for those that may be missing and find none."""
         seed, m, count = pack.info.pack, pack.info.m, pack.info.k + pack.info.m
-        everyone = [member.candidate for member in self._members]
+        everyone = [member.candidate for member in self._members.wanted()]
         if not self._members.up():
             raise UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
         most = limits(m, count, everyone)
@@ -150,7 +150,9 @@ class _Storing:
         self._places = places
         self._needed = needed
         self._warn = warn
-        self._most = limits(pack.info.m, len(places), [member.candidate for member in members])
+        self._most = limits(
+            pack.info.m, len(places), [member.candidate for member in members.wanted()]
+        )
         self._refused: set[BackendId] = set()
         self._begun: list[tuple[Member, Key]] = []
         self._failures: list[BackendError] = []

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..histogram import Histogram
+from ..packs.health import State
 from ..packs.members import Member
 from .counters import Fetches, ReadCounts
 
@@ -11,9 +12,10 @@ from .counters import Fetches, ReadCounts
 class BackendReads:
     """What reading had of one backend: bytes that came, how long each range took, and the rest.
 
-    `in_flight` ranges are under way, `given_up` ones took so long that others were read instead.
-    `rate` is the most bytes a second that came lately, 0 while nobody knows. `state` is a word: up,
-    down, or slow where others are asked first.
+    `in_flight` ranges are under way, `given_up` ones took so long that others were read instead,
+    and `errors` calls failed. `rate` is the most bytes a second that came lately, 0 while nobody
+    knows. `state` is a word of `health.State`, or slow where one that is up is asked last; so it is
+    for the reason `why`, "" where that needs none, since `since`, in Unix seconds.
     """
 
     name: str
@@ -23,6 +25,9 @@ class BackendReads:
     in_flight: int = 0
     rate: float = 0.0
     latency: Histogram = field(default_factory=Histogram)
+    errors: int = 0
+    why: str = ""
+    since: float = 0.0
 
     @classmethod
     def of(cls, member: Member, fetches: Fetches) -> "BackendReads":
@@ -30,12 +35,15 @@ class BackendReads:
         seen = member.latency.view()
         return cls(
             member.name,
-            "down" if member.down else "slow" if seen.demoted else "up",
+            "slow" if seen.demoted and member.state is State.UP else member.state.value,
             fetches.fetched,
             seen.given_up,
             seen.in_flight,
             seen.rate,
             fetches.latency,
+            member.errors,
+            member.health.reason,
+            member.since,
         )
 
 

@@ -107,7 +107,7 @@ def where(pool: Pool, pack: PackRecord) -> list[Candidate | None]:
 
 def limits_of(pool: Pool, pack: PackRecord) -> Crowding:
     """How crowded the pack may lie, as all members allow."""
-    return limits(pack.m, pack.n, [member.candidate for member in pool.members])
+    return limits(pack.m, pack.n, [member.candidate for member in pool.members.wanted()])
 
 
 def crowded_shards(pool: Pool, pack: PackRecord) -> dict[int, Move]:

@@ -36,7 +36,7 @@ READS = ReadState(
         1 << 40,
         (
             BackendReads("d0", "slow", 1 << 33, 1, 2, 9.5, Histogram([(9, 4)], 5, 4)),
-            BackendReads("d1", "down"),
+            BackendReads("d1", "down", errors=7, why="gone", since=2.5),
         ),
     ),
     2,

@@ -188,7 +188,10 @@ def status(
     name: str, domain: str, free: int | None, *, up: bool = True, total: int | None = 100
 ) -> BackendStatus:
     reason = "" if up else "its marker is missing"
-    return BackendStatus(name, f"/disks/{name}", domain, up, reason, free, total, 7, 5_000_000)
+    state = "up" if up else "down"
+    return BackendStatus(
+        name, f"/disks/{name}", domain, up, reason, free, total, 7, 5_000_000, state=state
+    )
 
 
 def test_a_device_is_counted_once() -> None:

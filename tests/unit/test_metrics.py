@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from modelfloat.cas.histogram import Histogram
+from modelfloat.cas.packs.health import State
 from modelfloat.cas.read.counters import ReadCounts
 from modelfloat.cas.read.figures import BackendReads, ReadFigures
 from modelfloat.fuse.endpoint import Endpoint, parse_endpoint
@@ -63,7 +64,7 @@ COUNTS = ReadCounts(**{each.name: n for n, each in enumerate(fields(ReadCounts),
 BACKENDS = (
     BackendReads("d0", "up", 1 << 60, 2, 3, 1e9, latency()),
     BackendReads('odd "name"\\\n', "slow"),
-    BackendReads("gone", "down"),
+    BackendReads("gone", "down", errors=4, why="gone", since=1.5e9),
 )
 READS = ReadState(ReadFigures(COUNTS, latency(), 5, 1 << 40, BACKENDS), 2, 1_500_000_000)
 STATE = MountState(7, "1.2", "/mnt/mod\udcffels", 17 * 10**9, binding="kernel", reads=READS)
@@ -111,6 +112,15 @@ def test_backends_and_what_waits() -> None:
     names = ['backend="d0"', odd, 'backend="gone"']
     assert [samples[up, name] for name in names] == [1, 1, 0]
     assert [samples[slow, name] for name in names] == [0, 1, 0]
+    assert [samples["modelfloat_backend_errors_total", name] for name in names] == [0, 0, 4]
+    assert samples["modelfloat_backend_state_start_time_seconds", names[2]] == 1.5e9
+    states = {key: value for key, value in samples.items() if key[0] == "modelfloat_backend_state"}
+    assert len(states) == len(names) * (len(State) + 1)
+    assert {labels for (_, labels), value in states.items() if value} == {
+        f'{names[0]},state="up"',
+        f'{odd},state="slow"',
+        f'{names[2]},state="down"',
+    }
     assert samples["modelfloat_backend_fetched_bytes_total", names[0]] == 1 << 60
     assert samples["modelfloat_backend_fetch_seconds_count", names[0]] == 6
     assert samples["modelfloat_backend_fetch_seconds_bucket", f'{names[2]},le="+Inf"'] == 0

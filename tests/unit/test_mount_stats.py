@@ -49,7 +49,7 @@ def state(reads: ReadState | None) -> MountState:
 def full(counts: ReadCounts = COUNTS, waiting: int = 2) -> MountState:
     backends = (
         BackendReads("d0", "slow", 4_000_000, 1, 2, 9e8, latency()),
-        BackendReads("d\x1b1", "down"),
+        BackendReads("d\x1b1", "down", errors=3, why="backend d1: gone", since=1e9),
     )
     figures = ReadFigures(counts, latency(), 31_000_000, 512_000_000, backends)
     return state(ReadState(figures, waiting, 3 * 10**9))
@@ -68,8 +68,10 @@ def test_a_mount_for_people() -> None:
     assert shown["loads"] == "300, 4 failed; 1.60 GB in 1,200 ranges from backends"
     assert shown["read ahead"] == "1.00 GB, 75.0 % used, 5.0 % wasted"
     assert shown["memory"] == "31.0 MB of 512 MB"
-    assert " ".join(shown["d0"].split()) == "slow 100 4.00 MB 2 1 9 µs 983 µs 900 MB/s"
-    assert " ".join(shown["d\\x1b1"].split()) == "down 0 0 B 0 0 – – –"
+    assert " ".join(shown["d0"].split()) == "slow 100 4.00 MB 2 1 0 9 µs 983 µs 900 MB/s"
+    assert " ".join(shown["d\\x1b1"].split()) == "down 0 0 B 0 0 3 – – –"
+    assert lines[-1].startswith("d\\x1b1 is down since 2001-09-09 ")
+    assert lines[-1].endswith(": backend d1: gone")
     assert "disk cache" not in shown
 
 
