@@ -15,6 +15,7 @@ from .cas.read.options import ReadOptions
 from .cas.read.refetch import FetchRange
 from .cas.rebuild.rebuild import RebuildReport, rebuild_index
 from .cas.reports import Progress
+from .cas.sharing import undisturbed
 from .cas.store import Store, open_engine
 from .config import Scalar, StoreConfig, read_config, write_config
 from .configured import close_all, members_of, recreate, remark
@@ -145,10 +146,10 @@ async def rebuild_store(
             locked(os.path.join(locks, "gc"), wait=wait, what=what),
             locked(os.path.join(locks, "store"), wait=wait, what=what),
         ):
-            return await _rebuild(path, progress or Progress())
+            return await _rebuild(path, progress or Progress(), wait=wait)
 
 
-async def _rebuild(path: str, progress: Progress) -> RebuildReport:
+async def _rebuild(path: str, progress: Progress, *, wait: bool) -> RebuildReport:
     """With its locks held: a backend may have come or gone while they were waited for."""
     config = await trio.to_thread.run_sync(read_config, path)
     members = await trio.to_thread.run_sync(members_of, path, config)
@@ -156,7 +157,8 @@ async def _rebuild(path: str, progress: Progress) -> RebuildReport:
     try:
         await found.look()
         copies = Scheme.parse(config.scheme).m + 1
-        return await rebuild_index(path, config.id, found, copies, progress)
+        async with undisturbed(found, os.path.join(path, "locks"), wait=wait):
+            return await rebuild_index(path, config.id, found, copies, progress)
     finally:
         with trio.CancelScope(shield=True):
             await close_all([member.backend for member in members])

@@ -27,9 +27,12 @@ from .capacity import count_use
 from .formats.journal import PackStored
 from .index.index import Index
 from .journal.journal import Journal, open_journal
+from .lease.lease import Fence
+from .lease.sessions import Session
 from .locks import locked
 from .packs.objectpacks import read_objects
 from .packs.pool import Pool
+from .sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,14 @@ class Access:
         return os.path.join(self.path, "locks", name)
 
     @contextlib.asynccontextmanager
-    async def writing(self, what: str, *, alone: bool = False) -> AsyncIterator[Journal]:
+    async def writing(
+        self, what: str, *, alone: bool = False, told: bool = True
+    ) -> AsyncIterator[Journal]:
         """Write to the store, beside others or alone, with a journal of one's own.
 
-        `what` names the work for those who wait. FormatError where a newer release forbids this
-        one to write, ConflictError where the index was made anew since it was opened.
+        `what` names the work for those who wait. Beside others a session tells other sites of it,
+        unless nothing is stored and it is not to be `told`. FormatError where a newer release
+        forbids this one to write, ConflictError where the index was made anew since it was opened.
         """
         await self._check_writable()
         await trio.Path(self.lock("")).mkdir(exist_ok=True)
@@ -65,7 +71,10 @@ class Access:
             # And `backend rm`: what is put on a backend that has gone from the list would be lost.
             await self.pool.members.refresh()
             await count_use(self.index, self.pool.members)
-            async with self._open_journal() as journal:
+            async with contextlib.AsyncExitStack() as stack:
+                journal = await stack.enter_async_context(self._open_journal())
+                if told and not alone:
+                    await stack.enter_async_context(self.sharing.session(journal))
                 yield journal
 
     @contextlib.asynccontextmanager
@@ -78,9 +87,34 @@ class Access:
         ):
             yield journal
 
-    def refs(self) -> AbstractAsyncContextManager[None]:
-        """Hold the refs while one moves; others do so for a moment only, so it always waits."""
-        return locked(self.lock("refs"), what="a ref moves")
+    @contextlib.asynccontextmanager
+    async def in_session(self, what: str) -> AsyncIterator[tuple[Journal, Session]]:
+        """`writing` beside others, with the session that tells of it."""
+        async with (
+            self.writing(what, told=False) as journal,
+            self.sharing.session(journal) as session,
+        ):
+            yield journal, session
+
+    @contextlib.asynccontextmanager
+    async def refs(self, journal: Journal, session: Session | None = None) -> AsyncIterator[Fence]:
+        """Hold the refs while one moves, with all that was recorded before applied; others do so
+        for a moment only, so it always waits. What it yields is called right before that.
+
+        CondemnedError where other sites condemned what `session` relies on.
+        """
+        async with (
+            locked(self.lock("refs"), what="a ref moves"),
+            self.sharing.refs(journal, session) as fence,
+        ):
+            # What a crashed writer had made durable counts before anybody looks.
+            await journal.catch_up_others()
+            yield fence
+
+    @property
+    def sharing(self) -> Sharing:
+        """What is done for the sake of other sites."""
+        return Sharing(self.lock(""), self.index, self.pool.members, self.copies, self.wait)
 
     def _open_journal(self) -> AbstractAsyncContextManager[Journal]:
         return open_journal(

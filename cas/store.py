@@ -45,6 +45,7 @@ from .gc.usage import is_small, usage
 from .index.checkbook import Sightings
 from .index.index import Index
 from .journal.journal import Journal
+from .lease.reliance import CondemnedError, Reliance
 from .objects import Objects
 from .packs.members import Member, Members
 from .packs.pool import Pool
@@ -237,9 +238,9 @@ class Store:
     async def plan(self, request: AddRequest) -> AddPlan:
         """What `add` would do; nothing is changed."""
         with one_failure():
-            return await plan(await self._readable(request), request)
+            return await plan(await self._readable(request, Reliance()), request)
 
-    async def _readable(self, request: AddRequest) -> Reading:
+    async def _readable(self, request: AddRequest, reliance: Reliance) -> Reading:
         def own() -> Scheme | None:
             repo, branch = request.address.repo, branch_of(request)
             return own_scheme(self.refs, self.objects, repo, branch)
@@ -248,14 +249,28 @@ class Store:
         # What names the files is kept as the store's other objects are, whatever the files are.
         copies = max(scheme.m, self.scheme.m)
         return Reading(
-            self.path, self.id, scheme, copies, self.index, self.objects, self.refs, self.pool
+            self.path,
+            self.id,
+            scheme,
+            copies,
+            self.index,
+            self.objects,
+            self.refs,
+            self.pool,
+            reliance,
         )
 
     async def _add(self, request: AddRequest, progress: Progress) -> AddReport:
-        async with self.access.writing("modelfloat add") as journal:
-            reading = await self._readable(request)
-            writing = reading.writing(journal, self.access.lock("refs"))
-            report = await Writer(writing, request, progress).run()
+        async with self.access.in_session("modelfloat add") as (journal, session):
+            reading = await self._readable(request, session.reliance)
+            writing = reading.writing(journal, lambda: self.access.refs(journal, session))
+            while True:
+                try:
+                    report = await Writer(writing, request, progress).run()
+                    break
+                except* CondemnedError as again:
+                    log.info("adding once more: %s", again.exceptions[0])
+                    progress.done = 0
             report.completed = await self._checking.complete(journal)
             report.survives = await self.survives() if request.erasure else ""
             return report

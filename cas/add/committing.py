@@ -16,7 +16,6 @@ from ...ids import ObjectId
 from ..formats.commit import Commit, encode_commit
 from ..formats.journal import NO_ID, RefChanged, RefKind
 from ..formats.objects import object_id
-from ..locks import locked
 from ..refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
 from ..refs import Refs
 from ..reports import AddReport
@@ -138,9 +137,7 @@ class Committer:
 
     async def _move(self, head: RefHead | None, commit: ObjectId | None) -> bool:
         """Move the branch from `head` to `commit` and set the tag; False if it moved meanwhile."""
-        async with locked(self._w.refs_lock):
-            # What a crashed writer had made durable counts before we look.
-            await self._w.journal.catch_up_others()
+        async with self._w.moving() as fence:
             now = self._w.refs.head(self._repo, RefKind.BRANCH, self._branch)
             if now != head:
                 return False
@@ -155,6 +152,7 @@ class Committer:
                     )
                 check_names(self._w.refs, self._request)
                 changes.append(self._change(RefKind.TAG, self._request.tag, None, target))
+            fence()
             await self._w.journal.append(changes)
         return True
 

@@ -14,12 +14,14 @@ from .request import Reading
 
 class Known:
     """Chunks and objects that need not be stored again: in a pack that is healthy and at least as
-    protected as an add wants them to be."""
+    protected as an add wants them to be. That they are relied on is noted, and nothing is that may
+    not be."""
 
     def __init__(self, reading: Reading) -> None:
         self._index = reading.index
         self._pool = reading.pool
         self._least = {Kind.DATA: reading.scheme.m, Kind.OBJECT: reading.copies}
+        self._reliance = reading.reliance
 
     def chunks(self, ids: Sequence[ChunkId], kind: Kind) -> list[Location | None]:
         """For each chunk the place that may be relied on, None where there is none.
@@ -39,12 +41,15 @@ class Known:
             if place.kind is not kind or pack.record is None:
                 continue
             if pack.intact or self._pool.healthy(pack.record, place.offset, place.stored):
+                self._reliance.relied.add(pack.record.id)
                 return place
         return None
 
     def _pack(self, number: PackNumber) -> "_Pack":
         record = self._index.pack(number)
         if record is None or record.m < self._least[record.kind]:
+            return _Pack(None, intact=False)
+        if record.id in self._reliance.condemned:
             return _Pack(None, intact=False)
         return _Pack(record, all(self._pool.usable(record, i) for i in range(record.n)))
 

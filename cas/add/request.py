@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -11,11 +12,14 @@ from ...ids import StoreId
 from ..codecs.effort import Effort
 from ..index.index import Index
 from ..journal.journal import Journal
+from ..lease.lease import Fence
+from ..lease.reliance import Reliance
 from ..objects import Objects
 from ..packs.pool import Pool
 from ..refnames import Address
 from ..refs import Refs
 
+Moving = Callable[[], AbstractAsyncContextManager[Fence]]
 ENOUGH_CORES: Final = 4
 """With so many cores SHA-256 is computed while adding: the others have enough to do."""
 
@@ -78,7 +82,8 @@ class AddRequest:
 class Reading:
     """What of a store is enough to see what an add would do; `path` is its folder.
 
-    `scheme` is that of its new packs, `copies` the parity of those with objects.
+    `scheme` is that of its new packs, `copies` the parity of those with objects. What is relied on
+    is noted in `reliance`.
     """
 
     path: str
@@ -89,8 +94,9 @@ class Reading:
     objects: Objects
     refs: Refs
     pool: Pool
+    reliance: Reliance
 
-    def writing(self, journal: Journal, refs_lock: str) -> "Writing":
+    def writing(self, journal: Journal, moving: Moving) -> "Writing":
         """The same with what writing takes besides."""
         return Writing(
             self.path,
@@ -101,17 +107,19 @@ class Reading:
             self.objects,
             self.refs,
             self.pool,
+            self.reliance,
             journal,
-            refs_lock,
+            moving,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Writing(Reading):
-    """What an add needs of a store besides; `refs_lock` is the refs' lock file."""
+    """What an add needs of a store besides; within `moving` the refs hold still, and what it gives
+    is called right before one moves."""
 
     journal: Journal
-    refs_lock: str
+    moving: Moving
 
 
 @cache

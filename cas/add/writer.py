@@ -48,7 +48,14 @@ class Writer:
         async with trio.open_nursery() as nursery:
             spare = spare_of(self._request, w.scheme)
             packer = Packer(
-                w.store, w.scheme, w.pool, w.journal, nursery, copies=w.copies, spare=spare
+                w.store,
+                w.scheme,
+                w.pool,
+                w.journal,
+                nursery,
+                copies=w.copies,
+                spare=spare,
+                made=w.reliance.relied.add,
             )
             ingest = Ingest(w, self._request, packer, unchanged, self._report, self._progress)
             await FilePass(ingest, packer, self._staging).run()

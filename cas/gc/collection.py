@@ -24,12 +24,14 @@ import trio.from_thread
 
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, ModelFloatError, one_failure
-from ...ids import ChunkId, ObjectId
+from ...ids import ChunkId, ObjectId, WriterId
 from ..access import Access
 from ..formats.journal import NO_ID
+from ..formats.presence import PresenceRecord
 from ..index.index import Index
 from ..index.records import PackRecord
 from ..journal.journal import Journal
+from ..lease.lease import Fence, unfenced
 from ..locks import locked
 from ..objects import Objects
 from ..packs.pool import Pool
@@ -39,6 +41,7 @@ from .condemning import pardon
 from .marking import Marking
 from .marks import Marks
 from .orphans import Orphan, Orphans
+from .others import Others
 from .rewriting import Copied, Rewriter
 from .selection import Selection
 from .standing import Standing
@@ -77,8 +80,11 @@ class Collection:
         self._grace = grace
         self._find_in_use = find_in_use
         self._since_ns = time.time_ns() - int(min(grace, time.time()) * 1e9)
-        self._sweeper = Sweeper(self._index, self._pool.members, access.copies)
-        self._orphans = Orphans(self._index, self._pool, grace)
+        self._fence: Fence = unfenced
+        self._sessions: dict[WriterId, PresenceRecord] = {}
+        members = access.pool.members
+        self._sweeper = Sweeper(access.index, members, access.copies, self._require)
+        self._orphans = Orphans(access.index, access.pool, grace, self._require)
         self._report = report
         self._accept_losses = accept_losses
 
@@ -91,10 +97,16 @@ class Collection:
                 await self._plan()
             else:
                 await trio.Path(self._access.lock("")).mkdir(exist_ok=True)
-                async with locked(self._access.lock("gc"), wait=self._access.wait, what=WHAT):
+                lock = locked(self._access.lock("gc"), wait=self._access.wait, what=WHAT)
+                async with lock, self._access.sharing.leased() as self._fence:
+                    members, site = self._pool.members, await self._access.sharing.site()
+                    self._others = Others(members, site, self._access.copies)
                     await self._collect()
         self._report.seconds = time.monotonic() - started
         return self._report
+
+    def _require(self) -> None:
+        self._fence()
 
     async def _plan(self) -> None:
         await self._begin()
@@ -112,14 +124,33 @@ class Collection:
 
     async def _collect(self) -> None:
         await self._begin()
+        await self._mind()
+        await self._keep_theirs()
         dead = await trio.to_thread.run_sync(self._selection.dead)
-        await self._sweeper.condemn(await trio.to_thread.run_sync(self._records, dead))
+        await self._condemn(await trio.to_thread.run_sync(self._records, dead))
         orphans = await self._orphans.find()
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
             await self._delete(journal, dead)
             await self._clean(journal, orphans)
         await self._rewrite()
+
+    async def _condemn(self, packs: Sequence[PackRecord]) -> None:
+        """Announce what is to go, and give writers elsewhere, who may rely on it, time to see."""
+        self._require()
+        await self._sweeper.condemn(packs)
+        if packs:
+            await self._others.let_finish(wait=self._access.wait)
+
+    async def _mind(self) -> None:
+        """See who is at work elsewhere. Before what they recorded is looked for: what is not found
+        then, and is theirs, is of a session that is seen here."""
+        self._sessions = await self._others.at_work()
+
+    async def _keep_theirs(self) -> None:
+        """What they have stored is not garbage, though no ref reaches it yet."""
+        packs = await self._others.stored(self._sessions)
+        await trio.to_thread.run_sync(self._selection.keep_packs, packs)
 
     # Marking
 
@@ -159,7 +190,9 @@ class Collection:
 
         All of it where what was marked may not be the best any more.
         """
+        await self._mind()
         await journal.require_complete(accept_losses=self._accept_losses)
+        await self._keep_theirs()
         await trio.to_thread.run_sync(self._mark_more)
         await trio.to_thread.run_sync(self._mark_in_use)
 
@@ -182,6 +215,7 @@ class Collection:
             self._report.freed += sum(self._stored(row) for row in packs)
             gone |= packs.keys()
             for pack in spared:
+                self._require()
                 await pardon(self._pool.members, pack.id)
         return gone
 
@@ -203,7 +237,8 @@ class Collection:
     async def _clean(self, journal: Journal, orphans: Sequence[Orphan]) -> None:
         """What earlier collections and crashed adds left, and objects that nothing reaches."""
         self._report.pending = await self._sweeper.finish(journal)
-        gone = await self._orphans.delete(journal, orphans)
+        # What another site is storing looks like an orphan until it is recorded.
+        gone = [] if self._sessions else await self._orphans.delete(journal, orphans)
         self._report.orphans += len(gone)
         self._report.freed += sum(orphan.size for orphan in gone)
         batches = await trio.to_thread.run_sync(lambda: iter(self._index.object_ids()))
@@ -267,7 +302,7 @@ class Collection:
         safer than what they were copied to; the rows of those that were deleted."""
         if not copies:
             return set()
-        await self._sweeper.condemn([copied.victim.pack for copied in copies])
+        await self._condemn([copied.victim.pack for copied in copies])
         for copied in copies:
             self._marks.clear(copied.victim.row)
         async with self._access.writing(WHAT, alone=True) as journal:

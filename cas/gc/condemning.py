@@ -19,6 +19,7 @@ from ...ids import Key, PackId
 from ..formats.condemned import Condemned, decode_condemned, encode_condemned
 from ..formats.journal import NOWHERE
 from ..index.records import PackRecord
+from ..lease.lease import Fence, unfenced
 from ..packs.members import Member, Members
 from ..packs.placement import place
 
@@ -92,14 +93,16 @@ async def _read(members: Members, member: Member, key: Key, pack: PackId) -> Con
     return record if (record.store, record.pack) == (members.store, pack) else None
 
 
-async def execute(members: Members, records: Iterable[Condemned]) -> int:
+async def execute(members: Members, records: Iterable[Condemned], fence: Fence = unfenced) -> int:
     """Delete the shards of packs that nothing names any more, and then the records themselves.
 
-    The number of packs of which a shard could not be deleted now: their records stay.
+    `fence` is called before each pack. The number of packs of which a shard could not be deleted
+    now: their records stay.
     """
     left: list[PackId] = []
 
     async def delete(record: Condemned) -> None:
+        fence()
         done = True
         for index, where in enumerate(record.backends):
             if where != NOWHERE:

@@ -20,6 +20,7 @@ from ...ids import Key, PackId
 from ..formats.journal import PackDeleted
 from ..index.index import Index
 from ..journal.journal import Journal
+from ..lease.lease import Fence, unfenced
 from ..packs.members import Member
 from ..packs.pool import Pool
 from .condemning import each
@@ -46,11 +47,15 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """Finds and deletes the orphans of a store that are at least `grace` seconds old."""
+    """Finds and deletes the orphans of a store that are at least `grace` seconds old.
+
+    `fence` is called before what cannot be taken back.
+    """
 
     index: Index
     pool: Pool
     grace: float
+    fence: Fence = unfenced
 
     async def find(self) -> list[Orphan]:
         """All orphans on backends that are up, at most MOST."""
@@ -72,10 +77,12 @@ class Orphans:
         still = await trio.to_thread.run_sync(self._sift, orphans)
         unknown = await trio.to_thread.run_sync(self._unknown, still)
         if unknown:
+            self.fence()
             await journal.append([PackDeleted(pack) for pack in unknown])
         deleted: list[Orphan] = []
 
         async def delete(orphan: Orphan) -> None:
+            self.fence()
             try:
                 await RetryBackend(orphan.member.backend).delete(orphan.key)
             except BackendError as error:

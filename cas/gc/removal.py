@@ -42,7 +42,7 @@ class Removal:
         """
         heads = await trio.to_thread.run_sync(self._meant, address)
         frees = await trio.to_thread.run_sync(self._frees, heads)
-        async with self.access.writing("modelfloat rm") as journal:
+        async with self.access.writing("modelfloat rm", told=False) as journal:
             removed, now = await self._remove(journal, address)
         if not removed:
             # Somebody else removed it while we counted: so there is none, or it came back.
@@ -94,11 +94,11 @@ class Removal:
         That is never before a change that is known: a clock that was set back would take the grace
         period away, once it is right again.
         """
-        async with self.access.refs():
-            await journal.catch_up_others()
+        async with self.access.refs(journal) as fence:
             heads = _of(self.index.refs(address.repo), address.rev)
             now = max(time.time_ns(), self.index.last_change_ns())
             if heads:
+                fence()
                 await journal.append([removed(head, now) for head in heads])
         return heads, now
 

@@ -16,6 +16,7 @@ import trio
 
 from ...erasure.scheme import Scheme
 from ...errors import BackendError
+from ...ids import PackId
 from ..formats.chunktable import PACK_CHUNKS, Kind
 from ..index.index import Index
 from ..index.records import PackRecord
@@ -72,6 +73,15 @@ class Selection:
     def keep(self, row: int) -> None:
         """Choose that pack never more."""
         self._marks.spared[row] = True
+
+    def keep_packs(self, packs: AbstractSet[PackId]) -> None:
+        """Choose these packs never more, as far as they are known."""
+        numbers = self._marks.packs["number"]
+        for id_ in packs:
+            pack = self._index.pack_of_id(id_)
+            row = 0 if pack is None else int(np.searchsorted(numbers, pack.number))
+            if pack is not None and row < len(numbers) and numbers[row] == pack.number:
+                self.keep(row)
 
     async def _is_old(self, pack: PackRecord) -> bool:
         """By the first shard that can be asked; a pack that none can be asked of is young."""

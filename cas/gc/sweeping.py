@@ -15,6 +15,7 @@ from ..formats.journal import PackDeleted
 from ..index.index import Index
 from ..index.records import PackRecord
 from ..journal.journal import Journal
+from ..lease.lease import Fence, unfenced
 from ..packs.members import Members
 from .condemning import condemn, condemned, execute, pardon, sentence
 
@@ -24,11 +25,13 @@ TOMBSTONES: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Deletes packs of one store; `copies` is m+1."""
+    """Deletes packs of one store; `copies` is m+1, and `fence` is called before what cannot be
+    taken back."""
 
     index: Index
     members: Members
     copies: int
+    fence: Fence = unfenced
 
     async def condemn(self, packs: Sequence[PackRecord]) -> None:
         """Announce that packs are to be deleted."""
@@ -40,7 +43,9 @@ class Sweeper:
         left = 0
         while batch := list(islice(waiting, TOMBSTONES)):
             await self._bury(journal, [pack.id for pack in batch])
-            left += await execute(self.members, [sentence(self.members, pack) for pack in batch])
+            left += await execute(
+                self.members, [sentence(self.members, pack) for pack in batch], self.fence
+            )
         return left
 
     async def finish(self, journal: Journal) -> int:
@@ -52,10 +57,11 @@ class Sweeper:
         found = await condemned(self.members)
         known, unsaid = await trio.to_thread.run_sync(self._sort, list(found))
         for pack in known:
+            self.fence()
             await pardon(self.members, pack)
             del found[pack]
         await self._bury(journal, unsaid)
-        return await execute(self.members, found.values())
+        return await execute(self.members, found.values(), self.fence)
 
     def _sort(self, packs: Sequence[PackId]) -> tuple[list[PackId], list[PackId]]:
         """Packs that the index has, and those of which it knows nothing, not even their end."""
@@ -66,4 +72,5 @@ class Sweeper:
     async def _bury(self, journal: Journal, packs: Sequence[PackId]) -> None:
         waiting = iter(packs)
         while batch := list(islice(waiting, TOMBSTONES)):
+            self.fence()
             await journal.append([PackDeleted(pack) for pack in batch])

@@ -15,7 +15,7 @@ by a lock file that lives as long as the journal is open; ids are used again by 
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -48,6 +48,13 @@ all of these are in memory until the record is applied."""
 
 log = logging.getLogger(__name__)
 
+Cover = Callable[[WriterId, int], Awaitable[None]]
+"""Makes it known that a writer is at work, and the number of its last record so far."""
+
+
+async def _uncovered(_writer: WriterId, _last: int) -> None:
+    """For journals that nobody has to know of."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -68,6 +75,13 @@ class Journal:
         self._failure: Exception | None = None
         self._unsure = False
         self._send, self._receive = trio.open_memory_channel[_Waiting](GROUP)
+        self.cover: Cover = _uncovered
+        """Told, before it writes, of a writer that this journal goes on as."""
+
+    @property
+    def writer(self) -> WriterId:
+        """Whose journal it is now."""
+        return self._writer
 
     async def append(
         self, entries: Sequence[JournalEntry], objects: Mapping[ObjectId, bytes] | None = None
@@ -144,6 +158,7 @@ class Journal:
             name = record_name(self._writer, last + 1)
             log.warning("%s is there already (%s): going on as another writer", name, error)
             self._writer = await trio.to_thread.run_sync(self._change_writer, last)
+            await self.cover(self._writer, 0)
             record = await self._store(entries)
         await self._index.write(self._index.apply, record, objects)
         self._unsure = False

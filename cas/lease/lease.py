@@ -22,7 +22,7 @@ in the event loop.
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
@@ -57,7 +57,14 @@ POLL: Final = 2.0
 RELEASE: Final = 10.0
 """Seconds that giving a lease back may take."""
 
+Fence = Callable[[], None]
+"""LeaseLostError where a lease that the next step needs has ended."""
+
 log = logging.getLogger(__name__)
+
+
+def unfenced() -> None:
+    """Where nobody shares the store no lease is needed."""
 
 
 class Lease:
@@ -80,11 +87,11 @@ class Lease:
     async def keep(self) -> None:
         """Renew for as long as it lasts."""
         while self._leases.clock() < self._until:
+            await trio.sleep(self._record.term / RENEWALS)
             try:
                 await self._renew()
             except BackendError as error:
                 log.info("%s: the lease is not renewed yet", error)
-            await trio.sleep(self._record.term / RENEWALS)
 
     async def _renew(self) -> None:
         begun, number = self._leases.clock(), self._record.number

@@ -887,6 +887,7 @@ PROVOKED: dict[str, Provocation] = {
     "takes no socket": _no_socket,
 }
 
+_SITES = "faults/test_two_sites.py"
 _HF = "unit/test_hf_import.py"
 _CHANGING = "unit/test_changing_files.py"
 ELSEWHERE: dict[str, str] = {
@@ -916,6 +917,14 @@ ELSEWHERE: dict[str, str] = {
     "the mount on ‹path› does not say": (
         "mount/test_commands_and_mounts.py::test_gc_refuses_while_a_mount_cannot_be_asked"
     ),
+    "the site ‹id› writes": f"{_SITES}::test_who_does_not_wait_deletes_nothing_beside_an_add",
+    "none of these decides": (
+        f"{_SITES}::test_without_a_ref_home_two_heads_are_seen_and_neither_is_lost"
+    ),
+    "which decides who": (
+        f"{_SITES}::test_with_the_ref_home_down_nothing_is_deleted_where_others_may_be"
+    ),
+    "sessions cannot be listed": f"{_SITES}::test_sessions_that_cannot_be_listed_end_a_collection",
     "lease is held by the site": (
         "unit/test_lease.py::test_who_does_not_want_to_wait_is_told_who_has_it"
     ),

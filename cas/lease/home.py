@@ -1,0 +1,41 @@
+"""The ref home: the one backend that decides between sites, for those who agree on none else.
+
+It is the first, in the order of the configuration, that decides `put(if_absent=True)` for all its
+writers, whether it is up or down: else two sites that reach different backends had two of them.
+"""
+
+import logging
+from contextlib import aclosing
+
+import trio
+
+from ...backends.keys import parse_condemned_key
+from ...errors import BackendError
+from ...ids import PackId
+from ..packs.members import Member, Members
+
+log = logging.getLogger(__name__)
+
+
+def home_of(members: Members) -> Member | None:
+    """The ref home; None where no backend passed the probe for conditional puts."""
+    return next((m for m in members if m.backend.properties.conditional_put), None)
+
+
+async def condemned_ids(members: Members) -> frozenset[PackId]:
+    """Packs that records on backends which are up condemn."""
+    found: set[PackId] = set()
+
+    async def ask(member: Member) -> None:
+        try:
+            async with aclosing(member.backend.list("condemned/")) as listing:
+                parsed = [parse_condemned_key(listed.key) async for listed in listing]
+            found.update(pack for pack in parsed if pack is not None)
+        except BackendError as error:
+            members.note_failure(member, error)
+            log.warning("%s", error)
+
+    async with trio.open_nursery() as nursery:
+        for member in members.up():
+            nursery.start_soon(ask, member)
+    return frozenset(found)

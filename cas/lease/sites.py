@@ -1,0 +1,122 @@
+"""Sites: the folders with an index of one store, from which somebody writes to its backends.
+
+Each lays a record on every backend, anew from day to day: who writes looks whether others are
+there, and only then takes the trouble that sharing takes.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import time
+from contextlib import aclosing
+from typing import Final
+
+import trio
+
+from ...backends.keys import parse_site_key, site_key
+from ...errors import BackendError, ModelFloatError
+from ...ids import SiteId, StoreId, random_site_id
+from ..formats.presence import encode_presence
+from ..packs.members import Member, Members
+from .clock import quiet_for, site_record
+
+FILE: Final = "site"
+"""The file beside the lock files that holds the site's id and which folder it is."""
+AGAIN: Final = 86_400.0
+"""Seconds after which a site's record is written anew, so that its age tells whether it is used."""
+UNUSED: Final = 90 * AGAIN
+"""Seconds without a new record after which a site counts as gone."""
+
+_TEXT: Final = re.compile(rb"([0-9a-f]{32}) ([0-9]+)\n")
+
+log = logging.getLogger(__name__)
+
+
+def own_site(folder: str) -> SiteId:
+    """The id of the site whose lock files lie in `folder`, made at first; blocks.
+
+    A folder that was copied is another site: it is told by its inode.
+    """
+    path, inode = os.path.join(folder, FILE), os.stat(folder).st_ino
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        match = _TEXT.fullmatch(file.read(100))
+        if match is not None and int(match[2]) == inode:
+            return SiteId(bytes.fromhex(match[1].decode()))
+    return _make(path, inode)
+
+
+def _make(path: str, inode: int) -> SiteId:
+    site = random_site_id()
+    made = f"{path}.{site.hex()}"
+    try:
+        with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(f"{site.hex()} {inode}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+        # As old as can be: the record on the backends is still to be written.
+        os.utime(made, (0, 0))
+        os.replace(made, path)
+    except OSError as error:
+        raise ModelFloatError(
+            f"{path} cannot be written: {error.strerror}; see to the disk that the store is on"
+        ) from error
+    return site
+
+
+def is_stale(folder: str) -> bool:
+    """Whether the site's records on the backends are to be written anew; blocks."""
+    return abs(time.time() - os.stat(os.path.join(folder, FILE)).st_mtime) > AGAIN
+
+
+def freshen(folder: str) -> None:
+    """Note that they were; blocks."""
+    with contextlib.suppress(OSError):
+        os.utime(os.path.join(folder, FILE))
+
+
+async def look(members: Members, site: SiteId, *, again: bool = False) -> set[SiteId]:
+    """The other sites that backends which are up know of.
+
+    This one is announced on each that does not know it, or with `again` on each.
+    """
+    others: set[SiteId] = set()
+
+    async def ask(member: Member) -> None:
+        try:
+            found = await _listed(member)
+            others.update(found)
+            if again or site not in found:
+                await announce(member, members.store, site)
+        except BackendError as error:
+            members.note_failure(member, error)
+            log.info("%s", error)
+
+    async with trio.open_nursery() as nursery:
+        for member in members.up():
+            nursery.start_soon(ask, member)
+    return others - {site}
+
+
+async def forget_unused(members: Members, site: SiteId) -> None:
+    """Remove the records of other sites that have written nothing for as long as UNUSED: one that
+    does so again announces itself before anything else."""
+    for member in members.up():
+        try:
+            for found in await _listed(member) - {site}:
+                key = site_key(found)
+                if await quiet_for(member.backend, key, members.store, site) >= UNUSED:
+                    await member.backend.delete(key)
+        except BackendError as error:
+            log.info("%s", error)
+
+
+async def announce(member: Member, store: StoreId, site: SiteId) -> None:
+    """Lay a site's record on a backend."""
+    await member.backend.put(site_key(site), [encode_presence(site_record(store, site))])
+
+
+async def _listed(member: Member) -> set[SiteId]:
+    async with aclosing(member.backend.list("sites/")) as listing:
+        parsed = [parse_site_key(listed.key) async for listed in listing]
+    return {found for found in parsed if found is not None}

@@ -1,0 +1,162 @@
+"""What is done for the sake of other sites: those who write to the same backends from elsewhere.
+
+Two leases on the ref home (`cas.lease`): `store` for who deletes, `refs` for who moves a ref. While
+no other site is known all of this is a record at the beginning, its removal at the end, and a look
+whether another site has come.
+"""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from ..errors import BackendError, UnavailableError
+from ..ids import PackId, SiteId
+from .index.index import Index
+from .journal.journal import Journal
+from .lease.home import condemned_ids, home_of
+from .lease.lease import Fence, Leases, unfenced
+from .lease.sessions import Session, open_session
+from .lease.sites import forget_unused, freshen, is_stale, look, own_site
+from .packs.members import Member, Members
+
+STORE: Final = "store"
+"""The lease of whoever deletes."""
+REFS: Final = "refs"
+"""The lease of whoever moves a ref."""
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def undisturbed(members: Members, folder: str, *, wait: bool) -> AsyncIterator[None]:
+    """Keep other sites from deleting, as far as the ref home can be asked; `folder` has the lock
+    files. LockedError where one does, and not `wait`."""
+    home = home_of(members)
+    async with contextlib.AsyncExitStack() as stack:
+        if home is not None and not home.down:
+            site = await trio.to_thread.run_sync(own_site, folder)
+            leases = Leases(home.backend, members.store, site, STORE)
+            try:
+                await stack.enter_async_context(leases.held(wait=wait))
+            except BackendError as error:
+                log.info("%s; going on without the lease", error)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """A store as one of its sites shares it. `folder` has the lock files, `copies` is m+1; without
+    `wait` a lease that another site has is LockedError."""
+
+    folder: str
+    index: Index
+    members: Members
+    copies: int
+    wait: bool
+
+    @contextlib.asynccontextmanager
+    async def leased(self) -> AsyncIterator[Fence]:
+        """Hold the lease of the store: whoever deletes, of all who share it; call what it yields
+        before every such step.
+
+        UnavailableError where others share the store and the ref home cannot decide.
+        """
+        shared = bool(await self._others())
+        if shared:
+            await forget_unused(self.members, await self.site())
+        async with contextlib.AsyncExitStack() as stack:
+            fence = unfenced
+            try:
+                home = self._home()
+                lease = await stack.enter_async_context(
+                    (await self._leases(home, STORE)).held(wait=self.wait)
+                )
+                fence = lease.require
+            except BackendError:
+                # Alone with it one may go on, as with any backend that is down.
+                if shared:
+                    raise
+            yield fence
+
+    async def site(self) -> SiteId:
+        """This site's id."""
+        return await trio.to_thread.run_sync(own_site, self.folder)
+
+    @contextlib.asynccontextmanager
+    async def session(self, journal: Journal) -> AsyncIterator[Session]:
+        """Tell other sites that a journal's writer is at work, and learn what they have done."""
+        members, writer = self.members, journal.writer
+        last, _ = self.index.writer(writer)
+        opened = open_session(members, await self.site(), writer, last, self.copies)
+        async with opened as session:
+            journal.cover = session.cover
+            if await self._others():
+                await self._meet(journal, session)
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def refs(self, journal: Journal, session: Session | None) -> AsyncIterator[Fence]:
+        """Keep other sites from moving refs, with all that they recorded applied.
+
+        CondemnedError where they condemned what `session` relies on. Where they cannot be kept from
+        it, a ref that moves here and there gets two heads.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            fence = unfenced
+            if await self._others():
+                fence = await self._refs_lease(stack)
+                await self._meet(journal, session)
+            yield fence
+
+    async def _meet(self, journal: Journal, session: Session | None) -> None:
+        """Learn what other sites condemned, then what they recorded: who deleted a pack, and took
+        the first away, had recorded it before."""
+        if session is not None and session.lapsed:
+            await session.refresh()
+        condemned = await condemned_ids(self.members)
+        await journal.take_over()
+        if session is not None:
+            relied = list(session.reliance.relied)
+            gone = await trio.to_thread.run_sync(self._gone, relied)
+            session.reliance.refuse(condemned, gone)
+
+    def _gone(self, packs: Sequence[PackId]) -> frozenset[PackId]:
+        return frozenset(pack for pack in packs if self.index.pack_of_id(pack) is None)
+
+    async def _others(self) -> set[SiteId]:
+        """Other sites that share the store; this one is known to them from now on."""
+        site = await self.site()
+        again = await trio.to_thread.run_sync(is_stale, self.folder)
+        others = await look(self.members, site, again=again)
+        if again:
+            await trio.to_thread.run_sync(freshen, self.folder)
+        return others
+
+    def _home(self) -> Member:
+        home = home_of(self.members)
+        if home is None:
+            raise UnavailableError(
+                "other folders share this store's backends, and none of these decides who of them "
+                "goes first; add a backend with conditional puts"
+            )
+        if home.down:
+            raise UnavailableError(
+                f"other folders share this store's backends, and {home.name}, which decides who of "
+                "them goes first, is down; bring it back"
+            )
+        return home
+
+    async def _leases(self, home: Member, name: str) -> Leases:
+        return Leases(home.backend, self.index.store, await self.site(), name)
+
+    async def _refs_lease(self, stack: contextlib.AsyncExitStack) -> Fence:
+        try:
+            leases = await self._leases(self._home(), REFS)
+            return (await stack.enter_async_context(leases.held())).require
+        except BackendError as error:
+            log.warning("%s; a ref that others move now too gets two heads", error)
+            return unfenced
