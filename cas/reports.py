@@ -190,6 +190,7 @@ class VerifyReport:
     lost_files: list[str] = field(default_factory=list)
     unlisted_files: int = 0
     rescued: int = 0
+    refetched: int = 0
     down: dict[str, str] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
 
@@ -216,7 +217,7 @@ class VerifyReport:
         """
         if self.lost or self.lost_files:
             return 4
-        return 3 if self.problems or self.replaced or self.rescued else 0
+        return 3 if self.problems or self.replaced or self.rescued or self.refetched else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,7 @@ class Store:
         slots = max(LEAST_SLOTS, min(MOST_SLOTS, self.budget.limit // (4 * EXTENT)))
         self.loader = loader = Loader(index, self.pool, self.budget, slots=slots)
         self.disk = self._disk_files((reading or ReadOptions()).cache)
+        refetch = None if fetch is None else Refetch(fetch)
         self.reader = Reader(
             self.objects,
             loader,
@@ -130,7 +131,7 @@ class Store:
             disk=self.disk,
             warm_sets=(reading or ReadOptions()).warm_sets,
             far=members.remote,
-            refetch=None if fetch is None else Refetch(fetch),
+            refetch=refetch,
         )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self.reserve = Reserve(path)
@@ -148,6 +149,7 @@ class Store:
             self._repairing,
             recreate,
             remark,
+            refetch,
         )
         self.read_repair: ReadRepair | None = None
         if (reading or ReadOptions()).repair:

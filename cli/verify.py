@@ -166,6 +166,9 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
         )
     if report.rescued:
         found.append(f"{plural(report.rescued, 'chunk')} of lost packs stored again in new ones")
+    if report.refetched:
+        chunks = plural(report.refetched, "chunk")
+        found.append(f"{chunks} had again from where the files came from, and stored")
     found += sorted(
         f"pack {pack}: more shards are gone than parity replaces" for pack in report.lost
     )

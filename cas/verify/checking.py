@@ -23,6 +23,7 @@ from ..journal.journal import Journal
 from ..objects import Objects
 from ..packs.members import Member, Members
 from ..packs.pool import Pool
+from ..read.refetch import Refetch
 from ..refs import Refs
 from ..reports import Problem, Progress, VerifyReport
 from .check import Checker, Mending
@@ -32,6 +33,7 @@ from .copycheck import check_copies
 from .needs import Needs
 from .ownership import is_plainly_ours
 from .reach import Reach, Reached
+from .refetching import Refetcher
 from .repair import Repairer
 from .rerecord import LostRecord, write_anew
 from .rescue import Rescuer
@@ -75,6 +77,7 @@ class Checking:
     open_journal: OpenJournal
     recreate: Recreate
     remark: Remark
+    refetch: Refetch | None = None
 
     @property
     def _members(self) -> Members:
@@ -148,10 +151,16 @@ class Checking:
             checker.verdicts,
             report,
             None if mending is None else mending.rescuer,
+            None if mending is None else self._refetcher(mending.rescuer, throttle),
         )
         await needs.look(self._reached(request, checker))
         needs.settle()
         report.bytes_written = 0 if mending is None else mending.repairer.written
+
+    def _refetcher(self, rescuer: Rescuer, throttle: Throttle) -> Refetcher | None:
+        if self.refetch is None:
+            return None
+        return Refetcher(self.objects, self.refetch, rescuer, throttle)
 
     async def _check_state(self, report: VerifyReport, journal: Journal | None) -> None:
         """Whether the index is of an earlier state than the journals, as after a restore."""

@@ -23,6 +23,7 @@ from ..objects import Objects
 from ..reports import Problem, VerifyReport
 from .checkorder import LOOKUP, batches, chunk_ids
 from .reach import Reached
+from .refetching import Refetcher
 from .rescue import Rescuer
 
 ITEMS: Final = 256
@@ -49,10 +50,19 @@ class Verdicts:
     lost: dict[PackNumber, Lost] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Wanted:
+    """A file, and its chunks that no pack has, with the lost places of each."""
+
+    item: Reached
+    chunks: dict[ChunkId, list[Location]] = field(default_factory=dict)
+
+
 class Needs:
     """Looks things up, and settles what is to be said of lost packs.
 
-    With a `rescuer`, objects that only the index's mirror has are stored again.
+    With a `rescuer`, objects that only the index's mirror has are stored again; with a
+    `refetcher`, chunks that their files' sources have.
     """
 
     def __init__(
@@ -62,12 +72,16 @@ class Needs:
         verdicts: Verdicts,
         report: VerifyReport,
         rescuer: Rescuer | None,
+        refetcher: Refetcher | None = None,
     ) -> None:
         self._index = index
         self._objects = objects
         self._verdicts = verdicts
         self._report = report
         self._rescuer = rescuer
+        self._refetcher = refetcher
+        self._wanted: dict[str, _Wanted] = {}
+        self._refetched: set[ChunkId] = set()
         self._needed: set[PackNumber] = set()
         self._at_risk: set[PackNumber] = set()
         self._mirrored: set[ObjectId] = set()
@@ -80,6 +94,7 @@ class Needs:
         left = iter(items)
         while await trio.to_thread.run_sync(self._some, left):
             await self._rescue()
+            await self._refetch()
 
     def _some(self, items: Iterable[Reached]) -> bool:
         some = list(islice(items, ITEMS))
@@ -130,11 +145,22 @@ class Needs:
             self._at_risk |= {place.pack for place in lost}
             if not any(self._verdicts.lost[place.pack].returns for place in lost):
                 self._mirrored.add(object_)
+        elif self._is_elsewhere(item, object_, lost):
+            self._wanted.setdefault(item.name, _Wanted(item)).chunks[id_] = lost
         else:
-            self._needed |= {place.pack for place in lost}
-            if item.name != self._last_lost:
-                self._report.lose(item.name)
-            self._last_lost = item.name
+            self._lose(item, lost)
+
+    def _lose(self, item: Reached, lost: Iterable[Location]) -> None:
+        self._needed |= {place.pack for place in lost}
+        if item.name != self._last_lost:
+            self._report.lose(item.name)
+        self._last_lost = item.name
+
+    def _is_elsewhere(self, item: Reached, id_: ObjectId, lost: list[Location]) -> bool:
+        """Whether a chunk may be had where its file came from, and does not come back by itself."""
+        known = item.manifest is not None and bool(item.manifest.sources)
+        returns = any(self._verdicts.lost[place.pack].returns for place in lost)
+        return self._refetcher is not None and known and id_ not in item.objects and not returns
 
     def _is_mirrored(self, id_: ObjectId) -> bool:
         data = self._index.object(id_)
@@ -146,6 +172,24 @@ class Needs:
         await self._rescuer.objects(sorted(self._mirrored))
         self._report.rescued += len(self._mirrored)
         self._mirrored.clear()
+
+    async def _refetch(self) -> None:
+        """Have again what is elsewhere; what is not, is lost."""
+        wanted, self._wanted = self._wanted, {}
+        for each in wanted.values():
+            manifest = each.item.manifest
+            if self._refetcher is None or manifest is None:
+                continue
+            chunks = {
+                id_: self._index.pack(places[0].pack) if places else None
+                for id_, places in each.chunks.items()
+                if id_ not in self._refetched
+            }
+            done = await self._refetcher.file(manifest, chunks)
+            self._refetched |= done
+            self._report.refetched += len(done)
+            for id_ in chunks.keys() - done:
+                self._lose(each.item, each.chunks[id_])
 
     def settle(self) -> None:
         """Say what is to be said: what is lost, what is at risk, what nothing needs any more."""

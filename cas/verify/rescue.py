@@ -17,6 +17,7 @@ from ..codecs.registry import decode
 from ..formats.chunktable import Kind
 from ..formats.objects import object_id
 from ..index.index import Index
+from ..index.records import PackRecord
 from ..journal.journal import Journal
 from ..packer import fill
 from ..packs.builder import NewChunk, PackBuilder, pack_limit
@@ -75,6 +76,11 @@ class Rescuer:
                 seen.add(id_)
                 homeless.append(slot)
         return homeless
+
+    async def data(self, chunks: Sequence[NewChunk], like: PackRecord | None) -> None:
+        """Store chunks of files, protected as they were in the pack `like`, if that is known."""
+        scheme = self._scheme if like is None else scheme_like(self._scheme, like.k, like.m)
+        await self._store(Kind.DATA, scheme, chunks, {})
 
     async def objects(self, ids: Sequence[ObjectId]) -> None:
         """Store objects again that the index's mirror has."""

@@ -52,3 +52,50 @@ async def test_a_source_that_became_another_file_gives_no_byte(tmp_path: Path) -
         async with open_store(str(tmp_path / "store"), fetch=HttpSource().fetch) as store:
             with pytest.raises(DamageError):
                 await read(store, "acme/m0/m0")
+
+
+async def test_a_repair_stores_again_what_the_source_has(tmp_path: Path) -> None:
+    async with range_server({}) as server:
+        files = await stored(tmp_path, server, 3)
+        del server.files["/m2"]
+        async with open_store(str(tmp_path / "store"), fetch=HttpSource().fetch) as store:
+            # Without a repair it is told, and nobody is asked.
+            assert (await store.verify()).exit_status == 4
+            assert not server.asked
+            report = await store.verify(repair=True)
+            assert report.lost_files == ["acme/m2@main/m2"]
+            assert report.exit_status == 4
+            assert report.refetched > 0
+            server.files["/m2"] = files["m2"]
+            report = await store.verify(repair=True)
+            assert (report.lost_files, report.exit_status) == ([], 3)
+            asked = len(server.asked)
+            assert (await store.verify(repair=True)).refetched == 0
+        async with open_store(str(tmp_path / "store")) as store:
+            for name, data in files.items():
+                assert await read(store, f"acme/{name}/{name}") == data
+            await store.gc(grace=0)
+            report = await store.verify()
+            assert (report.exit_status, report.unneeded) == (0, [])
+        assert len(server.asked) == asked
+
+
+async def test_chunks_that_two_files_share_are_asked_for_once(tmp_path: Path) -> None:
+    async with range_server({}) as server:
+        await stored(tmp_path, server)
+        address = parse_address("acme/again")
+        async with open_store(str(tmp_path / "store"), fetch=HttpSource().fetch) as store:
+            report = await store.verify(repair=True)
+            count = report.refetched
+            assert len(server.asked) == count > 2
+            request = AddRequest([str(tmp_path / "m0")], address, source_url=server.url("/m0"))
+            await store.carry_out(request)
+        for pack in packs_of(tmp_path / "store"):
+            if pack.k == 2 and pack.shards.get(0) is not None:
+                lose(pack.shards[0])
+                lose(pack.shards[1])
+        async with open_store(str(tmp_path / "store"), fetch=HttpSource().fetch) as store:
+            report = await store.verify(repair=True)
+            assert (report.refetched, report.lost_files) == (count, [])
+            assert len(server.asked) == 2 * count
+            assert (await store.verify()).exit_status == 0
