@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
 from modelfloat.cas.get.getting import get
@@ -160,3 +161,15 @@ def test_nothing_to_restore(tmp_path: Path) -> None:
     result = rescue(tmp_path / "out", [tmp_path])
     assert result.returncode == 4
     assert "no marker" in result.stderr
+
+
+async def test_sources_of_files_are_no_hindrance(tmp_path: Path) -> None:
+    data = noise("from elsewhere", 2_000_000)
+    (tmp_path / "file").write_bytes(data)
+    async with fresh_store(tmp_path / "store", "2+1") as store:
+        url = "https://example.org/file"
+        address = parse_address("acme/from")
+        await store.carry_out(AddRequest([str(tmp_path / "file")], address, source_url=url))
+    result = rescue(tmp_path / "out", sorted((tmp_path / "store" / "backends").iterdir()))
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "acme" / "from" / "file").read_bytes() == data
