@@ -4,6 +4,7 @@ The engine never names a concrete backend; this module opens them through the re
 the configuration that is relative is relative to the store's folder.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,8 +18,8 @@ from .backends.marker import encode as encode_marker
 from .backends.registry import is_local_path, open_backend
 from .cas.packs.health import State
 from .cas.packs.members import Member
-from .config import BackendConfig, StoreConfig, read_config
-from .errors import NotFoundError
+from .config import BackendConfig, StoreConfig, read_config, write_config
+from .errors import ModelFloatError, NotFoundError
 
 
 def open_configured(path: str, backend: BackendConfig, *, create: bool = False) -> Backend:
@@ -103,6 +104,19 @@ async def remark(path: str, member: Member) -> None:
         await here.put(MARKER_KEY, [encode_marker(marker_of(config, own, backends))])
     finally:
         await close_all(backends)
+
+
+async def announce(path: str, config: StoreConfig) -> None:
+    """Write the configuration of the store in `path`, then tell every backend's marker."""
+    await trio.to_thread.run_sync(write_config, path, config)
+    opened = [open_configured(path, each) for each in config.backends]
+    try:
+        for each, backend in zip(config.backends, opened, strict=True):
+            # One that is down now hears of it with the next change.
+            with contextlib.suppress(ModelFloatError):
+                await write_marker(backend, marker_of(config, each, opened), new=False)
+    finally:
+        await close_all(opened)
 
 
 async def close_all(backends: Sequence[Backend]) -> None:

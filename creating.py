@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import trio
 
@@ -24,9 +25,9 @@ from .config import (
     what_remains,
     write_config,
 )
-from .configured import close_all, marker_of, open_configured
+from .configured import announce, close_all, marker_of, open_configured
 from .erasure.scheme import Scheme
-from .errors import ExistsError, ModelFloatError, UsageError
+from .errors import ExistsError, ModelFloatError, NotFoundError, UsageError
 from .ids import BackendId, StoreId, random_backend_id, random_store_id
 from .opening import open_store
 
@@ -133,6 +134,30 @@ async def add_backend(
         new = BackendConfig(name, url, random_backend_id(), domain, weight, capacity)
         new = replace(new, id=await _begun(path, config, new) or new.id)
         await _extend(path, replace(config, backends=(*config.backends, new)), new)
+    async with open_store(path) as store:
+        return await store.survives()
+
+
+class BackendChanges(TypedDict, total=False):
+    """What of a backend may change while it holds shards; as in `BackendConfig`."""
+
+    domain: str
+    weight: float
+    capacity: int | None
+
+
+async def change_backend(path: str, name: str, changes: BackendChanges) -> str:
+    """Change the backend `name` of the store in `path`; what the store survives now, in a line.
+
+    What is stored stays where it lies. NotFoundError where there is no backend of that name.
+    """
+    async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend set"):
+        config = await trio.to_thread.run_sync(read_config, path)
+        known = {backend.name: backend for backend in config.backends}
+        if name not in known:
+            raise NotFoundError(f"the store has no backend {name}; it has {', '.join(known)}")
+        known[name] = replace(known[name], **changes)
+        await announce(path, replace(config, backends=tuple(known.values())))
     async with open_store(path) as store:
         return await store.survives()
 

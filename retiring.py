@@ -3,20 +3,18 @@
 What lies there besides is not touched: `add_backend` brings them back.
 """
 
-import contextlib
 from dataclasses import replace
 from typing import Final
 
 import trio
 
-from .backends.marker import write_marker
 from .cas.locks import locked
 from .cas.reports import Progress
 from .cas.store import Store
-from .config import BackendConfig, StoreConfig, read_config, write_config
-from .configured import close_all, marker_of, open_configured
+from .config import BackendConfig, read_config
+from .configured import announce
 from .draining import Moved, MoveRequest, drain_backend, find_backend
-from .errors import BusyError, ModelFloatError, one_failure
+from .errors import BusyError, one_failure
 from .ids import BackendId
 from .opening import open_store
 
@@ -52,7 +50,7 @@ async def _remove(path: str, name: str, wait: bool) -> None:
             gone = find_backend(config, name)
             await trio.to_thread.run_sync(_refuse_used, store, gone)
             left = tuple(each for each in config.backends if each is not gone)
-            await _take_off(store.path, replace(config, backends=left))
+            await announce(store.path, replace(config, backends=left))
 
 
 def _refuse_used(store: Store, gone: BackendConfig) -> None:
@@ -67,16 +65,3 @@ def _refuse_used(store: Store, gone: BackendConfig) -> None:
 
 def _packs_on(store: Store, backend: BackendId) -> int:
     return sum(backend in pack.backends for pack in store.index.packs())
-
-
-async def _take_off(path: str, config: StoreConfig) -> None:
-    """Write the configuration, then tell the markers of those that stay."""
-    await trio.to_thread.run_sync(write_config, path, config)
-    opened = [open_configured(path, each) for each in config.backends]
-    try:
-        for each, backend in zip(config.backends, opened, strict=True):
-            # One that is down now hears of it with the next change.
-            with contextlib.suppress(ModelFloatError):
-                await write_marker(backend, marker_of(config, each, opened), new=False)
-    finally:
-        await close_all(opened)

@@ -61,6 +61,39 @@ def backend_add(
 
 
 @command
+def backend_set(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one.", show_default=False)],
+    domain: Annotated[
+        str | None, typer.Option(help="What fails together with it.", show_default=False)
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="Its share of new shards.", show_default=False)
+    ] = None,
+    capacity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="How many bytes of shards it may hold; `none`: what fits.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Change what placement knows of a backend; what is stored stays where it lies."""
+    import trio
+
+    from ..creating import change_backend
+    from .backendspec import parse_changes
+
+    changes = parse_changes(name, domain, weight, capacity)
+    survives = trio.run(change_backend, settings.store, name, changes)
+    if settings.json:
+        say_json({"backend": name, "survives": survives})
+    elif not settings.quiet:
+        say(f"backend {name} changed, for new packs\n{survives}")
+
+
+@command
 def backend_ls(settings: Settings) -> None:
     """List the places that hold shards, and their state."""
     import dataclasses
@@ -75,6 +108,7 @@ def backend_ls(settings: Settings) -> None:
 
 app.command("add", cls=PlainCommand)(backend_add)
 app.command("drain", cls=PlainCommand)(backend_drain)
+app.command("set", cls=PlainCommand)(backend_set)
 app.command("rm", cls=PlainCommand)(backend_rm)
 app.command("rebalance", cls=PlainCommand)(backend_rebalance)
 app.command("ls", cls=PlainCommand)(backend_ls)

@@ -8,7 +8,7 @@ from ..errors import UsageError
 from ..redaction import redact
 
 if TYPE_CHECKING:
-    from ..creating import BackendSpec
+    from ..creating import BackendChanges, BackendSpec
 
 _OPTIONS: Final = ("domain", "weight", "capacity")
 _OPTION: Final = re.compile(r"(?P<url>.*),(?P<key>[a-z]+)=(?P<value>[^,]*)", re.DOTALL)
@@ -42,22 +42,49 @@ def make_backend(
 ) -> "BackendSpec":
     """A backend from its parts, checked; UsageError says which part cannot be."""
     from ..backends.registry import is_local_path
-    from ..config import check_backend_name, check_weight
+    from ..config import check_backend_name
     from ..creating import BackendSpec
 
     if not url:
         raise UsageError(f"backend {name}: the URL is missing; a plain path is a URL")
-    if domain == "":
-        raise UsageError(f"backend {name}: the domain is empty; leave it out for the device's own")
-    try:
-        share = 1.0 if weight is None else float(weight)
-    except ValueError:
-        raise UsageError(f"backend {name}: the weight {weight!r} is no number") from None
+    domain = None if domain is None else _domain(name, domain)
+    share = 1.0 if weight is None else _weight(name, weight)
     most = None if capacity is None else _capacity(name, capacity)
     if is_local_path(url):
         # In a configuration a relative path begins at the store; on a command line, here.
         url = os.path.abspath(os.path.expanduser(url))
-    return BackendSpec(check_backend_name(name), url, domain, check_weight(share), most)
+    return BackendSpec(check_backend_name(name), url, domain, share, most)
+
+
+def parse_changes(
+    name: str, domain: str | None, weight: str | None, capacity: str | None
+) -> "BackendChanges":
+    """What `backend set` changes; UsageError where that is nothing, or cannot be."""
+    found: BackendChanges = {}
+    if domain is not None:
+        found["domain"] = _domain(name, domain)
+    if weight is not None:
+        found["weight"] = _weight(name, weight)
+    if capacity is not None:
+        found["capacity"] = None if capacity == "none" else _capacity(name, capacity)
+    if not found:
+        raise UsageError("nothing to change: give --domain, --weight or --capacity")
+    return found
+
+
+def _domain(name: str, text: str) -> str:
+    if not text:
+        raise UsageError(f"backend {name}: the domain is empty; leave it out for the device's own")
+    return text
+
+
+def _weight(name: str, text: str) -> float:
+    from ..config import check_weight
+
+    try:
+        return check_weight(float(text))
+    except ValueError:
+        raise UsageError(f"backend {name}: the weight {text!r} is no number") from None
 
 
 def _capacity(name: str, text: str) -> int:

@@ -93,7 +93,7 @@ class Member:
 
     def configure(self, new: "Member") -> None:
         """Take over what the configuration has come to say of it."""
-        self.weight, self.capacity = new.weight, new.capacity
+        self.domain, self.weight, self.capacity = new.domain, new.weight, new.capacity
         self.become(self.health.decide(new.health.decided, trio.current_time()))
 
     def become(self, health: Health) -> None:

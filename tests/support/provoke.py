@@ -752,6 +752,7 @@ PROVOKED: dict[str, Provocation] = {
     "the URL is missing": plain("--store", "{root}/new", "init", "--backend", "a="),
     "the domain is empty": plain("backend", "add", "a", "{root}/a", "--domain", ""),
     "is no number": plain("backend", "add", "a", "{root}/a", "--weight", "heavy"),
+    "nothing to change: give": plain("backend", "set", "d0"),
     "the capacity ‹text› cannot be": plain("backend", "add", "a", "{root}/a", "--capacity", "much"),
     "capacity must be at least one": plain("backend", "add", "a", "{root}/a", "--capacity", "0"),
     "must be a positive number": plain("backend", "add", "a", "{root}/a", "--weight", "0"),

@@ -14,10 +14,11 @@ from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.room import Room as Space
 from modelfloat.cas.room import room_of
+from modelfloat.cli.backendspec import parse_changes
 from modelfloat.config import read_config, write_config
-from modelfloat.creating import BackendSpec, add_backend, create_store
+from modelfloat.creating import BackendSpec, add_backend, change_backend, create_store
 from modelfloat.erasure.scheme import Scheme
-from modelfloat.errors import QuotaError
+from modelfloat.errors import NotFoundError, QuotaError, UsageError
 from modelfloat.ids import BackendId, StoreId, random_backend_id
 from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
@@ -124,3 +125,35 @@ async def test_the_space_of_a_store_is_what_capacities_leave() -> None:
         member.capacity, member.used = 600, 200
     found = Members(StoreId(bytes(16)), members)
     assert await room_of(found, Scheme(1, 1)) == Space(600, 400)
+
+
+async def test_what_placement_knows_is_changed_later(tmp_path: Path) -> None:
+    """Six directories of one disk become two hosts: an open store, and every marker, hear of it."""
+    path = str(tmp_path / "s")
+    async with fresh_store(tmp_path / "s", "2+1", six(tmp_path)[:3]) as store:
+        assert "any 1 of 3 domains" in await store.survives()
+        survives = await change_backend(path, "d1", {"domain": "host0", "capacity": 5 * MB})
+        assert "NOT the loss of one of 2 domains" in survives
+        await store.members.refresh()
+        assert await store.survives() == survives
+        assert [member.capacity for member in store.members] == [None, 5 * MB, None]
+        assert await change_backend(path, "d1", {"capacity": None, "weight": 2.5})
+    for name in ("d0", "d1", "d2"):
+        marker = (tmp_path / name / "modelfloat.json").read_text()
+        assert "capacity" not in marker
+        assert '"weight": 2.5' in marker
+        assert marker.count('"domain": "host0"') == 2
+    with pytest.raises(NotFoundError, match="it has d0, d1, d2"):
+        await change_backend(path, "d7", {"weight": 1.0})
+
+
+def test_changes_as_they_are_typed() -> None:
+    assert parse_changes("d0", "attic", "2", "1.5TB") == {
+        "domain": "attic",
+        "weight": 2.0,
+        "capacity": 1_500_000_000_000,
+    }
+    assert parse_changes("d0", None, None, "none") == {"capacity": None}
+    for wrong in (("", None, None), (None, "0", None), (None, "x", None), (None, None, "0")):
+        with pytest.raises(UsageError):
+            parse_changes("d0", *wrong)
