@@ -30,6 +30,8 @@ SLICE: Final = 256 << 10
 SHORT: Final = 4096
 """Bytes of a body that is read although nobody wants it."""
 REDIRECTS: Final = 5
+DEEPEST: Final = 8
+"""Causes of an error that are looked at."""
 LOCKED: Final = 15.0
 """Seconds of trying again while somebody else writes to the same place, with LONGEST_WAIT at most
 between two tries; a server that locks for its own writes does so as long as one of them lasts."""
@@ -170,7 +172,7 @@ class DavHttp:
                 backend=self.name,
                 key=key,
             )
-        said = redact_text(" ".join(str(error).split())) or type(error).__name__
+        said = redact_text(" ".join(_innermost(error).split()))
         return UnavailableError(
             f"{what}: {self.address.host} cannot be reached ({said}); check the server and the "
             "network",
@@ -236,6 +238,18 @@ class DavHttp:
                 headers={"User-Agent": "modelfloat"},
             )
         return self._made
+
+
+def _innermost(error: BaseException) -> str:
+    """What the first cause said that said anything: "certificate verify failed", for one."""
+    text, cause = type(error).__name__, error
+    for _ in range(DEEPEST):
+        text = str(cause) or text
+        below = cause.__cause__ or cause.__context__
+        if below is None or isinstance(below, BackendError):  # one that was being handled
+            break
+        cause = below.exceptions[0] if isinstance(below, BaseExceptionGroup) else below
+    return text
 
 
 def _is_short(answer: httpx2.Response) -> bool:

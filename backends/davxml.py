@@ -66,7 +66,7 @@ class Multistatus:
         self._resource = Resource()
         self._properties: dict[str, str] = {}
         self._folder = False
-        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser = expat.ParserCreate("utf-8", " ")  # whatever it declares
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
