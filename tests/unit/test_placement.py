@@ -48,6 +48,27 @@ def test_limited_domains_get_even_shares(domains: list[str], count: int, seed: b
     assert max(by_domain.values()) - min(by_domain[d] for d in set(domains)) <= 1
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0.01, 100)), min_size=1, max_size=12),
+    st.integers(1, 32),
+    st.integers(0, 16),
+    st.binary(),
+)
+def test_no_domain_has_two_shards_while_another_has_none(
+    found: list[tuple[str, float]], k: int, m: int, seed: bytes
+) -> None:
+    """Whatever the weights are, and whether or not a domain may be lost."""
+    members = [
+        Candidate(BackendId(bytes([i]) * 16), domain, weight)
+        for i, (domain, weight) in enumerate(found)
+    ]
+    domain_of = {c.id: c.domain for c in members}
+    places = place(seed, members, k + m, most=limits(m, k + m, members))
+    domains = len(set(domain_of.values()))
+    assert len({domain_of[p] for p in places[:domains]}) == min(domains, len(places))
+    assert len(places) == k + m
+
+
 def test_a_lone_backend_is_not_crowded_for_its_domain() -> None:
     """Five directories on one disk and one on another: any two of the six may be lost."""
     members = candidates(["a"] * 5 + ["b"])
