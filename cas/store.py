@@ -41,6 +41,7 @@ from .formats.tree import Entry, EntryType
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
 from .gc.collection import Collection
 from .gc.removal import Removal
+from .gc.restriping import RestripeReport, Restriping
 from .gc.usage import is_small, usage
 from .index.checkbook import Sightings
 from .index.index import Index
@@ -313,6 +314,21 @@ class Store:
             return await collection.run()
 
         return await (collect() if dry_run else self.reserve.retrying(collect))
+
+    async def restripe(
+        self,
+        wanted: Scheme,
+        repo: RepoName | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> RestripeReport:
+        """Copy what refs reach, of all repositories or of one, into packs of `wanted`.
+
+        The old packs are garbage then. What is added later is protected as before.
+        """
+        restriping = Restriping(self.access, self.objects, wanted)
+        return await restriping.run(repo, progress or Progress(), dry_run=dry_run)
 
     # Checking
 

@@ -25,6 +25,7 @@ from . import (
     ls,
     mount,
     rebuild_index,
+    restripe,
     rm,
     stats,
     umount,
@@ -58,6 +59,7 @@ app.command("log", cls=PlainCommand)(log.log)
 app.command("diff", cls=PlainCommand)(diff.diff)
 app.command("rm", cls=PlainCommand)(rm.rm)
 app.command("gc", cls=PlainCommand)(gc.gc)
+app.command("restripe", cls=PlainCommand)(restripe.restripe)
 app.command("mount", cls=PlainCommand)(mount.mount)
 app.command("umount", cls=PlainCommand)(umount.umount)
 app.command("warm", cls=PlainCommand)(warm.warm)

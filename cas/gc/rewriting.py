@@ -61,16 +61,25 @@ class Rewritten:
 
 
 class Rewriter:
-    """Copies chunks of a store whose new packs are of `scheme`."""
+    """Copies chunks of a store whose new packs are of `scheme`: into packs that protect as the
+    old ones did, or `always` into such."""
 
     def __init__(
-        self, store: StoreId, scheme: Scheme, index: Index, pool: Pool, journal: Journal
+        self,
+        store: StoreId,
+        scheme: Scheme,
+        index: Index,
+        pool: Pool,
+        journal: Journal,
+        *,
+        always: bool = False,
     ) -> None:
         self._store = store
         self._scheme = scheme
         self._index = index
         self._pool = pool
         self._journal = journal
+        self._always = always
 
     async def run(self, victims: Sequence[Victim]) -> Rewritten:
         """Rewrite packs, those that are protected alike together; all of it is in the index."""
@@ -83,7 +92,8 @@ class Rewriter:
     def _groups(self, victims: Sequence[Victim]) -> Iterator[tuple[Scheme, list[Victim]]]:
         groups: dict[Scheme, list[Victim]] = {}
         for victim in victims:
-            scheme = scheme_like(self._scheme, victim.pack.k, victim.pack.m)
+            pack, own = victim.pack, self._scheme
+            scheme = own if self._always else scheme_like(own, pack.k, pack.m)
             groups.setdefault(scheme, []).append(victim)
         yield from groups.items()
 

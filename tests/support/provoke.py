@@ -667,6 +667,11 @@ def _moved_alone(*arguments: str) -> Provocation:
     return provoke
 
 
+def _restriped_alone(scene: Scene) -> Outcome:
+    shutil.rmtree(scene.store / "backends/d2")
+    return scene("restripe", "--erasure", "2+2")
+
+
 def _marker_forbids(scene: Scene) -> Outcome:
     import trio
 
@@ -694,6 +699,7 @@ PROVOKED: dict[str, Provocation] = {
     "is no revision": plain("ls", "acme/tiny@main~x"),
     "is a repository: name a file": plain("cat", "acme/tiny"),
     "log takes VENDOR": plain("log", "acme/tiny/file"),
+    "restripe takes VENDOR/NAME": plain("restripe", "acme/tiny/x", "--erasure", "2+1"),
     "there is no effort": lambda s: s.api(
         lambda store: store.add(s.file, "acme/tiny", effort="most")
     ),
@@ -810,6 +816,7 @@ PROVOKED: dict[str, Provocation] = {
     "is there and is no directory": lambda s: _get_over(s, "folder", "acme/tiny"),
     "is there and is no file": _pipe_in_the_way,
     "it is not empty": _mount_on_files,
+    "new packs would survive less": _restriped_alone,
     "shards of ‹count› packs stay on": _moved_alone("rm", "d0", "--force"),
     "shards on ‹name› have no place": _moved_alone("drain", "d0"),
     "less would survive": plain("backend", "drain", "d0"),

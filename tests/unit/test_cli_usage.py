@@ -14,7 +14,7 @@ from modelfloat.version import __version__
 COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log", "diff"),
     *("mount", "umount", "warm", "verify", "stats", "config", "doctor", "rebuild-index"),
-    *("rm", "gc"),
+    *("rm", "gc", "restripe"),
 }
 LATER = ("push", "pull", "tag", "branch", "key")
 LATER_OPTIONS = ("--encrypt", "--shared")
