@@ -172,8 +172,9 @@ class VerifyReport:
     `lost` names packs that something needs and not enough is left of, `lost_files` the files that
     need them. `unneeded` names packs that are beyond repair as well, but nothing needs them (any
     more): no problem, and `gc` removes them. `rescued` counts chunks of such packs that
-    could still be had, and were stored again in others. `unread` counts shards of packs that were
-    mended without them: they count as not checked.
+    could still be had, and were stored again in others, `refetched` those that were had where their
+    files came from; `elsewhere` counts lost files of which a repair may do so. `unread` counts
+    shards of packs that were mended without them: they count as not checked.
     """
 
     packs: int = 0
@@ -191,6 +192,7 @@ class VerifyReport:
     unlisted_files: int = 0
     rescued: int = 0
     refetched: int = 0
+    elsewhere: int = 0
     down: dict[str, str] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
 

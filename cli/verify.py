@@ -229,6 +229,8 @@ def _verdict(report: "VerifyReport", *, repair: bool) -> str:
     if status == 4:
         names = ", ".join(sorted(report.down))
         back = f"bring {names} back and run `modelfloat verify --repair`, or " if names else ""
+        if report.elsewhere:
+            back += "have it again from where it came from (`modelfloat verify --repair`), or "
         return f"DATA IS LOST: {back}add the files named above again with `modelfloat add`"
     if status == 0:
         return "no damage found"

@@ -154,6 +154,8 @@ class Needs:
         self._needed |= {place.pack for place in lost}
         if item.name != self._last_lost:
             self._report.lose(item.name)
+            known = item.manifest is not None and bool(item.manifest.sources)
+            self._report.elsewhere += known and self._rescuer is None
         self._last_lost = item.name
 
     def _is_elsewhere(self, item: Reached, id_: ObjectId, lost: list[Location]) -> bool:

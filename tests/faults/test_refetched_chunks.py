@@ -1,15 +1,18 @@
 """Files of which more shards are lost than parity replaces, and that can be had where they came
 from."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
+import trio
 
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.refnames import parse_address
 from modelfloat.errors import DamageError
 from modelfloat.hub.httpsource import HttpSource
 from modelfloat.opening import open_store
+from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.damage import lose, packs_of
 from modelfloat.tests.support.rangeserver import RangeServer, range_server
 from modelfloat.tests.support.stores import fresh_store, read, weights
@@ -78,6 +81,31 @@ async def test_a_repair_stores_again_what_the_source_has(tmp_path: Path) -> None
             report = await store.verify()
             assert (report.exit_status, report.unneeded) == (0, [])
         assert len(server.asked) == asked
+
+
+async def test_commands_use_sources_unless_they_may_not(tmp_path: Path) -> None:
+    async with range_server({}) as server:
+        files = await stored(tmp_path, server)
+        out = tmp_path / "out"
+
+        async def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
+            command = ("--store", tmp_path / "store", "--quiet", *arguments)
+            return await trio.to_thread.run_sync(lambda: modelfloat(*command))
+
+        done = await run("verify")
+        assert done.returncode == 4
+        assert "from where it came from (`modelfloat verify --repair`)" in done.stdout
+        assert (await run("config", "use_sources", "no")).returncode == 0
+        assert (await run("get", "acme/m0/m0", out)).returncode == 4
+        assert (await run("verify", "--repair")).returncode == 4
+        assert not server.asked
+        assert (await run("config", "use_sources", "yes")).returncode == 0
+        assert (await run("get", "acme/m0/m0", out)).returncode == 0
+        assert out.read_bytes() == files["m0"]
+        done = await run("verify", "--repair")
+        assert done.returncode == 3
+        assert "had again from where the files came from" in done.stdout
+        assert (await run("verify")).returncode == 0
 
 
 async def test_chunks_that_two_files_share_are_asked_for_once(tmp_path: Path) -> None:
