@@ -290,3 +290,28 @@ def test_effort_comes_from_the_flag_the_environment_or_the_store(
 def test_another_effort_is_refused(shell: Add, source: Path) -> None:
     _, err = shell("add", source, "acme/m", "--effort", "most", status=2)
     assert err == ("modelfloat: --effort: 'most' cannot be: write fast, balanced or small\n")
+
+
+def test_a_scheme_of_its_own_is_told(shell: Add, source: Path) -> None:
+    (source / "a").write_bytes(noise("scheme", 2_000_000))
+    made = shell("add", source, "acme/own", "--erasure", "3+0")[0]
+    assert "3+0: no parity: any lost or damaged shard is lost data" in made
+    assert "2+1: protects against damage" in made
+    assert document(shell("add", source, "acme/other", "--json")[0])["survives"] is None
+    listed = shell("ls", "-l")[0].splitlines()
+    assert "erasure" in listed[0]
+    assert [("3+0" in line, "2+1" in line) for line in listed[1:]] == [(False, True), (True, False)]
+    schemes = {each["name"]: each["erasure"] for each in json.loads(shell("ls", "--json")[0])}
+    assert schemes == {"acme/own": "3+0", "acme/other": "2+1"}
+    assert [each["scheme"] for each in document(shell("stats", "--json")[0])["schemes"]] == [
+        "2+1",
+        "3+0",
+    ]
+    assert "3+0 (1 pack): no parity" in shell("stats")[0]
+
+
+def test_how_many_shards_are_enough_is_a_setting(shell: Add, source: Path) -> None:
+    shell("config", "min_shards", "3")
+    shell("add", source, "acme/m")
+    _, err = shell("add", source, "acme/m", "--min-shards", "many", status=2)
+    assert err == "modelfloat: --min-shards: 'many' cannot be: write a whole number\n"
