@@ -46,7 +46,7 @@ def _servers() -> Iterator[dict[str, Server]]:
     servers: dict[str, Server] = {}
     yield servers
     for server in servers.values():
-        server.stop()
+        server.kill()  # a server that is asked to stop waits until idle connections are old
 
 
 def _serving(

@@ -19,10 +19,15 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from modelfloat.tests.support.mounted import PATIENCE
 from modelfloat.tests.support.waiting import until
@@ -41,9 +46,14 @@ CREDENTIALS: Final = {
 }
 """The environment in which the servers' clients run."""
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 _BIN: Final = Path(sys.prefix, "bin")
 _PORTS: Final = range(20_000, 32_000)
 """Below those that the kernel gives to connections: while a server is down, one might take its."""
+_FOLDERS: Final = 1000
+"""Buckets that a server of rclone can give out."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -101,8 +111,8 @@ class Server:
         return (self.folder / "log").read_text(errors="replace")
 
     def new_name(self) -> str:
-        """A name that no bucket or folder of this server has."""
-        return f"bucket{next(self._numbers)}"
+        """A name that was not given out before."""
+        return _name(next(self._numbers))
 
     def _environment(self) -> Mapping[str, str]:
         return {}
@@ -152,6 +162,19 @@ class SeaweedFS(Server):
         ]
         super().__init__(folder, command, [f"{self.s3}/healthz", self.webdav])
 
+    def _answers(self) -> bool:
+        """Its parts find each other after they have begun to answer: an object is put and read."""
+        if not super()._answers():
+            return False
+        try:
+            with contextlib.suppress(urllib.error.HTTPError):  # it is there from the last time
+                _post(f"{self.filer}/buckets/ready/")
+            store = s3_store(self.s3, "ready", {"max_retries": 0})
+            obstore.put(store, "object", b"ready")
+            return bytes(obstore.get(store, "object").bytes()) == b"ready"
+        except (BaseError, OSError):
+            return False
+
     def new_bucket(self) -> str:
         """An empty bucket."""
         name = self.new_name()
@@ -170,9 +193,8 @@ class SeaweedFS(Server):
         """The URL of a backend in that folder."""
         return f"{self.webdav.replace('http', 'webdav', 1)}/{folder}"
 
-    def stop(self) -> None:
-        """See `Server.stop`."""
-        super().stop()
+    def _end(self, number: int) -> None:
+        super()._end(number)
         for path in self._sockets:
             Path(path).unlink(missing_ok=True)
 
@@ -186,16 +208,14 @@ class RcloneS3(Server):
     def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         (port,) = free_ports(1)
         self.s3 = f"http://{HOST}:{port}"
-        (folder / "data").mkdir()
+        _make_folders(folder)
         keys = f"--auth-key={ACCESS_KEY},{SECRET_KEY}"
         command = ["rclone", "serve", "s3", f"--addr={HOST}:{port}", keys, "--config=/dev/null"]
-        super().__init__(folder, [*command, "--dir-cache-time=0", *options, "data"], [self.s3])
+        super().__init__(folder, [*command, *options, "data"], [self.s3])
 
     def new_bucket(self) -> str:
         """An empty bucket."""
-        name = self.new_name()
-        (self.folder / "data" / name).mkdir()
-        return name
+        return self.new_name()
 
     def s3_url(self, bucket: str, prefix: str = "") -> str:
         """The URL of a backend in that bucket."""
@@ -208,7 +228,7 @@ class RcloneWebdav(Server):
     def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         (port,) = free_ports(1)
         self.webdav = f"http://{HOST}:{port}"
-        (folder / "data").mkdir()
+        _make_folders(folder)
         command = ["rclone", "serve", "webdav", f"--addr={HOST}:{port}", "--config=/dev/null"]
         command += [f"--user={USER}", f"--pass={PASSWORD}"]
         super().__init__(folder, [*command, *options, "data"], [self.webdav])
@@ -226,6 +246,16 @@ class RcloneWebdav(Server):
         return f"{self.webdav.replace('http', 'webdav', 1)}/{folder}"
 
 
+def _name(number: int) -> str:
+    return f"bucket{number}"
+
+
+def _make_folders(folder: Path) -> None:
+    """For rclone, before it starts: it lists its folder once, and remembers that for minutes."""
+    for number in range(1, _FOLDERS + 1):
+        (folder / "data" / _name(number)).mkdir(parents=True)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on."""
     found: list[int] = []
@@ -236,6 +266,19 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
     raise AssertionError("no free ports")
+
+
+def s3_store(endpoint: str, bucket: str, retry: "RetryConfig | None" = None) -> S3Store:
+    """A bucket as others see it, by the library alone."""
+    return S3Store(
+        bucket,
+        endpoint=endpoint,
+        access_key_id=ACCESS_KEY,
+        secret_access_key=SECRET_KEY,
+        region=REGION,
+        client_options={"allow_http": True},
+        retry_config=retry,
+    )
 
 
 def _s3_url(endpoint: str, bucket: str, prefix: str) -> str:

@@ -4,33 +4,19 @@ import base64
 from urllib.request import Request, urlopen
 
 import obstore
-from obstore.store import S3Store
 
 from modelfloat.tests.support.servers import (
-    ACCESS_KEY,
     PASSWORD,
-    REGION,
-    SECRET_KEY,
     USER,
     RcloneS3,
     RcloneWebdav,
     SeaweedFS,
+    s3_store,
 )
 
 
-def _bucket(server: SeaweedFS | RcloneS3) -> S3Store:
-    return S3Store(
-        server.new_bucket(),
-        endpoint=server.s3,
-        access_key_id=ACCESS_KEY,
-        secret_access_key=SECRET_KEY,
-        region=REGION,
-        client_options={"allow_http": True},
-    )
-
-
 def test_seaweedfs_keeps_its_objects_when_it_is_killed(seaweedfs: SeaweedFS) -> None:
-    store = _bucket(seaweedfs)
+    store = s3_store(seaweedfs.s3, seaweedfs.new_bucket())
     obstore.put(store, "a/b", b"value")
     seaweedfs.kill()
     assert not seaweedfs.up
@@ -47,7 +33,7 @@ def test_seaweedfs_serves_webdav(seaweedfs: SeaweedFS) -> None:
 
 
 def test_rclone_serves_s3(rclone_s3: RcloneS3) -> None:
-    store = _bucket(rclone_s3)
+    store = s3_store(rclone_s3.s3, rclone_s3.new_bucket())
     obstore.put(store, "a/b", b"first", mode="create")
     obstore.put(store, "a/b", b"second", mode="create")
     assert bytes(obstore.get(store, "a/b").bytes()) == b"second"
