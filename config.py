@@ -15,6 +15,7 @@
     weight = 1.0                optional: its share of new shards, relative to the others
     capacity = 500000000000     optional: bytes of shards that it may hold
     state = "draining"          optional: "draining" or "read-only", where it gets no new shards
+    conditional_put = true      optional: what a probe found when it was added
 
 The file is written as a whole and atomically, readable by its owner only (URLs may come to hold
 secrets), and whatever this release does not know in it is refused: rewriting would lose it.
@@ -49,7 +50,9 @@ _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * UUID_SIZE}}}")
 _TOP_KEYS: Final = frozenset({"store", "settings", "backend"})
 _STORE_KEYS: Final = frozenset({"id", "erasure"})
-_BACKEND_KEYS: Final = frozenset({"name", "url", "uuid", "domain", "weight", "capacity", "state"})
+_BACKEND_KEYS: Final = frozenset(
+    {"name", "url", "uuid", "domain", "weight", "capacity", "state", "conditional_put"}
+)
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -59,6 +62,7 @@ class BackendConfig:
 
     `capacity` is how many bytes of shards it may hold, None where only its space limits them.
     `state` is one of STATES where the user decided that it gets no new shards, else None.
+    `conditional_put` is whether a probe found that it decides such puts; None where none was made.
     """
 
     name: str
@@ -68,6 +72,7 @@ class BackendConfig:
     weight: float = 1.0
     capacity: int | None = None
     state: str | None = None
+    conditional_put: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,8 @@ def encode_config(config: StoreConfig) -> bytes:
             lines.append(f"capacity = {backend.capacity}")
         if backend.state is not None:
             lines.append(f"state = {_quote(backend.state)}")
+        if backend.conditional_put is not None:
+            lines.append(f"conditional_put = {_scalar(backend.conditional_put)}")
     return "\n".join([*lines, ""]).encode()
 
 
@@ -257,6 +264,9 @@ def _decode_backend(table: Mapping[str, Any], path: str) -> BackendConfig:
     capacity = table.get("capacity")
     if isinstance(capacity, bool) or not isinstance(capacity, int | None):
         raise FormatError(f"{path}, {where}: `capacity` must be a whole number of bytes")
+    conditional_put = table.get("conditional_put")
+    if not isinstance(conditional_put, bool | None):
+        raise FormatError(f"{path}, {where}: `conditional_put` must be true or false")
     return BackendConfig(
         name,
         _text(table, "url", path, where),
@@ -265,6 +275,7 @@ def _decode_backend(table: Mapping[str, Any], path: str) -> BackendConfig:
         float(weight),
         capacity,
         _state(table, path, where),
+        conditional_put,
     )
 
 

@@ -27,7 +27,13 @@ def open_configured(path: str, backend: BackendConfig, *, create: bool = False) 
     url = backend.url
     if is_local_path(url):
         url = os.path.join(path, url)
-    return open_backend(backend.name, url, domain=backend.domain, create=create)
+    return open_backend(
+        backend.name,
+        url,
+        domain=backend.domain,
+        create=create,
+        conditional_put=backend.conditional_put,
+    )
 
 
 def members_of(path: str, config: StoreConfig) -> list[Member]:

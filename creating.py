@@ -9,8 +9,10 @@ from typing import TypedDict
 import trio
 
 from .backends.base import Backend
+from .backends.conditional import keeps_conditions
 from .backends.keys import MARKER_KEY
 from .backends.marker import read_marker, write_marker
+from .backends.registry import is_probed
 from .cas.index.index import Index
 from .cas.locks import locked
 from .cas.packs.placement import Candidate
@@ -97,7 +99,7 @@ async def create_store(
         for s in specs
     )
     config = StoreConfig(store, str(chosen), configs)
-    candidates = await _mark_all(path, config)
+    config, candidates = await _mark_all(path, config)
     index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
     index.close()
     kept = Reserve(path)
@@ -185,7 +187,9 @@ async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
     opened = [fresh, *(backend for _, backend in others)]
     try:
         await write_marker(fresh, marker_of(config, new, opened), new=True)
-        write_config(path, config)
+        probed = await _probed(path, new)
+        backends = tuple(probed if each.id == new.id else each for each in config.backends)
+        write_config(path, replace(config, backends=backends))
         for each, backend in others:
             # A backend that is down now learns of the others with the next change.
             with contextlib.suppress(ModelFloatError):
@@ -194,8 +198,20 @@ async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
         await close_all(opened)
 
 
-async def _mark_all(path: str, config: StoreConfig) -> list[Candidate]:
-    """Make and mark all backends of a new store; on failure no mark of it stays behind."""
+async def _probed(path: str, config: BackendConfig) -> BackendConfig:
+    """What is to be remembered of a backend that is marked: also whether it decides conditional
+    puts, where it cannot say so by itself."""
+    if not is_probed(config.url):
+        return config
+    trial = open_configured(path, replace(config, conditional_put=True))
+    try:
+        return replace(config, conditional_put=await keeps_conditions(trial))
+    finally:
+        await trial.aclose()
+
+
+async def _mark_all(path: str, config: StoreConfig) -> tuple[StoreConfig, list[Candidate]]:
+    """Make, mark and probe all backends of a new store; on failure no mark of it stays behind."""
     marked: list[Backend] = []
     opened: list[Backend] = []
     try:
@@ -203,6 +219,7 @@ async def _mark_all(path: str, config: StoreConfig) -> list[Candidate]:
         for each, backend in zip(config.backends, opened, strict=True):
             await write_marker(backend, marker_of(config, each, opened), new=True)
             marked.append(backend)
+        probed = [await _probed(path, each) for each in config.backends]
     except BaseException:
         with trio.move_on_after(10, shield=True):
             for backend in marked:
@@ -211,10 +228,11 @@ async def _mark_all(path: str, config: StoreConfig) -> list[Candidate]:
         raise
     finally:
         await close_all(opened)
-    return [
+    candidates = [
         Candidate(each.id, backend.properties.domain, each.weight)
         for each, backend in zip(config.backends, opened, strict=True)
     ]
+    return replace(config, backends=tuple(probed)), candidates
 
 
 def _refuse_fleeting(url: str) -> None:

@@ -13,14 +13,27 @@ from . import limit, retry
 from .base import Backend
 
 SCHEMES: Final[dict[str, str]] = {
+    "az": ".objectstore:ObjectBackend",
     "file": ".local:LocalBackend",
+    "gs": ".objectstore:ObjectBackend",
     "memory": ".memory:MemoryBackend",
+    "s3": ".objectstore:ObjectBackend",
     "webdav": ".webdav:WebDavBackend",
     "webdavs": ".webdav:WebDavBackend",
 }
 """Scheme → module and class; `from_url(name, url, domain=, create=)` opens one."""
 
-EXTRAS: Final[dict[str, str]] = {"webdav": "webdav", "webdavs": "webdav"}
+PROBED: Final = frozenset({"az", "gs", "s3"})
+"""Schemes whose servers are asked whether they decide conditional puts (`conditional`); their
+`from_url` takes the answer as `conditional_put=`. Others know it by themselves."""
+
+EXTRAS: Final[dict[str, str]] = {
+    "az": "objects",
+    "gs": "objects",
+    "s3": "objects",
+    "webdav": "webdav",
+    "webdavs": "webdav",
+}
 """Scheme → the extra of this package that brings what its module imports."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -32,12 +45,14 @@ def open_backend(
     *,
     domain: str | None = None,
     create: bool = False,
+    conditional_put: bool | None = None,
     limits: limit.Limits = limit.DEFAULT,
     policy: retry.RetryPolicy | None = None,
 ) -> Backend:
     """Open the backend at `url`: a plain path, or a URL of one of `SCHEMES`.
 
-    `domain` overrides what the backend says of itself. Only with `create` is a place made that is
+    `domain` overrides what the backend says of itself, `conditional_put` is what a probe found
+    (`conditional`), None where there was none. Only with `create` is a place made that is
     not there; one that is missing opens well and is UnavailableError when used. UsageError for a
     scheme nobody knows. May touch a disk for a moment: on one that may hang, call it in a thread.
 
@@ -46,7 +61,7 @@ def open_backend(
     The engine opens without one: it reads from parity rather than wait for a backend that is away,
     and puts a retry round its writes itself.
     """
-    backend: Backend = limit.LimitBackend(_bare(name, url, domain, create), limits)
+    backend: Backend = limit.LimitBackend(_bare(name, url, domain, create, conditional_put), limits)
     return backend if policy is None else retry.RetryBackend(backend, policy)
 
 
@@ -55,7 +70,15 @@ def is_local_path(url: str) -> bool:
     return _SCHEME.match(url) is None
 
 
-def _bare(name: str, url: str, domain: str | None, create: bool) -> Backend:
+def is_probed(url: str) -> bool:
+    """Whether a backend at `url` is to be asked what it makes of conditional puts."""
+    match = _SCHEME.match(url)
+    return match is not None and match[1].lower() in PROBED
+
+
+def _bare(
+    name: str, url: str, domain: str | None, create: bool, conditional_put: bool | None
+) -> Backend:
     match = _SCHEME.match(url)
     scheme = match[1].lower() if match else "file"
     if scheme not in SCHEMES:
@@ -73,4 +96,6 @@ def _bare(name: str, url: str, domain: str | None, create: bool) -> Backend:
             f"backend {name}: {scheme}:// needs {error.name}; install it with `pip install "
             f"'modelfloat[{EXTRAS[scheme]}]'`"
         ) from None
-    return cast("Callable[..., Backend]", found.from_url)(name, url, domain=domain, create=create)
+    probed = {"conditional_put": conditional_put} if scheme in PROBED else {}
+    opener = cast("Callable[..., Backend]", found.from_url)
+    return opener(name, url, domain=domain, create=create, **probed)

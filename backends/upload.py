@@ -53,8 +53,15 @@ class Approval:
             self._abandoned = not self._committed
             return self._abandoned
 
+    def check(self) -> None:
+        """Called by the thread when it has read some of the buffers; AbandonedError as `commit`."""
+        with self._lock:
+            if self._abandoned:
+                raise AbandonedError
+
     def commit(self) -> None:
-        """Called by the thread when all bytes are durable; AbandonedError when it is too late."""
+        """Called by the thread when all bytes are durable, or its own; AbandonedError when it is
+        too late."""
         with self._lock:
             if self._abandoned:
                 raise AbandonedError

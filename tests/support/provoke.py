@@ -840,6 +840,7 @@ PROVOKED: dict[str, Provocation] = {
     "which this release does not know": config_that_says("[store]", "[store]\nshade = 1"),
     "which is no setting": lambda s: _with_settings(s, "wiat = 1"),
     "`capacity` must be a whole": config_that_says("weight = 1.0", "capacity = 1.5"),
+    "`conditional_put` must be": config_that_says("weight = 1.0", "conditional_put = 1"),
     "‹file or place›: ‹reason›": config_that_says("weight = 1.0", "weight = 0"),
     "has format ‹number›, this release": _newer_index,
     "wrote its marker": _newer_marker,
@@ -973,6 +974,14 @@ ELSEWHERE: dict[str, str] = {
     "the directory ‹path› is not the one": (
         "unit/test_backend_local.py::test_an_unmounted_disk_is_not_an_empty_one"
     ),
+    "its URL ‹problem›": "unit/test_object_urls.py::test_what_cannot_be_is_refused",
+    "credentials do not belong": "unit/test_object_urls.py::test_secrets_are_refused_and_not_told",
+    "has no bucket ‹bucket›": "unit/test_object_store.py::test_a_bucket_that_is_gone",
+    "‹host› ‹reason›; check its URL": "unit/test_object_store.py::test_a_server_that_is_down",
+    "has no room left": "unit/test_object_errors.py::test_texts_become_errors",
+    "‹host› refuses it": "unit/test_object_store.py::test_keys_that_were_revoked",
+    "no credentials for": "unit/test_credentials.py::test_none_at_all",
+    "no keys for the profile": "unit/test_credentials.py::test_a_profile_without_keys",
     "took longer than": "unit/test_backend_limit.py::test_a_call_that_hangs_is_unavailable",
     "the journal was closed": (
         "faults/test_writers.py::test_after_a_failure_a_journal_takes_nothing_more"

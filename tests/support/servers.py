@@ -168,7 +168,7 @@ class SeaweedFS(Server):
             return False
         try:
             with contextlib.suppress(urllib.error.HTTPError):  # it is there from the last time
-                _post(f"{self.filer}/buckets/ready/")
+                _ask("POST", f"{self.filer}/buckets/ready/")
             store = s3_store(self.s3, "ready", {"max_retries": 0})
             obstore.put(store, "object", b"ready")
             return bytes(obstore.get(store, "object").bytes()) == b"ready"
@@ -228,7 +228,7 @@ class RcloneWebdav(Server):
     def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         (port,) = free_ports(1)
         self.webdav = f"http://{HOST}:{port}"
-        _make_folders(folder)
+        (folder / "data").mkdir()
         command = ["rclone", "serve", "webdav", f"--addr={HOST}:{port}", "--config=/dev/null"]
         command += [f"--user={USER}", f"--pass={PASSWORD}"]
         super().__init__(folder, [*command, *options, "data"], [self.webdav])
