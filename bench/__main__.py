@@ -21,6 +21,7 @@ from modelfloat.bench import (
     index,
     loaders,
     memory,
+    pool,
     randomreads,
     read,
     realfiles,
@@ -67,6 +68,7 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "files": files.measure,
     "memory": memory.measure,
     "verify": verify.measure,
+    "pool": pool.measure,
 }
 
 

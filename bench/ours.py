@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,22 +21,25 @@ LOST: Final = ("d0", "d1")
 class Store:
     """A fresh store at `path`, by default with six directories as backends; `remove` drops it.
 
-    With `scheme` None it is made as `init` makes it: one directory.
+    With `scheme` None it is made as `init` makes it: one directory. `backends` are URLs by name.
     """
 
-    def __init__(self, path: Path, scheme: str | None = SCHEME) -> None:
+    def __init__(
+        self, path: Path, scheme: str | None = SCHEME, backends: Mapping[str, str] | None = None
+    ) -> None:
         self.path = path
         self._command = _command()
-        self._call("init", *([] if scheme is None else ["--erasure", scheme]))
+        places = [f"--backend={name}={url}" for name, url in (backends or {}).items()]
+        self._call("init", *([] if scheme is None else ["--erasure", scheme]), *places)
 
     def add(self, source: Source, effort: str | None = None) -> Run:
         """`modelfloat add` of one file; its fsyncs are on, as they always are."""
         options = [] if effort is None else ["--effort", effort]
         return self.run("add", *options, str(source.path), REPOSITORY)
 
-    def run(self, *arguments: str) -> Run:
-        """Any command, timed and its memory sampled."""
-        return run_command(self._argv(*arguments), environment())
+    def run(self, *arguments: str, ends: Container[int] = (0,)) -> Run:
+        """Any command, timed and its memory sampled; BenchError where it ends otherwise."""
+        return run_command(self._argv(*arguments), environment(), ends)
 
     def verify(self) -> Run:
         """`modelfloat verify` of everything; `BenchError` where it finds anything wrong."""
