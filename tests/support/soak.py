@@ -71,7 +71,7 @@ class Soak:
             (4, self._fail),
             (3, self._heal),
             (2, self._collect),
-            (0, self._drain),
+            (1, self._drain),
         ]
         weights, calls = zip(*actions, strict=True)
         (call,) = self.chance.choices(calls, weights)
@@ -155,7 +155,8 @@ class Soak:
             self.hurt.clear()
 
     def _collect(self) -> None:
-        self._run("gc", "--grace", "0", at=self._kill())
+        """Refused while so much is gone that nobody knows what is needed."""
+        self._run("gc", "--grace", "0", status=(0, 1) if self.away else 0, at=self._kill())
 
     def _drain(self) -> None:
         """A backend goes for good, and a new one takes its place."""
