@@ -9,6 +9,7 @@ more. Folders are made one after the other: a server may lock what it makes.
 """
 
 import posixpath
+import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,15 +20,20 @@ from ..ids import Key
 from .base import Listed
 from .davhttp import DavHttp
 from .davxml import QUESTION, MalformedError, Multistatus, Resource, date
-from .keys import MARKER_KEY, RESERVED, is_key
+from .keys import MARKER_KEY, RESERVED, is_key, is_replaced
 
 LISTERS: Final = 8
 """Folders that are listed at once."""
 FRESH: Final = 5.0
 """Seconds for which a root that was there is taken to be there still, before a write."""
 KNOWN: Final = 4096
-TRIES: Final = 3
+TRIES: Final = 5
 """Times that a folder is listed whose listing breaks off."""
+LOOKS: Final = 20
+PAUSE: Final = 0.1
+"""Times that a key is looked for while it is replaced, and seconds between them."""
+MARK: Final = "~"
+"""Stands for a slash in the name of an upload, and before its random part; no key has it."""
 _ABSENT: Final = frozenset({404, 410})
 _FOUND: Final = 207
 
@@ -61,6 +67,8 @@ class DavTree:
     async def file(self, key: str) -> tuple[Resource, float | None]:
         """The same of an upload under way."""
         found, now = await self._about(key, self.path(key))
+        if found is None and is_replaced(key):
+            found, now = await self._replaced(key)
         if found is None or found.folder:
             await self.check_root()
             name = self._http.name
@@ -68,6 +76,43 @@ class DavTree:
         if found.size is None:
             raise self._http.stranger(key, "the server tells no size")
         return found, now
+
+    def upload_name(self, key: str) -> str:
+        """A new temporary name for a value of a key; it tells which where that may be replaced."""
+        name = f"{key.replace('/', MARK)}{MARK}" if is_replaced(key) else ""
+        return f"{RESERVED}/{name}{secrets.token_hex(16)}"
+
+    async def list_replaced(self, prefix: str) -> list[Listed]:
+        """The keys that begin with a prefix whose values are replaced, none left out that is gone
+        for the moment of that: what one look misses, another finds, or it is being uploaded."""
+        folder = posixpath.dirname(prefix)
+        found: dict[Key, Listed] = {}
+        for look in range(2):
+            folders = [folder]
+            while folders:
+                found |= {each.key: each for each in await self.list_round(folders, prefix)}
+            for key in await self._uploading() if look == 0 else ():
+                if key.startswith(prefix) and key not in found:
+                    there, _ = await self._replaced(key)
+                    if there is not None and there.size is not None:
+                        found[key] = Listed(key, there.size)
+        return list(found.values())
+
+    async def _replaced(self, key: str) -> tuple[Resource | None, float | None]:
+        """What lies at a key, looked at again while another value of it is on its way."""
+        for _ in range(LOOKS):
+            coming = key in await self._uploading()
+            found, now = await self._about(key, self.path(key))
+            if found is not None or not coming:
+                break
+            await trio.sleep(PAUSE)
+        return found, now
+
+    async def _uploading(self) -> set[Key]:
+        """Keys of which a value that may replace another is being uploaded, or was given up."""
+        found, _ = await self._ask(RESERVED, self.path(RESERVED), "1")
+        names = (resource.path.rpartition("/")[2].rpartition(MARK)[0] for resource in found)
+        return {Key(key) for key in (name.replace(MARK, "/") for name in names) if is_key(key)}
 
     async def lies(self, key: Key) -> Resource | None:
         """What lies at a key, a file or a folder; None where nothing does and the root is there."""
@@ -172,7 +217,7 @@ class DavTree:
         names = []
         for resource in found:
             folder, _, name = resource.path.rpartition("/")
-            if resource.folder or folder != self.path(RESERVED) or not is_key(name):
+            if resource.folder or folder != self.path(RESERVED):
                 continue
             if now is not None and resource.modified is not None:
                 names += [name] if now - resource.modified > older else []

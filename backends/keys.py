@@ -18,6 +18,7 @@ MARKER_KEY: Final = Key("modelfloat.json")
 RESERVED: Final = "tmp"
 """First component that no key has."""
 
+_REPLACED: Final = (MARKER_KEY, "lease/", "sessions/", "sites/")
 _KEY: Final = re.compile(r"(?!tmp(?:/|$))(?!.*(?:^|/)\.\.?(?:/|$))[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 _PREFIX: Final = re.compile(r"(?!.*(?:^|/)\.\.?/)(?:[a-z0-9._-]+/)*[a-z0-9._-]*")
 _LONGEST: Final = 200
@@ -52,6 +53,14 @@ def check_prefix(text: str) -> str:
     if len(text) > _LONGEST or _PREFIX.fullmatch(text) is None:
         raise ValueError(f"no key begins with {text!r}: see the grammar in docs/format.md")
     return text
+
+
+def is_replaced(text: str) -> bool:
+    """Whether the values of a key, or of all keys with that prefix, are replaced by others.
+
+    All other keys are written once, or again with the same bytes.
+    """
+    return text.startswith(_REPLACED)
 
 
 def shard_key(pack: PackId, index: int, k: int, m: int) -> Key:

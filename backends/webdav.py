@@ -2,8 +2,10 @@
 
 A value goes to a name in `tmp/` first and is moved to its own (RFC 4918, sections 9.7 and 9.9), so
 nobody ever sees half of it. A server that moves onto a file which is there may remove that first:
-for a moment there is none, which `atomic_replace` tells. `if_absent` is a move that may not
-overwrite: the server decides it, but no rule says that it does so atomically.
+for a moment there is none, which `atomic_replace` tells. Where other values do come (`is_replaced`)
+the upload's name tells the key: whoever misses it looks again, and no listing leaves it out.
+`if_absent` is a move that may not overwrite: the server decides it, but no rule says that it does
+so atomically.
 
 A folder is never deleted, as that would delete all that lies in it; empty ones stay behind.
 
@@ -15,7 +17,6 @@ Concurrency: as `davhttp` and `davtree` say; of this object only `_swept` and `_
 
 import contextlib
 import re
-import secrets
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
@@ -29,7 +30,7 @@ from .davaddress import address_of
 from .davhttp import CONNECTIONS, DavHttp
 from .davtree import DavTree
 from .fetch import fetch, rest, short
-from .keys import RESERVED, check_key, check_prefix
+from .keys import check_key, check_prefix, is_replaced
 
 LATENCY: Final = 0.05
 """Seconds: what a server on another continent takes is learned while reading."""
@@ -77,7 +78,7 @@ class WebDavBackend:
         """See `Backend.put`. What a cancelled one had uploaded is removed by a later sweep."""
         check_key(key)
         await self._tree.prepare(key)
-        temporary = f"{RESERVED}/{secrets.token_hex(16)}"
+        temporary = self._tree.upload_name(key)
         try:
             await self._upload(temporary, key, parts)
             await self._publish(temporary, key, if_absent=if_absent)
@@ -140,6 +141,10 @@ class WebDavBackend:
         """See `Backend.list`."""
         folders = [check_prefix(prefix).rpartition("/")[0]]
         await trio.lowlevel.checkpoint()
+        if is_replaced(prefix):
+            for listed in await self._tree.list_replaced(prefix):
+                yield listed
+            return
         while folders:
             for listed in await self._tree.list_round(folders, prefix):
                 yield listed
@@ -200,7 +205,7 @@ class WebDavBackend:
 
     async def _clock(self) -> float:
         """Seconds that a file written now is ahead of the server's own time."""
-        temporary = f"{RESERVED}/{secrets.token_hex(16)}"
+        temporary = self._tree.upload_name("")
         try:
             await self._upload(temporary, temporary, [b"?"])
             found, now = await self._tree.file(temporary)

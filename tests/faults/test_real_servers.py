@@ -4,6 +4,7 @@ Never wrong bytes, an error in one line, and all is well once the server is back
 client and server, where a test needs that, is a `Meddler`.
 """
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -275,6 +276,32 @@ async def test_reads_do_not_wait_for_a_slow_server(
         await add(store, source)
         place.meddler.rate = 100.0
         assert await read(store, "acme/model/file") == data
+
+
+async def test_records_that_are_replaced_are_never_missed(place: Place) -> None:
+    """Else who collects garbage elsewhere would take a session for closed while it is renewed."""
+    writer, other = place.open(), place.open()
+    key = check_key("sessions/0123456789abcdef0123456789abcdef")
+    await writer.put(key, [b"first"])
+    done, seen = trio.Event(), 0
+
+    async def watch() -> None:
+        nonlocal seen
+        while not done.is_set():
+            # While there is no end of writing a listing may break off; that is no answer.
+            with contextlib.suppress(UnavailableError):
+                assert [listed.key async for listed in other.list("sessions/")] == [key]
+                assert await other.head(key) == 5
+                seen += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        for number in range(40):
+            await writer.put(key, [b"%05d" % number])
+        done.set()
+    assert seen
+    await writer.aclose()
+    await other.aclose()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from modelfloat.backends.keys import (
     check_key,
     check_prefix,
     is_key,
+    is_replaced,
     journal_key,
     lease_key,
     parse_journal_key,
@@ -103,3 +104,12 @@ def test_the_longest_text_is_refused_quickly() -> None:
     """The grammar must not backtrack: a listing may bring any name."""
     assert not is_key("a/" * 5_000_000)
     assert not is_key("." * 199 + "/")
+
+
+def test_what_is_written_once_is_not_replaced() -> None:
+    assert is_replaced(MARKER_KEY)
+    assert is_replaced(session_key(WRITER))
+    assert is_replaced("sessions/")
+    assert not is_replaced(shard_key(PACK, 0, 4, 2))
+    assert not is_replaced(journal_key(WRITER, 1, 0))
+    assert not is_replaced("")
