@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Final
@@ -39,10 +39,16 @@ class Statistics:
         self._objects = objects
         self._pool = pool
 
-    def by_backend(self) -> dict[BackendId, tuple[int, int]]:
-        """Shards on each backend, and the bytes they take."""
+    def packs(self) -> list[PackRecord]:
+        """All packs, read once for all that is counted of them."""
+        return list(self._index.packs())
+
+    def by_backend(
+        self, packs: Iterable[PackRecord] | None = None
+    ) -> dict[BackendId, tuple[int, int]]:
+        """Shards on each backend, and the bytes they take, of `packs` or else of all."""
         counts: dict[BackendId, tuple[int, int]] = {}
-        for pack in self._index.packs():
+        for pack in self._index.packs() if packs is None else packs:
             for index, backend in enumerate(pack.backends):
                 if pack.states[index] is ShardState.GOOD:
                     shards, used = counts.get(backend, (0, 0))
@@ -60,12 +66,14 @@ class Statistics:
         backends: tuple[BackendStatus, ...],
         files: Files,
         counted: Mapping[PackNumber, Sums] = _NONE,
+        packs: Sequence[PackRecord] | None = None,
     ) -> StoreStats:
         """All figures of `StoreStats` but those of repositories.
 
-        `files` are those of all of them, `counted` are sums that the index lacks.
+        `files` are those of all of them, `counted` are sums that the index lacks,
+        `packs` all packs where the caller has them.
         """
-        packs = list(self._index.packs())
+        packs = self.packs() if packs is None else packs
         data = [pack for pack in packs if pack.kind is Kind.DATA]
         kinds, uncounted = self._kinds(data, counted)
         return StoreStats(
@@ -78,7 +86,7 @@ class Statistics:
             stored=sum(shard_size(pack, i) for pack in packs for i in range(pack.n)),
             packs=len(packs),
             chunks=sum(pack.chunk_count for pack in data),
-            degraded_packs=sum(self._is_degraded(pack) for pack in packs),
+            degraded_packs=self._count_degraded(packs),
             scheme=str(scheme),
             unreadable_packs=survives.unreadable,
             survives=survives.text,
@@ -96,6 +104,17 @@ class Statistics:
         sums = [counted.get(pack.number) if own is None else own for pack, own in known]
         kinds = total(each for own in sums if own is not None for each in own)
         return tuple(map(_kind, sorted(kinds, key=lambda each: -each.raw))), sums.count(None)
+
+    def _count_degraded(self, packs: Iterable[PackRecord]) -> int:
+        """How many lack shards: packs that lie alike are looked at once."""
+        alike: dict[object, bool] = {}
+        count = 0
+        for pack in packs:
+            key = pack.backends, pack.states
+            if key not in alike:
+                alike[key] = self._is_degraded(pack)
+            count += alike[key]
+        return count
 
     def _is_degraded(self, pack: PackRecord) -> bool:
         return any(not self._pool.usable(pack, index) for index in range(pack.n))

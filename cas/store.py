@@ -45,6 +45,7 @@ from .gc.restriping import RestripeReport, Restriping
 from .gc.usage import is_small, usage
 from .index.checkbook import Sightings
 from .index.index import Index
+from .index.records import PackRecord
 from .journal.journal import Journal
 from .lease.reliance import CondemnedError, Reliance
 from .objects import Objects
@@ -362,14 +363,15 @@ class Store:
     async def stats(self, *, by_repository: bool | None = None) -> StoreStats:
         """Where the bytes are; `by_repository` too, by default where that is counted soon and
         nothing is in its way; who asks for it is told what is."""
-        backends = tuple(await self.backends())
+        packs = await trio.to_thread.run_sync(self._statistics.packs)
+        backends = tuple(await self.backends(packs))
         counted = await count_packs(self.index, self.pool)
         files = await trio.to_thread.run_sync(self._statistics.files)
-        survives = await self._survival()
+        survives = await self._survival(packs)
         found = await trio.to_thread.run_sync(
-            self._statistics.collect, self.scheme, survives, backends, files, counted
+            self._statistics.collect, self.scheme, survives, backends, files, counted, packs
         )
-        found = replace(found, scrub=await self.scrubbed())
+        found = replace(found, scrub=await trio.to_thread.run_sync(self._scrubs.status, packs))
         wanted = is_small(found) if by_repository is None else by_repository
         try:
             return replace(found, by_repository=await self._usage(files)) if wanted else found
@@ -396,9 +398,9 @@ class Store:
         """Bytes that removing a repository would free; reads all of the index that refs reach."""
         return await self._removal.frees(repo)
 
-    async def backends(self) -> list[BackendStatus]:
-        """Every backend with its use and state."""
-        counts = await trio.to_thread.run_sync(self._statistics.by_backend)
+    async def backends(self, packs: Sequence[PackRecord] | None = None) -> list[BackendStatus]:
+        """Every backend with its use and state; `packs` are all where the caller has them."""
+        counts = await trio.to_thread.run_sync(self._statistics.by_backend, packs)
         return await ask_backends(self.members, counts)
 
     def figures(self) -> ReadFigures:
@@ -423,10 +425,12 @@ class Store:
         """One line: what may be lost, of what is there now, without losing data."""
         return (await self._survival()).text
 
-    async def _survival(self) -> Survival:
+    async def _survival(self, packs: Sequence[PackRecord] | None = None) -> Survival:
         members = [member.candidate for member in self.members]
         up = {member.id for member in self.members.up()}
-        layouts = await trio.to_thread.run_sync(lambda: layouts_of(self.index.packs()))
+        layouts = await trio.to_thread.run_sync(
+            lambda: layouts_of(self.index.packs() if packs is None else packs)
+        )
         return survival(self.scheme, members, up, layouts)
 
 

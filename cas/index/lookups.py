@@ -161,6 +161,11 @@ class Lookups:
 
     def uncounted(self) -> list[PackRecord]:
         """Packs without sums."""
+        if self._dbs.sums is not None:
+            with self._reading("sums") as txn:
+                # A pack's sums come and go with it: where there are as many, all have them.
+                if txn.stat(self._dbs.sums)["entries"] == txn.stat(self._dbs.packs)["entries"]:
+                    return []
         found: list[PackRecord] = []
         packs = self.packs()
         while batch := list(islice(packs, BATCH)):

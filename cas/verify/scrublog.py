@@ -52,9 +52,9 @@ class ScrubLog:
         self._path = os.path.join(path, NAME)
         self._index = index
 
-    def status(self) -> ScrubStatus:
-        """What is known now; reads every pack's record."""
-        noted, known = self._read(), _known(self._index.packs())
+    def status(self, packs: Iterable[PackRecord] | None = None) -> ScrubStatus:
+        """What is known now, of `packs` where the caller has all of them; else reads them."""
+        noted, known = self._read(), _known(self._index.packs() if packs is None else packs)
         return ScrubStatus(
             known.packs, known.unchecked, known.wrong, known.oldest_ns, noted.full, noted.run
         )
