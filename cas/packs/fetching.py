@@ -11,6 +11,7 @@ import trio
 
 from ...errors import BackendError, CorruptAnswerError, KeyNotFoundError
 from ..index.records import PackRecord, ShardState
+from .health import Event
 from .members import Member
 from .peers import Peers
 from .shards import Shards, key_of
@@ -72,6 +73,8 @@ class Fetcher:
             raise
         now = trio.current_time()
         latency.end(now, size)
+        if member.health.failures:
+            self.shards.members.hear(member, Event.ANSWERED)
         self.fetched(member, size, now - began)
         self._peers.note(member, size, now - began)
         return True

@@ -84,7 +84,7 @@ class Event(Enum):
     TIMED_OUT = "a call took longer than any may"
     UNMARKED = "its marker is missing or foreign"
     GARBLED = "an answer was short, or none of this backend"
-    LATE = "calls take so long that others were asked, or that it may hang"
+    LATE = "calls take so long that others were asked: it may hang"
     DENIED = "a write was refused"
     NO_SPACE = "a write found no space"
     LOOKED_WELL = "its marker was read and is ours"
@@ -240,6 +240,11 @@ def _suspected(health: Health, told: _Told) -> Health:
     return replace(health, reach=Reach.SUSPECT, why=told.why, look_at=told.now)
 
 
+def _late(health: Health, told: _Told) -> Health:
+    """It may hang, or be slow, which is no failure: a look tells."""
+    return health if health.reach is not Reach.UP else replace(health, look_at=told.now)
+
+
 def _down(health: Health, told: _Told) -> Health:
     if health.reach is Reach.DOWN:
         return health
@@ -297,7 +302,7 @@ _AFTER: Final[Mapping[Event, Callable[[Health, _Told], Health]]] = {
     Event.TIMED_OUT: _down,
     Event.UNMARKED: _down,
     Event.GARBLED: _garbled,
-    Event.LATE: _suspected,
+    Event.LATE: _late,
     Event.DENIED: _denied,
     Event.NO_SPACE: _no_space,
     Event.LOOKED_WELL: _looked_well,

@@ -134,10 +134,18 @@ class Members:
         member.errors += event is not Event.ANSWERED
         self.hear(member, event, str(error))
 
-    def hear(self, member: Member, event: Event, why: str = "", began: float | None = None) -> None:
+    def hear(
+        self,
+        member: Member,
+        event: Event,
+        why: str = "",
+        *,
+        began: float | None = None,
+        now: float | None = None,
+    ) -> None:
         """What a call that began at `began`, or whoever waits for it, tells of a member."""
-        health, now = member.health, trio.current_time()
-        told = health.after(event, now, why=why, began=began, draw=self._looks.draw())
-        if told is not health:
+        now = trio.current_time() if now is None else now
+        told = member.health.after(event, now, why=why, began=began, draw=self._looks.draw())
+        if told is not member.health:
             member.become(told)
             self._looks.wake()

@@ -16,6 +16,7 @@ from statistics import median_low
 from typing import Final, Protocol
 
 from ...ids import BackendId
+from .health import Event
 from .latency import Latency, size_class
 from .members import Member, Members
 
@@ -139,6 +140,9 @@ class Peers:
             return
         record.given_up = now
         record.lost += 1
+        if record.lost == LOST:
+            # It may hang, and not only be slow: then it is down, and nobody waits for it any more.
+            self._members.hear(member, Event.LATE, now=now)
         if member.latency.demoted:
             self._probed(member, record, well=False)
         elif record.lost >= LOST:

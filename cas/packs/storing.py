@@ -22,7 +22,7 @@ from ...errors import BackendError, QuotaError, UnavailableError
 from ...ids import BackendId, Key
 from ..formats.journal import NOWHERE, PackStored
 from .builder import SealedPack
-from .health import State
+from .health import Event, State
 from .members import Member, Members
 from .placement import Candidate, Crowding, crowding, limits, place
 
@@ -203,6 +203,8 @@ class _Storing:
                             "have room; see `modelfloat backend ls`"
                         )
                 else:
+                    if member.health.failures:
+                        self._members.hear(member, Event.STORED)
                     return
             self._refused.add(self._places[index])
             self._places[index] = self._elsewhere(index)

@@ -8,7 +8,8 @@ import trio
 from trio.testing import MockClock
 
 from modelfloat.backends.faulty import Name
-from modelfloat.cas.packs.health import LAST
+from modelfloat.cas.packs.health import LAST, State
+from modelfloat.cas.packs.looks import LOOK_LIMIT
 from modelfloat.errors import DataLostError, UnavailableError
 from modelfloat.tests.support.farpools import without_threads
 from modelfloat.tests.support.farstores import far_store, make
@@ -35,6 +36,23 @@ async def test_backends_that_hang_cost_a_moment(
         for shard in shards:
             far.holder(shard).delayed.hangs = True
         assert await far.read() < MOMENT
+
+
+async def test_one_that_hangs_is_down_soon_and_asked_no_more(
+    tmp_path: Path, data: bytes, autojump_clock: MockClock
+) -> None:
+    async with far_store(tmp_path, data) as far:
+        hung = far.holder(0)
+        reads = hung.faulty.inject("hang", on=["get"], prefix="packs/")
+        hung.faulty.inject("hang")
+        for _ in range(4):
+            await far.read()
+        await trio.sleep(LOOK_LIMIT + 1)
+        assert hung.member.state is State.DOWN
+        assert "did not answer" in hung.member.down
+        asked = reads.struck
+        assert await far.read() < MOMENT
+        assert reads.struck == asked
 
 
 async def test_too_many_that_hang_are_an_error_and_well_when_they_come_back(

@@ -50,7 +50,7 @@ TABLE = {
     Event.TIMED_OUT: "down down down down down down down",
     Event.UNMARKED: "down down down down down down down",
     Event.GARBLED: "up suspect down full read-only draining read-only",
-    Event.LATE: "suspect suspect down full read-only draining read-only",
+    Event.LATE: "up suspect down full read-only draining read-only",
     Event.DENIED: "read-only read-only down read-only read-only draining read-only",
     Event.NO_SPACE: "full full down full full draining read-only",
     Event.LOOKED_WELL: "up up up full read-only draining read-only",
@@ -174,6 +174,11 @@ def test_writes_that_are_denied_have_it_looked_at() -> None:
     """Where credentials were revoked reads fail too, though nobody may be reading."""
     assert REFUSING.look_at == NOW - 1
     assert REFUSING.after(Event.LOOKED_BADLY, NOW, why="revoked").reason == "revoked"
+
+
+def test_what_is_late_is_looked_at_and_no_worse_for_it() -> None:
+    assert UP.after(Event.LATE, NOW) == replace(UP, look_at=NOW)
+    assert DOWN.after(Event.LATE, NOW) == DOWN
 
 
 def test_since_is_when_the_state_changed() -> None:
