@@ -5,6 +5,7 @@ from pathlib import Path
 
 import trio
 
+from modelfloat.backends.registry import is_local_path
 from modelfloat.cas.store import Store
 from modelfloat.config import read_config, write_config
 from modelfloat.opening import rebuild_store
@@ -15,7 +16,9 @@ async def another_site(store: Path, folder: Path) -> Path:
     and what lies on the backends."""
     await trio.Path(folder).mkdir()
     config = read_config(str(store))
-    backends = tuple(replace(b, url=str(store / b.url)) for b in config.backends)
+    backends = tuple(
+        replace(b, url=str(store / b.url)) if is_local_path(b.url) else b for b in config.backends
+    )
     write_config(str(folder), replace(config, backends=backends))
     await rebuild_store(str(folder))
     return folder

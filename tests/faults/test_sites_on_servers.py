@@ -1,0 +1,67 @@
+"""Sites that share buckets of a real server: one winner of a race, one head of a ref."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from modelfloat.backends.registry import open_backend
+from modelfloat.cas.gc import others
+from modelfloat.cas.lease import lease
+from modelfloat.cas.lease.lease import Lease, Leases
+from modelfloat.cas.refnames import parse_address
+from modelfloat.creating import BackendSpec
+from modelfloat.ids import SiteId
+from modelfloat.opening import open_store
+from modelfloat.tests.support.samples import STORE
+from modelfloat.tests.support.servers import SeaweedFS
+from modelfloat.tests.support.sites import another_site
+from modelfloat.tests.support.stores import add, fresh_store, read, weights
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (lease, others):
+        monkeypatch.setattr(module, "POLL", 0.05)
+
+
+async def test_one_of_many_takes_a_lease(seaweedfs: SeaweedFS) -> None:
+    url = seaweedfs.s3_url(seaweedfs.new_bucket())
+    homes = [open_backend(f"d{i}", url, conditional_put=True) for i in range(4)]
+    for number in range(1, 4):
+        won: list[Lease] = []
+
+        async def race(site: int, number: int = number, won: list[Lease] = won) -> None:
+            taken = Leases(homes[site], STORE, SiteId(bytes([site + 1]) * 16), "store")
+            found = await taken._take(number)
+            if found is not None:
+                won.append(found)
+
+        async with trio.open_nursery() as nursery:
+            for site in range(4):
+                nursery.start_soon(race, site)
+        (winner,) = won
+        winner.require()
+        await winner.give_back()
+    for home in homes:
+        await home.aclose()
+
+
+async def test_two_sites_over_buckets(seaweedfs: SeaweedFS, tmp_path: Path) -> None:
+    files = {name: weights(tmp_path / name, 300_000, name) for name in "abcd"}
+    specs = tuple(
+        BackendSpec(f"d{i}", seaweedfs.s3_url(seaweedfs.new_bucket()), f"bucket {i}")
+        for i in range(3)
+    )
+    async with fresh_store(tmp_path / "s", "2+1", specs) as here:
+        other = await another_site(tmp_path / "s", tmp_path / "other")
+        async with open_store(str(other)) as there:
+            async with trio.open_nursery() as nursery:
+                for number, name in enumerate(files):
+                    store = (here, there)[number % 2]
+                    nursery.start_soon(add, store, tmp_path / name, "acme/m")
+            await there.remove(parse_address("acme/m"))
+            assert (await here.gc(grace=0)).deleted
+            await add(there, tmp_path / "a", "acme/again")
+            assert await read(there, "acme/again/a") == files["a"]
+            assert (await there.verify()).exit_status == 0
