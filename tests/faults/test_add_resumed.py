@@ -40,8 +40,10 @@ async def test_what_a_killed_add_had_stored_is_used_and_told(tmp_path: Path) -> 
 
 
 def _knows_a_pack(steps: list[str]) -> bool:
-    """Whether the index was written to after a shard was durable."""
-    stored = [i for i, step in enumerate(steps) if step.startswith("put end")]
+    """Whether the index was written to after a journal record was durable."""
+    stored = [
+        i for i, step in enumerate(steps) if step.startswith("put end") and "journal/" in step
+    ]
     return bool(stored) and any(step.startswith("index end") for step in steps[stored[0] :])
 
 
