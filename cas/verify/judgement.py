@@ -9,6 +9,7 @@ CPU work, for worker threads. What was read is never changed: several footers ma
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from blake3 import blake3
 
 from ...erasure.codec import decode
@@ -44,12 +45,16 @@ class Found:
 
 @dataclass(slots=True)
 class Shard:
-    """One shard as it should be: its payload, damage mended, and what was wrong with it."""
+    """One shard as it should be: its payload, damage mended, and what was wrong with it.
+
+    One that is not `wanted` was not read, and is not made: nobody needs its payload.
+    """
 
     payload: memoryview
     state: ShardState
     problem: str
     sound: list[bool]
+    wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +109,8 @@ def _hold_against(info: PackInfo, index: int, found: Found) -> Shard:
     """Compare every block, and the tail, with what the version says."""
     count = len(range(0, info.shard, BLOCK))
     if found.payload is None:
-        empty = memoryview(bytes(info.shard))
-        return Shard(empty, found.state, found.problem, [False] * count)
+        wanted = not found.unread or index < info.k
+        return Shard(memoryview(b""), found.state, found.problem, [False] * count, wanted)
     expected, have = info.blocks[index], hash_blocks(found.payload)
     sound = [have[at : at + 32] == expected[at : at + 32] for at in range(0, 32 * count, 32)]
     state, problem = found.state, found.problem
@@ -123,16 +128,18 @@ def _hold_against(info: PackInfo, index: int, found: Found) -> Shard:
 def _rebuild(info: PackInfo, shards: list[Shard]) -> bool:
     """Make every block again that is not sound, where k others are; False where one cannot be."""
     for shard in shards:
-        if not all(shard.sound):
+        if any(shard.sound) and not all(shard.sound):
             shard.payload = memoryview(bytearray(shard.payload))
+        elif not any(shard.sound) and shard.wanted:
+            shard.payload = np.empty(info.shard, np.uint8).data
     for block in range(len(shards[0].sound)):
         _rebuild_block(info, shards, block)
-    return all(all(shard.sound) for shard in shards)
+    return all(all(shard.sound) for shard in shards if shard.wanted)
 
 
 def _rebuild_block(info: PackInfo, shards: list[Shard], block: int) -> None:
     start, end = block * BLOCK, min((block + 1) * BLOCK, info.shard)
-    parts = {index: shard.payload[start:end] for index, shard in enumerate(shards)}
+    parts = {i: shard.payload[start:end] for i, shard in enumerate(shards) if shard.wanted}
     present = {index: part for index, part in parts.items() if shards[index].sound[block]}
     wanted = {index: part for index, part in parts.items() if index not in present}
     if not wanted or len(present) < info.k:
