@@ -25,7 +25,7 @@ from modelfloat.errors import BackendError, DeniedError, ModelFloatError, Unavai
 from modelfloat.opening import open_store
 from modelfloat.tests.support.meddler import Meddler, Request, answer, meddling
 from modelfloat.tests.support.mounts import small_tmpfs
-from modelfloat.tests.support.servers import RcloneWebdav, SeaweedFS, Server
+from modelfloat.tests.support.servers import RcloneS3, RcloneWebdav, SeaweedFS, Server
 from modelfloat.tests.support.sources import noise
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -59,13 +59,24 @@ def _webdav(server: SeaweedFS | RcloneWebdav) -> tuple[str, Callable[[str], str]
     return server.webdav, lambda host: f"webdav://{host}/{folder}"
 
 
+def _s3(server: SeaweedFS | RcloneS3) -> tuple[str, Callable[[str], str]]:
+    own = server.s3_url(server.new_bucket())
+    return server.s3, lambda host: own.replace(server.s3, f"http://{host}")
+
+
 PLACES: dict[str, tuple[str, Callable[..., tuple[str, Callable[[str], str]]]]] = {
     "webdav of seaweedfs": ("seaweedfs", _webdav),
     "webdav of rclone": ("rclone_webdav", _webdav),
+    "s3 of seaweedfs": ("seaweedfs", _s3),
+    "s3 of rclone": ("rclone_s3", _s3),
 }
 
 
-@pytest.fixture(params=PLACES)
+WEBDAV = [name for name in PLACES if name.startswith("webdav")]
+ONCE = [*WEBDAV, "s3 of seaweedfs"]
+
+
+@pytest.fixture(params=[*ONCE, pytest.param("s3 of rclone", marks=pytest.mark.slow)])
 async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     fixture, make = PLACES[request.param]
     server = request.getfixturevalue(fixture)
@@ -135,6 +146,7 @@ async def test_answers_that_break_off(place: Place) -> None:
     await backend.aclose()
 
 
+@pytest.mark.parametrize("place", WEBDAV, indirect=True)
 async def test_a_login_page_in_its_place(place: Place) -> None:
     backend, told = place.open(), list[BackendError]()
     await backend.put(KEY, [VALUE])
@@ -278,6 +290,7 @@ async def test_reads_do_not_wait_for_a_slow_server(
         assert await read(store, "acme/model/file") == data
 
 
+@pytest.mark.parametrize("place", ONCE, indirect=True)
 async def test_records_that_are_replaced_are_never_missed(place: Place) -> None:
     """Else who collects garbage elsewhere would take a session for closed while it is renewed."""
     writer, other = place.open(), place.open()
