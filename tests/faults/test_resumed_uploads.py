@@ -19,7 +19,10 @@ FILES = 40
 Places = Callable[[SeaweedFS], str]
 """The URL of a new place on the server."""
 
-PLACES: dict[str, Places] = {"webdav": lambda server: server.webdav_url(server.new_folder())}
+PLACES: dict[str, Places] = {
+    "s3": lambda server: server.s3_url(server.new_bucket(), "models"),
+    "webdav": lambda server: server.webdav_url(server.new_folder()),
+}
 
 
 @pytest.mark.parametrize("kind", PLACES)
