@@ -95,7 +95,7 @@ class Session:
 
     async def _write(self, writer: WriterId) -> None:
         """Lay a writer's record on m+1 backends while they last, on others where some fail."""
-        up = {member.id: member for member in self._members.up()}
+        up = {m.id: m for m in self._members.recording(self._copies)}
         held = self._where.setdefault(writer, set())
         targets = place(writer, [m.candidate for m in up.values()], self._copies)
         tried, failures, done = set[BackendId](), list[BackendError](), set[BackendId]()
