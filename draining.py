@@ -76,6 +76,10 @@ async def _drain(
         if not request.force:
             _refuse(plan, leaving.name)
         async with store.access.moving("modelfloat backend drain") as journal:
+            # Somebody who moved shards while we waited for the lock may have left less room.
+            plan = await trio.to_thread.run_sync(moving.plan, goal)
+            if not request.force:
+                _refuse(plan, leaving.name)
             await mark(path, leaving, DRAINING, wait=request.wait)
             await store.members.refresh()
             progress.total += plan.bytes

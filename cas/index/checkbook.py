@@ -44,7 +44,7 @@ class Checkbook:
         Unless all of it was read, `whole`, its last check stays the one before.
         """
         checked = time.time_ns() if whole else pack.checked_ns
-        self._checks.append(Check(pack.number, tuple(states), checked))
+        self._checks.append(Check(pack.number, tuple(states), checked, pack.backends))
         if tuple(states) != pack.states or len(self._checks) >= TOGETHER:
             await self.write()
 

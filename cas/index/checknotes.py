@@ -6,24 +6,32 @@ Runs inside the caller's write transaction.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...ids import PackNumber
+from ...ids import BackendId, PackNumber
 from .records import NUMBER, PackRecord, ShardState
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A pack that was read through: what its shards are, and when (ns since the epoch)."""
+    """A pack that was read through: what its shards are, and when (ns since the epoch).
+
+    `backends` is where they were read; empty is wherever the index has them.
+    """
 
     number: PackNumber
     states: tuple[ShardState, ...]
     checked_ns: int
+    backends: tuple[BackendId, ...] = ()
 
 
 def note_check(txn: Any, packs: Any, check: Check) -> None:
-    """Note a check; nothing where the pack was deleted meanwhile."""
+    """Note a check; nothing where the pack was deleted meanwhile, and of a shard that was moved
+    nothing: it is not where it was looked at."""
     record = _record(txn, packs, check.number)
     if record is not None:
-        _put(txn, packs, replace(record, states=check.states, checked_ns=check.checked_ns))
+        read = check.backends or record.backends
+        rows = zip(record.backends, read, record.states, check.states, strict=True)
+        states = tuple(new if now == then else old for now, then, old, new in rows)
+        _put(txn, packs, replace(record, states=states, checked_ns=check.checked_ns))
 
 
 def note_damage(txn: Any, packs: Any, number: PackNumber, index: int, state: ShardState) -> None:

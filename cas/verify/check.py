@@ -96,13 +96,20 @@ class Checker:
         return [] if lost is None else lost.problems
 
     async def _check(self, pack: PackRecord) -> None:
+        """Check a pack; again where its shards were moved meanwhile, unless it was deleted."""
+        now: PackRecord | None = pack
+        while now is not None and not await self._is_checked(now):
+            now = self._index.pack(pack.number)
+
+    async def _is_checked(self, pack: PackRecord) -> bool:
+        """Check a pack; False where its shards are no longer where that record has them."""
         info = None if crowded_shards(self._pool, pack) else await self._steady.look(pack)
         if info is None or not await trio.to_thread.run_sync(self._is_mirrored, info):
             async with self._room.holding(pack.n * pack.shard):
-                await self._look_closely(pack)
-            return
+                return await self._look_closely(pack)
         await self.places.check(pack, info.chunks)
         await self.checkbook.note(pack, list(pack.states))
+        return True
 
     def _is_mirrored(self, info: PackInfo) -> bool:
         """Whether a repair need not look at the pack's objects: the index's mirror has them."""
@@ -113,13 +120,21 @@ class Checker:
             (body := self._index.object(i)) is not None and object_id(body) == i for i in ids
         )
 
-    async def _look_closely(self, pack: PackRecord) -> None:
+    async def _look_closely(self, pack: PackRecord) -> bool:
         found, judgement = await self._judge(pack)
+        now = self._index.pack(pack.number)
+        if now is None or now.backends != pack.backends:
+            return False
         if judgement is not None:
             await self.places.check(pack, judgement.info.chunks)
         if judgement is None or not judgement.whole:
             await self._note_lost(pack, found, judgement)
-            return
+        else:
+            await self._note_whole(pack, found, judgement)
+        return True
+
+    async def _note_whole(self, pack: PackRecord, found: list[Found], judgement: Judgement) -> None:
+        """At least k shards are sound: the others can be made from them."""
         states = await self._mend(pack, judgement)
         if not judgement.verified:
             log.error(
