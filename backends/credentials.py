@@ -8,13 +8,14 @@ For `s3://`, the first of: `MODELFLOAT_<NAME>_ACCESS_KEY_ID` with `…_SECRET_AC
 `…_SESSION_TOKEN`); the profile that the URL names, in `~/.aws/credentials`; `AWS_ACCESS_KEY_ID`
 with `AWS_SECRET_ACCESS_KEY` (and `AWS_SESSION_TOKEN`); a web identity or a container's role; the
 profile `$AWS_PROFILE`, or `default`; and on Amazon's own endpoints the role of the machine.
+For WebDAV `MODELFLOAT_<NAME>_USER` with `…_PASSWORD` (`davaddress.py` has the rest).
 Source: "AWS SDKs and Tools Reference Guide", standardized credential providers and shared files.
 """
 
 import configparser
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,12 @@ from ..errors import DeniedError
 from .objecturl import Place
 
 OWN: Final = "MODELFLOAT"
+FOR_ALL: Final = frozenset({"MODELFLOAT_WEBDAV_USER", "MODELFLOAT_WEBDAV_PASSWORD"})
+"""Variables of ours that hold credentials of every backend of a kind."""
+_WHATS: Final = (
+    *("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"),
+    *("SERVICE_ACCOUNT", "ACCOUNT_KEY", "SAS_TOKEN", "USER", "PASSWORD"),
+)
 _ROLES: Final = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -46,6 +53,11 @@ def own_variable(backend: str, what: str) -> str:
 def own_value(backend: str, what: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """What the environment says for that backend alone, None where it says nothing."""
     return environment.get(own_variable(backend, what)) or None
+
+
+def variables_of(backends: Iterable[str]) -> frozenset[str]:
+    """The names of all variables that may hold credentials of these backends."""
+    return FOR_ALL | {own_variable(backend, what) for backend in backends for what in _WHATS}
 
 
 def s3_keys(

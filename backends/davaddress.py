@@ -1,22 +1,22 @@
 """Where a WebDAV backend lies, and who asks: its URL, and what the user's surroundings say of it.
 
 Credentials never stand in a URL or in the configuration. Looked for, in this order:
-`MODELFLOAT_WEBDAV_USER_NAME` and `MODELFLOAT_WEBDAV_PASSWORD_NAME`, NAME being the backend's name
-in capitals with `_` for what is neither letter nor digit; the same without `_NAME`; the host's
-entry in the file that `NETRC` names, else in `~/.netrc`.
+`MODELFLOAT_<NAME>_USER` and `MODELFLOAT_<NAME>_PASSWORD`, of this backend alone (`credentials.py`);
+`MODELFLOAT_WEBDAV_USER` and `MODELFLOAT_WEBDAV_PASSWORD`; the host's entry in the file that `NETRC`
+names, else in `~/.netrc`.
 """
 
 import base64
 import logging
 import netrc
 import os
-import re
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from ..errors import UsageError
 from ..redaction import redact
+from .credentials import own_value
 
 SCHEMES: Final = {"webdav": "http", "webdavs": "https"}
 _PORTS: Final = {"http": 80, "https": 443}
@@ -84,17 +84,15 @@ def _split(name: str, url: str) -> SplitResult:
 
 def _authorization(name: str, host: str) -> str | None:
     """The header for HTTP's Basic scheme (RFC 7617), in UTF-8."""
-    found = _from_environment(f"_{re.sub('[^A-Z0-9]', '_', name.upper())}")
-    found = found or _from_environment("") or _from_netrc(host)
+    found = _from_environment(name) or _from_environment("webdav") or _from_netrc(host)
     if found is None:
         return None
     return "Basic " + base64.b64encode(":".join(found).encode()).decode()
 
 
-def _from_environment(suffix: str) -> tuple[str, str] | None:
-    user = os.environ.get(f"MODELFLOAT_WEBDAV_USER{suffix}")
-    password = os.environ.get(f"MODELFLOAT_WEBDAV_PASSWORD{suffix}")
-    return None if user is None else (user, password or "")
+def _from_environment(name: str) -> tuple[str, str] | None:
+    user = own_value(name, "USER")
+    return None if user is None else (user, own_value(name, "PASSWORD") or "")
 
 
 def _from_netrc(host: str) -> tuple[str, str] | None:

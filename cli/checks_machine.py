@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from ..errors import FormatError, UsageError
+from ..errors import FormatError, ModelFloatError, UsageError
 from .checks import Finding, examine, ok, problem, warning
 from .settings import Settings, foreign_variables
 from .settingtable import SETTINGS
@@ -140,8 +140,19 @@ def environment(settings: Settings) -> Iterator[Finding]:
     for name in settings.unknown():
         wrong += 1
         yield problem("settings", f"{settings.store}/config.toml sets {name}, which is no setting")
-    for name in foreign_variables(settings.environment):
+    for name in foreign_variables(settings.environment, _backends(settings.store)):
         wrong += 1
-        yield warning("settings", f"${name} is no setting of ours", "correct its name or unset it")
+        what = f"${name} is no setting of ours, and no backend's credentials"
+        yield warning("settings", what, "correct its name or unset it")
     if not wrong:
         yield ok("settings", "`modelfloat config` shows them")
+
+
+def _backends(store: str) -> list[str]:
+    """The names of a store's backends; none where its configuration cannot be read."""
+    from ..config import read_config
+
+    try:
+        return [backend.name for backend in read_config(store).backends]
+    except (ModelFloatError, OSError):  # another check tells
+        return []

@@ -5,7 +5,7 @@ store's `config.toml`, then from its default; `settingtable.py` lists them all.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -121,9 +121,11 @@ def resolve(flags: Flags, environment: Mapping[str, str] = os.environ) -> Settin
     )
 
 
-def foreign_variables(environment: Mapping[str, str]) -> list[str]:
-    """Variables that look like settings and are none: most likely misspelt."""
-    known = {setting.variable for setting in BY_KEY.values()}
+def foreign_variables(environment: Mapping[str, str], backends: Iterable[str] = ()) -> list[str]:
+    """Variables that look like settings or credentials of `backends` and are none: misspelt."""
+    from ..backends.credentials import variables_of
+
+    known = variables_of(backends).union(setting.variable for setting in BY_KEY.values())
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
 
 

@@ -213,8 +213,8 @@ async def test_refused_credentials_are_named_but_not_shown(
     rclone_webdav: RcloneWebdav, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = rclone_webdav.webdav_url(rclone_webdav.new_folder())
-    monkeypatch.setenv("MODELFLOAT_WEBDAV_PASSWORD_D0", "wrong-secret")
-    monkeypatch.setenv("MODELFLOAT_WEBDAV_USER_D0", USER)
+    monkeypatch.setenv("MODELFLOAT_D0_PASSWORD", "wrong-secret")
+    monkeypatch.setenv("MODELFLOAT_D0_USER", USER)
     denied = open_backend("d0", where)
     with pytest.raises(DeniedError, match="refuses our credentials") as caught:
         await denied.get(KEY)

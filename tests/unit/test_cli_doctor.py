@@ -366,6 +366,18 @@ def test_leftovers(store: Path, capsys: Capture) -> None:
 # Its backends
 
 
+def test_credentials_are_no_misspelt_settings(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"MODELFLOAT_D0_SECRET_ACCESS_KEY": "hunter2", "MODELFLOAT_WEBDAV_USER": "me"}
+    assert only(checks_machine.environment(Settings(str(store), environment=environment)))[0] == (
+        Level.OK
+    )
+    wrong = {"MODELFLOAT_DO_SECRET_ACCESS_KEY": "hunter2"}
+    level, text = only(checks_machine.environment(Settings(str(store), environment=wrong)))
+    assert level is Level.WARNING
+    assert "$MODELFLOAT_DO_SECRET_ACCESS_KEY is no setting of ours" in text
+    assert "hunter2" not in text
+
+
 def test_a_backend_that_is_gone(store: Path, capsys: Capture) -> None:
     shutil.rmtree(store / "backends" / "d1")
     status, found = examined(store, capsys)
