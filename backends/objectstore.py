@@ -8,8 +8,11 @@ into the caller's buffer. Servers differ, and what they get wrong is met here:
   two writers at the same moment may both win.
 * An answer to HEAD has no body: a missing bucket looks like a missing key. A 404 counts as a key's
   only when an answer with a body says so; a bucket that is gone is no lack of keys.
-* A server that keeps keys as files may delete the file `a` when asked to delete `a/b`. Where
-  conditions are not kept a delete looks first as well.
+* A server that keeps keys as files may delete the file `a` when asked to delete `a/b`. So a delete
+  looks first.
+* Somebody else may answer, a login page for one (`objectmarks`). What comes of a delete the library
+  does not tell, and of a listing the keys alone: before the one and after the other we ask for what
+  only an object store can tell.
 * A range may be answered with status 200. What is sent then is not trusted to be the range: the
   object is read from its beginning.
 
@@ -19,9 +22,10 @@ threads: the library's store, made once under a lock, and the server's clock.
 """
 
 import logging
+import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import obstore
 import trio
@@ -30,15 +34,20 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from ..errors import CorruptAnswerError, KeyExistsError, UnavailableError
 from ..ids import Key
 from .base import Buffer, Listed, Properties, Usage
+from .conditional import PREFIX
 from .fetch import rest, short
 from .keys import check_key, check_prefix, is_key
 from .objecterrors import NO_KEY, code_of, is_missing, status_of, translate
+from .objectmarks import is_genuine, is_strong, stranger
 from .objectopen import Store, open_store
 from .objecturl import Place, parse_place
 from .serverclock import ServerClock
 from .staging import pieces, size_of, staged
 from .threads import Threads
 from .upload import Approval
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
 
 THREADS: Final = 16
 """Calls that run at once: one connection brings some tens of MB/s over a distance."""
@@ -141,7 +150,8 @@ class ObjectBackend:
 
     async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`. The server lists whole folders, so a prefix that ends in the middle
-        of a name costs as much as its folder."""
+        of a name costs as much as its folder. An end that another than it may have told is
+        UnavailableError."""
         check_prefix(prefix)
         folder = prefix.rpartition("/")[0]
         pages = await self._run("", lambda store: self._pages(store, folder))
@@ -150,6 +160,7 @@ class ObjectBackend:
                 text = self._key_of(str(found["path"]))
                 if text.startswith(prefix) and is_key(text):
                     yield Listed(Key(text), int(found["size"]))
+        await self._run("", self._check_server)
 
     async def usage(self) -> Usage:
         """Nothing is known: buckets have no end, or none that they tell."""
@@ -205,9 +216,11 @@ class ObjectBackend:
         with staged(parts, approval) as view:
             try:
                 mode: Any = "create" if if_absent else "overwrite"
-                obstore.put(store, path, view, use_multipart=False, mode=mode)
+                done = obstore.put(store, path, view, use_multipart=False, mode=mode)
             except AlreadyExistsError:
                 raise self._exists(key) from None
+        if not is_strong(done["e_tag"]):
+            raise stranger(self.name, key, self._place)
 
     def _exists(self, key: Key) -> KeyExistsError:
         return KeyExistsError(
@@ -216,18 +229,40 @@ class ObjectBackend:
 
     def _is_there(self, store: Store, key: Key) -> bool:
         try:
-            obstore.head(store, self._path(key))
+            self._ask(store, key, {"head": True})
         except FileNotFoundError:
             return False
         return True
 
+    def _ask(self, store: Store, key: str, options: "GetOptions | None" = None) -> Any:
+        """What a server answers, its body not yet read; UnavailableError where another does."""
+        answer = obstore.get(store, self._path(key), options=options)
+        if not is_genuine(answer):
+            raise stranger(self.name, key, self._place)
+        return answer
+
+    def _check_server(self, store: Store) -> None:
+        """UnavailableError unless an object store answers: it tells that a key which nobody has is
+        none of its keys."""
+        if self._has(lambda: self._ask(store, f"{PREFIX}{secrets.token_hex(16)}")):
+            raise stranger(self.name, "", self._place)
+
+    def _has(self, call: Callable[[], object]) -> bool:
+        """Whether `call` finds its key; that there is none is believed of who says why."""
+        try:
+            call()
+        except (BaseError, FileNotFoundError) as error:
+            if is_missing(error) and code_of(error) in NO_KEY:
+                return False
+            raise
+        return True
+
     def _head(self, store: Store, key: Key) -> Any:
         """What is known of an object; a 404 comes with the code that a HEAD cannot have."""
-        path = self._path(key)
         try:
-            return obstore.head(store, path)
+            return self._ask(store, key, {"head": True}).meta
         except FileNotFoundError:
-            return obstore.get(store, path).meta
+            return self._ask(store, key).meta
 
     def _read(self, store: Store, key: Key, offset: int, size: int | None) -> bytes:
         if size is None:
@@ -238,7 +273,7 @@ class ObjectBackend:
 
     def _read_rest(self, store: Store, key: Key, offset: int) -> bytes:
         """All from `offset` on, in one answer: between two the object may be another one."""
-        answer = obstore.get(store, self._path(key))
+        answer = self._ask(store, key)
         data = bytearray(rest(self.name, key, int(answer.meta["size"]), offset))
         done = _fill(answer, offset, memoryview(data))
         if done < len(data):
@@ -250,7 +285,7 @@ class ObjectBackend:
             rest(self.name, key, int(self._head(store, key)["size"]), offset)
             return
         try:
-            done = self._receive(store, self._path(key), offset, buffer)
+            done = self._receive(store, key, offset, buffer)
         except BaseError as error:
             if status_of(error) != 416:
                 raise
@@ -269,28 +304,24 @@ class ObjectBackend:
             key=key,
         )
 
-    def _receive(self, store: Store, path: str, offset: int, buffer: memoryview) -> int:
+    def _receive(self, store: Store, key: Key, offset: int, buffer: memoryview) -> int:
         """How many bytes came into `buffer`."""
         if self._ranges:
+            window = (offset, offset + len(buffer))
             try:
-                if len(buffer) <= STREAMED:
-                    data = memoryview(
-                        obstore.get_range(store, path, start=offset, length=len(buffer))
-                    )
-                    buffer[: len(data)] = data
-                    return len(data)
-                window = (offset, offset + len(buffer))
-                return _fill(obstore.get(store, path, options={"range": window}), 0, buffer)
+                return _fill(self._ask(store, key, {"range": window}), 0, buffer)
             except BaseError as error:
                 if "non-partial" not in str(error):
                     raise
+        answer = self._ask(store, key)
+        if self._ranges:
             self._ranges = False
             log.warning(
                 "backend %s: its server does not answer ranges as HTTP asks for: each read "
                 "fetches all that stands before it too",
                 self.name,
             )
-        return _fill(obstore.get(store, path), offset, buffer)
+        return _fill(answer, offset, buffer)
 
     def _age(self, store: Store, key: Key) -> float:
         written = self._head(store, key)["last_modified"].timestamp()
@@ -305,13 +336,8 @@ class ObjectBackend:
             ) from None
 
     def _delete(self, store: Store, key: Key) -> None:
-        if not self.properties.conditional_put and not self._is_there(store, key):
-            return
-        try:
-            obstore.delete(store, self._path(key))
-        except (BaseError, FileNotFoundError) as error:
-            if not (is_missing(error) and code_of(error) in NO_KEY):
-                raise
+        if self._has(lambda: self._head(store, key)):
+            self._has(lambda: obstore.delete(store, self._path(key)))
 
     def _pages(self, store: Store, folder: str) -> Any:
         return iter(obstore.list(store, self._path(folder) or None, chunk_size=PAGE))

@@ -146,7 +146,6 @@ async def test_answers_that_break_off(place: Place) -> None:
     await backend.aclose()
 
 
-@pytest.mark.parametrize("place", WEBDAV, indirect=True)
 async def test_a_login_page_in_its_place(place: Place) -> None:
     backend, told = place.open(), list[BackendError]()
     await backend.put(KEY, [VALUE])
@@ -158,6 +157,8 @@ async def test_a_login_page_in_its_place(place: Place) -> None:
         lambda: backend.head(KEY),
         lambda: backend.age(KEY),
         lambda: backend.delete(KEY),
+        lambda: anext(backend.list(), None),
+        lambda: anext(backend.list("packs/"), None),
     ]
     for call in calls:
         await outcome(call, told)

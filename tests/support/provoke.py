@@ -910,6 +910,9 @@ ELSEWHERE: dict[str, str] = {
     "‹host› does not answer": (
         "unit/test_backend_webdav.py::test_a_server_that_is_silent_is_given_up"
     ),
+    "as no object store does": (
+        "unit/test_object_marks.py::test_what_another_answers_is_no_answer"
+    ),
     "as no WebDAV server does": (
         "unit/test_backend_webdav.py::test_what_another_answers_is_no_answer"
     ),
