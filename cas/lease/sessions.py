@@ -121,7 +121,11 @@ class Session:
             most = Crowding(1, UNLIMITED.domain)
             targets = place(writer, free, wanted - len(done), taken, most)
         if len(done) < max(1, wanted - 1):
-            raise failures[0] if failures else UnavailableError("no backend is up")
+            raise (
+                failures[0]
+                if failures
+                else UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
+            )
 
     async def _remove(self, writer: WriterId, where: BackendId) -> None:
         member = self._members.get(where)
