@@ -82,5 +82,5 @@ def _usual_run(stream: Stream, streams: Streams) -> int | None:
 
 
 def _barrier(stream: Stream, streams: Streams, size: int) -> int:
-    long = (s.start for s in streams if s is not stream and s.run >= LONG)
+    long = (s.began for s in streams if s is not stream and s.length >= LONG)
     return min((start for start in long if start >= stream.position), default=size)

@@ -77,11 +77,7 @@ class ReadAhead:
         stream = self.streams.find(offset)
         known = stream is not None
         if stream is None:
-            self._lead(self.streams.led(offset), offset + size)
-            stream = Stream(offset, offset + size, offset + size, 0, passed=offset)
-            forgotten = self.streams.add(stream)
-            if forgotten is not None:
-                self._windows.forget(forgotten)
+            stream = self._begin(offset, offset + size)
         else:
             stream.move(offset, offset + size)
             stream, joined = self.streams.join(stream)
@@ -91,11 +87,19 @@ class ReadAhead:
         stream.trusted = known
         return known
 
-    def _lead(self, stream: Stream | None, end: int) -> None:
-        """A read ahead of what a stream had read: more has to be on its way meanwhile."""
-        if stream is not None and stream.window:
-            stream.lead = max(stream.lead, end)
-            self._load_for(stream)
+    def _begin(self, offset: int, end: int) -> Stream:
+        """A new stream; where another was about to read, that loads more: both have to go on."""
+        leader = self.streams.led(offset)
+        if leader is None or not leader.window:
+            stream = Stream(offset, end, end, 0, passed=offset)
+        else:
+            leader.lead = max(leader.lead, end)
+            self._load_for(leader)
+            stream = leader.fork(offset, end)
+        forgotten = self.streams.add(stream)
+        if forgotten is not None:
+            self._windows.forget(forgotten)
+        return stream
 
     def load(self) -> None:
         """Load ahead of the stream that read last, if it is worth it."""

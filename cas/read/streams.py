@@ -58,7 +58,16 @@ class Stream:
     reached: int = 0
     careful: int = 0
     lead: int = 0
+    began: int = 0
     pace: Pace = field(default_factory=_pace)
+
+    def __post_init__(self) -> None:
+        self.began = max(self.began, self.start)
+
+    @property
+    def length(self) -> int:
+        """Bytes from where it began itself to where it stands."""
+        return self.position - self.began
 
     @property
     def run(self) -> int:
@@ -76,6 +85,28 @@ class Stream:
         if abs(offset - self.position) <= reach:
             return True
         return abs(offset - self.start) <= NEAR and self.position - self.start <= TOLERANCE
+
+    def fork(self, offset: int, end: int) -> "Stream":
+        """One that reads on further ahead: what is known of this one holds for it, too."""
+        return Stream(
+            self.start,
+            end,
+            max(self.ahead, end),
+            self.window,
+            passed=offset,
+            skipped=self.skipped + offset - self.position,
+            crossed=self.crossed,
+            pace=self.pace,
+            began=offset,
+        )
+
+    def take_over(self, late: "Stream") -> None:
+        """Be where `late` is, which began where this one has come to."""
+        self.position = max(self.position, late.position)
+        self.ahead = max(self.ahead, late.ahead)
+        self.window = max(self.window, late.window)
+        self.crossed = max(self.crossed, late.crossed)
+        self.lead = max(self.lead, late.lead)
 
     def move(self, offset: int, end: int) -> None:
         """It reads the bytes [offset, end)."""
@@ -118,17 +149,20 @@ class Streams:
         """Make `stream` one with what it has come to, or what has come to it; the one that is left,
         and the one that is no more, if any.
 
-        Whoever copies a tensor out of a mapping touches its last bytes first (glibc's memcpy does):
-        that is the beginning of another stream, until what reads the tensor arrives there.
+        Whoever copies a tensor out of a mapping touches its last bytes first (glibc's memcpy does),
+        and several threads take a part of it each (as PyTorch's do): each is the beginning of
+        another stream, until what reads the part before it arrives there.
         """
         for other in self._streams:
-            long, short = (other, stream) if other.run > stream.run else (stream, other)
-            if other is not stream and _comes_to(long, short):
-                long.position = max(long.position, short.position)
-                long.last = self._reads
-                self._streams.remove(other)
-                self._streams[self._streams.index(stream)] = long
-                return long, short
+            early, late = (other, stream) if other.began < stream.began else (stream, other)
+            if other is not stream and _comes_to(early, late):
+                early.take_over(late)
+                early.last = self._reads
+                self._streams.remove(late)
+                if late is stream:
+                    self._streams.remove(early)
+                    self._streams.insert(0, early)
+                return early, late
         return stream, None
 
     def led(self, offset: int) -> Stream | None:
@@ -146,8 +180,11 @@ class Streams:
         self._streams.clear()
 
 
-def _comes_to(stream: Stream, other: Stream) -> bool:
-    """Whether a stream stands at, or has passed, what another one has just begun to read."""
-    if not stream.start < other.start or other.run > TOLERANCE:
+def _comes_to(early: Stream, late: Stream) -> bool:
+    """Whether a stream has come to where the other one, which is ahead of it, began."""
+    if early.began >= late.began:
         return False
-    return other.start - stream.position <= min(TOLERANCE, stream.run)
+    if late.length <= TOLERANCE:
+        return late.began - early.position <= min(TOLERANCE, early.run)
+    # What ran past the other one long ago is a reader of its own.
+    return late.began <= early.position <= late.position + TOLERANCE

@@ -122,6 +122,28 @@ async def test_tensors_copied_out_of_a_mapping_come_at_the_full_rate(
     assert 32 * tensor / (trio.current_time() - begun) >= 0.8 * link.total
 
 
+async def test_tensors_copied_by_two_threads_come_at_most_of_the_rate(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Each copies half of every tensor, its last bytes first; nobody begins the next one before."""
+    link, tensor = Link(), 32 * MIB
+    file = make_reader(nursery, SlowLoader(link)).open(weights(1, [tensor] * 40))
+    await file.read(0, CHUNK)
+
+    async def copy(start: int, end: int) -> None:
+        await file.read(end - MIB, MIB)
+        await go_through(file, start, end - MIB, MIB)
+
+    begun = 0.0
+    for start in range(CHUNK, file.size, tensor):
+        async with trio.open_nursery() as threads:
+            threads.start_soon(copy, start, start + tensor // 2)
+            threads.start_soon(copy, start + tensor // 2, start + tensor)
+        if start == CHUNK + 7 * tensor:
+            begun = trio.current_time()
+    assert 32 * tensor / (trio.current_time() - begun) >= 0.7 * link.total
+
+
 async def test_a_slow_reader_gets_no_longer_window_than_it_needs(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
