@@ -16,7 +16,7 @@ import trio
 
 from ...backends.keys import session_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, UnavailableError
+from ...errors import BackendError
 from ...ids import BackendId, SiteId, WriterId
 from ..formats.presence import Presence, PresenceRecord, encode_presence
 from ..packs.members import Member, Members
@@ -28,6 +28,8 @@ TERM: Final = 300
 """Seconds without a new record after which a session counts no more."""
 RENEWALS: Final = 4
 """Times a term that the record is written."""
+SOON: Final = 1.0
+"""Seconds until that is tried again where it could not be."""
 CLEANUP: Final = 10.0
 """Seconds that removing the records at the end may take."""
 
@@ -60,26 +62,28 @@ class Session:
         return self._clock() >= self._until
 
     async def cover(self, writer: WriterId, last: int) -> None:
-        """Make it known, durably, that a writer stores what follows its record `last`."""
+        """Make it known, durably, that a writer stores what follows its record `last`.
+
+        With no backend to be told by nothing can be stored either: `keep` does it when one is up.
+        """
         begun = self._clock()
         self._records[writer] = PresenceRecord(
             Presence.SESSION, self._members.store, self._site, bytes(writer), last, TERM
         )
-        await self._write(writer)
-        if len(self._records) == 1:
+        if await self._write(writer) and len(self._records) == 1:
             self._until = begun + TERM
 
     async def refresh(self) -> None:
         """Write the records again; what a backend said where too few took one."""
         begun = self._clock()
-        for writer in list(self._records):
-            await self._write(writer)
-        self._until = begun + TERM
+        told = [await self._write(writer) for writer in list(self._records)]
+        if all(told):
+            self._until = begun + TERM
 
     async def keep(self) -> None:
         """Refresh for as long as the session is open."""
         while True:
-            await trio.sleep(TERM / RENEWALS)
+            await trio.sleep(SOON if self.lapsed else TERM / RENEWALS)
             try:
                 await self.refresh()
             except BackendError as error:
@@ -93,9 +97,12 @@ class Session:
                     for id_ in where:
                         nursery.start_soon(self._remove, writer, id_)
 
-    async def _write(self, writer: WriterId) -> None:
-        """Lay a writer's record on m+1 backends while they last, on others where some fail."""
+    async def _write(self, writer: WriterId) -> bool:
+        """Lay a writer's record on m+1 backends while they last, on others where some fail; False
+        where none can be written to."""
         up = {m.id: m for m in self._members.recording(self._copies)}
+        if not up:
+            return False
         held = self._where.setdefault(writer, set())
         targets = place(writer, [m.candidate for m in up.values()], self._copies)
         tried, failures, done = set[BackendId](), list[BackendError](), set[BackendId]()
@@ -121,11 +128,8 @@ class Session:
             most = Crowding(1, UNLIMITED.domain)
             targets = place(writer, free, wanted - len(done), taken, most)
         if len(done) < max(1, wanted - 1):
-            raise (
-                failures[0]
-                if failures
-                else UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
-            )
+            raise failures[0]
+        return True
 
     async def _remove(self, writer: WriterId, where: BackendId) -> None:
         member = self._members.get(where)

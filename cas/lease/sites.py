@@ -78,18 +78,20 @@ def freshen(folder: str) -> None:
 async def look(members: Members, site: SiteId, *, again: bool = False) -> set[SiteId]:
     """The other sites that backends which are up know of.
 
-    This one is announced on each that does not know it, or with `again` on each.
+    This one is announced on each that does not know it, or with `again` on each, where it may be.
     """
     others: set[SiteId] = set()
 
     async def ask(member: Member) -> None:
+        writing = False
         try:
             found = await _listed(member)
             others.update(found)
-            if again or site not in found:
+            writing = member.health.writable and (again or site not in found)
+            if writing:
                 await announce(member, members.store, site)
         except BackendError as error:
-            members.note_failure(member, error)
+            members.note_failure(member, error, writing=writing)
             log.info("%s", error)
 
     async with trio.open_nursery() as nursery:

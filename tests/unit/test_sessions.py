@@ -1,0 +1,64 @@
+"""Sessions: told on backends that can be written to, as soon as there is one."""
+
+import trio
+from trio.testing import MockClock
+
+from modelfloat.backends.faulty import FaultyBackend
+from modelfloat.backends.keys import session_key, site_key
+from modelfloat.backends.memory import MemoryBackend
+from modelfloat.cas.lease.sessions import SOON, TERM, open_session
+from modelfloat.cas.lease.sites import look
+from modelfloat.cas.packs.health import State
+from modelfloat.cas.packs.members import Member, Members
+from modelfloat.ids import BackendId, SiteId, StoreId, WriterId
+from modelfloat.tests.support.samples import STORE
+
+SITE, WRITER = SiteId(b"s" * 16), WriterId(b"w" * 16)
+
+
+def three() -> tuple[Members, list[FaultyBackend]]:
+    """Members of a store, and their backends."""
+    faulty = [FaultyBackend(MemoryBackend(f"d{i}")) for i in range(3)]
+    members = [
+        Member(BackendId(bytes([i]) * 16), each.name, each, each.name, 1.0)
+        for i, each in enumerate(faulty)
+    ]
+    return Members(StoreId(STORE), members), faulty
+
+
+async def records(members: Members) -> int:
+    keys = [listed.key for m in members async for listed in m.backend.list("sessions/")]
+    assert set(keys) <= {session_key(WRITER)}
+    return len(keys)
+
+
+async def test_with_no_backend_up_it_is_told_later(autojump_clock: MockClock) -> None:
+    """Who mends the marker of the only backend has none to begin with."""
+    members, _ = three()
+    for member in members:
+        member.down = "away"
+    async with open_session(members, SITE, WRITER, 0, 2) as session:
+        assert session.lapsed
+        assert await records(members) == 0
+        for member in members:
+            member.down = ""
+        await trio.sleep(SOON)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not session.lapsed
+        assert await records(members) == 2
+        await trio.sleep(3 * TERM)
+        assert not session.lapsed
+    assert await records(members) == 0
+
+
+async def test_what_is_read_only_is_told_of_no_site(autojump_clock: MockClock) -> None:
+    """A put that it refuses is no failure: it would count as down after a few adds."""
+    members, faulty = three()
+    first = members.get(BackendId(bytes(16)))
+    assert first is not None
+    denied = faulty[0].inject("denied", on=["put"])
+    for _ in range(5):
+        await look(members, SITE)
+    assert denied.struck == 1
+    assert first.state is State.READ_ONLY
+    assert await faulty[1].head(site_key(SITE))
