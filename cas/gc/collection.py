@@ -30,6 +30,7 @@ from ..formats.journal import NO_ID
 from ..formats.presence import PresenceRecord
 from ..index.index import Index
 from ..index.records import PackRecord
+from ..journal.completeness import refuse_down
 from ..journal.journal import Journal
 from ..lease.lease import Fence, unfenced
 from ..locks import locked
@@ -96,6 +97,8 @@ class Collection:
             if self._report.dry_run:
                 await self._plan()
             else:
+                if not self._accept_losses:
+                    refuse_down(self._pool.members, self._access.copies)
                 await trio.Path(self._access.lock("")).mkdir(exist_ok=True)
                 lock = locked(self._access.lock("gc"), wait=self._access.wait, what=WHAT)
                 async with lock, self._access.sharing.leased() as self._fence:

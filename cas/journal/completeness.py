@@ -27,13 +27,8 @@ async def require_complete(catch_up: CatchUp, *, accept_losses: bool = False) ->
     unless the caller accepts the loss of what only they may have.
     """
     members = catch_up.members
-    down = members.down()
-    if not accept_losses and len(down) >= surely_held(len(members), catch_up.copies):
-        names = ", ".join(sorted(member.name for member in down))
-        raise UnavailableError(
-            f"with {names} down nothing is deleted: the journal may say there that it is needed; "
-            "bring back what is gone for now, or run `modelfloat gc --accept-losses`"
-        )
+    if not accept_losses:
+        refuse_down(members, catch_up.copies)
     behind_by_writer = await _behind(catch_up.folder, catch_up.index, members)
     for writer, behind in behind_by_writer.items():
         await catch_up.apply_missed(writer)
@@ -45,6 +40,17 @@ async def require_complete(catch_up: CatchUp, *, accept_losses: bool = False) ->
                 "rebuild-index`"
             )
     refuse_gaps(catch_up.index)
+
+
+def refuse_down(members: Members, copies: int) -> None:
+    """UnavailableError where all copies of a journal record may be on backends that are down."""
+    down = members.down()
+    if len(down) >= surely_held(len(members), copies):
+        names = ", ".join(sorted(member.name for member in down))
+        raise UnavailableError(
+            f"with {names} down nothing is deleted: the journal may say there that it is needed; "
+            "bring back what is gone for now, or run `modelfloat gc --accept-losses`"
+        )
 
 
 def surely_held(members: int, copies: int) -> int:
