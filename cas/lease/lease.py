@@ -8,9 +8,10 @@ says so. Who finds the highest record unrenewed for its term and MARGIN more tak
 Why there are never two holders: a renewal counts only if it is done, and no higher number is there,
 before the lease ends as its holder reckons it, and then lasts for a term from before it was begun.
 So a record lies unrenewed for a term by the backend's clock only when its holder has given up by
-its own. Nothing but the rate of the clocks has to agree. (Gray and Cheriton, "Leases: An Efficient
-Fault-Tolerant Mechanism for Distributed File Cache Consistency", 1989; taking numbers in turn
-stands in for a compare-and-swap on one key.)
+its own. Nothing but the rate of the clocks has to agree. The backend's may be set meanwhile: so it
+must be seen unrenewed, too, for as long as a holder takes to renew it. (Gray and Cheriton,
+"Leases: An Efficient Fault-Tolerant Mechanism for Distributed File Cache Consistency", 1989; taking
+numbers in turn stands in for a compare-and-swap on one key.)
 
 What a holder has begun to send when it loses the lease still arrives: within MARGIN, or the machine
 stood still between its last look and the sending.
@@ -21,6 +22,7 @@ in the event loop.
 
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -50,6 +52,8 @@ MARGIN: Final = 90
 """Seconds more that others wait: what the last holder had begun to send has arrived by then."""
 RENEWALS: Final = 4
 """Renewals a term."""
+SEEN: Final = 1.5 / RENEWALS
+"""Part of a term for which others see a lease unrenewed before they take it."""
 KEPT: Final = 8
 """Numbers before the last one that are left, so that who was slow finds its own taken."""
 POLL: Final = 2.0
@@ -116,6 +120,14 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """A lease that another site has, or had: its record was not written for `quiet` seconds."""
+
+    record: PresenceRecord
+    quiet: float
+
+
+@dataclass(frozen=True, slots=True)
 class Leases:
     """The lease called `name` on the backend `home`, as `site` takes it.
 
@@ -147,18 +159,19 @@ class Leases:
             await lease.give_back()
 
     async def _acquire(self, wait: bool) -> Lease:
-        told = False
+        told, silent = False, math.inf
         while True:
             last = await self._last()
-            holder = await self._holder(last) if last else None
-            if holder is None:
+            held = await self._found(last) if last else None
+            silent = min(silent, self.clock()) if held and self._is_silent(held) else math.inf
+            if held is None or self._has_ended(held, silent):
                 lease = await self._take(last + 1)
                 if lease is not None:
                     return lease
                 await trio.sleep(POLL * secrets.randbelow(100) / 1000)
                 continue
-            site = holder.site.hex()[:8]
-            if not wait:
+            site = held.record.site.hex()[:8]
+            if not wait and silent == math.inf:
                 raise LockedError(
                     f"the {self.name} lease is held by the site {site}, which shares the backend "
                     f"{self.home.name}; try again later, or with --wait"
@@ -167,6 +180,15 @@ class Leases:
                 log.warning("waiting for the %s lease: held by the site %s", self.name, site)
                 told = True
             await trio.sleep(POLL)
+
+    def _is_silent(self, held: "_Held") -> bool:
+        term = held.record.term
+        return held.quiet >= (1 - SEEN) * term + self.margin
+
+    def _has_ended(self, held: "_Held", silent: float) -> bool:
+        """Whether it lies unrenewed for so long, and was seen so since the moment `silent`."""
+        term = held.record.term
+        return held.quiet >= term + self.margin and self.clock() - silent >= SEEN * term
 
     async def _take(self, number: int) -> Lease | None:
         """Write that number; None where another did, or did since."""
@@ -202,8 +224,8 @@ class Leases:
             parsed = [parse_lease_key(listed.key) async for listed in listing]
         return [found[1] for found in parsed if found is not None]
 
-    async def _holder(self, number: int) -> PresenceRecord | None:
-        """Who has the lease by that record, the highest; None where it may be taken."""
+    async def _found(self, number: int) -> "_Held | None":
+        """Who has the lease by that record, the highest; None where it may be taken at once."""
         record = await self._read(number)
         if record is None or not record.held or record.site == self.site:
             return None
@@ -212,7 +234,7 @@ class Leases:
             quiet = await quiet_for(home, self._key(number), self.store, self.site)
         except KeyNotFoundError:
             return None
-        return None if quiet >= record.term + self.margin else record
+        return _Held(record, quiet)
 
     async def _read(self, number: int) -> PresenceRecord | None:
         """A number's record; None where it is gone. FormatError where a newer release wrote it.

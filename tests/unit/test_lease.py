@@ -2,22 +2,42 @@
 
 import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from modelfloat.backends.base import Backend
+from modelfloat.backends.base import Backend, Buffer
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import lease_key
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.formats.presence import decode_presence
 from modelfloat.cas.lease.lease import KEPT, MARGIN, TERM, Lease, Leases
 from modelfloat.errors import FormatError, LeaseLostError, LockedError
-from modelfloat.ids import SiteId
+from modelfloat.ids import Key, SiteId
 from modelfloat.tests.support.samples import STORE
 from modelfloat.tests.support.sluggish import SluggishBackend
+
+
+class AheadBackend(FaultyBackend):
+    """Its clock can be set: what was written before is older then."""
+
+    def __init__(self, inner: MemoryBackend) -> None:
+        super().__init__(inner)
+        self._ahead = 0.0
+        self._written: dict[str, float] = {}
+
+    def set_ahead(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    async def put(self, key: Key, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
+        await super().put(key, parts, if_absent=if_absent)
+        self._written[key] = self._ahead
+
+    async def age(self, key: Key) -> float:
+        return await super().age(key) + self._ahead - self._written[key]
 
 
 def leases(home: Backend, site: int, name: str = "store") -> Leases:
@@ -106,6 +126,22 @@ async def test_the_clock_of_who_asks_decides_nothing(
         begun = trio.current_time()
         async with asker.held():
             assert TERM + MARGIN <= trio.current_time() - begun < TERM + MARGIN + 10
+
+
+@pytest.mark.parametrize("moment", [0.0, 7.0, 22.0])
+async def test_a_home_whose_clock_is_set_ends_no_lease(
+    autojump_clock: MockClock, moment: float
+) -> None:
+    """Set an hour ahead, it tells of a record that was written just now that it is an hour old."""
+    home = AheadBackend(MemoryBackend("home"))
+    async with leases(home, 1).held() as holder:
+        with trio.move_on_after(3 * TERM):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(leases(home, 2)._acquire, True)
+                await trio.sleep(TERM + moment)
+                home.set_ahead(3600)
+        holder.require()
+        assert await leases(home, 2)._last() == 1
 
 
 async def test_who_cannot_renew_stops_before_another_begins(autojump_clock: MockClock) -> None:
