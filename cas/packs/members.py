@@ -13,7 +13,7 @@ import trio
 
 from ...errors import BackendError, QuotaError
 from ...ids import BackendId, StoreId
-from .health import Event, told_by
+from .health import Event, Taking, told_by
 from .looks import Looks
 from .member import Member as Member
 
@@ -120,6 +120,14 @@ class Members:
     async def look_at(self, member: Member) -> None:
         """Read one member's marker, and note whether it is up."""
         await self._looks.at(member)
+
+    async def ask_for_room(self) -> bool:
+        """Ask full ones whether they have room again; whether any may be tried."""
+        full = [member for member in self if member.health.taking is Taking.FULL]
+        async with trio.open_nursery() as nursery:
+            for member in full:
+                nursery.start_soon(self._looks.ask_for_room, member)
+        return any(member.health.takes_shards for member in full)
 
     async def watch(self) -> None:
         """Look again at those that failed, each when that is due, for as long as this runs."""

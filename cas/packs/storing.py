@@ -10,7 +10,8 @@ Concurrency: all shards of a pack are in flight at once; places change between a
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -18,7 +19,7 @@ import trio
 from ...backends.base import Buffer
 from ...backends.keys import shard_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, QuotaError, UnavailableError
+from ...errors import BackendError, QuotaError, TimedOutError, UnavailableError
 from ...ids import BackendId, Key
 from ..formats.journal import NOWHERE, PackStored
 from .builder import SealedPack
@@ -28,10 +29,23 @@ from .placement import Candidate, Crowding, crowding, limits, place
 
 SPARE: Final = 1
 """Shards more than k that must be durable where nobody says how many."""
+PATIENCE: Final = 20.0
+"""Seconds after which the backend that a put waits for is looked at,"""
+SURE: Final = 5.0
+"""and seconds after which it is once more before it is given up."""
 CLEANUP: Final = 10.0
 """Seconds that removing the shards of a pack that could not be stored may take."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sent:
+    """A put on its way, begun at `began` by the event loop's clock."""
+
+    member: Member
+    began: float
+    scope: trio.CancelScope
 
 
 class PackStorer:
@@ -51,7 +65,7 @@ class PackStorer:
         """
         info = pack.info
         needed = info.k + min(spare, info.m)
-        places = self._places(pack, needed)
+        places = await self._places(pack, needed)
         locations = await _Storing(self._members, pack, places, needed, self._warn).run()
         return PackStored(
             info.pack,
@@ -64,7 +78,7 @@ class PackStorer:
             info.chunks,
         )
 
-    def _places(self, pack: SealedPack, needed: int) -> list[BackendId]:
+    async def _places(self, pack: SealedPack, needed: int) -> list[BackendId]:
         """A place for each shard, NOWHERE for those that may be missing and find none."""
         seed, m, count = pack.info.pack, pack.info.m, pack.info.k + pack.info.m
         everyone = [member.candidate for member in self._members.wanted()]
@@ -72,6 +86,9 @@ class PackStorer:
             raise UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
         most = limits(m, count, everyone)
         taking, places = self._choose(pack, most)
+        if len(places) < needed and await self._members.ask_for_room():
+            # Somebody may have made room since they were found full.
+            taking, places = self._choose(pack, most)
         if len(places) < needed:
             raise self._no_room(taking, needed, most.backend)
         best = {candidate.id: candidate for candidate in everyone}
@@ -156,15 +173,19 @@ class _Storing:
         self._refused: set[BackendId] = set()
         self._begun: list[tuple[Member, Key]] = []
         self._failures: list[BackendError] = []
+        self._sent: dict[int, _Sent] = {}
 
     async def run(self) -> list[BackendId]:
         """Where the shards are, NOWHERE for those that no backend took."""
         info = self._pack.info
         stored = False
         try:
-            async with trio.open_nursery() as nursery:
-                for index in range(len(self._places)):
-                    nursery.start_soon(self._put, index)
+            async with trio.open_nursery() as watching:
+                watching.start_soon(self._watch)
+                async with trio.open_nursery() as nursery:
+                    for index in range(len(self._places)):
+                        nursery.start_soon(self._put, index)
+                watching.cancel_scope.cancel()
             durable = sum(where != NOWHERE for where in self._places)
             stored = durable >= self._needed
             if not stored:
@@ -192,7 +213,7 @@ class _Storing:
                 member.used += size
                 try:
                     self._begun.append((member, key))
-                    await RetryBackend(member.backend).put(key, parts)
+                    await self._send(index, member, key, parts)
                 except BackendError as error:
                     member.used -= size
                     self._members.note_failure(member, error, writing=True)
@@ -208,6 +229,49 @@ class _Storing:
                     return
             self._refused.add(self._places[index])
             self._places[index] = self._elsewhere(index)
+
+    async def _send(self, index: int, member: Member, key: Key, parts: Sequence[Buffer]) -> None:
+        """Put a shard; TimedOutError where nobody waits for it any more."""
+        began = trio.current_time()
+        with trio.CancelScope() as scope:
+            self._sent[index] = _Sent(member, began, scope)
+            try:
+                await RetryBackend(member.backend).put(key, parts)
+            finally:
+                del self._sent[index]
+        if scope.cancelled_caught:
+            seconds = trio.current_time() - began
+            raise TimedOutError(
+                f"backend {member.name}: put {key} took longer than {seconds:.0f} s; check the "
+                "disk or its connection",
+                backend=member.name,
+                key=key,
+            )
+
+    async def _watch(self) -> None:
+        """Give up puts to backends that do not answer: a call of many bytes may take minutes."""
+        while True:
+            await trio.sleep(PATIENCE)
+            late = await self._late()
+            if late:
+                await trio.sleep(SURE)
+                for sent in await self._late():
+                    if sent in late:
+                        sent.scope.cancel()
+
+    async def _late(self) -> list[_Sent]:
+        """Puts that take long, to backends that a look finds down."""
+        latest = trio.current_time() - PATIENCE
+        late = [sent for sent in self._sent.values() if sent.began <= latest]
+        async with trio.open_nursery() as nursery:
+            for id_ in {sent.member.id for sent in late}:
+                nursery.start_soon(self._look, id_)
+        return [sent for sent in late if sent.member.down]
+
+    async def _look(self, id_: BackendId) -> None:
+        member = self._members.get(id_)
+        if member is not None:
+            await self._members.look_at(member)
 
     def _elsewhere(self, index: int) -> BackendId:
         others = [self._members.get(id_) for i, id_ in enumerate(self._places) if i != index]
