@@ -28,9 +28,10 @@ from ..packs.objectpacks import decode_objects
 from ..packs.placement import Move
 from ..packs.pool import Pool
 from ..reports import Problem, Progress, VerifyReport
+from .glance import Glance
 from .judgement import Found, Judgement, Shard
 from .needs import Lost, Verdicts
-from .packreads import PackReads, PackRoom, judged
+from .packreads import PackReads, PackRoom
 from .placecheck import PlaceCheck
 from .repair import Repairer, crowded_shards
 from .rescue import Rescuer
@@ -103,10 +104,11 @@ class Checker:
 
     async def _is_checked(self, pack: PackRecord) -> bool:
         """Check a pack; False where its shards are no longer where that record has them."""
-        info = None if crowded_shards(self._pool, pack) else await self._steady.look(pack)
+        glance = Glance(self._pool, pack)
+        info = None if crowded_shards(self._pool, pack) else await self._steady.look(pack, glance)
         if info is None or not await trio.to_thread.run_sync(self._is_mirrored, info):
             async with self._room.holding(pack.n * pack.shard):
-                return await self._look_closely(pack)
+                return await self._look_closely(pack, glance)
         await self.places.check(pack, info.chunks)
         await self.checkbook.note(pack, list(pack.states))
         return True
@@ -120,8 +122,8 @@ class Checker:
             (body := self._index.object(i)) is not None and object_id(body) == i for i in ids
         )
 
-    async def _look_closely(self, pack: PackRecord) -> bool:
-        found, judgement = await self._judge(pack)
+    async def _look_closely(self, pack: PackRecord, glance: Glance) -> bool:
+        found, judgement = await self._judge(pack, glance)
         now = self._index.pack(pack.number)
         if now is None or now.backends != pack.backends:
             return False
@@ -130,10 +132,12 @@ class Checker:
         if judgement is None or not judgement.whole:
             await self._note_lost(pack, found, judgement)
         else:
-            await self._note_whole(pack, found, judgement)
+            whole = not any(shard.unread for shard in found)
+            del found
+            await self._note_whole(pack, judgement, whole)
         return True
 
-    async def _note_whole(self, pack: PackRecord, found: list[Found], judgement: Judgement) -> None:
+    async def _note_whole(self, pack: PackRecord, judgement: Judgement, whole: bool) -> None:
         """At least k shards are sound: the others can be made from them."""
         states = await self._mend(pack, judgement)
         if not judgement.verified:
@@ -146,20 +150,23 @@ class Checker:
             await self.checkbook.note(pack, [ShardState.DAMAGED] * pack.n)
             await self._lose(pack, judgement, [])
             return
-        await self.checkbook.note(pack, states, whole=not any(shard.unread for shard in found))
+        await self.checkbook.note(pack, states, whole=whole)
         if judgement.info.kind is Kind.OBJECT and self._mending is not None:
             await self._mirror(judgement)
 
-    async def _judge(self, pack: PackRecord) -> tuple[list[Found], Judgement | None]:
+    async def _judge(
+        self, pack: PackRecord, glance: Glance
+    ) -> tuple[list[Found], Judgement | None]:
         """Read a pack and judge it; where it is mended, by no more shards than that needs."""
         none = [Found(None, b"", state) for state in pack.states]
         repairs = self._mending is not None and not crowded_shards(self._pool, pack)
-        found = await (self._reads.fewest(pack) if repairs else self._reads.rest(pack, none))
-        judgement = await trio.to_thread.run_sync(judged, found)
+        reads = self._reads
+        found = await (reads.fewest(pack, glance) if repairs else reads.rest(pack, none))
+        judgement = await reads.judge(found)
         doubtful = judgement is None or not judgement.whole or not judgement.verified
         if doubtful and any(shard.unread for shard in found):
-            found = await self._reads.rest(pack, found)
-            judgement = await trio.to_thread.run_sync(judged, found)
+            found = await reads.rest(pack, found)
+            judgement = await reads.judge(found)
         self._report.unread += sum(shard.unread for shard in found)
         return found, judgement
 
@@ -169,6 +176,9 @@ class Checker:
         """Write anew what is wrong, where that is asked for; what the shards are then."""
         moves = crowded_shards(self._pool, pack)
         states = [shard.state for shard in judgement.shards]
+        if judgement.verified and judgement.info.kind is Kind.DATA:
+            # While some are written the next pack is read into the memory of the others.
+            judgement.let_go(but=moves)
         for index, shard in enumerate(judgement.shards):
             if not shard.problem and index not in moves:
                 continue

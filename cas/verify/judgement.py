@@ -6,7 +6,7 @@ can be made again, even where no k shards are sound from end to end.
 CPU work, for worker threads. What was read is never changed: several footers may be tried on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,15 +76,33 @@ class Judgement:
         """Whether all chunks decode to their ids."""
         return not self.bad
 
+    def let_go(self, but: Container[int]) -> None:
+        """Let go of the payloads that need not be written anew, but for some."""
+        for index, shard in enumerate(self.shards):
+            if not shard.problem and index not in but:
+                shard.payload = memoryview(b"")
+
     def chunk(self, slot: int) -> memoryview | None:
         """The encoded bytes of one chunk, None where a block of it is lost."""
         return _encoded(self.info.chunks[slot], self.info, self.shards)
 
 
-def judge(found: Sequence[Found], versions: Sequence[Footer]) -> Judgement | None:
+def fresh(size: int) -> memoryview:
+    """New memory, not zeroed first."""
+    return np.empty(size, np.uint8).data
+
+
+Take = Callable[[int], memoryview]
+"""Gives memory for so many bytes; what lies in it is arbitrary."""
+
+
+def judge(
+    found: Sequence[Found], versions: Sequence[Footer], take: Take = fresh
+) -> Judgement | None:
     """What the shards are by the first version that their blocks and chunks confirm.
 
     Where there is none, by the one that comes nearest; None where no version has a chunk table.
+    What is made again lies in memory from `take`.
     """
     nearest: Judgement | None = None
     for footer in versions:
@@ -92,7 +110,7 @@ def judge(found: Sequence[Found], versions: Sequence[Footer]) -> Judgement | Non
         if info is None:
             continue
         shards = [_hold_against(info, index, shard) for index, shard in enumerate(found)]
-        whole = _rebuild(info, shards)
+        whole = _rebuild(info, shards, take)
         judgement = Judgement(info, shards, whole, _bad_chunks(info, shards))
         if whole and judgement.verified:
             return judgement
@@ -125,13 +143,13 @@ def _hold_against(info: PackInfo, index: int, found: Found) -> Shard:
     return Shard(found.payload, state, problem, sound)
 
 
-def _rebuild(info: PackInfo, shards: list[Shard]) -> bool:
+def _rebuild(info: PackInfo, shards: list[Shard], take: Take) -> bool:
     """Make every block again that is not sound, where k others are; False where one cannot be."""
     for shard in shards:
         if any(shard.sound) and not all(shard.sound):
             shard.payload = memoryview(bytearray(shard.payload))
         elif not any(shard.sound) and shard.wanted:
-            shard.payload = np.empty(info.shard, np.uint8).data
+            shard.payload = take(info.shard)
     for block in range(len(shards[0].sound)):
         _rebuild_block(info, shards, block)
     return all(all(shard.sound) for shard in shards if shard.wanted)

@@ -17,10 +17,11 @@ from ..index.records import PackRecord, ShardState
 from ..packs.placement import Move
 from ..packs.pool import Pool
 from ..reports import Problem, Progress
+from .glance import Glance
 from .judgement import Found
 from .moveplan import Moves
 from .movereport import MoveReport
-from .packreads import PackReads, judged
+from .packreads import PackReads
 from .repair import Repairer
 from .shardread import absent
 
@@ -66,11 +67,11 @@ class Mover:
 
     async def _remake(self, pack: PackRecord, moves: Moves) -> None:
         """Move shards that cannot be copied: made from k others."""
-        found = await self._reads.fewest(pack, but=frozenset(moves))
-        judgement = await trio.to_thread.run_sync(judged, found)
+        found = await self._reads.fewest(pack, Glance(self._pool, pack), frozenset(moves))
+        judgement = await self._reads.judge(found)
         if (judgement is None or not judgement.whole) and any(f.unread for f in found):
             found = await self._reads.rest(pack, found)
-            judgement = await trio.to_thread.run_sync(judged, found)
+            judgement = await self._reads.judge(found)
         for index, to in moves.items():
             if judgement is None or not judgement.whole:
                 why = "too little is left of its pack; see `modelfloat verify`"

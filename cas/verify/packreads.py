@@ -9,23 +9,27 @@ Concurrency: packs side by side, as many as PackRoom has memory for; all reads o
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import trio
 
-from ...errors import BackendError, FormatError, KeyNotFoundError, ShardDamagedError
+from ...errors import BackendError, FormatError, ShardDamagedError
 from ..index.records import PackRecord, ShardState
 from ..packs.decodings import Budget
 from ..packs.pool import Pool
 from ..packs.scrutiny import agreed, footer_of
 from ..reports import Progress, VerifyReport
 from ..statistics import shard_size
+from .glance import Glance
 from .judgement import Found, Judgement, judge
 from .movereport import MoveReport
-from .shardread import absent, read_shard
+from .shardbuffers import ShardBuffers
+from .shardread import read_shard
 from .throttle import Throttle
 
+NO_SIZES: Final[Mapping[int, int]] = MappingProxyType({})
 SHARE: Final = 2
 """One part in so many of the memory budget may be packs that are held as a whole."""
 
@@ -70,28 +74,32 @@ class PackReads:
         self._report = report
         self._progress = progress
         self._throttle = throttle
+        self._buffers = ShardBuffers()
 
     async def one(self, pack: PackRecord, index: int) -> Found:
         """One shard."""
         return (await self._read(pack, [index]))[index]
 
-    async def fewest(self, pack: PackRecord, but: frozenset[int] = frozenset()) -> list[Found]:
+    async def fewest(
+        self, pack: PackRecord, glance: Glance, but: frozenset[int] = frozenset()
+    ) -> list[Found]:
         """Of a pack that lost shards, k of the others; all of any other pack.
 
         Those left out are `unread`. Those in `but` count as lost.
         """
-        lost = await self._lost(pack)
+        await glance.look()
+        lost = dict(glance.lost)
         lost |= {i: Found(None, b"", pack.states[i], "not sound") for i in but if i not in lost}
         others = [index for index in range(pack.n) if index not in lost]
         if not lost or len(others) < pack.k:
             return await self.rest(pack, [_UNREAD] * pack.n)
         ranked = sorted(others, key=lambda index: self._rank(pack, index))
         # Of one that something is known against it must be told what; footers cost little.
-        doubted = [i for i in ranked[pack.k :] if not await self._seems_sound(pack, i)]
+        doubted = [i for i in ranked[pack.k :] if not await self._seems_sound(pack, glance, i)]
         chosen = [*ranked[: pack.k], *doubted]
         left = {i: Found(None, b"", pack.states[i]) for i in others if i not in chosen}
         known = lost | left
-        found = await self._read(pack, chosen)
+        found = await self._read(pack, chosen, glance.sizes)
         return [known[i] if i in known else found[i] for i in range(pack.n)]
 
     async def rest(self, pack: PackRecord, found: Sequence[Found]) -> list[Found]:
@@ -99,46 +107,13 @@ class PackReads:
         more = await self._read(pack, [i for i, shard in enumerate(found) if shard.unread])
         return [more.get(index, shard) for index, shard in enumerate(found)]
 
-    async def _lost(self, pack: PackRecord) -> dict[int, Found]:
-        """Shards that are not there, or not at all as long as they should be."""
-        lost: dict[int, Found] = {}
-
-        async def look(index: int) -> None:
-            gone = absent(self._pool, pack, index) or await self._is_missing(pack, index)
-            if gone is not None:
-                lost[index] = gone
-
-        async with trio.open_nursery() as nursery:
-            for index in range(pack.n):
-                nursery.start_soon(look, index)
-        return lost
-
-    async def _is_missing(self, pack: PackRecord, index: int) -> Found | None:
-        member = self._pool.holder(pack, index)
-        if member is None or pack.states[index] is ShardState.DAMAGED:
-            return None
-        try:
-            size = await member.backend.head(self._pool.key(pack, index))
-        except KeyNotFoundError:
-            return Found(None, b"", ShardState.MISSING, "missing")
-        except BackendError as error:
-            self._pool.members.note_failure(member, error)
-            return Found(None, b"", pack.states[index], f"cannot be read: {error}")
-        if size < pack.shard:
-            return Found(None, b"", ShardState.DAMAGED, "truncated" if size else "empty")
-        return None
-
-    async def _seems_sound(self, pack: PackRecord, index: int) -> bool:
+    async def _seems_sound(self, pack: PackRecord, glance: Glance, index: int) -> bool:
         """Whether nothing is known against a shard, and its footer is its own: that is no state of
         a shard, and would stay as it is."""
-        member, start = self._pool.holder(pack, index), pack.shard
-        if member is None or pack.states[index] is not ShardState.GOOD:
+        if pack.states[index] is not ShardState.GOOD or not glance.is_long_enough(index):
             return False
-        size, key = shard_size(pack, index), self._pool.key(pack, index)
         try:
-            if await member.backend.head(key) != size:
-                return False
-            tail = await member.backend.get(key, start, size - start)
+            tail = await glance.tail(index)
             footer_of(self._pool.members.store, pack, index, tail, "a shard")
         except (BackendError, ShardDamagedError, FormatError):
             return False
@@ -150,12 +125,24 @@ class PackReads:
         slow = member is not None and member.latency.demoted
         return pack.states[index] is not ShardState.GOOD, slow, index >= pack.k
 
-    async def _read(self, pack: PackRecord, indexes: Sequence[int]) -> dict[int, Found]:
+    async def judge(self, found: Sequence[Found]) -> Judgement | None:
+        """What the shards that were read are; see `judgement.judge`."""
+        return await trio.to_thread.run_sync(self._judged, found)
+
+    def _judged(self, found: Sequence[Found]) -> Judgement | None:
+        versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
+        return judge(found, versions, self._buffers.take)
+
+    async def _read(
+        self, pack: PackRecord, indexes: Sequence[int], sizes: Mapping[int, int] = NO_SIZES
+    ) -> dict[int, Found]:
         found: dict[int, Found] = {}
 
         async def read(index: int) -> None:
             await self._throttle.take(shard_size(pack, index))
-            found[index] = shard = await read_shard(self._pool, pack, index)
+            found[index] = shard = await read_shard(
+                self._pool, pack, index, sizes.get(index), self._buffers
+            )
             if shard.payload is not None:
                 size = len(shard.payload)
                 self._report.bytes_read += size
@@ -166,12 +153,6 @@ class PackReads:
             for index in indexes:
                 nursery.start_soon(read, index)
         return found
-
-
-def judged(found: Sequence[Found]) -> Judgement | None:
-    """What the shards that were read are; see `judge`. CPU work, for a worker thread."""
-    versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
-    return judge(found, versions)
 
 
 _UNREAD: Final = Found(None, b"", ShardState.GOOD)

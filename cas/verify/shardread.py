@@ -7,6 +7,8 @@ Memory: the shard.
 import logging
 from typing import Final
 
+import trio
+
 from ...errors import (
     BackendError,
     CorruptAnswerError,
@@ -14,14 +16,16 @@ from ...errors import (
     KeyNotFoundError,
     ShardDamagedError,
 )
-from ...ids import StoreId
+from ...ids import Key, StoreId
 from ..formats.journal import NOWHERE
 from ..formats.shard import TRAILER_SIZE, Footer, decode_tail, footer_length
 from ..index.records import PackRecord, ShardState
+from ..packs.members import Member
 from ..packs.pool import Pool
 from ..packs.scrutiny import footer_of
 from ..statistics import shard_size
 from .judgement import Found
+from .shardbuffers import ShardBuffers
 
 DOWN: Final = "its backend is down"
 
@@ -40,15 +44,20 @@ def absent(pool: Pool, pack: PackRecord, index: int) -> Found | None:
     return None
 
 
-async def read_shard(pool: Pool, pack: PackRecord, index: int) -> Found:
-    """One shard, whole; what is wrong with it is in what is returned, nothing is raised."""
+async def read_shard(
+    pool: Pool, pack: PackRecord, index: int, size: int | None, buffers: ShardBuffers
+) -> Found:
+    """One shard, whole; what is wrong with it is in what is returned, nothing is raised.
+
+    `size` is how long it was when somebody looked, bytes, None where nobody did.
+    """
     member = pool.holder(pack, index)
     gone = absent(pool, pack, index)
     if gone is not None or member is None:
         return gone or Found(None, b"", ShardState.MISSING, DOWN)
     known = pack.states[index]
     try:
-        data = await member.backend.get(pool.key(pack, index))
+        data = await _whole(member, pool.key(pack, index), size, shard_size(pack, index), buffers)
     except KeyNotFoundError:
         return Found(None, b"", ShardState.MISSING, "missing")
     except BackendError as error:
@@ -60,17 +69,27 @@ async def read_shard(pool: Pool, pack: PackRecord, index: int) -> Found:
     return found_in(pool.members.store, pack, index, data, what)
 
 
-def found_in(store: StoreId, pack: PackRecord, index: int, data: bytes, what: str) -> Found:
+async def _whole(
+    member: Member, key: Key, size: int | None, expected: int, buffers: ShardBuffers
+) -> memoryview:
+    if size != expected:
+        return memoryview(await member.backend.get(key))
+    # In a thread: pages of new memory are made there, which takes milliseconds.
+    buffer = await trio.to_thread.run_sync(buffers.take, size)
+    await member.backend.get_into(key, 0, buffer)
+    return buffer
+
+
+def found_in(store: StoreId, pack: PackRecord, index: int, data: memoryview, what: str) -> Found:
     """What `data` is, that was read as one shard; `what` names it in the log."""
     there = _any_footer(data)
     whose = "" if there is None else _whose(store, pack, index, there)
     if len(data) < pack.shard:
-        whole = memoryview(data + bytes(pack.shard - len(data)))
+        whole = memoryview(bytes(data) + bytes(pack.shard - len(data)))
         problem = "truncated" if data else "empty"
         problem = f"{whose} lies in its place" if whose else problem
         return Found(whole, b"", ShardState.DAMAGED, problem)
-    view = memoryview(data)
-    tail = bytes(view[pack.shard :])
+    tail = bytes(data[pack.shard :])
     footer, problem = None, "footer that others contradict"
     try:
         # A footer of the same pack tells as much of it, whichever shard it belongs to.
@@ -79,7 +98,7 @@ def found_in(store: StoreId, pack: PackRecord, index: int, data: bytes, what: st
     except (ShardDamagedError, FormatError) as error:
         log.info("%s", error)
         problem = _tail_problem(len(data) - shard_size(pack, index), tail)
-    return Found(view[: pack.shard], tail, ShardState.GOOD, "", footer, problem, whose)
+    return Found(data[: pack.shard], tail, ShardState.GOOD, "", footer, problem, whose)
 
 
 def _tail_problem(surplus: int, tail: bytes) -> str:
@@ -103,9 +122,9 @@ def _whose(store: StoreId, pack: PackRecord, index: int, footer: Footer) -> str:
     return f"shard {footer.index} of the same pack" if footer.index != index else ""
 
 
-def _any_footer(data: bytes) -> Footer | None:
+def _any_footer(data: memoryview) -> Footer | None:
     try:
-        length = footer_length(data[-TRAILER_SIZE:], "a shard") + TRAILER_SIZE
-        return decode_tail(data[-length:], "a shard")
+        length = footer_length(bytes(data[-TRAILER_SIZE:]), "a shard") + TRAILER_SIZE
+        return decode_tail(bytes(data[-length:]), "a shard")
     except (ShardDamagedError, FormatError):
         return None

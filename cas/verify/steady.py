@@ -32,7 +32,7 @@ from ..packs.pool import Pool
 from ..packs.scrutiny import agreed, footer_of
 from ..packs.verifying import verifies
 from ..reports import Progress, VerifyReport
-from ..statistics import shard_size
+from .glance import Glance
 from .shardread import absent
 from .throttle import Throttle
 
@@ -58,7 +58,7 @@ class Steady:
         self._streams = trio.Semaphore(STREAMS)
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
 
-    async def look(self, pack: PackRecord) -> PackInfo | None:
+    async def look(self, pack: PackRecord, glance: Glance) -> PackInfo | None:
         """What the pack's footers say, if all of it is as they say; None where anything is not."""
         if any(state is not ShardState.GOOD for state in pack.states):
             return None
@@ -66,27 +66,25 @@ class Steady:
             return None
         try:
             with one_failure():
-                info = await self._info(pack)
+                info = await self._info(pack, glance)
                 sound = info is not None and await self._all_match(pack, info)
         except (BackendError, ShardDamagedError, FormatError) as error:
             log.info("pack %s: %s", pack.id.hex(), error)
             return None
         return info if sound else None
 
-    async def _info(self, pack: PackRecord) -> PackInfo | None:
+    async def _info(self, pack: PackRecord, glance: Glance) -> PackInfo | None:
+        await glance.look()
+        if not all(map(glance.is_long_enough, range(pack.n))):
+            return None
         tails: dict[int, bytes] = {}
 
         async def read(index: int) -> None:
-            member, key = self._where(pack, index)
-            size = await member.backend.head(key)
-            if size == shard_size(pack, index):
-                tails[index] = await member.backend.get(key, pack.shard, size - pack.shard)
+            tails[index] = await glance.tail(index)
 
         async with trio.open_nursery() as nursery:
             for index in range(pack.n):
                 nursery.start_soon(read, index)
-        if len(tails) < pack.n:
-            return None
         return await trio.to_thread.run_sync(self._agreed, pack, tails)
 
     def _agreed(self, pack: PackRecord, tails: dict[int, bytes]) -> PackInfo | None:

@@ -61,6 +61,23 @@ async def test_k_shards_are_read_and_each_once(
         assert await read(store, "acme/model/model.safetensors") == data
 
 
+async def test_each_shard_is_asked_once_for_its_size_and_once_for_bytes(
+    stored: tuple[Path, bytes],
+) -> None:
+    path, _ = stored
+    empty(path, "d1")
+    async with open_store(str(path)) as store:
+        lost = next(member.id for member in store.members if member.name == "d1")
+        packs = [pack for pack in store.index.packs() if lost in pack.backends]
+        traffic = metered(store)
+        await store.verify(repair=True)
+        for pack in packs:
+            keys = [store.pool.key(pack, index) for index in range(pack.n)]
+            assert [traffic.heads[key] for key in keys] == [1] * pack.n
+            asked = [int(backend != lost) for backend in pack.backends]
+            assert [traffic.gets[key] for key in keys] == asked
+
+
 async def test_what_was_not_read_counts_as_not_checked(stored: tuple[Path, bytes]) -> None:
     path, _ = stored
     empty(path, "d2")

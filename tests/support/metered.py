@@ -12,10 +12,15 @@ from modelfloat.ids import Key
 
 @dataclass
 class Traffic:
-    """Bytes by what was asked for: `read` and `written` of whole keys, by their folder."""
+    """Bytes by what was asked for: `read` and `written` of whole keys, by their folder.
+
+    `heads` and `gets` count requests by key.
+    """
 
     read: Counter[str] = field(default_factory=Counter)
     written: Counter[str] = field(default_factory=Counter)
+    heads: Counter[str] = field(default_factory=Counter)
+    gets: Counter[str] = field(default_factory=Counter)
 
 
 class Metered:
@@ -28,12 +33,18 @@ class Metered:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
+    async def head(self, key: Key) -> int:
+        self._traffic.heads[key] += 1
+        return await self._inner.head(key)
+
     async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+        self._traffic.gets[key] += 1
         data = await self._inner.get(key, offset, size)
         self._traffic.read[key.rpartition("/")[0]] += len(data)
         return data
 
     async def get_into(self, key: Key, offset: int, buffer: memoryview) -> None:
+        self._traffic.gets[key] += 1
         await self._inner.get_into(key, offset, buffer)
         self._traffic.read[key.rpartition("/")[0]] += buffer.nbytes
 
