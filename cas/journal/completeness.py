@@ -15,7 +15,7 @@ from ...ids import WriterId
 from ..index.index import Index
 from ..packs.members import Members
 from .catchup import CatchUp
-from .copies import record_name
+from .copies import record_name, surely_held
 from .slots import given_up, last_numbers
 
 
@@ -51,12 +51,6 @@ def refuse_down(members: Members, copies: int) -> None:
             f"with {names} down nothing is deleted: the journal may say there that it is needed; "
             "bring back what is gone for now, or run `modelfloat gc --accept-losses`"
         )
-
-
-def surely_held(members: int, copies: int) -> int:
-    """On how many backends a record lies that was written while some failed, m of them at most:
-    with fewer away, one copy is found."""
-    return max(1, min(copies - 1, members - (copies - 1)))
 
 
 def refuse_gaps(index: Index) -> None:

@@ -36,7 +36,8 @@ async def store_record(
     members: Members, writer: WriterId, seq: int, data: bytes, copies: int
 ) -> None:
     """Make all copies of a record durable, each on another backend where one fails; what a backend
-    said unless all but one, at least one, are. KeyExistsError when another record has that number
+    said unless all but one, at least one, are. UnavailableError where so few can be written to that
+    who looks for the record later may miss it. KeyExistsError when another record has that number
     somewhere: nothing is replaced.
 
     Of a record that fails so, no copy is left behind where that can be helped: it was announced to
@@ -46,14 +47,23 @@ async def store_record(
     places = place(writer, [m.candidate for m in members.recording(copies)], copies)
     if not places:
         raise UnavailableError("no backend is up: nothing can be recorded; see `backend ls`")
+    least = surely_held(len(members), copies)
+    if len(set(places)) < least:
+        names = ", ".join(sorted(m.name for m in members if m.id not in up))
+        raise UnavailableError(
+            f"with {names} down or read-only nothing can be recorded: too few are left to find it "
+            "on; bring one back"
+        )
     failures: dict[int, BackendError] = {}
     made: list[tuple[Member, Key]] = []
+    held: dict[int, BackendId] = {}
 
     async def put(copy: int, where: BackendId) -> None:
         key = journal_key(writer, seq, copy)
         try:
             if await _put_once(up[where], key, data):
                 made.append((up[where], key))
+            held[copy] = where
             failures.pop(copy, None)
         except BackendError as error:
             members.note_failure(up[where], error, writing=True)
@@ -66,10 +76,11 @@ async def store_record(
             for copy, where in pending.items():
                 nursery.start_soon(put, copy, where)
         free = [m.candidate for m in up.values() if m.id not in tried]
-        taken = [up[where].candidate for c, where in enumerate(places) if c not in failures]
+        taken = [up[where].candidate for where in held.values()]
         others = place(writer, free, len(failures), taken, Crowding(1, UNLIMITED.domain))
         pending = {} if _conflict(failures) else dict(zip(sorted(failures), others, strict=False))
-    refusal = _refusal(failures, len(places), copies)
+    too_few = len(held) < max(1, copies - 1) or len(set(held.values())) < least
+    refusal = _conflict(failures) or (next(iter(failures.values())) if too_few else None)
     if refusal is not None:
         await _take_back(made)
         raise refusal
@@ -77,15 +88,15 @@ async def store_record(
         log.warning("%s is without one of its copies: %s", record_name(writer, seq), error)
 
 
+def surely_held(members: int, copies: int) -> int:
+    """On how many backends a record lies that was written while some failed, m of them at most:
+    with fewer away, one copy is found."""
+    return max(1, min(copies - 1, members - (copies - 1)))
+
+
 def _conflict(failures: Mapping[int, BackendError]) -> KeyExistsError | None:
     """That another record has the number; None where none is known to have it."""
     return next((e for e in failures.values() if isinstance(e, KeyExistsError)), None)
-
-
-def _refusal(failures: Mapping[int, BackendError], tried: int, copies: int) -> BackendError | None:
-    """Why a record does not count as written; None where it does."""
-    too_few = failures and tried - len(failures) < max(1, copies - 1)
-    return _conflict(failures) or (next(iter(failures.values())) if too_few else None)
 
 
 async def _put_once(member: Member, key: Key, data: bytes) -> bool:

@@ -867,7 +867,7 @@ PROVOKED: dict[str, Provocation] = {
     "give one more capacity": _no_capacity,
     "down nothing is deleted": _all_down("gc --grace 0", 2),
     "too many backends are down": _all_down("rebuild-index"),
-    "nothing can be recorded": _nowhere_to_record,
+    "up: nothing can be recorded": _nowhere_to_record,
     "the journal cannot be listed": _journal_that_cannot_be_listed,
     "mount of pid ‹pid› does not say": _silent_mount,
     "‹path› is gone; is the disk": _gone,
@@ -932,6 +932,9 @@ ELSEWHERE: dict[str, str] = {
     "the site ‹id› writes": f"{_SITES}::test_who_does_not_wait_deletes_nothing_beside_an_add",
     "none of these decides": (
         f"{_SITES}::test_without_a_ref_home_two_heads_are_seen_and_neither_is_lost"
+    ),
+    "read-only nothing can be recorded": (
+        "unit/test_journal_copies.py::test_a_record_is_refused_where_it_might_not_be_found"
     ),
     "which decides who": (
         f"{_SITES}::test_with_the_ref_home_down_nothing_is_deleted_where_others_may_be"

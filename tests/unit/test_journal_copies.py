@@ -6,7 +6,9 @@ from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.journal.copies import store_record
 from modelfloat.cas.lease.sessions import Session
+from modelfloat.cas.packs.health import Event
 from modelfloat.cas.packs.members import Member, Members
+from modelfloat.errors import DeniedError, UnavailableError
 from modelfloat.ids import BackendId, SiteId, WriterId
 from modelfloat.tests.support.samples import STORE, id_of
 
@@ -54,3 +56,24 @@ async def test_copies_go_to_different_domains_while_they_last(
         else:
             await Session(members, SiteId(bytes(16)), 3).cover(writer, 0)
         assert "".join(await domains_with(members, f"{what}/")) in expected.split("|")
+
+
+async def test_a_record_is_refused_where_it_might_not_be_found() -> None:
+    """A collection elsewhere goes on with one of six backends down, and so must find each record
+    on the others."""
+    for writer in WRITERS[:8]:
+        members, backends = spread(*"abcdef")
+        for member in list(members)[1:]:
+            member.down = "away"
+        with pytest.raises(UnavailableError, match="with b1, b2, b3, b4, b5 down or read-only"):
+            await store_record(members, writer, 1, b"a record", 3)
+        second = list(members)[1]
+        second.down = ""
+        backends[1].inject("denied", on=["put"])
+        with pytest.raises(DeniedError):
+            await store_record(members, writer, 1, b"a record", 3)
+        assert await domains_with(members, "journal/") == []
+        backends[1].clear()
+        members.hear(second, Event.ROOM)
+        await store_record(members, writer, 1, b"a record", 3)
+        assert set(await domains_with(members, "journal/")) == {"a", "b"}
