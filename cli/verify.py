@@ -154,8 +154,8 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
         found.append(f"{human_size(report.bytes_written)} written anew")
     if report.unread:
         found.append(
-            f"the repair did not need {plural(report.unread, 'shard')}: the next `modelfloat verify` "
-            "reads them"
+            f"the repair did not need {plural(report.unread, 'shard')}: the next `modelfloat "
+            "verify` reads them"
         )
     found += [_down(report, name, why) for name, why in report.down.items()]
     found += [f"{name}: was lost, and was made anew" for name in report.replaced]
