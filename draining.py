@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from .cas.capacity import count_use
 from .cas.journal.journal import Journal
 from .cas.locks import locked
 from .cas.packs.members import Members
@@ -69,6 +70,7 @@ async def _drain(
     goal = Goal(leaving.id, request.force)
     async with open_store(path, wait=request.wait) as store:
         moving = Moving(store.index, store.pool, store.scheme)
+        await count_use(store.index, store.members)
         plan = await trio.to_thread.run_sync(moving.plan, goal)
         request.announce(plan)
         if request.dry_run:
@@ -97,6 +99,7 @@ async def rebalance(path: str, request: MoveRequest, progress: Progress | None =
 async def _rebalance(path: str, request: MoveRequest, progress: Progress) -> Moved:
     async with open_store(path, wait=request.wait) as store:
         moving, goal = Moving(store.index, store.pool, store.scheme), Goal()
+        await count_use(store.index, store.members)
         plan = await trio.to_thread.run_sync(moving.plan, goal)
         request.announce(plan)
         report = MoveReport()

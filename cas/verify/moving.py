@@ -22,6 +22,7 @@ from ..capacity import shard_size
 from ..index.index import Index
 from ..index.records import PackRecord, ShardState
 from ..journal.journal import Journal
+from ..packs.health import State
 from ..packs.placement import UNLIMITED, Crowding, limits
 from ..packs.pool import Pool
 from ..packs.survival import Layouts, Survival, layouts_of, survival
@@ -123,8 +124,11 @@ class Moving:
         lie = where(self.pool, pack)
         if goal.leaving is None:
             most = limits(pack.m, pack.n, [m.candidate for m in members])
-            wanted = spread(pack.id, lie, free, most)
-            return {i: to for i, to in wanted.items() if self.pool.usable(pack, i)}
+            # What takes no more, for want of room or by decision, keeps what it has.
+            takes = {candidate.id for candidate in free}
+            keeps = {c for c in lie if c is not None and c.id not in takes and self._keeps(c.id)}
+            wanted = spread(pack.id, lie, [*free, *keeps], most)
+            return {i: to for i, to in wanted.items() if to in takes and self.pool.usable(pack, i)}
         staying = [m.candidate for m in members if m.id != goal.leaving]
         most = limits(pack.m, pack.n, staying)
         # Domains give way first, as for new packs; then, if that is asked for, backends.
@@ -135,6 +139,13 @@ class Moving:
             if None not in moves.values():
                 break
         return moves
+
+    def _keeps(self, backend: BackendId) -> bool:
+        """Whether what lies on a backend may stay there: it is up, and not to be emptied."""
+        member = self.pool.members.get(backend)
+        return (
+            member is not None and not member.down and member.health.decided is not State.DRAINING
+        )
 
     async def run(
         self, goal: Goal, journal: Journal, progress: Progress, rate: float | None = None
