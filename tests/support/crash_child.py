@@ -10,7 +10,18 @@ import os
 import sys
 from typing import Any
 
-from modelfloat.cli import add, backend, backendmoves, gc, get, ls, rm, stats, verify  # noqa: F401 - imported before the forks
+from modelfloat.cli import (  # noqa: F401 - imported before the forks
+    add,
+    backend,
+    backendmoves,
+    gc,
+    get,
+    ls,
+    restripe,
+    rm,
+    stats,
+    verify,
+)
 from modelfloat.cli.main import run
 from modelfloat.tests.support.steps import Steps, install
 

@@ -2,63 +2,49 @@
 
     python -m modelfloat.tests.support.soak [--seconds 1800] [--seed N]
 
-Adds, reads, removals, repairs, drains and collections follow each other as a seed says, each in a
-process of its own, and some of them die by SIGKILL at a step of their own (see `crashing`). At any
-time up to two backends are faulty: gone, or damaged and not repaired yet. A file whose add ended
-well is read back identical at all times, and so is one whose add was killed, if it is there at all.
+Adds, reads, removals, repairs, drains, rebalances, restripes and collections follow each other as a
+seed says, each in a process of its own, and some of them die by SIGKILL at a step of their own (see
+`crashing`). At any time up to two backends are faulty: gone, or damaged and not repaired yet; some
+are read-only for a while, or nearly full. A file whose add ended well is read back identical at all
+times, and so is one whose add was killed or failed, if it is there at all.
 
 What is drawn depends on the seed alone, so a history comes again with its seed. Only where within
 a command a kill strikes varies a little, for its tasks race.
 """
 
 import argparse
-import random
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from modelfloat.opening import open_store
-from modelfloat.tests.support.crashing import Crasher, Ran
+from modelfloat.tests.support.crashing import Crasher
 from modelfloat.tests.support.model import DAMAGES
 from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.soakedstore import BACKENDS, SoakedStore
 
-BACKENDS: Final = 6
+MOST: Final = 8
+"""Backends that there are at most, after some were added to be rebalanced onto."""
+SCHEMES: Final = ("4+2", "3+3", "2+2", "2+3")
+"""What packs may be of: each bears FAULTY."""
 FAULTY: Final = 2
 """Backends that are faulty at a time, at most: as many as 4+2 bears."""
-STEPS: Final = 80
-"""A kill strikes at one of so many steps, if the command has that many."""
 SIZES: Final = (0, 1, 5_000, 70_000, 300_000, 1_400_000, 3_000_000)
 REPOSITORIES: Final = ("acme/one", "acme/two", "zoo/three")
 NAMES: Final = tuple(f"file-{number}.bin" for number in range(6))
 
 
 @dataclass
-class Soak:
-    """A store and what it must hold: `expected`, by address.
+class Soak(SoakedStore):
+    """A store and what happens to it; `done` counts that."""
 
-    `away` are the backends that are gone, by name, `hurt` all that are not known to be whole.
-    """
-
-    folder: Path
-    seed: int
-    crasher: Crasher
-    expected: dict[str, bytes] = field(default_factory=dict)
-    away: set[str] = field(default_factory=set)
-    hurt: set[str] = field(default_factory=set)
     done: int = 0
-
-    def __post_init__(self) -> None:
-        self.chance = random.Random(self.seed)
-        self.store = self.folder / "store"
-        self._spare = BACKENDS
-        self._run("init", "--erasure", "4+2")
 
     # What may happen
 
@@ -72,6 +58,10 @@ class Soak:
             (3, self._heal),
             (2, self._collect),
             (1, self._drain),
+            (1, self._rebalance),
+            (1, self._restripe),
+            (1, self._forbid),
+            (1, self._fill),
         ]
         weights, calls = zip(*actions, strict=True)
         (call,) = self.chance.choices(calls, weights)
@@ -79,22 +69,40 @@ class Soak:
         call()
         self.done += 1
 
-    def _add(self) -> None:
+    def _add(self, allowed: tuple[int, ...] = (0,)) -> None:
+        """An add, of a scheme of its own now and then; what fails, if it may, changes nothing."""
         address = f"{self.chance.choice(REPOSITORIES)}/{self.chance.choice(NAMES)}"
         content = self._content()
         source = self.folder / "source" / address.rpartition("/")[2]
         source.parent.mkdir(exist_ok=True)
         source.write_bytes(content)
         repository = address.rpartition("/")[0]
+        options = self._options()
+        if "--min-shards" in options and self.hurt:
+            allowed = (*allowed, 1)
         at = self._kill()
-        ran = self._run("add", source, repository, at=at)
+        ran = self._run("add", source, repository, *options, at=at, status=allowed)
         before = self.expected.get(address)
         if ran.struck:
             found = self._get(address)
             assert found in (before, content), f"{address} is neither what it was nor what was put"
             # Repeated, it ends well.
-            self._run("add", source, repository)
-        self.expected[address] = content
+            ran = self._run("add", source, repository, *options, status=allowed)
+        if ran.status:
+            found = self._get(address)
+            assert found in (before, content), f"{address} is neither what it was nor what was put"
+            self._remember(address, found)
+        else:
+            self.expected[address] = content
+
+    def _remember(self, address: str, found: bytes | None) -> None:
+        if found is not None:
+            self.expected[address] = found
+
+    def _options(self) -> list[str]:
+        scheme, least = self.chance.choice(SCHEMES), self.chance.random() < 0.1
+        own = ["--erasure", scheme] if self.chance.random() < 0.2 else []
+        return [*own, *["--min-shards", "6"] * least]
 
     def _content(self) -> bytes:
         size = self.chance.choice(SIZES)
@@ -162,13 +170,57 @@ class Soak:
         """A backend goes for good, and a new one takes its place."""
         if self.hurt:
             return
-        name, fresh = self.chance.choice(sorted(p.name for p in self._backends())), self._spare
-        self._spare += 1
-        self._run("backend", "add", f"d{fresh}", self.store / "backends" / f"d{fresh}")
+        name = self._any_backend()
+        if len(self._backends()) == BACKENDS:
+            self._another()
         self._run("backend", "drain", name, at=self._kill())
         self._run("backend", "drain", name)
-        self._run("backend", "rm", name)
+        self._run("backend", "rm", name, at=self._kill())
+        if self._is_listed(name):
+            self._run("backend", "rm", name)
         shutil.rmtree(self.store / "backends" / name)
+
+    def _rebalance(self) -> None:
+        """There is a new backend, and it gets its share."""
+        if self.hurt or len(self._backends()) == MOST:
+            return
+        self._another()
+        self._run("backend", "rebalance", at=self._kill())
+        self._run("backend", "rebalance")
+
+    def _restripe(self) -> None:
+        """What is stored goes into packs of another scheme; refused while a backend is down."""
+        at, scheme = self._kill(), self.chance.choice(SCHEMES)
+        self._run("restripe", "--erasure", scheme, status=(0, 1) if self.hurt else 0, at=at)
+
+    def _forbid(self) -> None:
+        """A backend is read-only for a while: nothing there is changed."""
+        if self.hurt:
+            return
+        name = self._any_backend()
+        before = self._held_by(name)
+        self._decide(name, "read-only")
+        self._add()
+        self._run("verify", "--repair", status=(0, 3), at=self._kill())
+        self._collect()
+        assert self._held_by(name) == before, f"{name} was changed while it was read-only"
+        self._decide(name, None)
+        self._run("verify", "--repair", status=(0, 3))
+
+    def _fill(self) -> None:
+        """Some backends have room for little more than they hold; an add may fail for that."""
+        if self.hurt:
+            return
+        names = self.chance.sample(sorted(p.name for p in self._backends()), 3)
+        for name in names:
+            held = sum(path.stat().st_size for path in self._shards(name))
+            most = held + self.chance.choice((1, 100_000, 600_000))
+            self._run("backend", "set", name, "--capacity", str(most))
+        self._add((0, 1))
+        self._run("verify", "--repair", status=(0, 3), at=self._kill())
+        for name in names:
+            self._run("backend", "set", name, "--capacity", "none")
+        self._run("verify", "--repair", status=(0, 3))
 
     # In the end
 
@@ -183,45 +235,8 @@ class Soak:
         self._run("gc", "--grace", "0")
         self._run("gc", "--grace", "0")
         left = trio.run(self._unreferenced)
-        assert not left, f"{len(left)} packs are left over: {sorted(left)[:3]}"
+        assert not left, f"{len(left)} shards are left over: {sorted(left)[:3]}"
         self._run("verify")
-
-    async def _unreferenced(self) -> set[str]:
-        """Packs of which shards lie somewhere, and that the index does not know."""
-        async with open_store(str(self.store)) as store:
-            known = {pack.id.hex() for pack in store.index.packs()}
-        return {path.parent.name for path in self.store.glob("backends/*/packs/*/*/*")} - known
-
-    # How
-
-    def _backends(self) -> list[Path]:
-        there = [path for path in (self.store / "backends").iterdir() if path.is_dir()]
-        gone = [self.store / "backends" / name for name in self.away]
-        return sorted({*there, *gone})
-
-    def _kill(self) -> int | None:
-        """At which step the next command dies; None for never."""
-        at = self.chance.randrange(STEPS)
-        return at if self.chance.random() < 0.4 else None
-
-    def _get(self, address: str) -> bytes | None:
-        """What the store has there; None where it says that there is nothing."""
-        into = self.folder / "got"
-        into.unlink(missing_ok=True)
-        ran = self._run("get", address, into, status=(0, 1))
-        if ran.status:
-            assert address not in self.expected or "no " in ran.err, ran.err
-            return None
-        return into.read_bytes()
-
-    def _run(
-        self, *arguments: object, status: int | tuple[int, ...] = 0, at: int | None = None
-    ) -> Ran:
-        ran = self.crasher.run("--store", self.store, "--quiet", *arguments, at=at)
-        allowed = (status,) if isinstance(status, int) else status
-        assert ran.struck or ran.status in allowed, (arguments, ran.status, ran.err)
-        assert "Traceback" not in ran.err, ran.err
-        return ran
 
 
 def soak(folder: Path, seed: int, seconds: float) -> int:
