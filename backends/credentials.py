@@ -80,7 +80,7 @@ def s3_keys(
     if place.host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         return None
     raise DeniedError(
-        f"backend {backend}: no credentials for {place.host}: set AWS_ACCESS_KEY_ID and "
+        f"backend {backend}: no credentials for {place.host}; set AWS_ACCESS_KEY_ID and "
         f"AWS_SECRET_ACCESS_KEY, or {own}ACCESS_KEY_ID and so on for this backend alone",
         backend=backend,
     )

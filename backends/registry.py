@@ -82,7 +82,7 @@ def _bare(
     match = _SCHEME.match(url)
     scheme = match[1].lower() if match else "file"
     if scheme not in SCHEMES:
-        known = ", ".join(f"{known}://" for known in sorted(SCHEMES))
+        known = ", ".join(f"{known}://" for known in sorted(SCHEMES) if known != "memory")
         raise UsageError(
             f"backend {name}: nothing here opens {scheme}:// URLs; use a path or one of {known}"
         )

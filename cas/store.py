@@ -322,14 +322,16 @@ class Store:
         repo: RepoName | None = None,
         *,
         dry_run: bool = False,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> RestripeReport:
         """Copy what refs reach, of all repositories or of one, into packs of `wanted`.
 
-        The old packs are garbage then. What is added later is protected as before.
+        The old packs are garbage then. What is added later is protected as before. BusyError where
+        less would survive, unless `force`.
         """
         restriping = Restriping(self.access, self.objects, wanted)
-        return await restriping.run(repo, progress or Progress(), dry_run=dry_run)
+        return await restriping.run(repo, progress or Progress(), dry_run=dry_run, force=force)
 
     # Checking
 

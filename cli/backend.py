@@ -31,7 +31,8 @@ def backend_add(
     domain: Annotated[
         str | None,
         typer.Option(
-            help="What fails together with it; its device by default.", show_default=False
+            help="What fails together with it; by default its disk, or the host of its URL.",
+            show_default=False,
         ),
     ] = None,
     weight: Annotated[

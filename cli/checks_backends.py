@@ -126,7 +126,7 @@ def _back(name: str, remedy: str) -> str:
     if first.startswith("`modelfloat verify"):
         return first
     return (
-        f"{first}{'' if first.endswith('?') else ';'} If it is gone for good: "
+        f"{first}{'' if first.endswith('?') else '.'} If it is gone for good: "
         "`modelfloat backend add` another, `modelfloat verify --repair`, then "
         f"`modelfloat backend rm {name}`"
     )

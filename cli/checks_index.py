@@ -77,7 +77,29 @@ def _findings(path: str, store: str) -> list[list[object]]:
     found = examine("index", lambda: opens(path, store))
     told = {each.text for each in found}
     found += [each for each in examine("packs", lambda: packs(path)) if each.text not in told]
+    if all(each.level is not Level.PROBLEM for each in found):
+        found += examine("capacity", lambda: capacities(path, store))
     return [[each.check, int(each.level), each.text, each.remedy] for each in found]
+
+
+def capacities(path: str, store: str) -> Iterator[Finding]:
+    """What backends hold of what they may; one that holds all of it is sound, but gets no more."""
+    from ..cas.capacity import bytes_on
+    from ..config import read_config
+
+    bounded = [each for each in read_config(store).backends if each.capacity is not None]
+    if not bounded:
+        return
+    with _opened(path) as index:
+        used = bytes_on(index.packs())
+    for each in bounded:
+        most = each.capacity or 0
+        text = f"{each.name} holds {human_size(used[each.id])} of {human_size(most)}"
+        if used[each.id] < most:
+            yield ok("capacity", text)
+        else:
+            remedy = f"`modelfloat backend set {each.name} --capacity SIZE` gives it more"
+            yield warning("capacity", f"{text}: it gets no new shards", remedy)
 
 
 def opens(path: str, store: str) -> Iterator[Finding]:

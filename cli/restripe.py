@@ -32,6 +32,9 @@ def restripe(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be copied, and change nothing.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although less would survive.")
+    ] = False,
 ) -> None:
     """Copy what is stored into packs of another scheme, as after places were added.
 
@@ -50,7 +53,9 @@ def restripe(
 
     async def work(store: "Store") -> tuple["RestripeReport", str]:
         with progress_of(settings, "restripe") as progress:
-            report = await store.restripe(wanted, repo, dry_run=dry_run, progress=progress)
+            report = await store.restripe(
+                wanted, repo, dry_run=dry_run, force=force, progress=progress
+            )
         return report, await store.survives()
 
     report, survives = in_store(settings, work)

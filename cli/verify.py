@@ -208,10 +208,11 @@ def _problems(report: "VerifyReport") -> list[str]:
 
 
 def _down(report: "VerifyReport", name: str, why: str) -> str:
-    """One line for a backend that is down: why, and how many shards nobody could look at."""
-    shards = sum(_told(report, p) and p.backend == name for p in report.problems)
-    counted = f", with {plural(shards, 'shard')}" if shards else ""
-    return f"{name}: down{counted} ({reason(name, why)})"
+    """One line for a backend that is down: why, and how much nobody could look at."""
+    unseen = (p.kind for p in report.problems if _told(report, p) and p.backend == name)
+    counted = [plural(count, kind) for kind, count in Counter(unseen).items()]
+    held = f", with {' and '.join(counted)}" if counted else ""
+    return f"{name}: down{held} ({reason(name, why)})"
 
 
 def _told(report: "VerifyReport", problem: "Problem") -> bool:

@@ -17,11 +17,12 @@ import trio
 import trio.from_thread
 
 from ...erasure.scheme import Scheme
-from ...errors import UnavailableError, one_failure
+from ...errors import BusyError, UnavailableError, one_failure
 from ..access import Access
 from ..index.records import PackRecord
 from ..locks import locked
 from ..objects import Objects
+from ..packs.survival import Layouts, layouts_of, survival
 from ..refnames import RepoName
 from ..reports import Progress
 from .marking import Marking
@@ -59,12 +60,14 @@ class Restriping:
         self._pool = access.pool
         self._objects = objects
         self._wanted = wanted
+        self._force = False
 
     async def run(
-        self, repo: RepoName | None, progress: Progress, *, dry_run: bool
+        self, repo: RepoName | None, progress: Progress, *, dry_run: bool, force: bool = False
     ) -> RestripeReport:
         """Copy what is to be copied. UnavailableError while a backend is down: what is made then
-        would survive less."""
+        would survive less. BusyError where it would with all of them, unless `force`."""
+        self._force = force
         started, report = time.monotonic(), RestripeReport(dry_run)
         with one_failure():
             if dry_run:
@@ -110,15 +113,18 @@ class Restriping:
         self._marks = Marks(self._index, Standing(self._pool).rank)
         marking = Marking(self._index, self._objects, self._marks, trio.from_thread.check_cancelled)
         marking.reach(head.commit for head in self._index.refs(repo))
-        found = []
+        found, old = [], []
         for row, pack in self._needed():
             if pack.m > self._wanted.m:
                 report.stronger += 1
             elif pack.m < self._wanted.m or pack.k not in (1, self._wanted.k):
                 size = int(self._marks.bytes[row])
                 found.append((row, size))
+                old.append(pack)
                 report.packs += 1
                 report.bytes += size
+        if old and not self._force:
+            self._refuse_less(layouts_of(old))
         return found
 
     def _needed(self) -> Iterator[tuple[int, PackRecord]]:
@@ -130,6 +136,19 @@ class Restriping:
     def _victim(self, row: int) -> Victim | None:
         pack = self._index.pack(self._marks.number(row))
         return None if pack is None else Victim(row, pack, self._marks.slots(row))
+
+    def _refuse_less(self, old: Layouts) -> None:
+        """BusyError where packs of the new scheme survive less here than those that they replace:
+        as many may be lost of more shards, which lie closer together."""
+        members = [member.candidate for member in self._pool.members]
+        up = {member.id for member in self._pool.members.up()}
+        now = survival(self._wanted, members, up, old)
+        then = survival(self._wanted, members, up, {})
+        if then.is_less_than(now):
+            raise BusyError(
+                f"as {self._wanted} less would survive (now: {now.text}; then: {then.text}); add "
+                "backends first, or say --force"
+            )
 
     def _refuse_down(self) -> None:
         down = ", ".join(sorted(member.name for member in self._pool.members.down()))

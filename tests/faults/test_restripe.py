@@ -9,7 +9,7 @@ from modelfloat.cas.refnames import RepoName
 from modelfloat.cas.store import Store
 from modelfloat.creating import BackendSpec, create_store
 from modelfloat.erasure.scheme import Scheme
-from modelfloat.errors import UnavailableError
+from modelfloat.errors import BusyError, UnavailableError
 from modelfloat.opening import open_store
 from modelfloat.tests.support.crashing import Crasher, each_step
 from modelfloat.tests.support.stores import add, read, weights
@@ -73,6 +73,18 @@ async def test_packs_with_more_parity_stay(stored: tuple[Path, dict[str, bytes]]
         packs = sum(1 for _ in store.index.packs())
         report = await store.restripe(Scheme(4, 0))
         assert (report.packs, report.stronger) == (0, packs)
+        await check(store, files)
+
+
+async def test_less_would_survive(stored: tuple[Path, dict[str, bytes]]) -> None:
+    path, files = stored
+    async with open_store(str(path)) as store:
+        for dry_run in (True, False):
+            with pytest.raises(BusyError, match=r"as 8\+1 less would survive"):
+                await store.restripe(Scheme(8, 1), dry_run=dry_run)
+        assert schemes(store) == {(2, 1), (1, 1)}
+        await store.restripe(Scheme(8, 1), force=True)
+        assert (8, 1) in schemes(store)
         await check(store, files)
 
 

@@ -819,7 +819,8 @@ PROVOKED: dict[str, Provocation] = {
     "new packs would survive less": _restriped_alone,
     "shards of ‹count› packs stay on": _moved_alone("rm", "d0", "--force"),
     "shards on ‹name› have no place": _moved_alone("drain", "d0"),
-    "less would survive": plain("backend", "drain", "d0"),
+    "without ‹name› less would survive": plain("backend", "drain", "d0"),
+    "as ‹k+m› less would survive": plain("restripe", "--erasure", "3+1"),
     "is the store's only backend": _only_backend,
     "is a dead mount of type": _dead_mount_of_others,
     # Locks

@@ -329,6 +329,15 @@ def test_disk_space(
         assert (found[0], "gc --grace 0" in found[1]) == (expected, expected is Level.PROBLEM)
 
 
+def test_capacities(store: Path, capsys: Capture) -> None:
+    assert "capacity" not in examined(store, capsys)[1]
+    for size, level, text in (("1GB", "ok", "of 1.00 GB"), ("5000", "warning", "no new shards")):
+        assert run(["--store", str(store), "backend", "set", "d0", "--capacity", size]) == 0
+        capsys.readouterr()
+        found = examined(store, capsys)[1]["capacity"]
+        assert (found[0], "d0 holds 1." in found[1], text in found[1]) == (level, True, True)
+
+
 def test_a_read_only_filesystem(tmp_path: Path) -> None:
     with small_tmpfs(tmp_path / "small", "1m") as path:
         remount_read_only(path)

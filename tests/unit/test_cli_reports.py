@@ -91,6 +91,14 @@ def test_verify_groups_problems_by_backend_and_kind() -> None:
     ]
 
 
+def test_verify_counts_what_a_backend_that_is_down_has() -> None:
+    gone = problem("d1", "its backend is down")
+    record = Problem("journal record ab/1", 1, "d1", "its backend is down", False, "journal record")
+    report = VerifyReport(problems=[gone, gone, record], down={"d1": "its folder is gone"})
+    lines = verify.lines(report, repair=False, all_files=False)
+    assert lines[1] == "d1: down, with 2 shards and 1 journal record (its folder is gone)"
+
+
 def test_verify_tells_what_was_repaired() -> None:
     report = VerifyReport(
         problems=[problem("d1", "missing", repaired=True)] * 2, replaced=["d1"], packs=1, shards=6
