@@ -174,7 +174,9 @@ class Checker:
 
     async def _mend(self, pack: PackRecord, judgement: Judgement) -> list[ShardState]:
         """Write anew what is wrong, where that is asked for; what the shards are then."""
-        moves = crowded_shards(self._pool, pack)
+        # A backend may have come back since: what was not read then cannot be moved now.
+        crowded = crowded_shards(self._pool, pack)
+        moves = {i: move for i, move in crowded.items() if judgement.shards[i].wanted}
         states = [shard.state for shard in judgement.shards]
         if judgement.verified and judgement.info.kind is Kind.DATA:
             # While some are written the next pack is read into the memory of the others.
@@ -213,7 +215,8 @@ class Checker:
     ) -> None:
         slots = frozenset(range(pack.chunk_count))
         bad = slots if judgement is None else judgement.bad
-        returns = any(not self._pool.members.is_up(backend) for backend in pack.backends)
+        placed = [backend for backend in pack.backends if backend != NOWHERE]
+        returns = any(not self._pool.members.is_up(backend) for backend in placed)
         self.verdicts.lost[pack.number] = Lost(pack.id, bad, problems, returns)
         if self._mending is not None and judgement is not None and not returns:
             self._report.rescued += await self._mending.rescuer.chunks(judgement, slots - bad)
