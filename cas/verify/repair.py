@@ -63,16 +63,22 @@ class Repairer:
         self, pack: PackRecord, index: int, parts: Sequence[Buffer], member: Member
     ) -> str:
         key, size = self._pool.key(pack, index), sum(len(part) for part in parts)
+        moves = member.id != pack.backends[index]
         await self._throttle.take(size)
         try:
             await RetryBackend(member.backend).put(key, parts)
-            member.used += sum(map(len, parts))
-            if member.id != pack.backends[index]:
-                await self._record([ShardPlaced(pack.id, index, member.id)])
+            # What is deleted elsewhere because of this one has to be there.
+            there = await RetryBackend(member.backend).head(key) if moves else size
         except BackendError as error:
             self._pool.members.note_failure(member, error, writing=True)
             log.warning("shard %d of pack %s: %s", index, pack.id.hex(), error)
             return f"cannot be written: {error}"
+        if there != size:
+            return f"cannot be written: of {size:,} bytes {there:,} are on {member.name}"
+        member.used += size
+        if moves:
+            # What fails here is the journal, for good: more copies would be of no use.
+            await self._record([ShardPlaced(pack.id, index, member.id)])
         self.written += size
         return ""
 
