@@ -13,13 +13,15 @@ import trio
 
 from ...errors import BackendError, QuotaError
 from ...ids import BackendId, StoreId
-from .health import Event, Taking, told_by
+from .health import NEVER, Event, Taking, told_by
 from .looks import Looks
 from .member import Member as Member
 
 REMOTE: Final = 0.005
 """A backend that takes at least so many seconds to answer is remote; what a nearer one holds is had
 as soon as a copy of it."""
+AGAIN: Final = 5.0
+"""Seconds between two looks at what is down for those who cannot go on without it."""
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
@@ -32,6 +34,8 @@ class Members:
         self._opened = list(members)
         self._former: dict[BackendId, str] = {}
         self._looks = Looks(store)
+        self._looking = trio.Lock()
+        self._next_look = -NEVER
         self.refresh: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         """Takes over what the configuration has come to say; who has waited for a lock calls it."""
 
@@ -120,6 +124,18 @@ class Members:
     async def look_at(self, member: Member) -> None:
         """Read one member's marker, and note whether it is up."""
         await self._looks.at(member)
+
+    async def look_again(self) -> bool:
+        """Look at those that are down before their time, unless that was done just now; whether
+        one is up again. For who fails without them."""
+        missed = self.down()
+        if not missed:
+            return False
+        async with self._looking:
+            if trio.current_time() >= self._next_look:
+                await self._looks.at_all(self.down())
+                self._next_look = trio.current_time() + AGAIN
+        return any(not member.down for member in missed)
 
     async def ask_for_room(self) -> bool:
         """Ask full ones whether they have room again; whether any may be tried."""

@@ -189,6 +189,21 @@ class Pool:
         take: Callable[[int], memoryview],
     ) -> memoryview:
         """The bytes of one piece: in `out` if they came from its shard, else in other memory."""
+        try:
+            return await self._piece_now(record, piece, out, take)
+        except DataLostError:
+            # What was down a moment ago may be there again.
+            if not await self.members.look_again():
+                raise
+        return await self._piece_now(record, piece, take(piece.size), take)
+
+    async def _piece_now(
+        self,
+        record: PackRecord,
+        piece: Piece,
+        out: memoryview,
+        take: Callable[[int], memoryview],
+    ) -> memoryview:
         if self._peers.any_demoted:
             self._probe(record, piece.offset, piece.size)
         first = self._first(record, piece)

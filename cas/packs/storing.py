@@ -86,8 +86,7 @@ class PackStorer:
             raise UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
         most = limits(m, count, everyone)
         taking, places = self._choose(pack, most)
-        if len(places) < needed and await self._members.ask_for_room():
-            # Somebody may have made room since they were found full.
+        if len(places) < needed and await self._ask_again():
             taking, places = self._choose(pack, most)
         if len(places) < needed:
             raise self._no_room(taking, needed, most.backend)
@@ -99,6 +98,10 @@ class PackStorer:
                 f"with {left_out}, what is stored now lies on fewer backends and survives less"
             )
         return [*places, *[NOWHERE] * (count - len(places))]
+
+    async def _ask_again(self) -> bool:
+        """Whether one that was down is up again, or one that was full may have room now."""
+        return any([await self._members.look_again(), await self._members.ask_for_room()])
 
     def _choose(
         self, pack: SealedPack, most: Crowding
