@@ -17,6 +17,7 @@ from .reach import Reach, enter, reach_of
 from .recipe import Recipe
 from .regions import RegionTable
 from .sets import SetAhead
+from .smalltensors import SmallTensors
 from .streams import Stream, Streams
 from .supply import Supply
 from .tensormap import PAGE, TensorMap
@@ -56,6 +57,7 @@ class ReadAhead:
         self._begun = False
         self._size = recipe.manifest.size
         self._tensors: TensorMap | None = None
+        self._small = SmallTensors(flights, recipe, supply, self.pace)
         self._unread = bool(regions)
         self._waits = bool(regions)
 
@@ -99,6 +101,8 @@ class ReadAhead:
         forgotten = self.streams.add(stream)
         if forgotten is not None:
             self._windows.forget(forgotten)
+        if self._tensors is not None:
+            self._small.read(offset, end - offset, self._tensors)
         return stream
 
     def load(self) -> None:

@@ -144,6 +144,21 @@ async def test_tensors_copied_by_two_threads_come_at_most_of_the_rate(
     assert 32 * tensor / (trio.current_time() - begun) >= 0.7 * link.total
 
 
+async def test_small_tensors_that_are_read_alone_are_loaded_ahead(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """A page of each, as a fault reads it; what lies between is not loaded."""
+    link, layer, norm = Link(), 16 * MIB, 64 << 10
+    loader = SlowLoader(link)
+    file = make_reader(nursery, loader).open(weights(1, [layer, norm] * 60))
+    await file.read(0, CHUNK)
+    begun, moved = trio.current_time(), link.moved
+    for start in range(CHUNK + layer, file.size, layer + norm):
+        await file.read(start, 4096)
+    assert trio.current_time() - begun <= 8 * link.delay
+    assert link.moved - moved <= 60 * 2 * CHUNK
+
+
 async def test_a_slow_reader_gets_no_longer_window_than_it_needs(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
