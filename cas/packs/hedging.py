@@ -20,8 +20,10 @@ from .lateness import Clock
 
 BURST: Final = 16.0
 """Hedges under way or in vain, at most,"""
+FIRST: Final = 4.0
+"""at first fewer, for what is usual is hardly known yet;"""
 EARNED: Final = 0.005
-"""and one more for each read that was answered, times this,"""
+"""one more for each read that was answered, times this,"""
 PAUSE: Final = 1.0
 """or after so many seconds while late reads wait for one: some of them may hang."""
 
@@ -37,7 +39,7 @@ class Hedges:
     def __init__(self, fetcher: Fetcher, clock: Clock) -> None:
         self.fetcher = fetcher
         self.clock = clock
-        self._allowed = BURST
+        self._allowed = FIRST
         self._waiting: dict[_Race, None] = {}
         self._ticking = False
 

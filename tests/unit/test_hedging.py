@@ -169,6 +169,20 @@ async def test_where_everything_becomes_slow_hedging_stops(autojump_clock: MockC
         assert not any(member.latency.demoted for member in far.members)
 
 
+async def test_at_first_few_hedges_are_in_vain(autojump_clock: MockClock) -> None:
+    async with far_pool(packs=6, latency=LATENCY) as far:
+        await warm(far)
+        for backend in far.delayed:
+            backend.slower = 10
+        seen = reads(far)
+        async with trio.open_nursery() as nursery:
+            for number in range(6):
+                for shard in range(4):
+                    nursery.start_soon(far.load_shard, number, shard)
+        # A hedge asks four, and another one for each of them that is late itself.
+        assert reads(far) - seen <= 24 + 4 * 5
+
+
 async def test_more_late_reads_than_may_be_hedged_take_turns(autojump_clock: MockClock) -> None:
     packs = 2 * int(BURST)
     async with far_pool(latency=LATENCY, packs=packs) as far:
