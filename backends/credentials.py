@@ -29,6 +29,7 @@ _WHATS: Final = (
     *("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"),
     *("SERVICE_ACCOUNT", "ACCOUNT_KEY", "SAS_TOKEN", "USER", "PASSWORD"),
 )
+_VISIBLE: Final = re.compile("[!-~]+")
 _ROLES: Final = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -52,7 +53,7 @@ def own_variable(backend: str, what: str) -> str:
 
 def own_value(backend: str, what: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """What the environment says for that backend alone, None where it says nothing."""
-    return environment.get(own_variable(backend, what)) or None
+    return environment.get(own_variable(backend, what), "").strip() or None
 
 
 def variables_of(backends: Iterable[str]) -> frozenset[str]:
@@ -65,8 +66,23 @@ def s3_keys(
 ) -> S3Keys | None:
     """The keys to use; None where the library's own chain is to find a role.
 
-    DeniedError when there are none.
+    DeniedError when there are none, or none that can be.
     """
+    keys = _find(backend, place, environment)
+    if keys is None:
+        return None
+    texts = (keys.access_key_id, keys.secret_access_key, keys.token or "none")
+    # A header cannot hold others, and the library panics.
+    if not all(map(_VISIBLE.fullmatch, texts)):
+        raise DeniedError(
+            f"backend {backend}: its keys have characters that no key has, as spaces or line "
+            "breaks; set them again without",
+            backend=backend,
+        )
+    return keys
+
+
+def _find(backend: str, place: Place, environment: Mapping[str, str]) -> S3Keys | None:
     own = f"{own_variable(backend, '')}"
     found = _pair(environment, own)
     if found is None and place.profile:
@@ -87,11 +103,10 @@ def s3_keys(
 
 
 def _pair(environment: Mapping[str, str], begin: str) -> S3Keys | None:
-    key = environment.get(f"{begin}ACCESS_KEY_ID")
-    secret = environment.get(f"{begin}SECRET_ACCESS_KEY")
-    if not key or not secret:
-        return None
-    return S3Keys(key, secret, environment.get(f"{begin}SESSION_TOKEN") or None)
+    whats = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
+    # A variable that was read from a file often has the file's line break at its end.
+    key, secret, token = (environment.get(f"{begin}{what}", "").strip() for what in whats)
+    return S3Keys(key, secret, token or None) if key and secret else None
 
 
 def _from_file(backend: str, profile: str, environment: Mapping[str, str]) -> S3Keys:

@@ -17,6 +17,8 @@ LONGEST: Final = 16 << 10
 """Characters of one text; a path of ours has at most some hundred."""
 MOST: Final = 1 << 20
 """Resources in one answer."""
+SILENT: Final = 1 << 20
+"""Bytes without a beginning or an end of an element: the parser keeps what it cannot tell yet."""
 
 QUESTION: Final = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/>'
@@ -63,6 +65,7 @@ class Multistatus:
         self._open: list[str] = []
         self._text: list[str] = []
         self._length = 0
+        self._silent = 0
         self._resource = Resource()
         self._properties: dict[str, str] = {}
         self._folder = False
@@ -75,6 +78,9 @@ class Multistatus:
 
     def feed(self, data: bytes) -> None:
         """Take more of the answer; MalformedError where it cannot be one."""
+        self._silent += len(data)
+        if self._silent > SILENT:
+            raise MalformedError("its answer has a part that does not end")
         self._parse(lambda: self._parser.Parse(data, False))
 
     def close(self) -> None:
@@ -91,6 +97,7 @@ class Multistatus:
         raise MalformedError("its answer has a document type")
 
     def _start(self, name: str, _: object) -> None:
+        self._silent = 0
         if not self._open and name != "DAV: multistatus":
             raise MalformedError("its answer is no multistatus")
         if len(self._open) >= DEEPEST:
@@ -114,6 +121,7 @@ class Multistatus:
             self._text.append(text)
 
     def _end(self, name: str) -> None:
+        self._silent = 0
         self._open.pop()
         above = self._open[-1] if self._open else ""
         text = "".join(self._text).strip()

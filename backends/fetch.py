@@ -1,8 +1,14 @@
 """A whole answer as bytes, for backends whose own way is to fill a buffer."""
 
+from typing import Final
+
 from ..errors import CorruptAnswerError
 from ..ids import Key
 from .base import Backend
+
+LARGEST: Final = 256 << 20
+"""Bytes that are read at once, four times our largest object: room for what a server makes up is
+never set aside."""
 
 
 async def fetch(backend: Backend, key: Key, offset: int, size: int | None) -> bytes:
@@ -15,11 +21,19 @@ async def fetch(backend: Backend, key: Key, offset: int, size: int | None) -> by
 
 
 def rest(backend: str, key: Key, size: int, offset: int) -> int:
-    """How many bytes of a value follow `offset`; CorruptAnswerError when it ends before that."""
+    """How many bytes of a value follow `offset`; CorruptAnswerError when it ends before that, or is
+    larger than anything of ours."""
     if offset < 0:
         raise ValueError(f"offset {offset} of {key} is negative")
     if offset > size:
         raise short(backend, key, offset, size)
+    if size - offset > LARGEST:
+        raise CorruptAnswerError(
+            f"backend {backend}: {key} is said to have {size} bytes, more than anything here has; "
+            "check the server and what stands between",
+            backend=backend,
+            key=key,
+        )
     return size - offset
 
 

@@ -50,6 +50,7 @@ _REASONS: Final = (
     ("URL scheme is not allowed", "sends us to a place without TLS"),
     ("xml", "answers with what no object store says"),
     ("non-partial", "answers with more than was asked for"),
+    ("unwrap()", "cannot be asked: the library obstore failed"),
 )
 
 

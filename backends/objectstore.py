@@ -183,6 +183,11 @@ class ObjectBackend:
         except (BaseError, FileNotFoundError) as error:
             # The library's text holds URLs, which may be signed: it is not carried along.
             raise translate(error, self.name, key, self._place) from None
+        except BaseException as error:
+            if type(error).__module__ != "pyo3_runtime":
+                raise
+            # The library panicked: that must not end the process, of a mount for one.
+            raise translate(error, self.name, key, self._place) from None
 
     def _store(self) -> Store:
         with self._opening:

@@ -9,6 +9,7 @@ Concurrency: a connection a call; nothing is shared but the settings of TLS.
 """
 
 import logging
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,11 @@ PATIENCE: Final = 60.0
 SILENCE: Final = 20.0
 """Seconds without a byte after which a connection counts as dead."""
 
+_TOKEN: Final = re.compile("[!-~]+")
+
 log = logging.getLogger(__name__)
+for _name in ("httpx2", "httpcore2"):  # they tell each request, signed URLs and all
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class _RefusedError(Exception):
@@ -70,7 +75,7 @@ class HttpSource:
 
         at, token = url, ""
         if url.startswith(HUB):
-            at, token = self._on_hub(url), self.token()
+            at, token = self._on_hub(url), self._token()
         home = _origin(at)
         async with AsyncClient(verify=_tls(), timeout=SILENCE, follow_redirects=False) as client:
             for _ in range(REDIRECTS + 1):
@@ -87,6 +92,14 @@ class HttpSource:
                     return found
                 at = urljoin(at, found)
         raise _RefusedError(f"it leads elsewhere more than {REDIRECTS} times")
+
+    def _token(self) -> str:
+        """The token, "" where no header can hold it: the error of that would quote it."""
+        token = self.token()
+        if token and _TOKEN.fullmatch(token) is None:
+            log.warning("the token for the hub has characters that no token has: it is not sent")
+            return ""
+        return token
 
     def _on_hub(self, url: str) -> str:
         """The URL of `hf://models/ORG/NAME@COMMIT/PATH`."""

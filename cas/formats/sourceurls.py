@@ -20,7 +20,9 @@ HUB: Final = "hf://"
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _LENGTH: Final = struct.Struct("<H")
-_SECRET: Final = re.compile(r"(?i)(token|secret|password|signature|credential|api_?key|[?&]sig=)")
+_SECRET: Final = re.compile(
+    r"(?i)(token|secret|password|signature|credential|api_?key|(?:^|&)sig=)"
+)
 _HUB: Final = re.compile(r"hf://models/[^/@?#\s]+(/[^/@?#\s]+)?@[0-9a-f]{40}(/[^?#\s]*)?")
 
 

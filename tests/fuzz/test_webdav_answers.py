@@ -1,6 +1,8 @@
 """What a WebDAV server says of its resources: whatever it says, an answer is read or refused."""
 
-from modelfloat.backends.davxml import LONGEST, MalformedError, Multistatus
+import pytest
+
+from modelfloat.backends.davxml import LONGEST, SILENT, MalformedError, Multistatus
 from modelfloat.tests.support.fuzzing import Target, fuzz
 
 APACHE = b"""<?xml version="1.0" encoding="utf-8"?>
@@ -68,6 +70,14 @@ def test_the_seeds_say_what_they_say() -> None:
     reader.close()
     file, gone = reader.found
     assert (file.size, file.free, file.used, gone.status) == (5, None, None, 404)
+
+
+@pytest.mark.parametrize("begin", [b"<!--", b"<?a ", b'<a b="', b"<", b"<![CDATA[", b"\n"])
+def test_what_does_not_end_is_not_kept(begin: bytes) -> None:
+    """The parser holds what it cannot tell yet."""
+    piece = begin[-1:] if begin == b"\n" else b"a"
+    with pytest.raises(MalformedError, match="does not end"):
+        whole(b"<multistatus xmlns='DAV:'>" + begin + piece * 2 * SILENT)
 
 
 def test_bombs_are_refused_where_they_begin() -> None:

@@ -987,6 +987,7 @@ ELSEWHERE: dict[str, str] = {
     "‹host› ‹reason›; check its URL": "unit/test_object_store.py::test_a_server_that_is_down",
     "has no room left": "unit/test_object_errors.py::test_texts_become_errors",
     "‹host› refuses it": "unit/test_object_store.py::test_keys_that_were_revoked",
+    "its keys have characters": "unit/test_credentials.py::test_keys_that_cannot_be_are_refused",
     "no credentials for": "unit/test_credentials.py::test_none_at_all",
     "no keys for the profile": "unit/test_credentials.py::test_a_profile_without_keys",
     "took longer than": "unit/test_backend_limit.py::test_a_call_that_hangs_is_unavailable",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.backends.credentials import S3Keys, own_variable, s3_keys
+from modelfloat.backends.credentials import S3Keys, own_value, own_variable, s3_keys
 from modelfloat.backends.objecturl import Place, parse_place
 from modelfloat.errors import DeniedError
 
@@ -49,6 +49,22 @@ def test_none_at_all() -> None:
     """Only Amazon's own endpoints get the keys of a machine's role."""
     with pytest.raises(DeniedError, match=r"MODELFLOAT_D0_ACCESS_KEY_ID and so on"):
         s3_keys("d0", elsewhere(), {"AWS_SHARED_CREDENTIALS_FILE": "/none"})
+
+
+def test_line_breaks_at_the_ends_are_no_part_of_keys() -> None:
+    """As a variable has them that was read from a file."""
+    own = {"AWS_ACCESS_KEY_ID": "env\n", "AWS_SECRET_ACCESS_KEY": " s\r\n"}
+    assert s3_keys("d0", elsewhere(), own) == S3Keys("env", "s")
+    assert own_value("d0", "SAS_TOKEN", {"MODELFLOAT_D0_SAS_TOKEN": "sig=x\n"}) == "sig=x"
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+@pytest.mark.parametrize("value", ["hunter2\nx", "hunter2 x", "hunter2\x00", "hunter2é"])
+def test_keys_that_cannot_be_are_refused(name: str, value: str) -> None:
+    """The library panics over them."""
+    with pytest.raises(DeniedError, match="characters that no key has") as caught:
+        s3_keys("d0", elsewhere(), {**ENVIRONMENT, name: value})
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("profile", ["sso", "none"])

@@ -1,5 +1,6 @@
 """Ranges by HTTP: only what was asked for, from nowhere but where it may be asked for."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,20 @@ async def test_redirects_are_followed_and_the_token_stays_at_home() -> None:
         assert found == DATA[5:1005]
         assert hub.asked[0][1]["authorization"] == "Bearer hf_secret"
         assert "authorization" not in other.asked[0][1]
+
+
+@pytest.mark.parametrize("end", ["\nhf_other", "\r", "\x00", " x", "é"])
+async def test_a_token_that_cannot_be_is_not_told(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    path = f"/acme/llama/resolve/{COMMIT}/a"
+    async with range_server({path: DATA}) as hub:
+        source = HttpSource(hub.url(""), lambda: f"hf_s3kr1t{end}")
+        assert await source.fetch(f"hf://models/acme/llama@{COMMIT}/a", 0, 10) == DATA[:10]
+        assert "authorization" not in hub.asked[0][1]
+    assert "characters that no token has" in caplog.text
+    assert "s3kr1t" not in caplog.text
 
 
 async def test_nothing_is_asked_of_who_may_not_be(caplog: pytest.LogCaptureFixture) -> None:

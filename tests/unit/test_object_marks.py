@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from modelfloat.backends import objectopen
+from modelfloat.backends.credentials import S3Keys
 from modelfloat.backends.keys import check_key
 from modelfloat.backends.objectstore import ObjectBackend
-from modelfloat.errors import UnavailableError
+from modelfloat.backends.registry import open_backend
+from modelfloat.errors import CorruptAnswerError, UnavailableError
 from modelfloat.tests.contract.suite import listed
 from modelfloat.tests.support.meddler import Meddler, Request, answer, meddling
 from modelfloat.tests.support.servers import CREDENTIALS
@@ -94,3 +97,21 @@ async def test_a_listing_that_a_page_cuts_short_is_no_listing(meddler: Meddler) 
     assert (await anext(listing)).key == KEY
     with pytest.raises(UnavailableError, match="answers as no object store does"):
         await anext(listing)
+
+
+async def test_sizes_that_nothing_has_are_not_believed(meddler: Meddler) -> None:
+    """Room for them would be more than the machine has."""
+    meddler.before = lambda _: answer("200 OK", b"x", content_length=str(1 << 50), **MARKS)
+    url = f"s3://bucket?endpoint=http://{meddler.host}"
+    for backend in (opened(meddler), open_backend("d0", url)):
+        with pytest.raises(CorruptAnswerError, match="1125899906842624 bytes, more than anything"):
+            await backend.get(KEY)
+
+
+async def test_a_panic_of_the_library_is_a_failure_of_the_backend(
+    meddler: Meddler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hands out keys which no header can hold makes it panic."""
+    monkeypatch.setattr(objectopen, "s3_keys", lambda *_: S3Keys("a\nb", "c"))
+    with pytest.raises(UnavailableError, match="the library obstore failed"):
+        await opened(meddler).head(KEY)

@@ -86,6 +86,8 @@ def test_what_may_be_a_source(url: str) -> None:
         "https://user:word@example.org/a",
         "https://example.org/a?X-Amz-Signature=s3kr1t",
         "https://example.org/a?access_token=s3kr1t",
+        "https://acme.blob.core.windows.net/c/a?sig=s3kr1t&sv=2024-11-04",
+        "https://acme.blob.core.windows.net/c/a?sv=2024-11-04&sig=s3kr1t",
         "https://example.org/a b",
         "https://example.org/" + "a" * 5000,
         "hf://models/acme/llama@main/a",
