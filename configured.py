@@ -15,7 +15,7 @@ from .backends.base import Backend
 from .backends.keys import MARKER_KEY
 from .backends.marker import Marker, MarkerBackend, write_marker
 from .backends.marker import encode as encode_marker
-from .backends.registry import is_local_path, open_backend
+from .backends.registry import is_local_path, is_probed, open_backend
 from .cas.packs.health import State
 from .cas.packs.members import Member
 from .config import BackendConfig, StoreConfig, read_config, write_config
@@ -46,9 +46,15 @@ def member_of(path: str, config: BackendConfig) -> Member:
     backend = open_configured(path, config)
     decided = None if config.state is None else State(config.state)
     domain = backend.properties.domain
-    capacity = config.capacity
     return Member(
-        config.id, config.name, backend, domain, config.weight, decided, capacity=capacity
+        config.id,
+        config.name,
+        backend,
+        domain,
+        config.weight,
+        decided,
+        capacity=config.capacity,
+        untried=is_probed(config.url) and config.conditional_put is None,
     )
 
 

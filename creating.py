@@ -159,6 +159,9 @@ async def change_backend(path: str, name: str, changes: BackendChanges) -> str:
         if name not in known:
             raise NotFoundError(f"the store has no backend {name}; it has {', '.join(known)}")
         known[name] = replace(known[name], **changes)
+        if known[name].conditional_put is None:
+            # As after its configuration was written anew from a marker.
+            known[name] = await _probed(path, known[name])
         await announce(path, replace(config, backends=tuple(known.values())))
     async with open_store(path) as store:
         return await store.survives()

@@ -17,7 +17,7 @@ from ..errors import BackendError, UnavailableError
 from ..ids import PackId, SiteId
 from .index.index import Index
 from .journal.journal import Journal
-from .lease.home import condemned_ids, home_of
+from .lease.home import condemned_ids, home_of, untried
 from .lease.lease import Fence, Leases, unfenced
 from .lease.sessions import Session, open_session
 from .lease.sites import forget_unused, freshen, is_stale, look, own_site
@@ -138,6 +138,12 @@ class Sharing:
 
     def _home(self) -> Member:
         home = home_of(self.members)
+        if (doubtful := untried(self.members)) is not None:
+            raise UnavailableError(
+                f"other folders share this store's backends, and {doubtful.name} was not tried: it "
+                "may be what decides who of them goes first; `modelfloat backend set` with its "
+                "weight tries it"
+            )
         if home is None:
             raise UnavailableError(
                 "other folders share this store's backends, and none of these decides who of them "

@@ -2,6 +2,7 @@
 
 It is the first, in the order of the configuration, that decides `put(if_absent=True)` for all its
 writers, whether it is up or down: else two sites that reach different backends had two of them.
+So there is none here either where one before it was not tried: elsewhere that may be the home.
 """
 
 import logging
@@ -18,8 +19,21 @@ log = logging.getLogger(__name__)
 
 
 def home_of(members: Members) -> Member | None:
-    """The ref home; None where no backend passed the probe for conditional puts."""
-    return next((m for m in members if m.backend.properties.conditional_put), None)
+    """The ref home; None where no backend passed the probe for conditional puts, or where one that
+    comes before it was not tried."""
+    first = _first(members)
+    return None if first is None or first.untried else first
+
+
+def untried(members: Members) -> Member | None:
+    """The backend that may be the ref home elsewhere, for all that is known here."""
+    first = _first(members)
+    return first if first is not None and first.untried else None
+
+
+def _first(members: Members) -> Member | None:
+    able = (m for m in members if m.untried or m.backend.properties.conditional_put)
+    return next(able, None)
 
 
 async def condemned_ids(members: Members) -> frozenset[PackId]:

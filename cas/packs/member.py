@@ -37,6 +37,7 @@ class Member:
     and in `answered` seconds it showed its marker the last time, None where it did not.
     `capacity` is how many bytes of shards it may hold, None where only its space limits them, and
     `used` how many it does: counted only where some member has a capacity (`cas.capacity`).
+    `untried` where nobody has tried whether it decides conditional puts, as others may have.
     """
 
     id: BackendId
@@ -52,6 +53,7 @@ class Member:
     latency: Latency = field(default_factory=Latency, compare=False)
     capacity: int | None = None
     used: int = 0
+    untried: bool = False
 
     def __post_init__(self, decided: State | None) -> None:
         self.health = Health().decide(decided, -NEVER)

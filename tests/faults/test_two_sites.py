@@ -19,6 +19,7 @@ from modelfloat.cas.formats.journal import RefKind
 from modelfloat.cas.formats.presence import Presence, PresenceRecord, encode_presence
 from modelfloat.cas.gc import others
 from modelfloat.cas.lease import lease
+from modelfloat.cas.lease.home import home_of
 from modelfloat.cas.lease.lease import MARGIN
 from modelfloat.cas.lease.sessions import TERM
 from modelfloat.cas.lease.sites import UNUSED, own_site
@@ -236,6 +237,21 @@ async def test_without_a_ref_home_two_heads_are_seen_and_neither_is_lost(
             await here.gc(grace=0)
     assert "gets two heads" in caplog.text
     caplog.clear()
+
+
+async def test_a_bucket_that_was_not_tried_may_be_the_home_of_others(tmp_path: Path) -> None:
+    """Two homes, two who delete: a configuration made from a marker lacks what was tried."""
+    weights(tmp_path / "a", 300_000, "a")
+    async with two_sites(tmp_path, "a") as (here, there):
+        first, second, _ = here.members
+        first.untried = True
+        assert home_of(here.members) is None
+        await add(there, tmp_path / "a", "acme/again")
+        with pytest.raises(UnavailableError, match="and d0 was not tried: it may be what decides"):
+            await here.gc(grace=0)
+        first.untried, second.untried = False, True
+        assert home_of(here.members) is first
+        await here.gc(grace=0)
 
 
 def has(store: Store, address: str) -> bool:

@@ -937,6 +937,9 @@ ELSEWHERE: dict[str, str] = {
     "read-only nothing can be recorded": (
         "unit/test_journal_copies.py::test_a_record_is_refused_where_it_might_not_be_found"
     ),
+    "was not tried: it may be": (
+        f"{_SITES}::test_a_bucket_that_was_not_tried_may_be_the_home_of_others"
+    ),
     "which decides who": (
         f"{_SITES}::test_with_the_ref_home_down_nothing_is_deleted_where_others_may_be"
     ),

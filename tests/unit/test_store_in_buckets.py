@@ -1,11 +1,12 @@
 """A store whose backends are buckets: made, filled, read, checked; what its configuration says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelfloat.cli.main import run
-from modelfloat.config import read_config
+from modelfloat.config import read_config, write_config
 from modelfloat.tests.support.servers import SECRET_KEY, RcloneS3, SeaweedFS
 from modelfloat.tests.support.stores import weights
 
@@ -34,6 +35,15 @@ def test_from_init_to_verify(
     assert SECRET_KEY not in told.out + told.err + written
     probed = {each.name: each.conditional_put for each in read_config(store).backends}
     assert probed == {"sea0": True, "sea1": True, "odd": False}
+    # As it is written anew from a marker, which does not tell what was tried.
+    config = read_config(store)
+    write_config(
+        store,
+        replace(config, backends=tuple(replace(b, conditional_put=None) for b in config.backends)),
+    )
+    for name, found in probed.items():
+        assert run(["--store", store, "backend", "set", name, "--weight", "1"]) == 0
+        assert {b.name: b.conditional_put for b in read_config(store).backends}[name] is found
 
 
 def test_a_bucket_that_is_not_there(
