@@ -17,6 +17,7 @@ from ...backends.keys import parse_shard_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyNotFoundError
 from ...ids import Key, PackId
+from ..capacity import shard_size
 from ..formats.journal import PackDeleted
 from ..index.index import Index
 from ..journal.journal import Journal
@@ -82,6 +83,8 @@ class Orphans:
         deleted: list[Orphan] = []
 
         async def delete(orphan: Orphan) -> None:
+            if not await self._is_spare(orphan):
+                return
             self.fence()
             try:
                 await RetryBackend(orphan.member.backend).delete(orphan.key)
@@ -132,6 +135,22 @@ class Orphans:
             return False
         elsewhere = pack.backends[orphan.index] != orphan.member.id
         return elsewhere and self.pool.usable(pack, orphan.index)
+
+    async def _is_spare(self, orphan: Orphan) -> bool:
+        """Whether the shard lies where the index has it, if anywhere: else this one may be all
+        that is left of it."""
+        pack = await trio.to_thread.run_sync(self.index.pack_of_id, orphan.pack)
+        if pack is None:
+            return True
+        holder = self.pool.holder(pack, orphan.index)
+        if holder is None:
+            return False
+        try:
+            return await holder.backend.head(orphan.key) == shard_size(pack, orphan.index)
+        except BackendError as error:
+            self.pool.members.note_failure(holder, error)
+            log.warning("%s; what lies on %s stays", error, orphan.member.name)
+        return False
 
     async def _is_old(self, orphan: Orphan) -> bool:
         if not self.grace:

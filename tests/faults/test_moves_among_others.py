@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from modelfloat.backends.base import Backend, Buffer
 from modelfloat.backends.faulty import FaultyBackend
@@ -209,3 +210,30 @@ async def test_what_is_left_of_a_pack_that_never_was_whole_is_stored_again(
         report = await store.verify(repair=True)
         assert report.lost == [pack.id.hex()]
         assert report.rescued > 0
+
+
+async def test_an_old_copy_stays_where_the_one_that_was_made_for_it_is_lost(
+    stored: tuple[Path, bytes],
+) -> None:
+    """A backend comes back with a shard that was made again elsewhere, and is gone there now."""
+    path, data = stored
+    async with open_store(str(path)) as store:
+        pack = next(pack for pack in store.index.packs() if pack.k > 1)
+        name, key = store.members.name_of(pack.backends[0]), store.pool.key(pack, 0)
+    (path.parent / name).rename(path.parent / "away")
+    async with open_store(str(path)) as store:
+        await store.verify(repair=True)
+        now = store.index.pack_of_id(pack.id)
+        assert now is not None
+        made = store.members.name_of(now.backends[0])
+    (path.parent / "away").rename(path.parent / name)
+    assert made != name
+    (path.parent / made / key).unlink()
+    async with open_store(str(path)) as store:
+        await store.gc(grace=0)
+        assert await trio.Path(path.parent / name / key).exists()
+        await store.verify(repair=True)
+        await store.gc(grace=0)
+        assert not await trio.Path(path.parent / name / key).exists()
+        assert await read(store, "acme/model/model.safetensors") == data
+        assert (await store.verify()).exit_status == 0
