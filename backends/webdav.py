@@ -39,7 +39,7 @@ LEFTOVER_AGE: Final = 3600.0
 CLEANUP: Final = 5.0
 """Seconds that removing an upload that failed may take."""
 TRIES: Final = 3
-"""Reads of a key that is replaced each time it is looked for."""
+"""Reads of a key that is replaced each time it is looked for; moves into a folder that is gone."""
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _NO_RANGE: Final = re.compile(r"bytes \*/(\d{1,18})")
 _DONE: Final = frozenset({201, 204})
@@ -177,8 +177,11 @@ class WebDavBackend:
         """Give an upload its name. Overwriting is asked for only where a file is in the way: of a
         folder it would remove all that lies in it."""
         status = await self._move(temporary, key, overwrite=False)
-        if status not in (*_DONE, 412):
-            # Its folder may be gone; some servers call that no more than forbidden.
+        for _ in range(TRIES):
+            if status in (*_DONE, 412):
+                break
+            # Its folder may be gone; some servers call that no more than forbidden. One that
+            # removes empty folders by itself may do so again, while others delete there.
             self._tree.forget(key)
             await self._tree.prepare(key)
             status = await self._move(temporary, key, overwrite=False)

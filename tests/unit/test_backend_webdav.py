@@ -357,3 +357,25 @@ def test_urls_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError, match="d0") as caught:
         open_backend("d0", text)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_folder_that_goes_again_and_again_is_made_again(
+    rclone_webdav: RcloneWebdav,
+) -> None:
+    """A server may remove empty folders by itself, and call a move into none forbidden."""
+    refused = 0
+
+    def forbid(request: Request) -> bytes | None:
+        nonlocal refused
+        if request.method != "MOVE" or refused == 3:
+            return None
+        refused += 1
+        return answer("403 Forbidden")
+
+    async with meddling(rclone_webdav.webdav) as between:
+        between.before = forbid
+        backend = open_backend("d0", f"webdav://{between.host}/{rclone_webdav.new_folder()}")
+        await backend.put(KEY, [b"value"])
+        assert await backend.get(KEY) == b"value"
+        await backend.aclose()
+    assert refused == 3
