@@ -46,6 +46,7 @@ class TestContract(BackendContract):
         await backend.aclose()
 
 
+@pytest.mark.slow
 class TestWebdavOfSeaweedFS(BackendContract):
     @pytest.fixture
     async def backend(self, seaweedfs: SeaweedFS) -> AsyncIterator[Backend]:

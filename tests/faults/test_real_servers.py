@@ -72,8 +72,9 @@ PLACES: dict[str, tuple[str, Callable[..., tuple[str, Callable[[str], str]]]]] =
 }
 
 
-WEBDAV = [name for name in PLACES if name.startswith("webdav")]
-ONCE = [*WEBDAV, "s3 of seaweedfs"]
+USUAL = ("webdav of rclone", "s3 of seaweedfs")
+"""Those of every run: each protocol, and each server."""
+ONCE = [*USUAL, pytest.param("webdav of seaweedfs", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(params=[*ONCE, pytest.param("s3 of rclone", marks=pytest.mark.slow)])

@@ -25,7 +25,7 @@ PLACES: dict[str, Places] = {
 }
 
 
-@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize("kind", ["s3", pytest.param("webdav", marks=pytest.mark.slow)])
 async def test_a_killed_upload_is_taken_up_again(
     kind: str, tmp_path: Path, seaweedfs: SeaweedFS
 ) -> None:
