@@ -44,7 +44,7 @@ Recreate = Callable[[Member], Awaitable[Member | None]]
 """Makes a lost backend anew where that is safe, and returns it; None where it is not."""
 AHEAD: Final = 2
 """Packs that are checked at once,"""
-REPAIRED: Final = 4
+REPAIRED: Final = 3
 """and with a repair, which also waits for what it writes."""
 Remark = Callable[[Member], Awaitable[None]]
 """Writes a backend's marker anew."""
