@@ -5,10 +5,11 @@ What Prometheus's node exporter reads with `--collector.textfile` is a file whos
 """
 
 import json
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import NotFoundError, UsageError
 from .output import human_size, human_time, plural
 from .settings import Settings
 
@@ -37,6 +38,14 @@ def period_of(settings: Settings, *, scrub: bool, period: str | None, part: bool
 def rate_of(settings: Settings) -> float | None:
     """Bytes a second that scrubs may read and write, None where they may as many as they can."""
     return settings.number("scrub_limit") or None
+
+
+def refuse_lost(*files: str | None) -> None:
+    """NotFoundError before all the work where what it finds could not be written down."""
+    for file in filter(None, files):
+        folder = os.path.dirname(os.path.abspath(file))
+        if not os.path.isdir(folder):
+            raise NotFoundError(f"there is no folder {folder}; make it first")
 
 
 def write_report(path: str, document: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from .settings import Settings
 from .settingtable import size
 
 if TYPE_CHECKING:
-    from ..cas.reports import Problem, VerifyReport
+    from ..cas.reports import Problem, ScrubStatus, VerifyReport
     from ..cas.store import Store
 
 FILES_SHOWN: Final = 20
@@ -99,22 +99,23 @@ def verify(
         due,
     )
     figures = settings.text("scrub_metrics", metrics) if scrub or metrics else ""
+    scrubbing.refuse_lost(report_file, figures)
 
-    async def work(store: "Store") -> "VerifyReport":
+    async def work(store: "Store") -> "tuple[VerifyReport, str, ScrubStatus]":
         with progress_of(settings, "verify") as progress:
             found = await store.verify(request, progress=progress)
-        if figures:
-            scrubbing.write_metrics(figures, store.id.hex(), await store.scrubbed())
-        return found
+        return found, store.id.hex(), await store.scrubbed()
 
     leave_out_backends()
-    report = in_store(settings, work)
-    if report_file is not None:
-        scrubbing.write_report(report_file, document(report))
+    report, store, status = in_store(settings, work)
     if settings.json:
         say_json(document(report))
     else:
         say("\n".join(lines(report, repair=repair, all_files=settings.verbose)))
+    if report_file is not None:
+        scrubbing.write_report(report_file, document(report))
+    if figures:
+        scrubbing.write_metrics(figures, store, status)
     return report.exit_status
 
 

@@ -12,7 +12,7 @@ import logging
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
@@ -20,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 import trio
 
 from ..cas.formats.sourceurls import HUB, LOOPBACK, is_safe
+from ..cas.read.seldom import Seldom
 from ..redaction import redact
 from ..version import __version__
 
@@ -50,6 +51,7 @@ class HttpSource:
 
     endpoint: str = ""
     token: Callable[[], str] = str
+    told: Seldom = field(default_factory=lambda: Seldom(log), compare=False, repr=False)
 
     async def fetch(self, url: str, offset: int, size: int) -> bytes | None:
         """See `FetchRange`."""
@@ -67,7 +69,7 @@ class HttpSource:
             reason = str(error)
         except trio.TooSlowError:
             reason = f"no answer in {PATIENCE:.0f} s"
-        log.info("%s cannot be read: %s", _plain(url), _plain(reason))
+        self.told.warn(f"the source {_plain(url)} cannot be read: {_plain(reason)}")
         return None
 
     async def _fetch(self, url: str, offset: int, size: int) -> bytes:
@@ -130,6 +132,8 @@ async def _ask(
 
 
 def _check_answer(answer: "Response", offset: int, size: int) -> None:
+    if answer.status_code == 200:
+        raise _RefusedError("its server does not answer ranges")
     if answer.status_code != 206:
         raise _RefusedError(f"status {answer.status_code}")
     said = answer.headers.get("content-range", "").lower()

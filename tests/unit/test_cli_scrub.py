@@ -67,3 +67,23 @@ def test_a_scrub_from_the_command_line(tmp_path: Path) -> None:
     scrubbed = json.loads(shown.stdout)["scrub"]
     assert scrubbed["run"]["problems"] == 1
     assert modelfloat("--store", store, "verify", "--scrub").returncode == 0
+
+
+def test_a_place_for_the_report_is_looked_for_first(tmp_path: Path) -> None:
+    store, nowhere = tmp_path / "store", tmp_path / "none" / "file"
+    (tmp_path / "file").write_bytes(noise("file", 2_000_000))
+    assert modelfloat("--store", store, "init", "--erasure", "2+1").returncode == 0
+    assert modelfloat("--store", store, "add", tmp_path / "file", "acme/tiny").returncode == 0
+    for option in ("--report", "--metrics"):
+        done = modelfloat("--store", store, "verify", "--scrub", option, nowhere)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"modelfloat: there is no folder {nowhere.parent}; make it first\n"
+
+
+def test_what_was_found_is_told_where_the_report_cannot_be_written(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    assert modelfloat("--store", store, "init", "--erasure", "2+1").returncode == 0
+    (tmp_path / "folder").mkdir()
+    done = modelfloat("--store", store, "verify", "--report", tmp_path / "folder")
+    assert done.returncode == 1
+    assert "no damage found" in done.stdout

@@ -61,6 +61,18 @@ async def test_no_answer_but_the_range_will_do(name: str) -> None:
         assert len(server.asked) <= 6
 
 
+async def test_why_a_source_is_no_help_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with range_server({"/a": DATA}) as server:
+        server.answers["/a"] = ILL["whole file"]
+        source = HttpSource()
+        for _ in range(3):
+            assert await source.fetch(server.url("/a"), 10, 100) is None
+        (told,) = (each for each in caplog.records if each.levelname == "WARNING")
+        assert told.getMessage() == (
+            f"the source {server.url('/a')} cannot be read: its server does not answer ranges"
+        )
+
+
 async def test_redirects_are_followed_and_the_token_stays_at_home() -> None:
     path = f"/acme/llama/resolve/{COMMIT}/a/b.bin"
     async with range_server({"/b": DATA}) as other, range_server({}) as hub:
