@@ -60,6 +60,8 @@ PART: Final = 8 << 20
 """of so many bytes (Amazon asks for 5 MiB at least),"""
 AT_ONCE: Final = 3
 """so many at once."""
+DEAR: Final = 1 << 20
+"""Bytes fetched in vain that a user is told of; markers and records are small."""
 STREAMED: Final = 4 << 20
 """Reads longer than this come in pieces of so many bytes, so that little is held besides."""
 PAGE: Final = 1000
@@ -88,6 +90,7 @@ class ObjectBackend:
         self._clock = ServerClock(place.address)
         self._threads = Threads(THREADS)
         self._ranges = True
+        self._told = False
         self.properties = Properties(
             url=url,
             domain=domain if domain is not None else place.domain,
@@ -321,6 +324,8 @@ class ObjectBackend:
         answer = self._ask(store, key)
         if self._ranges:
             self._ranges = False
+        if offset >= DEAR and not self._told:
+            self._told = True
             log.warning(
                 "backend %s: its server does not answer ranges as HTTP asks for: each read "
                 "fetches all that stands before it too",
