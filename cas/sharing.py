@@ -13,13 +13,14 @@ from typing import Final
 
 import trio
 
-from ..errors import BackendError, UnavailableError
+from ..errors import BackendError, LeaseLostError, UnavailableError
 from ..ids import PackId, SiteId
 from .index.index import Index
 from .journal.journal import Journal
+from .lease.clock import boottime
 from .lease.home import condemned_ids, home_of, untried
 from .lease.lease import Fence, Leases, unfenced
-from .lease.sessions import Session, open_session
+from .lease.sessions import COMMIT_STEP, Session, open_session
 from .lease.sites import forget_unused, freshen, is_stale, look, own_site
 from .packs.members import Member, Members
 
@@ -29,6 +30,15 @@ REFS: Final = "refs"
 """The lease of whoever moves a ref."""
 
 log = logging.getLogger(__name__)
+
+
+def _require_soon(began: float) -> None:
+    """LeaseLostError where what was seen at `began`, of `boottime`, may not be so any more."""
+    if boottime() - began >= COMMIT_STEP:
+        raise LeaseLostError(
+            "this command stood still for too long before its ref moved: another site may have "
+            "deleted what it relies on; run it again"
+        )
 
 
 @contextlib.asynccontextmanager
@@ -106,10 +116,15 @@ class Sharing:
         it, a ref that moves here and there gets two heads.
         """
         async with contextlib.AsyncExitStack() as stack:
-            fence = unfenced
+            fence: Fence = unfenced
             if await self._others():
-                fence = await self._refs_lease(stack)
+                lease, began = await self._refs_lease(stack), boottime()
                 await self._meet(journal, session)
+
+                def fence() -> None:
+                    lease()
+                    _require_soon(began)
+
             yield fence
 
     async def _meet(self, journal: Journal, session: Session | None) -> None:

@@ -25,11 +25,9 @@ from ..formats.presence import (
 from ..journal.copies import head_of, load_copy, record_name
 from ..lease.clock import Clock, boottime, quiet_for
 from ..lease.lease import MARGIN
-from ..lease.sessions import TERM
+from ..lease.sessions import COMMIT_STEP, TERM
 from ..packs.members import Member, Members
 
-COMMIT_STEP: Final = 600.0
-"""Longest time, in seconds, from a writer's last look at what is condemned to its ref's move."""
 POLL: Final = 2.0
 """Seconds between two looks at sessions that are waited for."""
 

@@ -30,6 +30,8 @@ RENEWALS: Final = 4
 """Times a term that the record is written."""
 SOON: Final = 1.0
 """Seconds until that is tried again where it could not be."""
+COMMIT_STEP: Final = 600.0
+"""Longest time, in seconds, from a writer's last look at what is condemned to its ref's move."""
 CLEANUP: Final = 10.0
 """Seconds that removing the records at the end may take."""
 

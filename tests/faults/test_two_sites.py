@@ -14,18 +14,20 @@ import trio.testing
 
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import session_key, site_key
+from modelfloat.cas import sharing
 from modelfloat.cas.add.committing import Committer
 from modelfloat.cas.formats.journal import RefKind
 from modelfloat.cas.formats.presence import Presence, PresenceRecord, encode_presence
 from modelfloat.cas.gc import others
 from modelfloat.cas.lease import lease
+from modelfloat.cas.lease.clock import boottime
 from modelfloat.cas.lease.home import home_of
 from modelfloat.cas.lease.lease import MARGIN
-from modelfloat.cas.lease.sessions import TERM
+from modelfloat.cas.lease.sessions import COMMIT_STEP, TERM
 from modelfloat.cas.lease.sites import UNUSED, own_site
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
-from modelfloat.errors import LockedError, NotFoundError, UnavailableError
+from modelfloat.errors import LeaseLostError, LockedError, NotFoundError, UnavailableError
 from modelfloat.ids import SiteId, StoreId, WriterId
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.sites import another_site, without_conditional_puts
@@ -237,6 +239,27 @@ async def test_without_a_ref_home_two_heads_are_seen_and_neither_is_lost(
             await here.gc(grace=0)
     assert "gets two heads" in caplog.text
     caplog.clear()
+
+
+@pytest.mark.parametrize("home", [True, False])
+async def test_who_slept_before_its_ref_moved_does_not_move_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: bool
+) -> None:
+    """Without a ref home no lease ends: but the others wait no longer than COMMIT_STEP."""
+    async with two_sites(tmp_path) as (here, there):
+        async with here.access.in_session("a test"):
+            pass
+        if not home:
+            without_conditional_puts(there)
+        async with (
+            there.access.in_session("a test") as (journal, session),
+            there.access.refs(journal, session) as fence,
+        ):
+            fence()
+            later = boottime() + COMMIT_STEP
+            monkeypatch.setattr(sharing, "boottime", lambda: later)
+            with pytest.raises(LeaseLostError, match="stood still for too long"):
+                fence()
 
 
 async def test_a_bucket_that_was_not_tried_may_be_the_home_of_others(tmp_path: Path) -> None:

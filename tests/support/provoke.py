@@ -937,6 +937,7 @@ ELSEWHERE: dict[str, str] = {
     "read-only nothing can be recorded": (
         "unit/test_journal_copies.py::test_a_record_is_refused_where_it_might_not_be_found"
     ),
+    "this command stood still": (f"{_SITES}::test_who_slept_before_its_ref_moved_does_not_move_it"),
     "was not tried: it may be": (
         f"{_SITES}::test_a_bucket_that_was_not_tried_may_be_the_home_of_others"
     ),
