@@ -9,14 +9,15 @@ from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.reports import Progress, VerifyReport
 from modelfloat.cas.store import Store
 from modelfloat.cas.verify.check import Checker
-from modelfloat.cas.verify.moving import Goal, Moving
+from modelfloat.cas.verify.moving import AHEAD, Goal, Moving
 from modelfloat.cas.verify.throttle import Throttle
 from modelfloat.config import read_config
 from modelfloat.creating import BackendSpec
 from modelfloat.draining import MoveRequest, drain_backend
-from modelfloat.errors import BusyError
+from modelfloat.errors import BusyError, UnavailableError
 from modelfloat.opening import open_store
 from modelfloat.tests.support.crashing import Crasher
+from modelfloat.tests.support.metered import metered
 from modelfloat.tests.support.stores import add, fresh_store, shard_files, weights
 
 
@@ -94,3 +95,22 @@ async def test_of_two_drains_at_once_the_second_sees_what_the_first_left(path: P
             await drain_backend(str(path), "d0", MoveRequest(announce=other))
     states = {backend.name: backend.state for backend in read_config(str(path)).backends}
     assert states == {"d0": None, "d1": "draining", "d2": None, "d3": None}
+
+
+async def test_a_drain_ends_when_nothing_can_be_recorded_any_more(path: Path) -> None:
+    """After one failure a journal takes nothing: whatever else is copied would be in vain."""
+    async with open_store(str(path)) as store:
+        for number in range(8):
+            weights(path.parent / f"{number}", 2_000_000, f"{number}")
+            await add(store, path.parent / f"{number}", f"acme/m{number}")
+        leaving = max(store.members, key=lambda m: len(shard_files(path, m.name)))
+        before = list(store.index.packs())
+        moving = Moving(store.index, store.pool, store.scheme)
+        traffic = metered(store)
+        async with store.access.moving("a test") as journal:
+            journal._failure = UnavailableError("nothing can be recorded")
+            with pytest.raises(UnavailableError, match="nothing can be recorded"):
+                await moving.run(Goal(leaving.id), journal, Progress())
+        assert len(traffic.written) <= AHEAD < len(shard_files(path, leaving.name))
+        assert list(store.index.packs()) == before
+        assert not any(member.health.failures for member in store.members)

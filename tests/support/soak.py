@@ -194,7 +194,7 @@ class Soak(SoakedStore):
         self._run("restripe", "--erasure", scheme, status=(0, 1) if self.hurt else 0, at=at)
 
     def _forbid(self) -> None:
-        """A backend is read-only for a while: nothing there is changed."""
+        """A backend is read-only for a while: no shard there is changed."""
         if self.hurt:
             return
         name = self._any_backend()
@@ -203,7 +203,7 @@ class Soak(SoakedStore):
         self._add()
         self._run("verify", "--repair", status=(0, 3), at=self._kill())
         self._collect()
-        assert self._held_by(name) == before, f"{name} was changed while it was read-only"
+        assert self._held_by(name) == before, f"shards on {name} were changed"
         self._decide(name, None)
         self._run("verify", "--repair", status=(0, 3))
 

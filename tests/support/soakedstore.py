@@ -86,8 +86,7 @@ class SoakedStore:
         return sorted((self.store / "backends" / name).glob("packs/*/*/*"))
 
     def _held_by(self, name: str) -> dict[Path, float]:
-        found = (self.store / "backends" / name).rglob("*")
-        return {path: path.stat().st_mtime for path in found if path.is_file()}
+        return {path: path.stat().st_mtime for path in self._shards(name)}
 
     async def _unreferenced(self) -> set[str]:
         """Shards that lie where the index does not know of them, as backend/pack/shard."""
