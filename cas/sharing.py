@@ -47,7 +47,7 @@ async def undisturbed(members: Members, folder: str, *, wait: bool) -> AsyncIter
     files. LockedError where one does, and not `wait`."""
     home = home_of(members)
     async with contextlib.AsyncExitStack() as stack:
-        if home is not None and not home.down:
+        if home is not None and home.health.writable:
             site = await trio.to_thread.run_sync(own_site, folder)
             leases = Leases(home.backend, members.store, site, STORE)
             try:
@@ -82,10 +82,11 @@ class Sharing:
             fence = unfenced
             try:
                 home = self._home()
-                lease = await stack.enter_async_context(
-                    (await self._leases(home, STORE)).held(wait=self.wait)
-                )
-                fence = lease.require
+                # What is read-only stays as it is while nobody else is there to be told.
+                if shared or home.health.writable:
+                    leases = await self._leases(home, STORE)
+                    lease = await stack.enter_async_context(leases.held(wait=self.wait))
+                    fence = lease.require
             except BackendError:
                 # Alone with it one may go on, as with any backend that is down.
                 if shared:

@@ -65,7 +65,10 @@ async def test_what_is_read_only_is_not_changed_at_all(tmp_path: Path) -> None:
         weights(tmp_path / "other", label="2")
         await add(store, tmp_path / "other")
         assert (await store.verify(repair=True)).exit_status == 0
+        await store.gc(grace=0)
     assert files(path, "d0", "") == before
+    # No lease was held there either, though it is the backend that decides who deletes.
+    assert not (path / "backends" / "d0" / "lease").exists()
 
 
 async def test_a_decision_of_another_process_is_followed(tmp_path: Path) -> None:
