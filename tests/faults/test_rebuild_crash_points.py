@@ -51,7 +51,8 @@ async def test_at_every_step(
         for at in steps if all_of_them else steps[::2]:
             store = copy_of(template)
             ran = crasher.run("--store", store, "rebuild-index", at=at, fault=fault)
-            if not ran.struck:
+            # Alone with a store a rebuild goes on without the lease that keeps others away.
+            if not ran.struck or (fault == "full" and "lease/" in ran.steps[at]):
                 assert ran.status == 0
             elif fault == "full":
                 assert ran.status == 1
