@@ -43,6 +43,7 @@ TRIES: Final = 3
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _NO_RANGE: Final = re.compile(r"bytes \*/(\d{1,18})")
 _DONE: Final = frozenset({201, 204})
+_LOCKED: Final = 423
 
 
 class WebDavBackend:
@@ -178,7 +179,7 @@ class WebDavBackend:
         folder it would remove all that lies in it."""
         status = await self._move(temporary, key, overwrite=False)
         for _ in range(TRIES):
-            if status in (*_DONE, 412):
+            if status in (*_DONE, 412, _LOCKED):  # a lock was waited for already
                 break
             # Its folder may be gone; some servers call that no more than forbidden. One that
             # removes empty folders by itself may do so again, while others delete there.
