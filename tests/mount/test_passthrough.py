@@ -52,6 +52,19 @@ def reads(daemon: Daemon) -> int:
     return counts["read"] + counts["read_at_once"]
 
 
+def until_released(daemon: Daemon, files: int) -> "Counter[str]":
+    """Wait until so many open files have ended for us: the kernel tells some time after it. What
+    came meanwhile, by kind."""
+    seen = Counter[str]()
+
+    def over() -> bool:
+        seen.update(daemon.counts())
+        return seen["release"] >= files
+
+    until(over)
+    return seen
+
+
 def test_no_read_reaches_us(daemon: Daemon, big: Path) -> None:
     reads(daemon)
     assert big.read_bytes() == BIG
@@ -75,9 +88,7 @@ def test_all_that_is_open_of_a_file_is_open_alike(
     with cached, big.open("rb") as second:
         assert cached.read(10) == BIG[:10]
         assert second.read() == BIG
-    # The kernel tells of their ends some time after them.
-    seen = Counter[str]()
-    until(lambda: seen.update(daemon.counts()) or seen["release"] >= 2)
+    seen = until_released(daemon, 2)
     assert seen["read"] + seen["read_at_once"] > 0
     passed = big.open("rb", buffering=0)
     (shelf_folder / PASSED).unlink()
@@ -96,6 +107,7 @@ def test_what_is_evicted_is_read_to_its_end(daemon: Daemon, shelf_folder: Path, 
                 content.rename(shelf_folder / "elsewhere")
         (shelf_folder / "elsewhere").unlink()
         assert os.pread(file.fileno(), len(BIG), 0) == BIG
+    until_released(daemon, 1)
     with pytest.raises(OSError), big.open("rb") as file:
         file.read()
 
