@@ -276,7 +276,9 @@ async def test_a_full_disk_names_the_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(landing.os, "pwritev", full)
-    with pytest.raises(ModelFloatError, match=r"(?s)out/.+: No space left on device; free some space"):
+    # A name may hold a line break.
+    told = r"(?s)out/.+: No space left on device; free some space"
+    with pytest.raises(ModelFloatError, match=told):
         await get(store, MODEL, str(tmp_path / "out"))
     assert list((tmp_path / "out").rglob(".modelfloat*")) == []
 
