@@ -21,12 +21,10 @@ The file is written as a whole and atomically, readable by its owner only (URLs 
 secrets), and whatever this release does not know in it is refused: rewriting would lose it.
 """
 
-import contextlib
 import glob
 import math
 import os
 import re
-import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +32,7 @@ from typing import Any, Final
 
 from .errors import FormatError, NotFoundError, UsageError
 from .ids import UUID_SIZE, BackendId, StoreId
+from .wholefile import replace_file
 
 CONFIG_NAME: Final = "config.toml"
 OWN_FOLDER: Final = "backends"
@@ -162,18 +161,7 @@ def write_config(store: str, config: StoreConfig) -> None:
     path = config_path(store)
     _check_backends(config.backends, path)
     data = encode_config(config)
-    temporary = f"{path}.{secrets.token_hex(4)}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    replace_file(path, data, 0o600)
     _sync_folder(store)
 
 

@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from ...wholefile import replace_file
 from ..index.index import Index
 from ..index.records import PackRecord, ShardState
 from ..reports import ScrubPass, ScrubRun, ScrubStatus, VerifyReport
-from ..wholefile import replace_file
 
 NAME: Final = "scrub.json"
 FORMAT: Final = 1
