@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ..ids import Key
+from ..rate import Rate
 
 Buffer = bytes | bytearray | memoryview
 
@@ -32,6 +33,7 @@ class Properties:
     `conditional_put` says that `put(if_absent=True)` is decided by the backend itself, atomically
     among all its writers. `largest_object` is None where there is no limit worth knowing.
     Without `atomic_replace` a value that is replaced may be gone, or not be read, for a moment.
+    `rate` is how much may be asked of it, None where nobody counts; the registry sees to it.
     """
 
     url: str
@@ -41,6 +43,7 @@ class Properties:
     latency: float
     largest_object: int | None = None
     atomic_replace: bool = True
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
