@@ -8,7 +8,7 @@ For `s3://`, the first of: `MODELFLOAT_<NAME>_ACCESS_KEY_ID` with `…_SECRET_AC
 `…_SESSION_TOKEN`); the profile that the URL names, in `~/.aws/credentials`; `AWS_ACCESS_KEY_ID`
 with `AWS_SECRET_ACCESS_KEY` (and `AWS_SESSION_TOKEN`); a web identity or a container's role; the
 profile `$AWS_PROFILE`, or `default`; and on Amazon's own endpoints the role of the machine.
-For WebDAV `MODELFLOAT_<NAME>_USER` with `…_PASSWORD` (`davaddress.py` has the rest).
+For WebDAV `MODELFLOAT_<NAME>_USER` with `…_PASSWORD` (`webdav/address.py` has the rest).
 Source: "AWS SDKs and Tools Reference Guide", standardized credential providers and shared files.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import DeniedError
-from .objecturl import Place
+from .objects.place import Place
 
 OWN: Final = "MODELFLOAT"
 FOR_ALL: Final = frozenset({"MODELFLOAT_WEBDAV_USER", "MODELFLOAT_WEBDAV_PASSWORD"})

@@ -13,13 +13,13 @@ from . import limit, retry
 from .base import Backend
 
 SCHEMES: Final[dict[str, str]] = {
-    "az": ".objectstore:ObjectBackend",
+    "az": ".objects.backend:ObjectBackend",
     "file": ".local:LocalBackend",
-    "gs": ".objectstore:ObjectBackend",
+    "gs": ".objects.backend:ObjectBackend",
     "memory": ".memory:MemoryBackend",
-    "s3": ".objectstore:ObjectBackend",
-    "webdav": ".webdav:WebDavBackend",
-    "webdavs": ".webdav:WebDavBackend",
+    "s3": ".objects.backend:ObjectBackend",
+    "webdav": ".webdav.backend:WebDavBackend",
+    "webdavs": ".webdav.backend:WebDavBackend",
 }
 """Scheme → module and class; `from_url(name, url, domain=, create=)` opens one."""
 

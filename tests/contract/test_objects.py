@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from modelfloat.backends.base import Backend
-from modelfloat.backends.objectstore import ObjectBackend
+from modelfloat.backends.objects.backend import ObjectBackend
 from modelfloat.backends.registry import open_backend
 from modelfloat.tests.contract.suite import BackendContract
 from modelfloat.tests.support.servers import RcloneS3, SeaweedFS

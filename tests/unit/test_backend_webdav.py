@@ -320,8 +320,10 @@ async def test_a_lock_of_somebody_else_is_waited_for(
 
 def test_without_httpx2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "httpx2", None)
-    for name in ("webdav", "davhttp", "davtree"):
-        monkeypatch.delitem(__import__("sys").modules, f"modelfloat.backends.{name}", raising=False)
+    for name in ("backend", "requests", "tree"):
+        monkeypatch.delitem(
+            __import__("sys").modules, f"modelfloat.backends.webdav.{name}", raising=False
+        )
     with pytest.raises(UnsupportedError, match=r"needs httpx2; .*modelfloat\[webdav\]"):
         open_backend("d0", "webdavs://host/x")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.backends.credentials import S3Keys, own_value, own_variable, s3_keys
-from modelfloat.backends.objecturl import Place, parse_place
+from modelfloat.backends.objects.place import Place, parse_place
 from modelfloat.errors import DeniedError
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"}

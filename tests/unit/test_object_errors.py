@@ -3,8 +3,8 @@
 import pytest
 from obstore.exceptions import GenericError, PermissionDeniedError
 
-from modelfloat.backends.objecterrors import translate
-from modelfloat.backends.objecturl import parse_place
+from modelfloat.backends.objects.errors import translate
+from modelfloat.backends.objects.place import parse_place
 from modelfloat.errors import (
     BackendError,
     DeniedError,

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from modelfloat.backends import objectopen
 from modelfloat.backends.credentials import S3Keys
 from modelfloat.backends.keys import check_key
-from modelfloat.backends.objectstore import ObjectBackend
+from modelfloat.backends.objects import opening
+from modelfloat.backends.objects.backend import ObjectBackend
 from modelfloat.backends.registry import open_backend
 from modelfloat.errors import CorruptAnswerError, UnavailableError
 from modelfloat.tests.contract.suite import listed
@@ -112,6 +112,6 @@ async def test_a_panic_of_the_library_is_a_failure_of_the_backend(
     meddler: Meddler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that hands out keys which no header can hold makes it panic."""
-    monkeypatch.setattr(objectopen, "s3_keys", lambda *_: S3Keys("a\nb", "c"))
+    monkeypatch.setattr(opening, "s3_keys", lambda *_: S3Keys("a\nb", "c"))
     with pytest.raises(UnavailableError, match="the library obstore failed"):
         await opened(meddler).head(KEY)

@@ -11,7 +11,7 @@ import trio
 from modelfloat.backends import staging
 from modelfloat.backends.conditional import PREFIX, keeps_conditions
 from modelfloat.backends.keys import check_key
-from modelfloat.backends.objectstore import WHOLE, ObjectBackend
+from modelfloat.backends.objects.backend import WHOLE, ObjectBackend
 from modelfloat.backends.registry import open_backend
 from modelfloat.errors import (
     BackendError,

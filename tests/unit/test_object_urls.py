@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelfloat.backends.objecturl import Place, parse_place
+from modelfloat.backends.objects.place import Place, parse_place
 from modelfloat.errors import UsageError
 
 SECRET = "hunter2"

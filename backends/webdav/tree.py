@@ -15,12 +15,12 @@ from typing import Final
 
 import trio
 
-from ..errors import KeyNotFoundError, UnavailableError, one_failure
-from ..ids import Key
-from .base import Listed
-from .davhttp import DavHttp
-from .davxml import QUESTION, MalformedError, Multistatus, Resource, date
-from .keys import MARKER_KEY, RESERVED, is_key, is_replaced
+from ...errors import KeyNotFoundError, UnavailableError, one_failure
+from ...ids import Key
+from ..base import Listed
+from ..keys import MARKER_KEY, RESERVED, is_key, is_replaced
+from .answers import QUESTION, MalformedError, Multistatus, Resource, date
+from .requests import DavHttp
 
 LISTERS: Final = 8
 """Folders that are listed at once."""

@@ -9,14 +9,14 @@ Cloud Storage (XML) and Azure Blob Storage.
 import re
 from typing import Final
 
-from ..errors import (
+from ...errors import (
     BackendError,
     DeniedError,
     KeyNotFoundError,
     QuotaError,
     UnavailableError,
 )
-from .objecturl import Place
+from .place import Place
 
 NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"})
 NO_KEY: Final = frozenset({"NoSuchKey", "NoSuchVersion", "BlobNotFound"})

@@ -10,9 +10,9 @@ so atomically.
 A folder is never deleted, as that would delete all that lies in it; empty ones stay behind.
 
 Sizes and times come from PROPFIND, values from ranged GET alone: what answers anything but 206 is
-not taken for the range. How credentials are found is told in `davaddress`.
+not taken for the range. How credentials are found is told in `address`.
 
-Concurrency: as `davhttp` and `davtree` say; of this object only `_swept` and `_ahead` change.
+Concurrency: as `requests` and `tree` say; of this object only `_swept` and `_ahead` change.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from typing import Final
 import trio
 from httpx2 import Response
 
-from ..errors import BackendError, DeniedError, KeyExistsError, QuotaError
-from ..ids import Key
-from .base import Buffer, Listed, Properties, Usage
-from .davaddress import address_of
-from .davhttp import CONNECTIONS, DavHttp
-from .davtree import DavTree
-from .fetch import fetch, rest, short
-from .keys import check_key, check_prefix, is_replaced
+from ...errors import BackendError, DeniedError, KeyExistsError, QuotaError
+from ...ids import Key
+from ..base import Buffer, Listed, Properties, Usage
+from ..fetch import fetch, rest, short
+from ..keys import check_key, check_prefix, is_replaced
+from .address import address_of
+from .requests import CONNECTIONS, DavHttp
+from .tree import DavTree
 
 LATENCY: Final = 0.05
 """Seconds: what a server on another continent takes is learned while reading."""

@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 PARAMETERS: Final[dict[str, frozenset[str]]] = {
     "s3": frozenset({"endpoint", "region", "profile", "addressing"}),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from .credentials import S3Keys, own_value, s3_keys
-from .objecturl import Place
+from ..credentials import S3Keys, own_value, s3_keys
+from .place import Place
 
 if TYPE_CHECKING:
     from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig, S3Credential

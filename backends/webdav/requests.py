@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import httpx2
 import trio
 
-from ..errors import BackendError, DeniedError, QuotaError, TimedOutError, UnavailableError
-from ..redaction import redact_text
-from .base import Buffer
-from .davaddress import Address
+from ...errors import BackendError, DeniedError, QuotaError, TimedOutError, UnavailableError
+from ...redaction import redact_text
+from ..base import Buffer
+from .address import Address
 
 CONNECTIONS: Final = 16
 PATIENCE: Final = httpx2.Timeout(30.0, connect=10.0, pool=None)

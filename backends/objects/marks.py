@@ -9,8 +9,8 @@ Reference, "Get Blob" of Azure, "GET object" in Google's XML API.
 
 from typing import Any
 
-from ..errors import UnavailableError
-from .objecturl import Place
+from ...errors import UnavailableError
+from .place import Place
 
 
 def is_genuine(answer: Any) -> bool:

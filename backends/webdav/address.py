@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from ..errors import UsageError
-from ..redaction import redact
-from .credentials import own_value
+from ...errors import UsageError
+from ...redaction import redact
+from ..credentials import own_value
 
 SCHEMES: Final = {"webdav": "http", "webdavs": "https"}
 _PORTS: Final = {"http": 80, "https": 443}

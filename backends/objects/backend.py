@@ -10,7 +10,7 @@ into the caller's buffer. Servers differ, and what they get wrong is met here:
   only when an answer with a body says so; a bucket that is gone is no lack of keys.
 * A server that keeps keys as files may delete the file `a` when asked to delete `a/b`. So a delete
   looks first.
-* Somebody else may answer, a login page for one (`objectmarks`). What comes of a delete the library
+* Somebody else may answer, a login page for one (`marks`). What comes of a delete the library
   does not tell, and of a listing the keys alone: before the one and after the other we ask for what
   only an object store can tell.
 * A range may be answered with status 200. What is sent then is not trusted to be the range: the
@@ -31,20 +31,20 @@ import obstore
 import trio
 from obstore.exceptions import AlreadyExistsError, BaseError
 
-from ..errors import CorruptAnswerError, KeyExistsError, UnavailableError
-from ..ids import Key
-from .base import Buffer, Listed, Properties, Usage
-from .conditional import PREFIX
-from .fetch import rest, short
-from .keys import check_key, check_prefix, is_key
-from .objecterrors import NO_KEY, code_of, is_missing, status_of, translate
-from .objectmarks import is_genuine, is_strong, stranger
-from .objectopen import Store, open_store
-from .objecturl import Place, parse_place
-from .serverclock import ServerClock
-from .staging import pieces, size_of, staged
-from .threads import Threads
-from .upload import Approval
+from ...errors import CorruptAnswerError, KeyExistsError, UnavailableError
+from ...ids import Key
+from ..base import Buffer, Listed, Properties, Usage
+from ..conditional import PREFIX
+from ..fetch import rest, short
+from ..keys import check_key, check_prefix, is_key
+from ..serverclock import ServerClock
+from ..staging import pieces, size_of, staged
+from ..threads import Threads
+from ..upload import Approval
+from .errors import NO_KEY, code_of, is_missing, status_of, translate
+from .marks import is_genuine, is_strong, stranger
+from .opening import Store, open_store
+from .place import Place, parse_place
 
 if TYPE_CHECKING:
     from obstore import GetOptions
