@@ -3,6 +3,7 @@
     [store]
     id = "2f…"                  32 hex digits: the store id, as in every backend's marker
     erasure = "4+2"             the scheme of new packs
+    encrypted = true            optional: what backends hold of it is encrypted
 
     [settings]                  optional: what commands do unless told otherwise
     wait = false                names and values as `modelfloat config` lists them
@@ -48,7 +49,7 @@ _BACKEND_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * UUID_SIZE}}}")
 _TOP_KEYS: Final = frozenset({"store", "settings", "backend"})
-_STORE_KEYS: Final = frozenset({"id", "erasure"})
+_STORE_KEYS: Final = frozenset({"id", "erasure", "encrypted"})
 _BACKEND_KEYS: Final = frozenset(
     {"name", "url", "uuid", "domain", "weight", "capacity", "state", "conditional_put"}
 )
@@ -78,13 +79,15 @@ class BackendConfig:
 class StoreConfig:
     """A store: its id, the scheme of new packs as text (`4+2`), and its backends in order.
 
-    `settings` are kept as they are: only the command line knows what they mean.
+    `settings` are kept as they are: only the command line knows what they mean. `encrypted` says
+    that its backends hold nothing of it in the clear; it never changes.
     """
 
     id: StoreId
     scheme: str
     backends: tuple[BackendConfig, ...]
     settings: Mapping[str, Scalar] = field(default_factory=dict)
+    encrypted: bool = False
 
 
 def config_path(store: str) -> str:
@@ -168,6 +171,8 @@ def write_config(store: str, config: StoreConfig) -> None:
 def encode_config(config: StoreConfig) -> bytes:
     """The file's bytes."""
     lines = ["[store]", f'id = "{config.id.hex()}"', f"erasure = {_quote(config.scheme)}"]
+    if config.encrypted:
+        lines.append("encrypted = true")
     if config.settings:
         settings = (f"{key} = {_scalar(value)}" for key, value in config.settings.items())
         lines += ["", "[settings]", *settings]
@@ -228,7 +233,10 @@ def _decode(document: Mapping[str, Any], path: str) -> StoreConfig:
     _check_backends(backends, path)
     id_ = StoreId(_uuid(store, "id", path, "[store]"))
     settings = _settings(document.get("settings", {}), path)
-    return StoreConfig(id_, _text(store, "erasure", path, "[store]"), backends, settings)
+    encrypted = store.get("encrypted", False)
+    if not isinstance(encrypted, bool):
+        raise FormatError(f"{path}, [store]: `encrypted` must be true or false")
+    return StoreConfig(id_, _text(store, "erasure", path, "[store]"), backends, settings, encrypted)
 
 
 def _settings(table: Any, path: str) -> dict[str, Scalar]:

@@ -13,7 +13,7 @@ import trio
 
 from .backends.base import Backend
 from .backends.keys import MARKER_KEY
-from .backends.marker import Marker, MarkerBackend, write_marker
+from .backends.marker import ENCRYPTED, Marker, MarkerBackend, write_marker
 from .backends.marker import encode as encode_marker
 from .backends.registry import is_local_path, is_probed, open_backend
 from .cas.packs.health import State
@@ -72,6 +72,7 @@ def marker_of(config: StoreConfig, own: BackendConfig, opened: Sequence[Backend]
             )
             for b in config.backends
         ),
+        incompat=ENCRYPTED if config.encrypted else 0,
     )
 
 

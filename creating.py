@@ -71,9 +71,16 @@ def default_scheme(backends: int) -> Scheme:
 
 
 async def create_store(
-    path: str, scheme: Scheme | None, backends: Sequence[BackendSpec], *, reserve: int = SIZE
+    path: str,
+    scheme: Scheme | None,
+    backends: Sequence[BackendSpec],
+    *,
+    reserve: int = SIZE,
+    encrypted: bool = False,
 ) -> InitReport:
     """Make a store in the folder `path`; ExistsError if there is one.
+
+    What an `encrypted` one puts on its backends can be read with its keys only.
 
     Without backends it gets directories of its own: one, or k+m of them when a scheme is given.
     `reserve` is how many bytes are kept aside for rm and gc on a full disk, if there is room. The
@@ -98,7 +105,7 @@ async def create_store(
         BackendConfig(s.name, s.url, random_backend_id(), s.domain, s.weight, s.capacity)
         for s in specs
     )
-    config = StoreConfig(store, str(chosen), configs)
+    config = StoreConfig(store, str(chosen), configs, encrypted=encrypted)
     config, candidates = await _mark_all(path, config)
     index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
     index.close()

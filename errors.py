@@ -9,6 +9,7 @@
     ├── LockedError                 1   another process holds the lock
     ├── LeaseLostError              1   a lease on the store ended while it was relied on
     ├── FormatError                 1   a store or record this release cannot read or write
+    ├── KeyNeededError              1   the store is encrypted, and its key was not given
     ├── IndexDamagedError           1   the LMDB index cannot be opened or contradicts itself
     ├── SourceChangedError          1   a file changed while it was being added
     ├── SourceDamagedError          1   a file is not what its checksum says
@@ -75,6 +76,18 @@ class LeaseLostError(ModelFloatError):
 
 class FormatError(ModelFloatError):
     """A store, object or record that this release can not read, or may only read."""
+
+
+class KeyNeededError(ModelFloatError):
+    """An encrypted store was opened without its key, which this needs."""
+
+    @classmethod
+    def to_read(cls) -> "KeyNeededError":
+        """For what can neither be read nor written without the key."""
+        return cls(
+            "the store is encrypted and its key was not given: give its passphrase, a key file or "
+            "the recovery sheet"
+        )
 
 
 class IndexDamagedError(ModelFloatError):

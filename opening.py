@@ -9,6 +9,8 @@ from typing import Final
 
 import trio
 
+from .cas.encryption.keys import StoreKeys
+from .cas.encryption.storecipher import cipher_of
 from .cas.locks import locked
 from .cas.packs.members import Member, Members
 from .cas.read.options import ReadOptions
@@ -20,7 +22,7 @@ from .cas.store import Store, open_engine
 from .config import Scalar, StoreConfig, read_config, write_config
 from .configured import close_all, members_of, recreate, remark
 from .erasure.scheme import Scheme
-from .errors import ModelFloatError, one_failure
+from .errors import KeyNeededError, ModelFloatError, one_failure
 
 FOLLOW: Final = 5.0
 """Seconds between two looks at the configuration while a store is open."""
@@ -35,14 +37,17 @@ async def open_store(
     wait: bool = True,
     reading: ReadOptions | None = None,
     fetch: FetchRange | None = None,
+    keys: StoreKeys | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store in the folder `path`. Backends that are down are no error here.
 
     Without `wait`, work that meets a lock of another process is LockedError. `reading` says how
-    files are read; `fetch` gets bytes from where files came from, for what is lost.
+    files are read; `fetch` gets bytes from where files came from, for what is lost. Without `keys`
+    an encrypted store's shards can be checked and moved; what needs more is KeyNeededError.
     """
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
+    cipher = cipher_of(keys, encrypted=config.encrypted)
     members = await trio.to_thread.run_sync(members_of, path, config)
 
     async def make_anew(lost: Member) -> Member | None:
@@ -63,6 +68,7 @@ async def open_store(
             wait=wait,
             reading=reading,
             fetch=fetch,
+            cipher=cipher,
         ) as store,
         trio.open_nursery() as nursery,
     ):
@@ -130,10 +136,15 @@ def _tell_replaced(path: str, opened: tuple[int, int] | None) -> tuple[int, int]
 
 
 async def rebuild_store(
-    path: str, *, wait: bool = True, progress: Progress | None = None
+    path: str,
+    *,
+    wait: bool = True,
+    progress: Progress | None = None,
+    keys: StoreKeys | None = None,
 ) -> RebuildReport:
     """Make the index of the store in `path` anew, from what lies on its backends.
 
+    Of an encrypted store only with its `keys`, else KeyNeededError.
     The old one may be missing, damaged or of an earlier state. Mounts go on with it until they end.
     UnavailableError where more backends are down than that can be done without.
     """
@@ -146,14 +157,19 @@ async def rebuild_store(
             locked(os.path.join(locks, "gc"), wait=wait, what=what),
             locked(os.path.join(locks, "store"), wait=wait, what=what),
         ):
-            return await _rebuild(path, progress or Progress(), wait=wait)
+            return await _rebuild(path, progress or Progress(), keys, wait=wait)
 
 
-async def _rebuild(path: str, progress: Progress, *, wait: bool) -> RebuildReport:
+async def _rebuild(
+    path: str, progress: Progress, keys: StoreKeys | None, *, wait: bool
+) -> RebuildReport:
     """With its locks held: a backend may have come or gone while they were waited for."""
     config = await trio.to_thread.run_sync(read_config, path)
+    cipher = cipher_of(keys, encrypted=config.encrypted)
+    if cipher.locked:
+        raise KeyNeededError.to_read()
     members = await trio.to_thread.run_sync(members_of, path, config)
-    found = Members(config.id, members)
+    found = Members(config.id, members, cipher)
     try:
         await found.look()
         copies = Scheme.parse(config.scheme).m + 1

@@ -26,7 +26,9 @@ FORMAT: Final = 1
 CAPACITIES: Final = 1
 """In `compat`: a backend of the list has a capacity."""
 KNOWN_RO_COMPAT: Final = 0
-KNOWN_INCOMPAT: Final = 0
+ENCRYPTED: Final = 1 << 1
+"""In `incompat`: what the store has on its backends is encrypted."""
+KNOWN_INCOMPAT: Final = ENCRYPTED
 LARGEST: Final = 1 << 20
 """Largest marker in bytes."""
 

@@ -35,7 +35,9 @@ from .cache.diskcache import DiskCache
 from .cache.folder import CacheFolder
 from .cache.options import CacheOptions
 from .cache.writer import CacheWriter
+from .encryption.storecipher import CLEAR, StoreCipher
 from .following import follow
+from .formats.chunkids import PLAIN
 from .formats.manifest import Manifest
 from .formats.tree import Entry, EntryType
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
@@ -123,7 +125,7 @@ class Store:
         slots = max(LEAST_SLOTS, min(MOST_SLOTS, self.budget.limit // (4 * EXTENT)))
         self.loader = loader = Loader(index, self.pool, self.budget, slots=slots)
         self.disk = self._disk_files((reading or ReadOptions()).cache)
-        refetch = None if fetch is None else Refetch(fetch)
+        refetch = None if fetch is None else Refetch(fetch, index.ids)
         self.reader = Reader(
             self.objects,
             loader,
@@ -161,7 +163,7 @@ class Store:
     def _disk_files(self, options: CacheOptions | None) -> DiskFiles | None:
         if options is None or not options.size:
             return None
-        cache = DiskCache(CacheFolder(options.folder, self.id), options)
+        cache = DiskCache(CacheFolder(options.folder, self.id), options, self.index.ids)
         writer = CacheWriter(cache, self.budget)
         return DiskFiles(
             cache,
@@ -448,14 +450,19 @@ async def open_engine(
     wait: bool = True,
     reading: ReadOptions | None = None,
     fetch: FetchRange | None = None,
+    cipher: StoreCipher = CLEAR,
 ) -> AsyncIterator[Store]:
     """Open the store at `path` over backends that the caller opened; `store` is its id.
 
     Without `wait` work that meets a lock of another process is LockedError. `reading` says how
-    files are read; `fetch` gets bytes from where files came from, for what is lost.
+    files are read; `fetch` gets bytes from where files came from, for what is lost; `cipher` is
+    how the store is encrypted, if it is.
     """
-    found = Members(store, list(members))
+    found = Members(store, list(members), cipher)
     index = Index.open(os.path.join(path, "index"))
+    if not cipher.locked or index.ids is PLAIN:
+        # The index is one for all that opened it in this process, some with the key.
+        index.ids = cipher.ids
     try:
         if index.store != store:
             raise IndexDamagedError(

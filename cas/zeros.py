@@ -7,9 +7,8 @@ import mmap
 from functools import lru_cache
 from typing import Final
 
-from blake3 import blake3
-
 from ..ids import ChunkId
+from .formats.chunkids import PLAIN, ChunkIds
 from .formats.chunktable import MAX_CHUNK
 
 RUN: Final = 64 << 20
@@ -28,6 +27,6 @@ def zeros(size: int) -> memoryview:
 
 
 @lru_cache(64)
-def zero_id(size: int) -> ChunkId:
-    """The id of a chunk of `size` zeros."""
-    return ChunkId(blake3(zeros(size)).digest())
+def zero_id(size: int, ids: ChunkIds = PLAIN) -> ChunkId:
+    """The id of a chunk of `size` zeros, as `ids` names them."""
+    return ids.of(zeros(size))

@@ -15,7 +15,6 @@ from ...errors import ExistsError, NotFoundError, UsageError
 from ...ids import ObjectId
 from ..formats.commit import Commit, encode_commit
 from ..formats.journal import NO_ID, RefChanged, RefKind
-from ..formats.objects import object_id
 from ..refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
 from ..refs import Refs
 from ..reports import AddReport
@@ -100,7 +99,7 @@ class Committer:
             )
         )
         await put_objects([commit])
-        return object_id(commit)
+        return self._w.index.ids.object(commit)
 
     async def _merge(
         self,

@@ -13,7 +13,6 @@ import trio
 from ...errors import SourceChangedError, SourceUnreadableError
 from ...ids import ObjectId
 from ..formats.journal import NO_ID
-from ..formats.objects import object_id
 from ..packer import Packer
 from .ingest import Ingest
 from .largefiles import LargeFiles
@@ -105,8 +104,8 @@ class FilePass:
         if new is None:
             return manifest
         await self._ingest.put_objects([new])
-        self._ingest.unchanged.note(item, object_id(new), item.size)
-        return object_id(new)
+        self._ingest.unchanged.note(item, self._ingest.ids.object(new), item.size)
+        return self._ingest.ids.object(new)
 
     def _count_unchanged(self, item: Item) -> None:
         report, size = self._ingest.report, item.size

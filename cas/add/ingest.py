@@ -12,7 +12,6 @@ import trio
 from ...ids import ChunkId, ObjectId
 from ..chunking.regions import ElementType
 from ..formats.chunktable import Kind
-from ..formats.objects import object_id
 from ..packer import LaneName, Packer
 from ..packs.builder import NewChunk
 from ..packs.encoding import Cut, encode_chunks, encode_objects, shares
@@ -48,6 +47,7 @@ class Ingest:
         self._known = Known(reading)
         self._first = reading.index.next_pack
         self.objects = reading.index.objects
+        self.ids = reading.index.ids
         self._packer = packer
 
     async def claim(self, parts: Sequence[Part]) -> list[Cut]:
@@ -120,5 +120,5 @@ class Ingest:
         await self._packer.put_objects(chunks, found)
 
     def _missing(self, objects: Sequence[bytes]) -> tuple[dict[ObjectId, bytes], list[ObjectId]]:
-        by_id = {object_id(data): data for data in objects}
+        by_id = {self.ids.object(data): data for data in objects}
         return by_id, self._known.missing_objects(list(by_id))

@@ -14,12 +14,10 @@ import trio
 from blake3 import blake3
 
 from ...errors import SourceChangedError, one_failure
-from ...ids import ChunkId
 from ..buffers import BufferPool
 from ..chunking.cutter import Cutter, open_cutter
 from ..chunking.regions import MAX_CHUNK
 from ..formats.manifest import ChunkRef, encode_entries, encode_manifest
-from ..formats.objects import object_id
 from ..zeros import zero_id, zeros
 from .digests import Sha256
 from .holes import Piece, Pieces
@@ -74,7 +72,7 @@ class LargeFiles:
         # The region table of a large model is some megabytes of Python.
         objects = await trio.to_thread.run_sync(file.manifest, limiter=self._ingest.cpus)
         await self._ingest.put_objects(objects)
-        manifest = object_id(objects[-1])
+        manifest = self._ingest.ids.object(objects[-1])
         leaf.store(item, manifest, file.size)
         self._ingest.unchanged.note(item, manifest, file.size)
 
@@ -103,7 +101,12 @@ class _LargeFile:
         entries, extensions = b"".join(self._entries), self._sha256.extensions()
         extensions |= extensions_of(self._ingest.request, self._item)
         return encode_manifest(
-            self.size, self._hasher.digest(), entries, extensions, self._cutter.regions
+            self.size,
+            self._hasher.digest(),
+            entries,
+            extensions,
+            self._cutter.regions,
+            self._ingest.ids,
         )
 
     async def run(self, pieces: Pieces, note_part: NotePart) -> None:
@@ -157,10 +160,10 @@ class _LargeFile:
         return sum(len(data) for _, data, _ in parts)
 
     def _cut(self, window: memoryview, final: bool) -> list[Part]:
-        at, parts = 0, []
+        at, parts, ids = 0, [], self._ingest.ids
         for span in self._cutter.cut(window, final):
             data = window[at : at + span.size]
-            parts.append((ChunkId(blake3(data).digest()), data, span.element))
+            parts.append((ids.of(data), data, span.element))
             # At once, while the chunk is in the processor's cache: memory is the bottleneck.
             self._hasher.update(data)
             at += span.size
@@ -169,4 +172,5 @@ class _LargeFile:
     def _cut_zeros(self, window: memoryview, final: bool) -> list[Part]:
         spans = self._cutter.cut_zeros(len(window), final)
         self._hasher.update(window[: sum(span.size for span in spans)])
-        return [(zero_id(span.size), zeros(span.size), span.element) for span in spans]
+        ids = self._ingest.ids
+        return [(zero_id(span.size, ids), zeros(span.size), span.element) for span in spans]

@@ -15,10 +15,10 @@ import trio
 from blake3 import blake3
 
 from ...errors import SourceChangedError, SourceUnreadableError
-from ...ids import ChunkId, ObjectId
+from ...ids import ObjectId
 from ..chunking.cutter import Cutter, open_cutter
+from ..formats.chunkids import ChunkIds
 from ..formats.manifest import ChunkRef, encode_entries, encode_manifest
-from ..formats.objects import object_id
 from ..packer import LaneName
 from .digests import Sha256
 from .ingest import Ingest, Part
@@ -46,11 +46,8 @@ class _Read:
     item: Item
     size: int
     objects: list[bytes]
+    manifest: ObjectId
     pointer: bool
-
-    @property
-    def manifest(self) -> ObjectId:
-        return object_id(self.objects[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +110,15 @@ class SmallFiles:
         extensions = sha256.extensions() | extensions_of(self._ingest.request, item)
         source = BytesSource(data, self._ingest.folders.beside(item))
         cutter = open_cutter(os.fsdecode(item.source), source)
-        cuts = _cut(cutter, data)
+        ids = self._ingest.ids
+        cuts = _cut(cutter, data, ids)
         parts += cuts
-        # A file of one chunk has that chunk's hash: the same bytes are not hashed twice.
-        digest = bytes(cuts[0][0]) if len(cuts) == 1 else blake3(data).digest()
+        # A file of one chunk has that chunk's hash, unless that is keyed: not hashed twice.
+        same = len(cuts) == 1 and not ids.keyed
+        digest = bytes(cuts[0][0]) if same else blake3(data).digest()
         entries = encode_entries([ChunkRef(id_, len(part)) for id_, part, _ in cuts])
-        objects = encode_manifest(len(data), digest, entries, extensions, cutter.regions)
-        return _Read(leaf, item, len(data), objects, pointer)
+        objects = encode_manifest(len(data), digest, entries, extensions, cutter.regions, ids)
+        return _Read(leaf, item, len(data), objects, ids.object(objects[-1]), pointer)
 
     def _warn_of_pointer(self, item: Item) -> None:
         self._ingest.report.warnings.append(
@@ -128,11 +127,11 @@ class SmallFiles:
         )
 
 
-def _cut(cutter: Cutter, data: bytes) -> list[Part]:
+def _cut(cutter: Cutter, data: bytes, ids: ChunkIds) -> list[Part]:
     view, at, parts = memoryview(data), 0, []
     for span in cutter.cut(view, True):
         part = view[at : at + span.size]
-        parts.append((ChunkId(blake3(part).digest()), part, span.element))
+        parts.append((ids.of(part), part, span.element))
         at += span.size
     return parts
 

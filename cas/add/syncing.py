@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from ...errors import ExistsError
 from ...ids import ObjectId
-from ..formats.objects import object_id
 from ..formats.tree import Entry, EntryType, encode_tree
 from ..objects import Objects
 
@@ -62,9 +61,9 @@ class Removals:
             return None, []
         if len(self.removed) == before:
             return folder, []
-        trees = list(encode_tree(left))
+        trees = list(encode_tree(left, objects.ids))
         size = sum(e.size for e in left if e.type is not EntryType.SYMLINK)
-        tree: ObjectId = object_id(trees[-1])
+        tree: ObjectId = objects.ids.object(trees[-1])
         changed = Entry(folder.name, EntryType.DIRECTORY, folder.mode, folder.mtime_ns, size, tree)
         return changed, [*made, *trees]
 

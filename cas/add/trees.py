@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from ...errors import ExistsError
 from ...ids import ObjectId
-from ..formats.objects import object_id
 from ..formats.tree import Entry, EntryType, encode_tree
 from ..objects import Directory, Objects
 from .staged import DEFAULT_MODE, Staged, shown
@@ -94,9 +93,9 @@ class _Merge:
                     size += entry.size if entry.type is not EntryType.SYMLINK else 0
                     yield entry
 
-        for root in encode_tree(counted()):
+        for root in encode_tree(counted(), self.objects.ids):
             self.sink(root)
-        return Merged(object_id(root), size)
+        return Merged(self.objects.ids.object(root), size)
 
     def _subdirectory(
         self, parent: Directory | None, name: bytes, new: Staged, path: Path, *, whole: bool

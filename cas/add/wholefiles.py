@@ -13,7 +13,6 @@ from ...errors import ModelFloatError
 from ...ids import ChunkId, ObjectId
 from ..formats.chunktable import Kind
 from ..formats.manifest import Manifest, decode_entries, decode_manifest, decode_page
-from ..formats.objects import object_id
 from ..index.index import Index
 from .known import Known
 
@@ -45,7 +44,7 @@ class WholeFiles:
         missing = set(self._known.missing_objects(ids))
         found = {}
         for id_, data in zip(ids, self._index.objects(ids), strict=True):
-            if data is None or id_ in missing or object_id(data) != id_:
+            if data is None or id_ in missing or self._index.ids.object(data) != id_:
                 continue
             try:
                 found[id_] = decode_manifest(data)
@@ -60,7 +59,7 @@ class WholeFiles:
             return False
         for page in (page.id for page in manifest.pages):
             (data,) = self._index.objects([page])
-            if data is None or object_id(data) != page:
+            if data is None or self._index.ids.object(data) != page:
                 return False
             if not self._has_chunks(decode_page(data)):
                 return False

@@ -18,11 +18,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from blake3 import blake3
-
 from ..buffers import BufferPool
 from ..chunking.regions import MAX_CHUNK
 from ..formats.cachemap import MapHead, Seal
+from ..formats.chunkids import PLAIN, ChunkIds
 from ..zeros import zero_id
 from .datafile import (
     DATA,
@@ -46,7 +45,10 @@ _scratch: Final = BufferPool(MAX_CHUNK, 2)
 class CachedFile:
     """What is on this disk of one stored file. `open_cached` opens it; `close` it."""
 
-    def __init__(self, data: Descriptor, head: MapHead, map_: MapFile) -> None:
+    def __init__(
+        self, data: Descriptor, head: MapHead, map_: MapFile, ids: ChunkIds = PLAIN
+    ) -> None:
+        self._ids = ids
         self._data: Descriptor | None = data
         self._head = head
         self._map = map_
@@ -103,7 +105,7 @@ class CachedFile:
         if not self._known.has(piece.number):
             return False
         try:
-            if fill(data.fd, part, piece.offset) and blake3(part).digest() == piece.id:
+            if fill(data.fd, part, piece.offset) and self._ids.of(part) == piece.id:
                 return True
             why = "is damaged"
         except OSError as error:
@@ -126,7 +128,7 @@ class CachedFile:
             self._map.reserve()
             self._reserved = True
         # Of zeros a hole is as good, and takes no room.
-        if piece.id != zero_id(piece.raw) or not is_hole(data.fd, piece):
+        if piece.id != zero_id(piece.raw, self._ids) or not is_hole(data.fd, piece):
             write(data.fd, chunk, piece.offset)
         self._known.put(piece.number)
         return True
@@ -224,9 +226,12 @@ class CachedFile:
         return self._data
 
 
-def open_cached(folder: str, head: MapHead) -> CachedFile | None:
+def open_cached(folder: str, head: MapHead, ids: ChunkIds = PLAIN) -> CachedFile | None:
     """The cached file of `head` in a folder, made if it is not there; None while it is being
-    deleted. OSError, or FormatError where its map is a newer release's."""
+    deleted. `ids` names the store's chunks.
+
+    OSError, or FormatError where its map is a newer release's.
+    """
     path = os.path.join(folder, cached_name(head))
     data = open_data(path + DATA, head.size)
-    return None if data is None else CachedFile(data, head, MapFile(path + MAP, head))
+    return None if data is None else CachedFile(data, head, MapFile(path + MAP, head), ids)

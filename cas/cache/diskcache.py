@@ -17,6 +17,7 @@ from typing import Final
 
 from ...errors import FormatError, ModelFloatError
 from ..formats.cachemap import MapHead
+from ..formats.chunkids import PLAIN, ChunkIds
 from .cachedfile import CachedFile, open_cached
 from .datafile import Piece, cached_name
 from .folder import CacheFolder
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 class DiskCache:
     """The cached files of one store in one folder."""
 
-    def __init__(self, folder: CacheFolder, options: CacheOptions) -> None:
+    def __init__(self, folder: CacheFolder, options: CacheOptions, ids: ChunkIds = PLAIN) -> None:
+        self._ids = ids
         self.folder = folder
         self.options = options
         self.quota = Quota(folder, options)
@@ -75,7 +77,7 @@ class DiskCache:
             return None
         try:
             self.folder.make()
-            file = open_cached(self.folder.path, head)
+            file = open_cached(self.folder.path, head, self._ids)
             if file is not None:
                 file.touch()
             return file

@@ -33,6 +33,10 @@ PACK_CHUNKS: Final = 16_384
 """Most chunks in a pack."""
 MAX_CHUNK: Final = 1 << 20
 """Longest chunk, raw bytes."""
+TAG_SIZE: Final = 16
+"""Bytes by which an encrypted chunk, or chunk table, is longer than in the clear."""
+MAX_STORED: Final = MAX_CHUNK + TAG_SIZE
+"""Longest chunk as it is stored."""
 
 
 class Kind(IntEnum):
@@ -62,18 +66,21 @@ def encode_table(chunks: Sequence[PackedChunk]) -> bytes:
     )
 
 
-def check_table(data: bytes | memoryview, pack_length: int) -> "np.ndarray[Any, Any]":
+def check_table(
+    data: bytes | memoryview, pack_length: int, overhead: int = 0
+) -> "np.ndarray[Any, Any]":
     """A table as an array of `FIELDS`, checked as `decode_table` does, without a value a chunk."""
     if len(data) % ENTRY.size:
         raise ShardDamagedError(
             f"a chunk table of {len(data)} bytes is no multiple of {ENTRY.size}"
         )
     table = np.frombuffer(data, FIELDS)
-    ends = np.cumsum(table["stored"], dtype=np.uint64)
+    stored = table["stored"].astype(np.int64)
+    ends = np.cumsum(stored, dtype=np.uint64)
     sound = (
         (table["offset"] == ends - table["stored"])
-        & (table["stored"] > 0)
-        & (table["stored"] <= table["raw"])
+        & (stored > overhead)
+        & (stored - overhead <= table["raw"])
         & (table["raw"] <= MAX_CHUNK)
         & (table["kind"] <= Kind.OBJECT)
     )
@@ -84,8 +91,13 @@ def check_table(data: bytes | memoryview, pack_length: int) -> "np.ndarray[Any, 
     return table
 
 
-def decode_table(data: bytes | memoryview, pack_length: int) -> tuple[PackedChunk, ...]:
-    """The chunks of a table; ShardDamagedError unless they lie end to end in the pack."""
+def decode_table(
+    data: bytes | memoryview, pack_length: int, overhead: int = 0
+) -> tuple[PackedChunk, ...]:
+    """The chunks of a table; ShardDamagedError unless they lie end to end in the pack.
+
+    `overhead` is TAG_SIZE where they are encrypted: by so much a chunk may be longer than raw.
+    """
     if len(data) % ENTRY.size:
         raise ShardDamagedError(
             f"a chunk table of {len(data)} bytes is no multiple of {ENTRY.size}"
@@ -93,7 +105,8 @@ def decode_table(data: bytes | memoryview, pack_length: int) -> tuple[PackedChun
     chunks: list[PackedChunk] = []
     position = 0
     for id_, offset, stored, raw, codec, kind, element in ENTRY.iter_unpack(data):
-        if offset != position or not 0 < stored <= raw <= MAX_CHUNK or kind > Kind.OBJECT:
+        sound = 0 < stored - overhead <= raw <= MAX_CHUNK and kind <= Kind.OBJECT
+        if offset != position or not sound:
             raise ShardDamagedError(f"a chunk table contradicts itself at chunk {len(chunks)}")
         position += stored
         chunks.append(PackedChunk(ChunkId(id_), offset, stored, raw, codec, Kind(kind), element))

@@ -8,6 +8,7 @@ from typing import Final
 
 from ...errors import ChunkDamagedError
 from ...ids import ChunkId, ObjectId
+from .chunkids import PLAIN, ChunkIds
 from .chunktable import MAX_CHUNK
 from .objects import (
     HEADER,
@@ -17,7 +18,6 @@ from .objects import (
     encode_extensions,
     expect,
     header,
-    object_id,
     object_version,
 )
 from .regiontable import INLINE_TABLE, RegionLike, TablePart, encode_region_page, encode_regions
@@ -97,26 +97,28 @@ def encode_manifest(
     entries: bytes,
     extensions: dict[int, bytes] | None = None,
     regions: Iterable[RegionLike] = (),
+    ids: ChunkIds = PLAIN,
 ) -> list[bytes]:
     """The objects of a manifest, pages first and the manifest last.
 
     `entries` are the packed chunk entries (36 bytes each) of the whole file, `digest` is its
-    BLAKE3, `size` its length in bytes, `regions` cover it or are none.
+    BLAKE3, `size` its length in bytes, `regions` cover it or are none. `ids`
+    names the store's objects.
     """
     count = len(entries) // ENTRY.size
-    table, region_pages = _encode_table(encode_regions(regions, size))
+    table, region_pages = _encode_table(encode_regions(regions, size), ids)
     extra = encode_extensions({**(extensions or {}), **table})
     pages: list[bytes] = []
     body = entries
     if count > INLINE_CHUNKS:
-        pages, body = _encode_pages(entries)
+        pages, body = _encode_pages(entries, ids)
     version = VERSION_PAGED_REGIONS if region_pages else VERSION
     head = _HEAD.pack(size, digest, count, len(pages), len(extra))[HEADER.size :]
     manifest = header(ObjectType.MANIFEST, version) + head + body + extra
     return [*pages, *region_pages, manifest]
 
 
-def _encode_table(parts: list[TablePart]) -> tuple[dict[int, bytes], list[bytes]]:
+def _encode_table(parts: list[TablePart], ids: ChunkIds) -> tuple[dict[int, bytes], list[bytes]]:
     """The manifest's extension, and the region pages that it names."""
     if not parts:
         return {}, []
@@ -124,20 +126,20 @@ def _encode_table(parts: list[TablePart]) -> tuple[dict[int, bytes], list[bytes]
         return {TAG_REGIONS: parts[0].data}, []
     pages = [encode_region_page(part) for part in parts]
     refs = [
-        _PAGE.pack(object_id(page), part.offset, part.count)
+        _PAGE.pack(ids.object(page), part.offset, part.count)
         for page, part in zip(pages, parts, strict=True)
     ]
     return {TAG_REGIONS: b"".join(refs)}, pages
 
 
-def _encode_pages(entries: bytes) -> tuple[list[bytes], bytes]:
+def _encode_pages(entries: bytes, ids: ChunkIds) -> tuple[list[bytes], bytes]:
     pages, refs, offset = [], [], 0
     step = PAGE_CHUNKS * ENTRY.size
     for at in range(0, len(entries), step):
         part = entries[at : at + step]
         page = header(ObjectType.MANIFEST_PAGE) + part
         pages.append(page)
-        refs.append(_PAGE.pack(object_id(page), offset, len(part) // ENTRY.size))
+        refs.append(_PAGE.pack(ids.object(page), offset, len(part) // ENTRY.size))
         offset += sum(raw for _, raw in ENTRY.iter_unpack(part))
     return pages, b"".join(refs)
 

@@ -11,7 +11,8 @@ from blake3 import blake3
 
 from ...errors import ChunkDamagedError
 from ...ids import ID_SIZE, ObjectId
-from .objects import ObjectType, expect, header, object_id
+from .chunkids import PLAIN, ChunkIds
+from .objects import ObjectType, expect, header
 
 SPLIT_SIZE: Final = 256 << 10
 """A tree of an index ends before it would exceed this many bytes."""
@@ -113,15 +114,16 @@ def is_entry_name(name: bytes) -> bool:
     return 0 < len(name) <= 0xFFFF and name not in (b".", b"..") and not {0, 0x2F} & set(name)
 
 
-def encode_tree(entries: Iterable[Entry]) -> Iterator[bytes]:
+def encode_tree(entries: Iterable[Entry], ids: ChunkIds = PLAIN) -> Iterator[bytes]:
     """The objects of a directory, its root (a tree, or a tree index) last; one at a time.
 
     Entries must be sorted by name, without doubles; no more of them than make one tree are held.
+    `ids` names the store's objects.
     """
     refs: list[TreeRef] = []
     for group in _split(entries):
         tree = _encode_one(group)
-        refs.append(TreeRef(object_id(tree), len(group), group[0].name if group else b""))
+        refs.append(TreeRef(ids.object(tree), len(group), group[0].name if group else b""))
         yield tree
     if len(refs) > 1:
         yield _encode_index(refs)

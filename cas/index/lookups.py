@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ...ids import ChunkId, ObjectId, PackId, PackNumber, StoreId, WriterId
+from ..formats.chunkids import PLAIN
 from ..formats.journal import NO_ID, NOWHERE, RefChanged, RefKind, decode_ref
 from ..refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
 from .chunkrows import Row, rows_after
@@ -41,6 +42,8 @@ class Lookups:
         self.path = path
         self._env = environment.env
         self._dbs = environment.dbs
+        self.ids = PLAIN
+        """What names the store's chunks and objects."""
 
     @contextlib.contextmanager
     def _reading(self, database: str) -> Iterator[Any]:

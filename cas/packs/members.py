@@ -13,6 +13,7 @@ import trio
 
 from ...errors import BackendError, QuotaError
 from ...ids import BackendId, StoreId
+from ..encryption.storecipher import CLEAR, StoreCipher
 from .health import NEVER, Event, Taking, told_by
 from .looks import Looks
 from .member import Member as Member
@@ -28,8 +29,10 @@ _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 class Members:
     """All members, by UUID."""
 
-    def __init__(self, store: StoreId, members: list[Member]) -> None:
+    def __init__(self, store: StoreId, members: list[Member], cipher: StoreCipher = CLEAR) -> None:
         self._store = store
+        self.cipher = cipher
+        """How what they hold is encrypted, if it is."""
         self._by_id = {member.id: member for member in members}
         self._opened = list(members)
         self._former: dict[BackendId, str] = {}

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
-from blake3 import blake3
 
+from ..formats.chunkids import PLAIN, ChunkIds
 from .cache import Loaded
 from .recipe import ChunkSpan
 from .seldom import Seldom
@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 class Refetch:
     """Asks sources, in their order."""
 
-    def __init__(self, fetch: FetchRange) -> None:
+    def __init__(self, fetch: FetchRange, ids: ChunkIds = PLAIN) -> None:
+        self._ids = ids
         self._fetch = fetch
         self._turns = trio.CapacityLimiter(AT_ONCE)
         self._told = Seldom(log)
@@ -39,7 +40,7 @@ class Refetch:
                 data = await self._fetch(url, span.offset, span.raw)
             if data is None:
                 continue
-            if blake3(data).digest() == span.id:
+            if self._ids.of(data) == span.id:
                 self._told.warn(f"chunk {span.id.hex()[:16]} is lost here; {url} has it still")
                 return Loaded(memoryview(data), 0, len(data))
             self._told.warn(f"{url} is not the file it was: chunk {span.id.hex()[:16]} is another")

@@ -19,7 +19,6 @@ from ...errors import IndexDamagedError, ModelFloatError, one_failure
 from ...ids import ObjectId, PackNumber
 from ..formats.chunktable import Kind
 from ..formats.journal import NOWHERE
-from ..formats.objects import object_id
 from ..formats.shard import PackInfo, encode_tail
 from ..index.checkbook import Checkbook
 from ..index.index import Index
@@ -117,9 +116,11 @@ class Checker:
         """Whether a repair need not look at the pack's objects: the index's mirror has them."""
         if self._mending is None or info.kind is not Kind.OBJECT:
             return True
-        ids = [ObjectId(chunk.id) for chunk in info.chunks]
+        index = self._index
+        wanted = [ObjectId(chunk.id) for chunk in info.chunks]
         return all(
-            (body := self._index.object(i)) is not None and object_id(body) == i for i in ids
+            (body := index.object(id_)) is not None and index.ids.object(body) == id_
+            for id_ in wanted
         )
 
     async def _look_closely(self, pack: PackRecord, glance: Glance) -> bool:

@@ -16,7 +16,6 @@ import trio
 
 from ...errors import ChunkDamagedError, ModelFloatError
 from ...ids import ChunkId, ObjectId, PackId, PackNumber
-from ..formats.objects import object_id
 from ..index.index import Index
 from ..index.records import Location
 from ..objects import Objects
@@ -166,7 +165,7 @@ class Needs:
 
     def _is_mirrored(self, id_: ObjectId) -> bool:
         data = self._index.object(id_)
-        return data is not None and object_id(data) == id_
+        return data is not None and self._index.ids.object(data) == id_
 
     async def _rescue(self) -> None:
         if self._rescuer is None or not self._mirrored:

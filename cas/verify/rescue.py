@@ -15,7 +15,6 @@ from ...ids import ObjectId
 from ..buffers import BufferPool
 from ..codecs.registry import decode
 from ..formats.chunktable import Kind
-from ..formats.objects import object_id
 from ..index.index import Index
 from ..index.records import PackRecord
 from ..journal.journal import Journal
@@ -85,7 +84,7 @@ class Rescuer:
     async def objects(self, ids: Sequence[ObjectId]) -> None:
         """Store objects again that the index's mirror has."""
         found = {id_: self._index.object(id_) or b"" for id_ in ids}
-        found = {id_: data for id_, data in found.items() if object_id(data) == id_}
+        found = {id_: data for id_, data in found.items() if self._index.ids.object(data) == id_}
         chunks = await trio.to_thread.run_sync(encode_objects, found)
         await self._store(Kind.OBJECT, self._scheme, chunks, found)
 

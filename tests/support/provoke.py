@@ -831,6 +831,9 @@ PROVOKED: dict[str, Provocation] = {
     "has no table [store]": lambda s: _config_is(s, "[settings]\n"),
     "tables [[backend]]": lambda s: _config_is(s, f"backend = 1\n{_HEAD}"),
     "a table [settings], in": lambda s: _config_is(s, f"settings = 1\n{_HEAD}"),
+    "[store]: `encrypted`": lambda s: _config_is(
+        s, _HEAD + 'encrypted = "yes"\n[settings]\nmount = 1\n'
+    ),
     "[settings]: ‹key›": lambda s: _config_is(s, f"{_HEAD}[settings]\nmount = []\n"),
     "`weight` must be a number": config_that_says("weight = 1.0", 'weight = "1"'),
     "`state` must be": config_that_says("weight = 1.0", 'state = "up"'),
@@ -901,6 +904,12 @@ _SITES = "faults/test_two_sites.py"
 _HF = "unit/test_hf_import.py"
 _CHANGING = "unit/test_changing_files.py"
 ELSEWHERE: dict[str, str] = {
+    "the store is encrypted and its key was not given": (
+        "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
+    ),
+    "an encrypted store needs": (
+        "unit/test_store_cipher.py::test_without_the_library_the_extra_is_named"
+    ),
     "install it with `pip install": (
         "unit/test_backend_webdav.py::test_without_httpx2_the_extra_is_named"
     ),
