@@ -7,8 +7,9 @@ cancelled closes its connection, so nothing is written into a caller's buffer af
 """
 
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import httpx2
@@ -62,8 +63,18 @@ class HttpClient:
         With `again` it is sent once more where a connection was lost before an answer came.
         """
         where = httpx2.URL(url)
+        sending = functools.partial(self.send, method, where, headers or {}, parts, again=again)
+        async with self.asked(key, where.host, sending) as answer:
+            yield answer
+
+    @contextlib.asynccontextmanager
+    async def asked(
+        self, key: str, host: str, sending: Callable[[], Awaitable[httpx2.Response]]
+    ) -> AsyncIterator[httpx2.Response]:
+        """What `sending` brings, its failures and those of reading it in our words; closed at the
+        end."""
         try:
-            answer = await self._send(method, where, headers or {}, parts, again=again)
+            answer = await sending()
             try:
                 yield answer
                 if _is_short(answer):  # so that the connection can be used again
@@ -71,7 +82,7 @@ class HttpClient:
             finally:
                 await answer.aclose()
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-            raise self._unreachable(key, where.host, error) from error
+            raise self._unreachable(key, host, error) from error
 
     async def read(self, answer: httpx2.Response, take: Callable[[bytes], object]) -> None:
         """Hand a body to `take`, piece by piece; a BackendError or ValueError of it ends that."""
@@ -121,7 +132,7 @@ class HttpClient:
             key=key,
         )
 
-    async def _send(
+    async def send(
         self,
         method: str,
         url: httpx2.URL,
@@ -130,6 +141,7 @@ class HttpClient:
         *,
         again: bool,
     ) -> httpx2.Response:
+        """Send once, and once more with `again` where a connection was lost; within `asked`."""
         headers = {"Accept-Encoding": "identity", **headers}
         body = None if parts is None else Body(parts)
         if body is not None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelfloat.backends.webdav.backend.answers import LONGEST, SILENT, MalformedError, Multistatus
+from modelfloat.backends.webdav.answers import LONGEST, SILENT, MalformedError, Multistatus
 from modelfloat.tests.support.fuzzing import Target, fuzz
 
 APACHE = b"""<?xml version="1.0" encoding="utf-8"?>
