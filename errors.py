@@ -35,7 +35,7 @@ credentials; backends are named, their URLs are not printed with user informatio
 
 import contextlib
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class ModelFloatError(Exception):
@@ -78,16 +78,15 @@ class FormatError(ModelFloatError):
     """A store, object or record that this release can not read, or may only read."""
 
 
+KEY_NEEDED: Final = (
+    "the store is encrypted and its key was not given: give its passphrase, a key file or the "
+    "recovery sheet"
+)
+"""For what can neither be read nor written without the key."""
+
+
 class KeyNeededError(ModelFloatError):
     """An encrypted store was opened without its key, which this needs."""
-
-    @classmethod
-    def to_read(cls) -> "KeyNeededError":
-        """For what can neither be read nor written without the key."""
-        return cls(
-            "the store is encrypted and its key was not given: give its passphrase, a key file or "
-            "the recovery sheet"
-        )
 
 
 class IndexDamagedError(ModelFloatError):

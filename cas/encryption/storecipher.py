@@ -7,7 +7,7 @@ is stored; what says what is in them cannot be read.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from ...errors import KeyNeededError, UnsupportedError
+from ...errors import KEY_NEEDED, KeyNeededError, UnsupportedError
 from ...ids import PackId
 from ..formats.chunkids import PLAIN as PLAIN_IDS
 from ..formats.chunkids import ChunkIds
@@ -59,7 +59,7 @@ class StoreCipher:
 
     def _held(self) -> StoreKeys:
         if self.keys is None:
-            raise KeyNeededError.to_read()
+            raise KeyNeededError(KEY_NEEDED)
         return self.keys
 
 

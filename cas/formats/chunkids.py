@@ -8,7 +8,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from ...errors import KeyNeededError
+from ...errors import KEY_NEEDED, KeyNeededError
 from ...ids import ChunkId, ObjectId
 
 
@@ -26,7 +26,7 @@ class ChunkIds:
         """The id of a chunk of these raw bytes; KeyNeededError without a key that it takes."""
         if self._key is None:
             if self.locked:
-                raise KeyNeededError.to_read()
+                raise KeyNeededError(KEY_NEEDED)
             return ChunkId(blake3(data).digest())
         return ChunkId(blake3(data, key=self._key).digest())
 
