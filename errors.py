@@ -15,6 +15,7 @@
     ├── SourceDamagedError          1   a file is not what its checksum says
     ├── SourceUnreadableError       1   a file that should be added cannot be read
     ├── UnsupportedError            1   the machine lacks what this needs (FUSE, a library)
+    ├── WrongKeyError               1   what was given does not open the store
     ├── BackendError                1   what one backend answered
     │   ├── KeyNotFoundError        1   it has no such key
     │   ├── KeyExistsError          1   a write-once key is there already
@@ -107,6 +108,10 @@ class SourceUnreadableError(ModelFloatError):
 
 class UnsupportedError(ModelFloatError):
     """This machine lacks something the command needs."""
+
+
+class WrongKeyError(ModelFloatError):
+    """A passphrase, a key file or a recovery sheet is not one that opens the store."""
 
 
 class BackendError(ModelFloatError):

@@ -34,6 +34,7 @@ _JOURNAL: Final = re.compile(rf"journal/({_HEX}{{32}})/({_HEX}{{16}})-({_NUMBER}
 _LEASE: Final = re.compile(rf"lease/([a-z]+)/({_HEX}{{16}})")
 _SESSION: Final = re.compile(rf"sessions/({_HEX}{{32}})")
 _SITE: Final = re.compile(rf"sites/({_HEX}{{32}})")
+_KEYRING: Final = re.compile(rf"keys/({_HEX}{{16}})")
 
 
 def is_key(text: str) -> bool:
@@ -135,3 +136,14 @@ def parse_site_key(key: str) -> SiteId | None:
     """The site of a site record's key; None when it is no such key."""
     match = _SITE.fullmatch(key)
     return None if match is None else SiteId(bytes.fromhex(match[1]))
+
+
+def keyring_key(number: int) -> Key:
+    """Where the keyring of that number of an encrypted store lies (they count from 1)."""
+    return Key(f"keys/{number:016x}")
+
+
+def parse_keyring_key(key: str) -> int | None:
+    """The number of a keyring's key; None when it is no such key."""
+    match = _KEYRING.fullmatch(key)
+    return None if match is None else int(match[1], 16)

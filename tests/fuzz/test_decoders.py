@@ -13,6 +13,7 @@ from modelfloat.cas.formats.cachemap import decode_page as decode_map_page
 from modelfloat.cas.formats.commit import decode_commit
 from modelfloat.cas.formats.condemned import decode_condemned
 from modelfloat.cas.formats.journal import decode_record
+from modelfloat.cas.formats.keyring import decode_keyring
 from modelfloat.cas.formats.manifest import decode_entries, decode_manifest, decode_page
 from modelfloat.cas.formats.presence import decode_presence
 from modelfloat.cas.formats.regiontable import decode_region_page, decode_regions
@@ -77,6 +78,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
         lambda d: decode_presence(d, "x"),
         (GOLDEN / "presence-v1-lease.bin").read_bytes(),
     ),
+    "keyring": (lambda d: decode_keyring(d, "x"), (GOLDEN / "keyring-v1.bin").read_bytes()),
     "manifest": (whole_manifest, (GOLDEN / "manifest-v1-inline.bin").read_bytes()),
     "paged": (whole_manifest, (GOLDEN / "manifest-v1-paged.bin").read_bytes()),
     "page": (decode_page, b"MFOB\x02\x01\0\0" + bytes(72)),

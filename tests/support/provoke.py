@@ -903,6 +903,8 @@ PROVOKED: dict[str, Provocation] = {
 _SITES = "faults/test_two_sites.py"
 _HF = "unit/test_hf_import.py"
 _CHANGING = "unit/test_changing_files.py"
+_KEYS = "unit/test_keyring.py"
+_SHEET = "unit/test_recovery_sheet.py"
 ELSEWHERE: dict[str, str] = {
     "the store is encrypted and its key was not given": (
         "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
@@ -910,6 +912,17 @@ ELSEWHERE: dict[str, str] = {
     "an encrypted store needs": (
         "unit/test_store_cipher.py::test_without_the_library_the_extra_is_named"
     ),
+    "is empty or longer than": f"{_KEYS}::test_passphrases_that_cannot_be",
+    "cannot be a key file": f"{_KEYS}::test_key_files_that_cannot_be",
+    "has not 32 hex digits": f"{_SHEET}::test_the_store_counts_too",
+    "its line `key ‹number›`": f"{_SHEET}::test_a_mistake_is_found_in_its_row",
+    "keys, and cannot have more": f"{_KEYS}::test_there_is_an_end_of_slots",
+    "is the store's last one": f"{_KEYS}::test_slots_come_change_and_go",
+    "‹name› may be ‹ids›": f"{_KEYS}::test_one_is_found_by_label_or_id",
+    "a key's label may have": f"{_KEYS}::test_labels_that_cannot_be",
+    "the store has no key": f"{_KEYS}::test_one_is_found_by_label_or_id",
+    "MiB of memory, and": f"{_KEYS}::test_a_machine_without_the_memory_says_so",
+    "does not open this store": f"{_KEYS}::test_nothing_else_does",
     "install it with `pip install": (
         "unit/test_backend_webdav.py::test_without_httpx2_the_extra_is_named"
     ),
