@@ -23,11 +23,14 @@ from ..errors import DeniedError
 from .objects.place import Place
 
 OWN: Final = "MODELFLOAT"
-FOR_ALL: Final = frozenset({"MODELFLOAT_WEBDAV_USER", "MODELFLOAT_WEBDAV_PASSWORD"})
+FOR_ALL: Final = frozenset(
+    {"MODELFLOAT_WEBDAV_USER", "MODELFLOAT_WEBDAV_PASSWORD"}
+    | {f"MODELFLOAT_IPFS_{what}" for what in ("TOKEN", "USER", "PASSWORD")}
+)
 """Variables of ours that hold credentials of every backend of a kind."""
 _WHATS: Final = (
     *("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"),
-    *("SERVICE_ACCOUNT", "ACCOUNT_KEY", "SAS_TOKEN", "USER", "PASSWORD"),
+    *("SERVICE_ACCOUNT", "ACCOUNT_KEY", "SAS_TOKEN", "USER", "PASSWORD", "TOKEN"),
 )
 _VISIBLE: Final = re.compile("[!-~]+")
 _ROLES: Final = (

@@ -16,6 +16,8 @@ SCHEMES: Final[dict[str, str]] = {
     "az": ".objects.backend:ObjectBackend",
     "file": ".local:LocalBackend",
     "gs": ".objects.backend:ObjectBackend",
+    "ipfs": ".ipfs.backend:IpfsBackend",
+    "ipfs+https": ".ipfs.backend:IpfsBackend",
     "memory": ".memory:MemoryBackend",
     "s3": ".objects.backend:ObjectBackend",
     "webdav": ".webdav.backend:WebDavBackend",
@@ -30,6 +32,8 @@ PROBED: Final = frozenset({"az", "gs", "s3"})
 EXTRAS: Final[dict[str, str]] = {
     "az": "objects",
     "gs": "objects",
+    "ipfs": "ipfs",
+    "ipfs+https": "ipfs",
     "s3": "objects",
     "webdav": "webdav",
     "webdavs": "webdav",

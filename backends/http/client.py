@@ -56,14 +56,18 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         parts: Sequence[Buffer] | None = None,
         again: bool = True,
+        sized: bool = True,
     ) -> AsyncIterator[httpx2.Response]:
         """The answer to a request about `key`, its body not yet read; UnavailableError while there
         is none, also while it is read within the context.
 
-        With `again` it is sent once more where a connection was lost before an answer came.
+        With `again` it is sent once more where a connection was lost before an answer came. A body
+        goes in chunks of HTTP, and its length is not told before, unless it is `sized`.
         """
         where = httpx2.URL(url)
-        sending = functools.partial(self.send, method, where, headers or {}, parts, again=again)
+        sending = functools.partial(
+            self.send, method, where, headers or {}, parts, again=again, sized=sized
+        )
         async with self.asked(key, where.host, sending) as answer:
             yield answer
 
@@ -140,11 +144,12 @@ class HttpClient:
         parts: Sequence[Buffer] | None,
         *,
         again: bool,
+        sized: bool = True,
     ) -> httpx2.Response:
         """Send once, and once more with `again` where a connection was lost; within `asked`."""
         headers = {"Accept-Encoding": "identity", **headers}
         body = None if parts is None else Body(parts)
-        if body is not None:
+        if body is not None and sized:
             headers["Content-Length"] = str(len(body))
         client = self._client()
         try:

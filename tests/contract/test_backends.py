@@ -13,6 +13,7 @@ from modelfloat.backends.memory import MemoryBackend
 from modelfloat.backends.registry import open_backend
 from modelfloat.backends.retry import RetryBackend, RetryPolicy
 from modelfloat.tests.contract.suite import BackendContract
+from modelfloat.tests.servers.kubo import serve_kubo
 from modelfloat.tests.support.servers import RcloneWebdav, SeaweedFS
 
 
@@ -61,3 +62,13 @@ class TestWebdavOfRclone(BackendContract):
         backend = open_backend("d0", rclone_webdav.webdav_url(rclone_webdav.new_folder()))
         yield backend
         await backend.aclose()
+
+
+class TestIpfs(BackendContract):
+    @pytest.fixture
+    async def backend(self, tmp_path: Path) -> AsyncIterator[Backend]:
+        async with serve_kubo(tmp_path) as kubo:
+            kubo.node.make("/a/folder", parents=True)
+            backend = open_backend("d0", f"{kubo.url}/a/folder")
+            yield backend
+            await backend.aclose()
