@@ -17,6 +17,7 @@
     capacity = 500000000000     optional: bytes of shards that it may hold
     state = "draining"          optional: "draining" or "read-only", where it gets no new shards
     conditional_put = true      optional: what a probe found when it was added
+    rate = "10/s:20"            optional: how much may be asked of it, as `rate.changed` reads it
 
 The file is written as a whole and atomically, readable by its owner only (URLs may come to hold
 secrets), and whatever this release does not know in it is refused: rewriting would lose it.
@@ -33,6 +34,7 @@ from typing import Any, Final
 
 from .errors import FormatError, NotFoundError, UsageError
 from .ids import UUID_SIZE, BackendId, StoreId
+from .rate import changed
 from .wholefile import replace_file
 
 CONFIG_NAME: Final = "config.toml"
@@ -51,7 +53,7 @@ _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * UUID_SIZE}}}")
 _TOP_KEYS: Final = frozenset({"store", "settings", "backend"})
 _STORE_KEYS: Final = frozenset({"id", "erasure", "encrypted"})
 _BACKEND_KEYS: Final = frozenset(
-    {"name", "url", "uuid", "domain", "weight", "capacity", "state", "conditional_put"}
+    {"name", "url", "uuid", "domain", "weight", "capacity", "state", "conditional_put", "rate"}
 )
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
@@ -63,6 +65,7 @@ class BackendConfig:
     `capacity` is how many bytes of shards it may hold, None where only its space limits them.
     `state` is one of STATES where the user decided that it gets no new shards, else None.
     `conditional_put` is whether a probe found that it decides such puts; None where none was made.
+    `rate` is what changes its provider's own rate, None where that is kept to.
     """
 
     name: str
@@ -73,6 +76,7 @@ class BackendConfig:
     capacity: int | None = None
     state: str | None = None
     conditional_put: bool | None = None
+    rate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,15 @@ def check_capacity(capacity: int) -> int:
             "off a backend leave it out"
         )
     return capacity
+
+
+def check_rate(rate: str) -> str:
+    """`rate` if it says how much may be asked of a backend, else UsageError."""
+    try:
+        changed(None, rate)
+    except ValueError as error:
+        raise UsageError(f"a backend's rate cannot be {rate!r}: {error}") from None
+    return rate
 
 
 def read_config(store: str) -> StoreConfig:
@@ -188,6 +201,8 @@ def encode_config(config: StoreConfig) -> bytes:
             lines.append(f"state = {_quote(backend.state)}")
         if backend.conditional_put is not None:
             lines.append(f"conditional_put = {_scalar(backend.conditional_put)}")
+        if backend.rate is not None:
+            lines.append(f"rate = {_quote(backend.rate)}")
     return "\n".join([*lines, ""]).encode()
 
 
@@ -272,6 +287,7 @@ def _decode_backend(table: Mapping[str, Any], path: str) -> BackendConfig:
         capacity,
         _state(table, path, where),
         conditional_put,
+        _text(table, "rate", path, where) if "rate" in table else None,
     )
 
 
@@ -294,6 +310,8 @@ def _check_backends(backends: Sequence[BackendConfig], path: str) -> None:
             check_weight(backend.weight)
             if backend.capacity is not None:
                 check_capacity(backend.capacity)
+            if backend.rate is not None:
+                check_rate(backend.rate)
         except UsageError as error:
             raise FormatError(f"{path}: {error}") from None
         if backend.name in names:

@@ -5,21 +5,26 @@ the configuration that is relative is relative to the store's folder.
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 import trio
+from blake3 import blake3
 
 from .backends.base import Backend
 from .backends.keys import MARKER_KEY
 from .backends.marker import ENCRYPTED, Marker, MarkerBackend, write_marker
 from .backends.marker import encode as encode_marker
+from .backends.rates.keeper import SharedKeeper
 from .backends.registry import is_local_path, is_probed, open_backend
+from .cas import storeowner
 from .cas.packs.health import State
 from .cas.packs.members import Member
 from .config import BackendConfig, StoreConfig, read_config, write_config
 from .errors import ModelFloatError, NotFoundError
+from .ids import BackendId
 
 
 def open_configured(path: str, backend: BackendConfig, *, create: bool = False) -> Backend:
@@ -33,7 +38,16 @@ def open_configured(path: str, backend: BackendConfig, *, create: bool = False) 
         domain=backend.domain,
         create=create,
         conditional_put=backend.conditional_put,
+        rate=backend.rate,
+        keeper=functools.partial(_keeper, path, backend.id),
     )
+
+
+def _keeper(path: str, own: BackendId, account: str) -> SharedKeeper:
+    """What the processes of the store in `path` know together of an account, or of a backend."""
+    name = blake3(account.encode() if account else own).hexdigest(16)
+    give = functools.partial(storeowner.give, store=path)
+    return SharedKeeper(os.path.join(path, "run", f"rate-{name}"), give)
 
 
 def members_of(path: str, config: StoreConfig) -> list[Member]:

@@ -37,13 +37,14 @@ from .opening import open_store
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
     """A backend to be: `domain` None means what the backend itself says, `capacity` None that only
-    its space limits how many bytes of shards it holds."""
+    its space limits how many bytes of shards it holds, `rate` None that its provider's is kept."""
 
     name: str
     url: str
     domain: str | None = None
     weight: float = 1.0
     capacity: int | None = None
+    rate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ async def create_store(
     _make_folders(path)
     store = random_store_id()
     configs = tuple(
-        BackendConfig(s.name, s.url, random_backend_id(), s.domain, s.weight, s.capacity)
+        BackendConfig(
+            s.name, s.url, random_backend_id(), s.domain, s.weight, s.capacity, rate=s.rate
+        )
         for s in specs
     )
     config = StoreConfig(store, str(chosen), configs, encrypted=encrypted)
@@ -130,17 +133,19 @@ async def add_backend(
     domain: str | None = None,
     weight: float = 1.0,
     capacity: int | None = None,
+    rate: str | None = None,
 ) -> str:
     """Make `url` a backend of the store in `path`; what the store survives now, in a line.
 
-    `capacity` is how many bytes of shards it may hold, None where only its space limits them.
+    `capacity` is how many bytes of shards it may hold, None where only its space limits them;
+    `rate` how much may be asked of it, None where that is for its provider to say.
     """
     _refuse_fleeting(url)
     async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend add"):
         config = await trio.to_thread.run_sync(read_config, path)
         if any(backend.name == name for backend in config.backends):
             raise ExistsError(f"the store has a backend {name} already; choose another name")
-        new = BackendConfig(name, url, random_backend_id(), domain, weight, capacity)
+        new = BackendConfig(name, url, random_backend_id(), domain, weight, capacity, rate=rate)
         new = replace(new, id=await _begun(path, config, new) or new.id)
         await _extend(path, replace(config, backends=(*config.backends, new)), new)
     async with open_store(path) as store:
@@ -153,6 +158,7 @@ class BackendChanges(TypedDict, total=False):
     domain: str
     weight: float
     capacity: int | None
+    rate: str | None
 
 
 async def change_backend(path: str, name: str, changes: BackendChanges) -> str:

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from ..errors import UnsupportedError, UsageError
+from ..rate import changed
 from . import limit, retry
 from .base import Backend
+from .direct import direct
+from .rated import RateBackend
+from .rates.keeper import Keeper
 
 SCHEMES: Final[dict[str, str]] = {
     "az": ".objects.backend:ObjectBackend",
@@ -52,6 +56,8 @@ def open_backend(
     conditional_put: bool | None = None,
     limits: limit.Limits = limit.DEFAULT,
     policy: retry.RetryPolicy | None = None,
+    rate: str | None = None,
+    keeper: Callable[[str], Keeper] | None = None,
 ) -> Backend:
     """Open the backend at `url`: a plain path, or a URL of one of `SCHEMES`.
 
@@ -60,13 +66,28 @@ def open_backend(
     not there; one that is missing opens well and is UnavailableError when used. UsageError for a
     scheme nobody knows. May touch a disk for a moment: on one that may hang, call it in a thread.
 
-    The result is limit(bare), and retry(limit(bare)) with a `policy`. In this order each try waits
-    for a slot and has a deadline of its own, and no slot is held during the waits between tries.
+    The result is rate(limit(bare)), and retry(rate(limit(bare))) with a `policy`. In this order
+    each try waits for its turn, then for a slot, has a deadline of its own, and no slot is held
+    during the waits between tries. What threads may read themselves (`direct`) has no rate unless
+    `rate` gives it one, in the words of `rate.changed`; ValueError where they make none. `keeper`
+    keeps the turns of an account, "" where the backend has one to itself; without it this process
+    counts for itself.
+
     The engine opens without one: it reads from parity rather than wait for a backend that is away,
     and puts a retry round its writes itself.
     """
-    backend: Backend = limit.LimitBackend(_bare(name, url, domain, create, conditional_put), limits)
+    bare = _bare(name, url, domain, create, conditional_put)
+    backend = _at_rate(limit.LimitBackend(bare, limits), rate, keeper)
     return backend if policy is None else retry.RetryBackend(backend, policy)
+
+
+def _at_rate(backend: Backend, text: str | None, keeper: Callable[[str], Keeper] | None) -> Backend:
+    own = backend.properties.rate
+    rate = own if text is None else changed(own, text)
+    if direct(backend) is not None and (rate is None or not rate.limits):
+        return backend
+    kept = keeper(rate.account if rate else "") if keeper else None
+    return RateBackend(backend, rate, kept)
 
 
 def is_local_path(url: str) -> bool:

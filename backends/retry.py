@@ -19,6 +19,7 @@ import trio
 
 from ..errors import UnavailableError
 from ..ids import Key
+from . import waiting
 from .base import Backend, Buffer, Listed, Properties, Usage
 
 T = TypeVar("T")
@@ -31,8 +32,8 @@ class RetryPolicy:
     """How often and how long; times in seconds.
 
     At most `tries` tries. Before the second comes a wait of `first`, doubled before each further
-    one up to `cap`; no try begins later than `deadline` after the first. A try under way is not
-    cut short: that is the limit's business.
+    one up to `cap`; no try begins later than `deadline` after the first, waiting for turns not
+    counted. A try under way is not cut short: that is the limit's business.
     """
 
     tries: int = 5
@@ -119,8 +120,10 @@ class RetryBackend:
         while True:
             tried += 1
             try:
-                return await call()
+                with waiting.counted() as turn:
+                    return await call()
             except UnavailableError as error:
+                latest += turn.seconds
                 longest = self._policy.wait(tried)
                 wait = self._random.uniform(longest / 2, longest)
                 if tried >= self._policy.tries or trio.current_time() + wait > latest:

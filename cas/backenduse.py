@@ -63,4 +63,5 @@ def _status(member: Member, usage: Usage, counted: tuple[int, int]) -> BackendSt
         member.since,
         member.answered,
         member.errors,
+        str(member.backend.properties.rate or ""),
     )

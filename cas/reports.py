@@ -280,7 +280,7 @@ class BackendStatus:
     as far as this process knows.
 
     `capacity` is how many bytes of shards it may hold; `free` and `total` are no more than that
-    leaves.
+    leaves. `rate` is how much may be asked of it in the words of `modelfloat.rate`, "" for any.
     """
 
     name: str
@@ -297,6 +297,7 @@ class BackendStatus:
     since: float = 0.0
     answered: float | None = None
     errors: int = 0
+    rate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

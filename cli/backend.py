@@ -46,14 +46,23 @@ def backend_add(
             show_default=False,
         ),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="How much may be asked of it, for example 10/s or 10/s:40+750GB/day, or `none`; "
+            "by default what its provider allows.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Add a place for shards to the store."""
     import trio
 
     from ..creating import add_backend
 
-    spec = make_backend(name, url, domain, weight, capacity)
-    arguments = (spec.name, spec.url, spec.domain, spec.weight, spec.capacity)
+    spec = make_backend(name, url, domain, weight, capacity, rate)
+    arguments = (spec.name, spec.url, spec.domain, spec.weight, spec.capacity, spec.rate)
     survives = trio.run(add_backend, settings.store, *arguments)
     if settings.json:
         say_json({"backend": spec.name, "survives": survives})
@@ -79,19 +88,27 @@ def backend_set(
             show_default=False,
         ),
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="How much may be asked of it; `default`: what its provider allows.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Change what placement knows of a backend; what is stored stays where it lies."""
+    """Change what is known of a backend; what is stored stays where it lies."""
     import trio
 
     from ..creating import change_backend
     from .backendspec import parse_changes
 
-    changes = parse_changes(name, domain, weight, capacity)
+    changes = parse_changes(name, domain, weight, capacity, rate)
     survives = trio.run(change_backend, settings.store, name, changes)
     if settings.json:
         say_json({"backend": name, "survives": survives})
     elif not settings.quiet:
-        say(f"backend {name} changed, for new packs\n{survives}")
+        say(f"backend {name} changed; what is stored stays where it is\n{survives}")
 
 
 @command

@@ -1,4 +1,4 @@
-"""`NAME=URL[,domain=…,weight=…,capacity=…]`, as `init --backend` takes it."""
+"""`NAME=URL[,domain=…,weight=…,capacity=…,rate=…]`, as `init --backend` takes it."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from ..redaction import redact
 if TYPE_CHECKING:
     from ..creating import BackendChanges, BackendSpec
 
-_OPTIONS: Final = ("domain", "weight", "capacity")
+_OPTIONS: Final = ("domain", "weight", "capacity", "rate")
 _OPTION: Final = re.compile(r"(?P<url>.*),(?P<key>[a-z]+)=(?P<value>[^,]*)", re.DOTALL)
 
 
@@ -30,7 +30,7 @@ def parse_backend(text: str) -> "BackendSpec":
         if match["key"] not in _OPTIONS or match["key"] in options:
             raise UsageError(
                 f"--backend {redact(text)!r}: {match['key']!r} is unknown or doubled; options are "
-                "domain=, weight= and capacity=, once each"
+                "domain=, weight=, capacity= and rate=, once each"
             )
         options[match["key"]] = match["value"]
         rest = match["url"]
@@ -38,7 +38,12 @@ def parse_backend(text: str) -> "BackendSpec":
 
 
 def make_backend(
-    name: str, url: str, domain: str | None, weight: str | None, capacity: str | None = None
+    name: str,
+    url: str,
+    domain: str | None,
+    weight: str | None,
+    capacity: str | None = None,
+    rate: str | None = None,
 ) -> "BackendSpec":
     """A backend from its parts, checked; UsageError says which part cannot be."""
     from ..backends.registry import is_local_path
@@ -53,11 +58,16 @@ def make_backend(
     if is_local_path(url):
         # In a configuration a relative path begins at the store; on a command line, here.
         url = os.path.abspath(os.path.expanduser(url))
-    return BackendSpec(check_backend_name(name), url, domain, share, most)
+    rate = None if rate is None else _rate(name, rate)
+    return BackendSpec(check_backend_name(name), url, domain, share, most, rate)
 
 
 def parse_changes(
-    name: str, domain: str | None, weight: str | None, capacity: str | None
+    name: str,
+    domain: str | None,
+    weight: str | None,
+    capacity: str | None,
+    rate: str | None = None,
 ) -> "BackendChanges":
     """What `backend set` changes; UsageError where that is nothing, or cannot be."""
     found: BackendChanges = {}
@@ -67,8 +77,10 @@ def parse_changes(
         found["weight"] = _weight(name, weight)
     if capacity is not None:
         found["capacity"] = None if capacity == "none" else _capacity(name, capacity)
+    if rate is not None:
+        found["rate"] = None if rate == "default" else _rate(name, rate)
     if not found:
-        raise UsageError("nothing to change: give --domain, --weight or --capacity")
+        raise UsageError("nothing to change: give --domain, --weight, --capacity or --rate")
     return found
 
 
@@ -95,3 +107,13 @@ def _capacity(name: str, text: str) -> int:
         return check_capacity(size(text))
     except ValueError as error:
         raise UsageError(f"backend {name}: the capacity {text!r} cannot be: {error}") from None
+
+
+def _rate(name: str, text: str) -> str:
+    from ..rate import changed
+
+    try:
+        changed(None, text)
+    except ValueError as error:
+        raise UsageError(f"backend {name}: the rate {text!r} cannot be: {error}") from None
+    return text

@@ -28,7 +28,7 @@ def init(
     backend: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=URL[,domain=…,weight=…,capacity=…]",
+            metavar="NAME=URL[,domain=…,weight=…,capacity=…,rate=…]",
             help="A place for shards; may be given several times. A plain path is a URL.",
             show_default=False,
         ),

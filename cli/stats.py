@@ -172,8 +172,11 @@ def backend_table(backends: "Iterable[BackendStatus]") -> str:
     known = list(backends)
     head = ["backend", "state", "domain", "shards", "used", "free", "of", "answers", "errors"]
     rows = [[*head, "url"], *map(_backend, known)]
+    if any(backend.rate for backend in known):
+        rates = ["rate", *(backend.rate or "–" for backend in known)]
+        rows = [[*row[:-1], rate, row[-1]] for row, rate in zip(rows, rates, strict=True)]
     reasons = [f"{b.name} is {b.state}: {reason(b.name, b.reason)}" for b in known if b.reason]
-    return "\n".join([columns(rows, "<<<>>>>>><"), *reasons])
+    return "\n".join([columns(rows, "<<<>>>>>>" + "<" * (len(rows[0]) - 9)), *reasons])
 
 
 def _backend(backend: "BackendStatus") -> list[str]:

@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from ...backends.base import Backend
+from ...backends.rated import allow
 from ...ids import BackendId
 from .health import NEVER, Event, Health, Reach, State
 from .latency import Latency
@@ -96,6 +97,7 @@ class Member:
     def configure(self, new: "Member") -> None:
         """Take over what the configuration has come to say of it."""
         self.domain, self.weight, self.capacity = new.domain, new.weight, new.capacity
+        allow(self.backend, new.backend.properties.rate)
         self.become(self.health.decide(new.health.decided, trio.current_time()))
 
     def become(self, health: Health) -> None:

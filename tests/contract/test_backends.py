@@ -10,8 +10,10 @@ from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.limit import LimitBackend, Limits
 from modelfloat.backends.local import LocalBackend
 from modelfloat.backends.memory import MemoryBackend
+from modelfloat.backends.rated import RateBackend
 from modelfloat.backends.registry import open_backend
 from modelfloat.backends.retry import RetryBackend, RetryPolicy
+from modelfloat.rate import Rate
 from modelfloat.tests.contract.suite import BackendContract
 from modelfloat.tests.servers.kubo import serve_kubo
 from modelfloat.tests.support.servers import RcloneWebdav, SeaweedFS
@@ -27,6 +29,8 @@ OPENERS: dict[str, Callable[[Path], Backend]] = {
     "retry(memory)": lambda _: RetryBackend(MemoryBackend("d0")),
     "limit(memory)": lambda _: LimitBackend(MemoryBackend("d0"), Limits(concurrency=2)),
     "limit(local)": lambda path: LimitBackend(_local(path), Limits(concurrency=3)),
+    "rate(memory)": lambda _: RateBackend(MemoryBackend("d0"), Rate(1e5, 1000, 10**12)),
+    "rate(limit(local))": lambda path: RateBackend(LimitBackend(_local(path)), Rate(1e5, 9)),
     "faulty(memory)": lambda _: FaultyBackend(MemoryBackend("d0")),
     "faulty(local)": lambda path: FaultyBackend(_local(path)),
     "registry: a path": lambda path: open_backend("d0", str(path / "root"), create=True),

@@ -760,6 +760,7 @@ PROVOKED: dict[str, Provocation] = {
     "is no number": plain("backend", "add", "a", "{root}/a", "--weight", "heavy"),
     "nothing to change: give": plain("backend", "set", "d0"),
     "the capacity ‹text› cannot be": plain("backend", "add", "a", "{root}/a", "--capacity", "much"),
+    "the rate ‹text› cannot be": plain("backend", "add", "a", "{root}/a", "--rate", "fast"),
     "capacity must be at least one": plain("backend", "add", "a", "{root}/a", "--capacity", "0"),
     "must be a positive number": plain("backend", "add", "a", "{root}/a", "--weight", "0"),
     "nothing here opens": plain("backend", "add", "a", "gopher://x/y"),
@@ -843,6 +844,7 @@ PROVOKED: dict[str, Provocation] = {
     "are one backend": _one_uuid,
     "which this release does not know": config_that_says("[store]", "[store]\nshade = 1"),
     "which is no setting": lambda s: _with_settings(s, "wiat = 1"),
+    "rate cannot be ‹text›": config_that_says("weight = 1.0", 'rate = "fast"'),
     "`capacity` must be a whole": config_that_says("weight = 1.0", "capacity = 1.5"),
     "`conditional_put` must be": config_that_says("weight = 1.0", "conditional_put = 1"),
     "‹file or place›: ‹reason›": config_that_says("weight = 1.0", "weight = 0"),
@@ -923,6 +925,7 @@ ELSEWHERE: dict[str, str] = {
     "the store has no key": f"{_KEYS}::test_one_is_found_by_label_or_id",
     "MiB of memory, and": f"{_KEYS}::test_a_machine_without_the_memory_says_so",
     "does not open this store": f"{_KEYS}::test_nothing_else_does",
+    "may take no more now": "unit/test_backend_rated.py::test_a_day_has_so_many_bytes",
     "install it with `pip install": (
         "unit/test_backend_webdav.py::test_without_httpx2_the_extra_is_named"
     ),

@@ -6,6 +6,7 @@ import pytest
 
 from modelfloat.backends.keys import check_key
 from modelfloat.backends.limit import LimitBackend, Limits
+from modelfloat.backends.rated import RateBackend
 from modelfloat.backends.registry import is_local_path, open_backend
 from modelfloat.backends.retry import RetryBackend, RetryPolicy
 from modelfloat.errors import UnavailableError, UsageError
@@ -46,11 +47,12 @@ def test_a_domain_given_counts(url: str) -> None:
 
 def test_wrapping_order() -> None:
     plain = open_backend("d0", "memory://", limits=Limits(concurrency=2))
-    assert isinstance(plain, LimitBackend)
+    assert isinstance(plain, RateBackend)
     assert plain.properties.concurrency == 2
     repeated = open_backend("d0", "memory://", policy=RetryPolicy())
     assert isinstance(repeated, RetryBackend)
-    assert isinstance(repeated._inner, LimitBackend)
+    assert isinstance(repeated._inner, RateBackend)
+    assert isinstance(repeated._inner._inner, LimitBackend)
 
 
 def test_unknown_schemes_name_the_known() -> None:

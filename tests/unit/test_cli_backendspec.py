@@ -1,4 +1,4 @@
-"""`NAME=URL[,domain=…,weight=…,capacity=…]`."""
+"""`NAME=URL[,domain=…,weight=…,capacity=…,rate=…]`."""
 
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from modelfloat.errors import UsageError
         ("d0=/disk1/mf,domain=host-1", BackendSpec("d0", "/disk1/mf", "host-1", 1.0)),
         ("d0=/a,weight=2.5,domain=x=y", BackendSpec("d0", "/a", "x=y", 2.5)),
         ("d0=/a,capacity=1.5TB", BackendSpec("d0", "/a", None, 1.0, 1_500_000_000_000)),
+        ("d0=/a,rate=5/s:9", BackendSpec("d0", "/a", rate="5/s:9")),
         ("d0=/a,b", BackendSpec("d0", "/a,b", None, 1.0)),
         ("d0=/a=b,weight=1", BackendSpec("d0", "/a=b", None, 1.0)),
     ],
@@ -44,6 +45,8 @@ def test_what_is_understood(text: str, spec: BackendSpec) -> None:
         ("d0=/a,capacity=1,capacity=2", "'capacity' is unknown or doubled"),
         ("d0=/a,capacity=much", "capacity 'much' cannot be"),
         ("d0=/a,capacity=0", "at least one byte"),
+        ("d0=/a,rate=", "none of"),
+        ("d0=/a,rate=fast", "rate 'fast' cannot be"),
         ("d0=/a,domain=", "domain is empty"),
     ],
 )

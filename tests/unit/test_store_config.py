@@ -24,7 +24,9 @@ from modelfloat.ids import BackendId, StoreId
 
 STORE = StoreId(bytes(range(16)))
 FIRST = BackendConfig("d0", "backends/d0", BackendId(b"\x01" * 16))
-SECOND = BackendConfig("big-disk", "/disk 1/café", BackendId(b"\x02" * 16), "disk1", 2.5, 10**13)
+SECOND = BackendConfig(
+    "big-disk", "/disk 1/café", BackendId(b"\x02" * 16), "disk1", 2.5, 10**13, rate="9/s"
+)
 CONFIG = StoreConfig(STORE, "4+2", (FIRST, SECOND))
 
 HEAD = f'[store]\nid = "{STORE.hex()}"\nerasure = "4+2"\n'
@@ -94,6 +96,8 @@ def test_no_store_says_how_to_make_one(tmp_path: Path) -> None:
         (HEAD + BACKEND + "capacity = 1.5\n", FormatError, "whole number of bytes"),
         (HEAD + BACKEND + "capacity = true\n", FormatError, "whole number of bytes"),
         (HEAD + BACKEND + "capacity = 0\n", FormatError, "at least one byte"),
+        (HEAD + BACKEND + 'rate = "fast"\n', FormatError, "rate cannot be 'fast'"),
+        (HEAD + BACKEND + "rate = 5\n", FormatError, "must be there and be text"),
         (HEAD + BACKEND + "domain = 7\n", FormatError, "domain"),
         (HEAD + BACKEND.replace('url = "x"', ""), FormatError, "url"),
         (HEAD + BACKEND.replace("d0", "a/b"), FormatError, "cannot name a backend"),
