@@ -47,7 +47,7 @@ def make_backend(
 ) -> "BackendSpec":
     """A backend from its parts, checked; UsageError says which part cannot be."""
     from ..backends.registry import is_local_path
-    from ..config import check_backend_name
+    from ..config import check_backend_name, check_rate
     from ..creating import BackendSpec
 
     if not url:
@@ -58,7 +58,7 @@ def make_backend(
     if is_local_path(url):
         # In a configuration a relative path begins at the store; on a command line, here.
         url = os.path.abspath(os.path.expanduser(url))
-    rate = None if rate is None else _rate(name, rate)
+    rate = None if rate is None else check_rate(rate)
     return BackendSpec(check_backend_name(name), url, domain, share, most, rate)
 
 
@@ -70,6 +70,8 @@ def parse_changes(
     rate: str | None = None,
 ) -> "BackendChanges":
     """What `backend set` changes; UsageError where that is nothing, or cannot be."""
+    from ..config import check_rate
+
     found: BackendChanges = {}
     if domain is not None:
         found["domain"] = _domain(name, domain)
@@ -78,7 +80,7 @@ def parse_changes(
     if capacity is not None:
         found["capacity"] = None if capacity == "none" else _capacity(name, capacity)
     if rate is not None:
-        found["rate"] = None if rate == "default" else _rate(name, rate)
+        found["rate"] = None if rate == "default" else check_rate(rate)
     if not found:
         raise UsageError("nothing to change: give --domain, --weight, --capacity or --rate")
     return found
@@ -107,13 +109,3 @@ def _capacity(name: str, text: str) -> int:
         return check_capacity(size(text))
     except ValueError as error:
         raise UsageError(f"backend {name}: the capacity {text!r} cannot be: {error}") from None
-
-
-def _rate(name: str, text: str) -> str:
-    from ..rate import changed
-
-    try:
-        changed(None, text)
-    except ValueError as error:
-        raise UsageError(f"backend {name}: the rate {text!r} cannot be: {error}") from None
-    return text

@@ -46,7 +46,7 @@ def test_what_is_understood(text: str, spec: BackendSpec) -> None:
         ("d0=/a,capacity=much", "capacity 'much' cannot be"),
         ("d0=/a,capacity=0", "at least one byte"),
         ("d0=/a,rate=", "none of"),
-        ("d0=/a,rate=fast", "rate 'fast' cannot be"),
+        ("d0=/a,rate=fast", "rate cannot be 'fast'"),
         ("d0=/a,domain=", "domain is empty"),
     ],
 )
