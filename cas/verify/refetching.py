@@ -51,10 +51,9 @@ class Refetcher:
         spans = await trio.to_thread.run_sync(lambda: list(self._runs(manifest, lost)))
         regions = await trio.to_thread.run_sync(self._regions, manifest)
         for run in spans:
-            cuts = await self._fetch(manifest, run, regions)
-            if cuts:
+            for like, cuts in _by_scheme(await self._fetch(manifest, run, regions), lost):
                 chunks = await trio.to_thread.run_sync(encode_chunks, cuts)
-                await self._rescuer.data(chunks, lost[cuts[0].id])
+                await self._rescuer.data(chunks, like)
                 done.update(cut.id for cut in cuts)
         return done
 
@@ -101,6 +100,18 @@ class Refetcher:
             for _ in range(ASKED):
                 nursery.start_soon(work)
         return [found[span.id] for span in run if span.id in found]
+
+
+def _by_scheme(
+    cuts: list[Cut], lost: Mapping[ChunkId, PackRecord | None]
+) -> list[tuple[PackRecord | None, list[Cut]]]:
+    """The cuts of packs of one scheme each, with such a pack: each is to be stored as it was."""
+    groups: dict[tuple[int, int] | None, tuple[PackRecord | None, list[Cut]]] = {}
+    for cut in cuts:
+        like = lost[cut.id]
+        scheme = None if like is None else (like.k, like.m)
+        groups.setdefault(scheme, (like, []))[1].append(cut)
+    return list(groups.values())
 
 
 def _element(regions: list[TableRegion], span: ChunkSpan) -> ElementType:

@@ -2,6 +2,7 @@
 from."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ import trio
 
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.refnames import parse_address
+from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DamageError
 from modelfloat.hub.httpsource import HttpSource
 from modelfloat.opening import open_store
 from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.damage import lose, packs_of
 from modelfloat.tests.support.rangeserver import RangeServer, range_server
+from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import fresh_store, read, weights
 
 
@@ -127,3 +130,29 @@ async def test_chunks_that_two_files_share_are_asked_for_once(tmp_path: Path) ->
             assert (report.refetched, report.lost_files) == (count, [])
             assert len(server.asked) == 2 * count
             assert (await store.verify()).exit_status == 0
+
+
+async def test_chunks_of_several_packs_are_protected_as_each_was(tmp_path: Path) -> None:
+    """One file, half of which a repository with more parity had stored before."""
+    data = noise("model", 6_000_000)
+    (tmp_path / "m").write_bytes(data)
+    (tmp_path / "half").write_bytes(data[:3_000_000])
+    async with range_server({"/m": data}) as server:
+        async with fresh_store(tmp_path / "store", "2+2") as store:
+            for name, scheme in (("half", "2+2"), ("m", "2+1")):
+                asked = AddRequest([str(tmp_path / name)], parse_address(f"acme/{name}"))
+                url = server.url("/m") if name == "m" else None
+                own = Scheme.parse(scheme)
+                await store.carry_out(replace(asked, erasure=own, source_url=url))
+            await store.remove(parse_address("acme/half"))
+            schemes = {(pack.k, pack.m) for pack in store.index.packs() if pack.k > 1}
+            assert schemes == {(2, 1), (2, 2)}
+        for pack in packs_of(tmp_path / "store"):
+            for index in range(pack.m + 1) if pack.k == 2 else ():
+                lose(pack.shards[index])
+        async with open_store(str(tmp_path / "store"), fetch=HttpSource().fetch) as store:
+            lost = {pack.number for pack in store.index.packs() if pack.k == 2}
+            assert (await store.verify(repair=True)).refetched > 0
+            made = [pack for pack in store.index.packs() if pack.number not in lost and pack.k == 2]
+            assert {(pack.k, pack.m) for pack in made} == {(2, 1), (2, 2)}
+            assert await read(store, "acme/m/m") == data
