@@ -5,11 +5,14 @@
     locks/moving     alone: backend drain, rm and rebalance: two could take turns with one shard
     locks/refs       alone: whoever moves a ref, for the moment in which it moves
     locks/config     alone: whoever changes config.toml
+    locks/places-X   alone: whoever records where a shard lies now, or deletes it where it lay; X is
+                     the first digit of its pack's id
     locks/settling   alone: whoever settles slots of crashed writers, or takes one
     locks/writer-N   alone: whoever has a journal open; its number is a slot (`cas.journal.slots`)
 
-They are taken in this order: gc, moving, store, refs, settling, writer-N; a writer-N stays held
-when a ref moves later, for whoever settles waits for none. Nobody who only reads takes any of them.
+They are taken in this order: gc, moving, store, refs, places-X, settling, writer-N; a writer-N
+stays held when a ref moves later, for whoever settles waits for none. Nobody who only reads takes
+any of them.
 """
 
 import contextlib
@@ -83,6 +86,8 @@ class Access:
         await trio.Path(self.lock("")).mkdir(exist_ok=True)
         async with (
             locked(self.lock("moving"), wait=self.wait, what=what),
+            self.sharing.moving(),
+            # What they moved is taken over now.
             self.writing(what) as journal,
         ):
             yield journal

@@ -14,6 +14,7 @@ by a lock file that lives as long as the journal is open; ids are used again by 
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from typing import Final
 import trio
 
 from ...errors import KeyExistsError, ModelFloatError, UnavailableError
-from ...ids import ObjectId, StoreId, WriterId
+from ...ids import ObjectId, PackId, StoreId, WriterId
 from ..formats.journal import (
     DIGEST_SIZE,
     JournalEntry,
@@ -33,7 +34,7 @@ from ..formats.journal import (
     encode_record,
 )
 from ..index.index import Index
-from ..locks import first_free
+from ..locks import first_free, locked
 from ..packs.members import Members
 from .catchup import CatchUp, ReadObjects
 from .completeness import require_complete, take_over
@@ -45,6 +46,10 @@ GROUP: Final = 64
 GROUP_CHUNKS: Final = 16_384
 """With so many chunks a record takes no more packs: each may change a page of a large index, and
 all of these are in memory until the record is applied."""
+
+PLACES: Final = "places"
+"""The lock files of whoever records where a shard lies, or deletes it where it lay; one for each
+first digit of pack ids, so that few wait."""
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +110,14 @@ class Journal:
         entries = [entry for entry in record.entries if not isinstance(entry, ShardPlaced)]
         if entries:
             await self.append(entries, await self._catch_up.objects_of(record))
+
+    @contextlib.asynccontextmanager
+    async def placing(self, pack: PackId) -> AsyncIterator[None]:
+        """Hold the places of a pack's shards while one is recorded, or deleted where it was. That
+        takes a moment only, so it always waits."""
+        path = os.path.join(self._catch_up.folder, f"{PLACES}-{pack.hex()[0]}")
+        async with locked(path, what="a shard moves"):
+            yield
 
     async def catch_up_others(self) -> None:
         """Apply what writers that crashed since this journal was opened left in theirs.

@@ -152,7 +152,7 @@ class Moving:
     ) -> MoveReport:
         """Move what is to be moved, at most `rate` bytes a second read and written."""
         started, report, throttle = time.monotonic(), MoveReport(), Throttle(rate)
-        repairer = Repairer(self.index, self.pool, journal.append, throttle)
+        repairer = Repairer(self.index, self.pool, journal, throttle)
         reads = PackReads(self.pool, report, Progress(), throttle)
         mover = Mover(self.pool, repairer, reads, report, progress)
         with one_failure():

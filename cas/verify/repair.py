@@ -4,23 +4,21 @@ A shard that was made again is byte for byte what it was.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from ...backends.base import Buffer
 from ...backends.retry import RetryBackend
 from ...errors import BackendError
 from ...ids import BackendId
 from ..capacity import shard_size
-from ..formats.journal import JournalEntry, ShardPlaced
+from ..formats.journal import ShardPlaced
 from ..index.index import Index
 from ..index.records import PackRecord
+from ..journal.journal import Journal
 from ..packs.members import Member
 from ..packs.placement import Candidate, Crowding, Move, crowding, limits, misplaced, place
 from ..packs.pool import Pool
 from .throttle import Throttle
-
-Record = Callable[[Sequence[JournalEntry]], Awaitable[None]]
-"""Appends entries to the journal."""
 
 NO_PLACE = "no place for it: add a backend"
 
@@ -31,10 +29,10 @@ class Repairer:
     """Writes shards of packs, no faster than `throttle` lets it, and records where they were
     placed. `written` counts their bytes."""
 
-    def __init__(self, index: Index, pool: Pool, record: Record, throttle: Throttle) -> None:
+    def __init__(self, index: Index, pool: Pool, journal: Journal, throttle: Throttle) -> None:
         self._index = index
         self._pool = pool
-        self._record = record
+        self._journal = journal
         self._throttle = throttle
         self.written = 0
 
@@ -63,35 +61,51 @@ class Repairer:
         self, pack: PackRecord, index: int, parts: Sequence[Buffer], member: Member
     ) -> str:
         key, size = self._pool.key(pack, index), sum(len(part) for part in parts)
-        moves = member.id != pack.backends[index]
         await self._throttle.take(size)
         try:
             await RetryBackend(member.backend).put(key, parts)
-            # What is deleted elsewhere because of this one has to be there.
-            there = await RetryBackend(member.backend).head(key) if moves else size
         except BackendError as error:
-            self._pool.members.note_failure(member, error, writing=True)
-            log.warning("shard %d of pack %s: %s", index, pack.id.hex(), error)
-            return f"cannot be written: {error}"
-        if there != size:
-            return f"cannot be written: of {size:,} bytes {there:,} are on {member.name}"
+            return self._failed(pack, index, member, error)
+        moves = member.id != pack.backends[index]
+        if moves and (reason := await self._place(pack, index, member, size)):
+            return reason
         member.used += size
-        if moves:
-            # What fails here is the journal, for good: more copies would be of no use.
-            await self._record([ShardPlaced(pack.id, index, member.id)])
         self.written += size
         return ""
 
+    async def _place(self, pack: PackRecord, index: int, member: Member, size: int) -> str:
+        """Record where a shard is now; "" if that was done, else why not.
+
+        It has to be there: it is deleted elsewhere because of this one, and who moved it away
+        from here a moment ago may have deleted it only now.
+        """
+        async with self._journal.placing(pack.id):
+            try:
+                there = await RetryBackend(member.backend).head(self._pool.key(pack, index))
+            except BackendError as error:
+                return self._failed(pack, index, member, error)
+            if there != size:
+                return f"cannot be written: of {size:,} bytes {there:,} are on {member.name}"
+            # What fails here is the journal, for good: more copies would be of no use.
+            await self._journal.append([ShardPlaced(pack.id, index, member.id)])
+        return ""
+
+    def _failed(self, pack: PackRecord, index: int, member: Member, error: BackendError) -> str:
+        self._pool.members.note_failure(member, error, writing=True)
+        log.warning("shard %d of pack %s: %s", index, pack.id.hex(), error)
+        return f"cannot be written: {error}"
+
     async def _delete(self, pack: PackRecord, index: int, former: Member) -> None:
         """Remove a shard from where it was, best effort, unless another has moved it back there."""
-        now = self._index.pack(pack.number)
-        back = now is not None and now.backends[index] == former.id
-        if back or not former.health.writable:
-            return
-        try:
-            await former.backend.delete(self._pool.key(pack, index))
-        except BackendError as error:
-            log.info("%s; the moved shard stays behind", error)
+        async with self._journal.placing(pack.id):
+            now = self._index.pack(pack.number)
+            back = now is not None and now.backends[index] == former.id
+            if back or not former.health.writable:
+                return
+            try:
+                await former.backend.delete(self._pool.key(pack, index))
+            except BackendError as error:
+                log.info("%s; the moved shard stays behind", error)
 
 
 def new_place(

@@ -10,7 +10,7 @@ those records.
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import trio
@@ -25,7 +25,6 @@ from ..rebuild.inventory import list_copies
 from ..rebuild.journalwalk import JournalWalk, Listed
 from ..rebuild.scratch import Scratch
 from ..refnames import RefHead
-from .repair import Record
 
 FOLDER: Final = "rerecord.tmp"
 """Where, in the store's folder, notes are kept meanwhile."""
@@ -36,6 +35,8 @@ BATCH: Final = 1000
 
 log = logging.getLogger(__name__)
 
+Record = Callable[[Sequence[JournalEntry]], Awaitable[None]]
+"""Appends entries to the journal."""
 LostRecord = tuple[WriterId, int]
 """A record of which no sound copy is left: writer, number."""
 
