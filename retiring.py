@@ -26,9 +26,13 @@ async def remove_backend(
 ) -> Moved:
     """Move the shards on the backend `name` away, and take it off the list of the store in `path`.
 
-    Errors as from `drain_backend`; BusyError too where a shard has to stay there.
+    Errors as from `drain_backend`; BusyError too where a shard has to stay there, or where it
+    decides between folders that share the store and that is not forced.
     """
     asked = request or MoveRequest()
+    if not asked.force:
+        with one_failure():
+            await _refuse_home(path, name, asked.wait)
     moved = await drain_backend(path, name, asked, progress)
     if asked.dry_run:
         return moved
@@ -36,6 +40,14 @@ async def remove_backend(
         await _remove(path, name, asked.wait)
     async with open_store(path, wait=asked.wait) as store:
         return replace(moved, survives=await store.survives())
+
+
+async def _refuse_home(path: str, name: str, wait: bool) -> None:
+    async with open_store(path, wait=wait) as store:
+        await trio.Path(store.access.lock("")).mkdir(exist_ok=True)
+        for member in store.members:
+            if member.name == name:
+                await store.access.sharing.require_dispensable(member.id)
 
 
 async def _remove(path: str, name: str, wait: bool) -> None:

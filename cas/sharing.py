@@ -1,8 +1,8 @@
 """What is done for the sake of other sites: those who write to the same backends from elsewhere.
 
-Two leases on the ref home (`cas.lease`): `store` for who deletes, `refs` for who moves a ref. While
-no other site is known all of this is a record at the beginning, its removal at the end, and a look
-whether another site has come.
+Leases on the ref home (`cas.lease`): `store` for who deletes, `moving` for who moves shards, `refs`
+for who moves a ref. While no other site is known all of this is a record at the beginning, its
+removal at the end, and a look whether another site has come.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from typing import Final
 
 import trio
 
-from ..errors import BackendError, LeaseLostError, UnavailableError
-from ..ids import PackId, SiteId
+from ..errors import BackendError, BusyError, LeaseLostError, UnavailableError
+from ..ids import BackendId, PackId, SiteId
 from .index.index import Index
 from .journal.journal import Journal
 from .lease.clock import boottime
@@ -26,6 +26,8 @@ from .packs.members import Member, Members
 
 STORE: Final = "store"
 """The lease of whoever deletes."""
+MOVING: Final = "moving"
+"""The lease of whoever moves shards."""
 REFS: Final = "refs"
 """The lease of whoever moves a ref."""
 
@@ -92,6 +94,29 @@ class Sharing:
                 if shared:
                     raise
             yield fence
+
+    @contextlib.asynccontextmanager
+    async def moving(self) -> AsyncIterator[None]:
+        """Be the one who moves shards, of all who share the store, where the ref home decides that;
+        two at once lose nothing, but move shards twice, and crowd them."""
+        async with contextlib.AsyncExitStack() as stack:
+            if await self._others():
+                try:
+                    leases = await self._leases(self._home(), MOVING)
+                    await stack.enter_async_context(leases.held(wait=self.wait))
+                except BackendError as error:
+                    log.warning("%s; others may move shards now too", error)
+            yield
+
+    async def require_dispensable(self, leaving: BackendId) -> None:
+        """BusyError where others share the store, and `leaving` is what decides between them."""
+        home = home_of(self.members) or untried(self.members)
+        if home is not None and home.id == leaving and await self._others():
+            raise BusyError(
+                f"other folders share this store's backends, and {home.name} decides who of them "
+                "goes first: run nothing in them, take it off their lists as well, with --force "
+                "here and there"
+            )
 
     async def site(self) -> SiteId:
         """This site's id."""

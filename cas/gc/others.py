@@ -11,7 +11,8 @@ from typing import Final
 
 import trio
 
-from ...backends.keys import parse_session_key, session_key
+from ...backends.keys import journal_key, parse_session_key, session_key
+from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyNotFoundError, LockedError, UnavailableError
 from ...ids import PackId, SiteId, WriterId
 from ..formats.journal import PackStored, decode_record
@@ -22,7 +23,7 @@ from ..formats.presence import (
     decode_presence,
     is_sound,
 )
-from ..journal.copies import head_of, load_copy, record_name
+from ..journal.copies import head_of, record_name
 from ..lease.clock import Clock, boottime, quiet_for
 from ..lease.lease import MARGIN
 from ..lease.sessions import COMMIT_STEP, TERM
@@ -90,7 +91,10 @@ class Others:
             left = {writer: now[writer] for writer in first if writer in now}
 
     async def stored(self, sessions: dict[WriterId, PresenceRecord]) -> set[PackId]:
-        """The packs that these sessions have stored so far."""
+        """The packs that these sessions have stored so far.
+
+        UnavailableError where a record of theirs cannot be read.
+        """
         packs: set[PackId] = set()
         for writer, session in sessions.items():
             seq = session.number + 1
@@ -130,10 +134,25 @@ class Others:
             log.info("%s: the record of a session that ended stays", error)
 
     async def _record(self, writer: WriterId, seq: int) -> bytes | None:
-        """A sound copy of a record, wherever it lies."""
+        """A sound copy of a record, wherever it lies; None where there is none.
+
+        UnavailableError where there may be one: a copy is there that is not sound, or somebody who
+        may have one does not say so.
+        """
+        doubt = ""
         for member in self.members.up():
             for copy in range(self.copies):
-                data = await load_copy(self.members, member, writer, seq, copy)
-                if data is not None and head_of(data, self.members.store, writer, seq) is not None:
+                try:
+                    data = await RetryBackend(member.backend).get(journal_key(writer, seq, copy))
+                except KeyNotFoundError:
+                    continue
+                except BackendError as error:
+                    self.members.note_failure(member, error)
+                    doubt = str(error)
+                    break
+                if head_of(data, self.members.store, writer, seq) is not None:
                     return data
+                doubt = f"{record_name(writer, seq)} on {member.name} is damaged"
+        if doubt:
+            raise UnavailableError(f"what another site has stored cannot be read: {doubt}")
         return None

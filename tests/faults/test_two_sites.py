@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,19 @@ from modelfloat.cas.lease.sessions import COMMIT_STEP, TERM
 from modelfloat.cas.lease.sites import UNUSED, own_site
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
-from modelfloat.errors import LeaseLostError, LockedError, NotFoundError, UnavailableError
+from modelfloat.config import read_config
+from modelfloat.creating import add_backend
+from modelfloat.draining import MoveRequest
+from modelfloat.errors import (
+    BusyError,
+    LeaseLostError,
+    LockedError,
+    NotFoundError,
+    UnavailableError,
+)
 from modelfloat.ids import SiteId, StoreId, WriterId
 from modelfloat.opening import open_store, rebuild_store
+from modelfloat.retiring import remove_backend
 from modelfloat.tests.support.sites import another_site, without_conditional_puts
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 
@@ -327,6 +338,75 @@ async def test_sessions_that_cannot_be_listed_end_a_collection(tmp_path: Path) -
         with pytest.raises(UnavailableError, match="sessions cannot be listed"):
             await store.gc(grace=0)
         assert set(shard_files(tmp_path / "s")) == left
+
+
+@pytest.mark.parametrize("how", ["fails", "damaged"])
+async def test_what_a_session_stored_that_cannot_be_read_ends_a_collection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It is no end of what that session has recorded: the packs behind it would be garbage."""
+    weights(tmp_path / "a", 1_500_000, "a")
+    data = weights(tmp_path / "b", 1_500_000, "b")
+    refused: list[str] = []
+    async with two_sites(tmp_path, "a") as (here, there):
+        plain = {member.name: member.backend for member in here.members}
+
+        async def collect() -> None:
+            (writer,) = sessions(tmp_path)
+            records = list((tmp_path / "s/backends").glob(f"*/journal/{writer}/*"))
+            assert records
+            kept = {path: path.read_bytes() for path in records}
+            for path, content in kept.items() if how == "damaged" else ():
+                path.write_bytes(content[:-1])
+            for member in here.members if how == "fails" else ():
+                member.backend = faulty = FaultyBackend(plain[member.name])
+                faulty.inject("denied", on=["get"], prefix=f"journal/{writer}/")
+            before = set(shard_files(tmp_path / "s"))
+            with pytest.raises(UnavailableError) as failed:
+                await here.gc(grace=0)
+            refused.append(str(failed.value))
+            assert set(shard_files(tmp_path / "s")) == before
+            for path, content in kept.items():
+                path.write_bytes(content)
+
+        before_the_ref_moves(monkeypatch, there, collect)
+        await add(there, tmp_path / "b", "acme/b")
+        assert await read(there, "acme/b/b") == data
+        await clean(there)
+    assert refused
+    assert "what another site has stored cannot be read: " in refused[0]
+
+
+async def test_what_decides_between_sites_stays_on_the_list(tmp_path: Path) -> None:
+    """With two of them two sites could delete at once."""
+    weights(tmp_path / "a", 1_500_000, "a")
+    async with two_sites(tmp_path, "a") as (here, there):
+        await there.remove(parse_address("acme/a"))  # as who writes it is known
+        home = home_of(here.members)
+        assert home is not None
+        other = next(member.name for member in here.members if member is not home)
+    for name in ("d3", "d4"):
+        await add_backend(str(tmp_path / "s"), name, str(tmp_path / name))
+    with pytest.raises(BusyError, match=f"and {home.name} decides who of them goes first"):
+        await remove_backend(str(tmp_path / "s"), home.name)
+    await remove_backend(str(tmp_path / "s"), other)
+    await remove_backend(str(tmp_path / "s"), home.name, MoveRequest(force=True))
+    left = [backend.name for backend in read_config(str(tmp_path / "s")).backends]
+    assert not {home.name, other} & set(left)
+
+
+async def test_one_site_moves_shards_at_a_time(tmp_path: Path) -> None:
+    weights(tmp_path / "a", 1_500_000, "a")
+    async with two_sites(tmp_path, "a") as (here, there):
+        nowhere = replace(there.access, wait=False)
+        await there.remove(parse_address("acme/a"))  # as who writes it is known
+        async with here.access.moving("a test"):
+            with pytest.raises(LockedError, match="the moving lease is held by the site"):
+                async with nowhere.moving("a test"):
+                    raise AssertionError("two at once")
+        async with nowhere.moving("a test") as journal:
+            # What was moved here meanwhile is known by now.
+            assert journal.writer
 
 
 async def test_an_index_is_not_made_anew_while_another_site_deletes(tmp_path: Path) -> None:

@@ -968,6 +968,12 @@ ELSEWHERE: dict[str, str] = {
     "which decides who": (
         f"{_SITES}::test_with_the_ref_home_down_nothing_is_deleted_where_others_may_be"
     ),
+    "what another site has stored cannot be read": (
+        f"{_SITES}::test_what_a_session_stored_that_cannot_be_read_ends_a_collection"
+    ),
+    "and ‹name› decides who of them goes first": (
+        f"{_SITES}::test_what_decides_between_sites_stays_on_the_list"
+    ),
     "sessions cannot be listed": f"{_SITES}::test_sessions_that_cannot_be_listed_end_a_collection",
     "lease is held by the site": (
         "unit/test_lease.py::test_who_does_not_want_to_wait_is_told_who_has_it"
