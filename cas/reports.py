@@ -174,7 +174,7 @@ class VerifyReport:
     more): no problem, and `gc` removes them. `rescued` counts chunks of such packs that
     could still be had, and were stored again in others, `refetched` those that were had where their
     files came from; `elsewhere` counts lost files of which a repair may do so. `unread` counts
-    shards of packs that were mended without them: they count as not checked.
+    spare shards, of packs that were mended without them: they count as not checked.
     """
 
     packs: int = 0

@@ -154,10 +154,9 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
     if report.bytes_written:
         found.append(f"{human_size(report.bytes_written)} written anew")
     if report.unread:
-        found.append(
-            f"the repair did not need {plural(report.unread, 'shard')}: the next `modelfloat "
-            "verify` reads them"
-        )
+        were, them = ("was", "it") if report.unread == 1 else ("were", "them")
+        spares = plural(report.unread, "spare shard")
+        found.append(f"{spares} {were} not read; `modelfloat verify` reads {them}")
     found += [_down(report, name, why) for name, why in report.down.items()]
     found += [f"{name}: was lost, and was made anew" for name in report.replaced]
     found += _problems(report)

@@ -69,7 +69,7 @@ CHANGING = (
     (re.compile(r"(?:^d\d: \d+ .*\n)+", re.MULTILINE), "…\n"),
     (re.compile(r"\d+ shards, [0-9.]+ MB read"), "… shards, … MB read"),
     (re.compile(r"[0-9.]+ MB written anew"), "… MB written anew"),
-    (re.compile(r"^the repair did not need .*\n", re.MULTILINE), ""),
+    (re.compile(r"^\d+ spare shards? w.* not read; .*\n", re.MULTILINE), ""),
 )
 _ID = re.compile(r"\b[0-9a-f]{12}\b")
 MADE_UP = "abcdef"

@@ -9,33 +9,38 @@ what damage makes again, as many at once as the memory budget has room for.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import trio
 
 from ...backends.base import Buffer
 from ...errors import IndexDamagedError, ModelFloatError, one_failure
-from ...ids import ObjectId, PackNumber
+from ...ids import PackNumber
 from ..formats.chunktable import Kind
 from ..formats.journal import NOWHERE
-from ..formats.shard import PackInfo, encode_tail
+from ..formats.shard import encode_tail
 from ..index.checkbook import Checkbook
 from ..index.index import Index
 from ..index.records import PackRecord, ShardState
-from ..packs.objectpacks import decode_objects
 from ..packs.placement import Move
 from ..packs.pool import Pool
 from ..reports import Problem, Progress, VerifyReport
+from .doubts import Doubts
 from .glance import Glance
 from .judgement import Found, Judgement, Shard
+from .mirroring import Mirroring
 from .needs import Lost, Verdicts
 from .packreads import PackReads, PackRoom
 from .placecheck import PlaceCheck
 from .repair import Repairer, crowded_shards
 from .rescue import Rescuer
+from .secondlook import are_sound
 from .steady import Steady
 from .throttle import Throttle
+
+_Check = Callable[[PackRecord], Awaitable[bool]]
+"""Checks a pack; False where its shards are no longer where that record has them."""
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +71,9 @@ class Checker:
         self._progress = progress
         self._mending = mending
         self._steady = Steady(pool, report, progress, throttle)
-        self._reads = PackReads(pool, report, progress, throttle)
+        self.doubts = Doubts()
+        self._reads = PackReads(pool, report, progress, throttle, self.doubts)
+        self._mirroring = Mirroring(index, report)
         self._room = PackRoom(pool.decodings.budget)
         self.verdicts = Verdicts()
         self.places = PlaceCheck(index, pool, report, repair=mending is not None)
@@ -79,9 +86,27 @@ class Checker:
         """
         self._report.packs += 1
         self._report.shards += pack.n
+        await self._until_checked(pack, self._is_checked)
+
+    async def look_again(self, pack: PackRecord) -> None:
+        """Read what was left out of a pack and is in doubt since; mend it where it is damaged.
+
+        Errors as from `check`.
+        """
+        await self._until_checked(pack, self._is_looked_at_again)
+
+    async def finish(self) -> None:
+        """Write down what was checked."""
+        self._report.unread = self.doubts.unread
+        await self.checkbook.write()
+
+    async def _until_checked(self, pack: PackRecord, check: _Check) -> None:
+        """Check a pack; again where its shards were moved meanwhile, unless it was deleted."""
+        now: PackRecord | None = pack
         try:
             with one_failure():
-                await self._check(pack)
+                while now is not None and not await check(now):
+                    now = self._index.pack(pack.number)
         except IndexDamagedError:
             raise
         except ModelFloatError as error:
@@ -95,33 +120,29 @@ class Checker:
         lost = self.verdicts.lost.get(number)
         return [] if lost is None else lost.problems
 
-    async def _check(self, pack: PackRecord) -> None:
-        """Check a pack; again where its shards were moved meanwhile, unless it was deleted."""
-        now: PackRecord | None = pack
-        while now is not None and not await self._is_checked(now):
-            now = self._index.pack(pack.number)
-
     async def _is_checked(self, pack: PackRecord) -> bool:
         """Check a pack; False where its shards are no longer where that record has them."""
         glance = Glance(self._pool, pack)
         info = None if crowded_shards(self._pool, pack) else await self._steady.look(pack, glance)
-        if info is None or not await trio.to_thread.run_sync(self._is_mirrored, info):
+        if info is None or (
+            self._mending and not await trio.to_thread.run_sync(self._mirroring.is_whole, info)
+        ):
             async with self._room.holding(pack.n * pack.shard):
                 return await self._look_closely(pack, glance)
         await self.places.check(pack, info.chunks)
         await self.checkbook.note(pack, list(pack.states))
         return True
 
-    def _is_mirrored(self, info: PackInfo) -> bool:
-        """Whether a repair need not look at the pack's objects: the index's mirror has them."""
-        if self._mending is None or info.kind is not Kind.OBJECT:
-            return True
-        index = self._index
-        wanted = [ObjectId(chunk.id) for chunk in info.chunks]
-        return all(
-            (body := index.object(id_)) is not None and index.ids.object(body) == id_
-            for id_ in wanted
-        )
+    async def _is_looked_at_again(self, pack: PackRecord) -> bool:
+        owed = self.doubts.owed(pack)
+        async with self._room.holding(len(owed) * pack.shard):
+            sound = await are_sound(self._pool, self._reads, pack, owed)
+        if not sound:
+            async with self._room.holding(pack.n * pack.shard):
+                return await self._look_closely(pack, Glance(self._pool, pack))
+        self.doubts.settle(pack, owed)
+        await self.checkbook.note(pack, list(pack.states), whole=not self.doubts.left(pack))
+        return True
 
     async def _look_closely(self, pack: PackRecord, glance: Glance) -> bool:
         found, judgement = await self._judge(pack, glance)
@@ -133,12 +154,11 @@ class Checker:
         if judgement is None or not judgement.whole:
             await self._note_lost(pack, found, judgement)
         else:
-            whole = not any(shard.unread for shard in found)
             del found
-            await self._note_whole(pack, judgement, whole)
+            await self._note_whole(pack, judgement)
         return True
 
-    async def _note_whole(self, pack: PackRecord, judgement: Judgement, whole: bool) -> None:
+    async def _note_whole(self, pack: PackRecord, judgement: Judgement) -> None:
         """At least k shards are sound: the others can be made from them."""
         states = await self._mend(pack, judgement)
         if not judgement.verified:
@@ -151,9 +171,9 @@ class Checker:
             await self.checkbook.note(pack, [ShardState.DAMAGED] * pack.n)
             await self._lose(pack, judgement, [])
             return
-        await self.checkbook.note(pack, states, whole=whole)
-        if judgement.info.kind is Kind.OBJECT and self._mending is not None:
-            await self._mirror(judgement)
+        await self.checkbook.note(pack, states, whole=not self.doubts.left(pack))
+        if self._mending is not None:
+            await self._mirroring.mend(judgement)
 
     async def _judge(
         self, pack: PackRecord, glance: Glance
@@ -168,7 +188,7 @@ class Checker:
         if doubtful and any(shard.unread for shard in found):
             found = await reads.rest(pack, found)
             judgement = await reads.judge(found)
-        self._report.unread += sum(shard.unread for shard in found)
+        self.doubts.note(pack, found, found if judgement is None else judgement.shards)
         return found, judgement
 
     # Mending and noting
@@ -226,17 +246,6 @@ class Checker:
         where = pack.backends[index]
         name = "" if where == NOWHERE else self._pool.members.name_of(where)
         return Problem(pack.id.hex(), index, name, problem, repaired)
-
-    async def _mirror(self, judgement: Judgement) -> None:
-        """Put objects that the index's mirror lacks back into it."""
-        info = judgement.info
-        data = memoryview(b"".join(judgement.shards[i].payload for i in range(info.k)))
-        objects = await trio.to_thread.run_sync(decode_objects, data, info.chunks)
-        missing = {id_: body for id_, body in objects.items() if self._index.object(id_) != body}
-        if missing:
-            await self._index.write(self._index.put_objects, missing)
-            problem = f"objects missing or damaged in the index: {len(missing):,}"
-            self._report.note(Problem(info.pack.hex(), 0, "", problem, True, "index"))
 
 
 def _crowded(move: Move) -> str:

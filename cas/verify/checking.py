@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Final
 
 import trio
 
@@ -26,6 +25,7 @@ from ..packs.pool import Pool
 from ..read.refetch import Refetch
 from ..refs import Refs
 from ..reports import Problem, Progress, VerifyReport
+from .allpacks import AHEAD, REPAIRED, check_packs, records
 from .check import Checker, Mending
 from .checkorder import VerifyRequest, reached, select
 from .completing import complete
@@ -42,10 +42,6 @@ from .throttle import Throttle
 
 Recreate = Callable[[Member], Awaitable[Member | None]]
 """Makes a lost backend anew where that is safe, and returns it; None where it is not."""
-AHEAD: Final = 2
-"""Packs that are checked at once,"""
-REPAIRED: Final = 3
-"""and with a repair, which also waits for what it writes."""
 Remark = Callable[[Member], Awaitable[None]]
 """Writes a backend's marker anew."""
 OpenJournal = Callable[[], AbstractAsyncContextManager[Journal]]
@@ -109,11 +105,7 @@ class Checking:
             async with open_journal() as journal:
                 mending = self._mending(journal, throttle)
                 checker = Checker(self.index, self.pool, report, Progress(), throttle, mending)
-                for number in packs:
-                    pack = await trio.to_thread.run_sync(self.index.pack, number)
-                    if pack is not None:
-                        await checker.check(pack)
-                await checker.checkbook.write()
+                await check_packs(self.index, checker, records(self.index, packs), 1)
         return report
 
     async def complete(self, journal: Journal) -> int:
@@ -126,7 +118,7 @@ class Checking:
             return await complete(self.index, self.pool, checker.check)
         finally:
             with trio.CancelScope(shield=True):
-                await checker.checkbook.write()
+                await checker.finish()
 
     async def _check(
         self,
@@ -197,7 +189,7 @@ class Checking:
 
     def _mending(self, journal: Journal, throttle: Throttle) -> Mending:
         return Mending(
-            Repairer(self.index, self.pool, journal.append, throttle),
+            Repairer(self.index, self.pool, journal, throttle),
             Rescuer(self.index, self.pool, journal, self.scheme),
         )
 
@@ -208,23 +200,8 @@ class Checking:
             select, self.index, self.objects, self.refs, request, self._members.is_up
         )
         progress.total += selection.size
-        packs = selection.packs(self.index)
-
-        async def work() -> None:
-            while (
-                pack := await trio.to_thread.run_sync(next, packs, None, limiter=one)
-            ) is not None:
-                await checker.check(pack)
-
-        one = trio.CapacityLimiter(1)
-        try:
-            async with trio.open_nursery() as nursery:
-                for _ in range(REPAIRED if request.repair else AHEAD):
-                    nursery.start_soon(work)
-        finally:
-            # What was checked counts, however this ends.
-            with trio.CancelScope(shield=True):
-                await checker.checkbook.write()
+        workers = REPAIRED if request.repair else AHEAD
+        await check_packs(self.index, checker, records(self.index, selection.numbers), workers)
 
     def _reached(self, request: VerifyRequest, checker: Checker) -> Iterator[Reached]:
         """What to look up: everything, unless little was asked for and nothing found lost."""

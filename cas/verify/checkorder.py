@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from ...errors import NotFoundError
-from ...ids import BackendId, ChunkId, PackNumber
+from ...ids import BackendId, ChunkId
 from ..formats.chunktable import Kind
 from ..formats.tree import EntryType
 from ..index.index import Index
@@ -25,6 +25,7 @@ from ..refnames import Address
 from ..refs import Refs
 from ..statistics import shard_size
 from .due import due
+from .packset import PackSet
 from .reach import Reach, Reached
 
 LOOKUP: Final = 4096
@@ -64,13 +65,6 @@ class Selection:
 
     numbers: "np.ndarray[tuple[int], np.dtype[np.uint32]]"
     size: int
-
-    def packs(self, index: Index) -> Iterator[PackRecord]:
-        """Their records as they are when their turn comes; packs deleted by then are left out."""
-        for number in self.numbers:
-            pack = index.pack(PackNumber(int(number)))
-            if pack is not None:
-                yield pack
 
 
 def select(
@@ -118,25 +112,9 @@ def _row(pack: PackRecord, is_up: Callable[[BackendId], bool]) -> tuple[int, int
     return rank, pack.checked_ns, pack.number, sum(shard_size(pack, i) for i in range(pack.n))
 
 
-class _Numbers:
-    """A set of pack numbers: one bit each."""
-
-    def __init__(self) -> None:
-        self._bits = bytearray()
-
-    def add(self, number: int) -> None:
-        if number >> 3 >= len(self._bits):
-            self._bits.extend(bytes((number >> 3) + 1 - len(self._bits)))
-        self._bits[number >> 3] |= 1 << (number & 7)
-
-    def __contains__(self, number: int) -> bool:
-        byte = number >> 3
-        return byte < len(self._bits) and bool(self._bits[byte] >> (number & 7) & 1)
-
-
-def _held(index: Index, objects: Objects, refs: Refs, address: Address) -> _Numbers:
+def _held(index: Index, objects: Objects, refs: Refs, address: Address) -> PackSet:
     """The packs with what an address holds: its chunks and all objects on the way."""
-    found = _Numbers()
+    found = PackSet()
     for ids in batches(chunk_ids(objects, reached(index, objects, refs, address))):
         for places in index.locate([id_ for _, id_ in ids]):
             for place in places:

@@ -109,7 +109,7 @@ def judge(
         info = join_tails([footer])
         if info is None:
             continue
-        shards = [_hold_against(info, index, shard) for index, shard in enumerate(found)]
+        shards = [hold_against(info, index, shard) for index, shard in enumerate(found)]
         whole = _rebuild(info, shards, take)
         judgement = Judgement(info, shards, whole, _bad_chunks(info, shards))
         if whole and judgement.verified:
@@ -123,7 +123,7 @@ def _merit(judgement: Judgement) -> tuple[bool, int]:
     return judgement.whole, -len(judgement.bad)
 
 
-def _hold_against(info: PackInfo, index: int, found: Found) -> Shard:
+def hold_against(info: PackInfo, index: int, found: Found) -> Shard:
     """Compare every block, and the tail, with what the version says."""
     count = len(range(0, info.shard, BLOCK))
     if found.payload is None:

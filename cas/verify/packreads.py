@@ -9,13 +9,14 @@ Concurrency: packs side by side, as many as PackRoom has memory for; all reads o
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 import trio
 
 from ...errors import BackendError, FormatError, ShardDamagedError
+from ...ids import BackendId
 from ..index.records import PackRecord, ShardState
 from ..packs.decodings import Budget
 from ..packs.pool import Pool
@@ -61,7 +62,7 @@ class PackRoom:
 
 
 class PackReads:
-    """Reads the shards of packs, and counts what was read."""
+    """Reads the shards of packs, and counts what was read. `doubts` are backends not believed."""
 
     def __init__(
         self,
@@ -69,11 +70,13 @@ class PackReads:
         report: VerifyReport | MoveReport,
         progress: Progress,
         throttle: Throttle,
+        doubts: Container[BackendId] = frozenset(),
     ) -> None:
         self._pool = pool
         self._report = report
         self._progress = progress
         self._throttle = throttle
+        self._doubts = doubts
         self._buffers = ShardBuffers()
 
     async def one(self, pack: PackRecord, index: int) -> Found:
@@ -83,7 +86,7 @@ class PackReads:
     async def fewest(
         self, pack: PackRecord, glance: Glance, but: frozenset[int] = frozenset()
     ) -> list[Found]:
-        """Of a pack that lost shards, k of the others; all of any other pack.
+        """Of a pack that lost shards, k of the others and what is in doubt; all of any other pack.
 
         Those left out are `unread`. Those in `but` count as lost.
         """
@@ -95,7 +98,7 @@ class PackReads:
             return await self.rest(pack, [_UNREAD] * pack.n)
         ranked = sorted(others, key=lambda index: self._rank(pack, index))
         # Of one that something is known against it must be told what; footers cost little.
-        doubted = [i for i in ranked[pack.k :] if not await self._seems_sound(pack, glance, i)]
+        doubted = [i for i in ranked[pack.k :] if not await self._is_believed(pack, glance, i)]
         chosen = [*ranked[: pack.k], *doubted]
         left = {i: Found(None, b"", pack.states[i]) for i in others if i not in chosen}
         known = lost | left
@@ -107,10 +110,16 @@ class PackReads:
         more = await self._read(pack, [i for i, shard in enumerate(found) if shard.unread])
         return [more.get(index, shard) for index, shard in enumerate(found)]
 
-    async def _seems_sound(self, pack: PackRecord, glance: Glance, index: int) -> bool:
-        """Whether nothing is known against a shard, and its footer is its own: that is no state of
-        a shard, and would stay as it is."""
+    async def some(self, pack: PackRecord, indexes: Sequence[int]) -> dict[int, Found]:
+        """Those shards, and no others."""
+        return await self._read(pack, indexes)
+
+    async def _is_believed(self, pack: PackRecord, glance: Glance, index: int) -> bool:
+        """Whether nothing is known against a shard or where it lies, and its footer is its own:
+        that is no state of a shard, and would stay as it is."""
         if pack.states[index] is not ShardState.GOOD or not glance.is_long_enough(index):
+            return False
+        if pack.backends[index] in self._doubts:
             return False
         try:
             tail = await glance.tail(index)
@@ -123,7 +132,8 @@ class PackReads:
         """Sound ones first, then quick ones; of equals data shards, which need no decoding."""
         member = self._pool.holder(pack, index)
         slow = member is not None and member.latency.demoted
-        return pack.states[index] is not ShardState.GOOD, slow, index >= pack.k
+        sound = pack.states[index] is ShardState.GOOD and pack.backends[index] not in self._doubts
+        return not sound, slow, index >= pack.k
 
     async def judge(self, found: Sequence[Found]) -> Judgement | None:
         """What the shards that were read are; see `judgement.judge`."""

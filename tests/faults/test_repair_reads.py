@@ -1,6 +1,7 @@
 """What a repair reads: k shards of each pack, once, however many are lost; the rest in doubt."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,78 @@ async def test_a_spare_shard_that_rots_is_found_by_the_next_check(
         found = await store.verify(repair=True)
         assert [(p.index, p.repaired) for p in found.problems] == [(spare, True)]
         assert (await store.verify()).exit_status == 0
+
+
+def on(store: Store, name: str) -> dict[PackRecord, int]:
+    """The packs that have a shard on a backend, and which."""
+    id_ = next(member.id for member in store.members if member.name == name)
+    return {pack: pack.backends.index(id_) for pack in store.index.packs() if id_ in pack.backends}
+
+
+def rot(path: Path, store: Store, name: str) -> int:
+    """Flip a bit of every shard on a backend; how many."""
+    shards = on(store, name)
+    for pack, index in shards.items():
+        flip_bit(path / "backends" / name / store.pool.key(pack, index), 20)
+    return len(shards)
+
+
+async def several(path: Path, size: int = 1_500_000, count: int = 6) -> None:
+    """A store of 4+2 over six directories with a pack for each of so many models."""
+    async with fresh_store(path) as store:
+        for number in range(count):
+            weights(path.parent / f"{number}", size, f"{number}")
+            await add(store, path.parent / f"{number}", f"acme/m{number}")
+
+
+async def test_one_repair_is_enough_where_another_backend_rots(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    await several(path)
+    async with open_store(str(path)) as store:
+        rotten, lost = rot(path, store, "d1"), len(on(store, "d0"))
+        empty(path, "d0")
+        report = await store.verify(repair=True)
+        mended = Counter(p.backend for p in report.problems if p.repaired)
+        assert mended == {"d0": lost, "d1": rotten}
+        # What lies on the others was never in doubt.
+        spares = sum(pack.n - pack.k for pack in on(store, "d0"))
+        assert 0 < report.unread < spares
+        assert (await store.verify()).exit_status == 0
+
+
+async def test_shards_left_out_are_read_once_their_backend_shows_rot(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    await several(path)
+    async with open_store(str(path)) as store:
+        split = [pack for pack in store.index.packs() if pack.k > 1]
+        last = max(split, key=lambda pack: pack.number)
+        ends = {name: (on(store, name)[last], name) for name in ("d2", "d3", "d4", "d5")}
+        (_, name) = min(ends.values())  # a data shard, which is read
+        there = on(store, name)
+        flip_bit(path / "backends" / name / store.pool.key(last, there[last]), 1000)
+        empty(path, "d0")
+        traffic = metered(store)
+        report = await store.verify(repair=True)
+        assert [p.backend for p in report.problems if p.pack == last.id.hex()].count(name) == 1
+        # Everything on the one that showed rot was read, and of the others no more than k.
+        assert all(traffic.gets[store.pool.key(*shard)] for shard in there.items())
+        for pack in set(split) - {last}:
+            most = pack.k + (there[pack] >= pack.k)
+            assert traffic.read[folder(pack)] <= most * pack.shard + TAIL
+        assert (await store.verify()).exit_status == 0
+
+
+async def test_what_was_read_after_all_counts_as_checked(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    await several(path)
+    async with open_store(str(path)) as store:
+        rot(path, store, "d1")
+        empty(path, "d0")
+        split = {p.number for p in on(store, "d0") if p.k > 1} & {p.number for p in on(store, "d1")}
+        assert split
+        await store.verify(repair=True)
+        checked = {pack.number for pack in store.index.packs() if pack.checked_ns}
+        assert split <= checked
 
 
 async def test_packs_with_nothing_to_spare_come_first(tmp_path: Path) -> None:
