@@ -12,12 +12,12 @@ from ...errors import ModelFloatError
 from ..chunking.regions import MAX_CHUNK
 from .claims import LOADERS
 from .flights import Flights
+from .heads import READ_ON, Heads
 from .pace import Pace
 from .reach import Reach, enter, reach_of
 from .recipe import Recipe
 from .regions import RegionTable
 from .sets import SetAhead
-from .smalltensors import SmallTensors
 from .streams import Stream, Streams
 from .supply import Supply
 from .tensormap import PAGE, TensorMap
@@ -57,7 +57,7 @@ class ReadAhead:
         self._begun = False
         self._size = recipe.manifest.size
         self._tensors: TensorMap | None = None
-        self._small = SmallTensors(flights, recipe, supply, self.pace)
+        self._heads = Heads(flights, windows, recipe, supply, self.pace)
         self._unread = bool(regions)
         self._waits = bool(regions)
 
@@ -76,6 +76,7 @@ class ReadAhead:
 
     def note(self, offset: int, size: int) -> bool:
         """Take note of a read; whether it goes on where another stood."""
+        before = self.streams.latest
         stream = self.streams.find(offset)
         known = stream is not None
         if stream is None:
@@ -87,6 +88,8 @@ class ReadAhead:
                 self._windows.forget(joined)
         stream.seen = (offset, size)
         stream.trusted = known
+        if self._tensors is not None and stream.run <= READ_ON:
+            self._heads.read(offset, size, self._tensors, before)
         return known
 
     def _begin(self, offset: int, end: int) -> Stream:
@@ -101,8 +104,6 @@ class ReadAhead:
         forgotten = self.streams.add(stream)
         if forgotten is not None:
             self._windows.forget(forgotten)
-        if self._tensors is not None:
-            self._small.read(offset, end - offset, self._tensors)
         return stream
 
     def load(self) -> None:

@@ -34,6 +34,7 @@ class TensorMap:
         # The last region's end is not known here; and no file is read for its last tensor alone.
         self._smalls = np.flatnonzero(self._named[:-1] & (np.diff(self._starts) <= SMALL))
         self._small = frozenset(self._smalls.tolist())
+        self._tensors = np.flatnonzero(self._named)
 
     @property
     def first(self) -> int | None:
@@ -47,23 +48,42 @@ class TensorMap:
         end = int(self._starts[after]) if after < len(self._starts) else size
         return Extent(int(self._starts[after - 1]), end)
 
-    def small_at(self, offset: int, size: int) -> int | None:
-        """The end of a small tensor that a read seems to be for; None if none.
+    def touched(self, offset: int, size: int) -> int | None:
+        """The number of the tensor that a read seems to touch at its beginning, or anywhere if it
+        is small; None if none.
 
         A fault makes the kernel read before the page as well, in one request or in two: so the page
         is the first of what is read, its middle, or its last.
         """
         for place in (offset, offset + size // 2, offset + size - 1):
-            which = int(self._starts.searchsorted(place, side="right")) - 1
-            if which in self._small:
-                return int(self._starts[which + 1])
+            page = place - place % PAGE
+            first, last = self._starts.searchsorted((page, page + PAGE - 1), side="right") - 1
+            for which in range(int(first), int(last) + 1):
+                begun = self._named[which] and self._starts[which] >= page
+                if begun or which in self._small:
+                    return which
         return None
 
-    def small_after(self, offset: int, count: int) -> list[Extent]:
-        """The next small tensors from an offset on, in file order, `count` at most."""
-        first = int(np.searchsorted(self._smalls, self._starts.searchsorted(offset, side="left")))
-        found = self._smalls[first : first + count]
-        return [Extent(int(self._starts[n]), int(self._starts[n + 1])) for n in found]
+    def is_small(self, which: int) -> bool:
+        """Whether the tensor of that number is small."""
+        return which in self._small
+
+    def after(self, which: int, count: int, *, small: bool) -> list[int]:
+        """The numbers of the next tensors, or of the next small ones; `count` at most."""
+        numbers = self._smalls if small else self._tensors
+        first = int(numbers.searchsorted(which, side="right"))
+        found: list[int] = numbers[first : first + count].tolist()
+        return found
+
+    def head(self, which: int, reach: int) -> Extent:
+        """What is read where the tensor of that number is touched: `reach` on both sides of its
+        first page, which may be more than the file has; and all of it if it is small."""
+        start = int(self._starts[which])
+        page = start - start % PAGE
+        end = page + max(reach, PAGE)
+        if which in self._small:
+            end = max(end, int(self._starts[which + 1]))
+        return Extent(max(page - reach, 0), end)
 
     def begun_by(self, offset: int, size: int) -> int | None:
         """The byte at which a tensor begins that a read seems to be the first of; None if none.

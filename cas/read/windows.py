@@ -62,7 +62,7 @@ class Windows:
         long at once.
         """
         assumed = int(pace.delay * ASSUMED) if weights else 0
-        return min(max(assumed, FIRST_WINDOW), self._share())
+        return min(max(assumed, FIRST_WINDOW), self._share(0))
 
     def length(self, stream: Stream) -> int:
         """How long the window of `stream` may be, bytes, now that it reads on."""
@@ -71,7 +71,7 @@ class Windows:
         self._active.move_to_end(stream)
         while (oldest := next(iter(self._active.items())))[1] < now - ACTIVE:
             self.forget(oldest[0])
-        window = min(stream.window, self._share())
+        window = min(stream.window, self._share(stream.granted))
         if stream.pace.looking(now):
             window = max(window // 4, SMALLEST_WINDOW)
         # What is there already stays, when the window has become shorter.
@@ -103,10 +103,13 @@ class Windows:
         if self._active.pop(stream, None) is not None:
             self._grant(stream, 0)
 
-    def _share(self) -> int:
+    def _share(self, granted: int) -> int:
+        """What a stream may have that was granted so much: what no other was, and its part of all
+        in any case."""
         # Half of the memory is for what is ahead; what is on its way counts twice (see `Flights`).
-        streams = max(len(self._active), 1)
-        return max(self._budget.limit // (4 * streams), SMALLEST_WINDOW)
+        whole = self._budget.limit // 4
+        part = whole // max(len(self._active), 1)
+        return max(whole - (self._granted - granted), part, SMALLEST_WINDOW)
 
     def _grant(self, stream: Stream, window: int) -> None:
         self._granted += window - stream.granted

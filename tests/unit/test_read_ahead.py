@@ -159,6 +159,40 @@ async def test_small_tensors_that_are_read_alone_are_loaded_ahead(
     assert link.moved - moved <= 60 * 2 * CHUNK
 
 
+@pytest.mark.parametrize("shift", [0, 120])
+@pytest.mark.parametrize("below_first", [False, True])
+async def test_tensors_that_are_touched_in_order_are_loaded_where_they_begin(
+    nursery: trio.Nursery, autojump_clock: MockClock, below_first: bool, shift: int
+) -> None:
+    """A fault in its first page has a megabyte on each side read, in two requests at once."""
+    link, layer, norm, count = Link(), 16 * MIB, 8 << 10, 60
+    loader = SlowLoader(link)
+    sizes = [layer + shift, *[norm, layer] * count]
+    sizes.append(-sum(sizes) % CHUNK)
+    file = make_reader(nursery, loader).open(weights(1, sizes))
+    await file.read(0, CHUNK)
+    begun, moved = trio.current_time(), link.moved
+    for number in range(count):
+        page = (CHUNK + layer + shift + number * (layer + norm)) // 4096 * 4096
+        async with trio.open_nursery() as kernel:
+            for start in (page - MIB, page) if below_first else (page, page - MIB):
+                kernel.start_soon(file.read, start, MIB)
+                await trio.testing.wait_all_tasks_blocked()
+    assert trio.current_time() - begun <= count / 3 * link.delay
+    assert link.moved - moved <= 1.1 * count * 2 * MIB
+
+
+async def test_tensors_that_are_read_on_are_not_taken_for_touched(nursery: trio.Nursery) -> None:
+    """Every other tensor is read, as one of two processes does: the others are left alone."""
+    loader, tensor = CountingLoader(), 8 * MIB
+    file = make_reader(nursery, loader).open(weights(1, [tensor] * 40))
+    await file.read(0, CHUNK)
+    for start in range(CHUNK, file.size, 2 * tensor):
+        await go_through(file, start, start + tensor)
+        await trio.testing.wait_all_tasks_blocked()
+    assert loaded(loader) <= 1.05 * 20 * tensor + CHUNK
+
+
 async def test_a_slow_reader_gets_no_longer_window_than_it_needs(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
