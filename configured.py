@@ -9,6 +9,7 @@ import functools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import trio
 from blake3 import blake3
@@ -26,6 +27,8 @@ from .config import BackendConfig, StoreConfig, read_config, write_config
 from .errors import ModelFloatError, NotFoundError
 from .ids import BackendId
 
+ACCOUNTS: Final = "accounts"
+
 
 def open_configured(path: str, backend: BackendConfig, *, create: bool = False) -> Backend:
     """One backend, opened; not asked anything yet."""
@@ -38,6 +41,7 @@ def open_configured(path: str, backend: BackendConfig, *, create: bool = False) 
         domain=backend.domain,
         create=create,
         conditional_put=backend.conditional_put,
+        state=accounts_of(path),
         rate=backend.rate,
         keeper=functools.partial(_keeper, path, backend.id),
     )
@@ -48,6 +52,11 @@ def _keeper(path: str, own: BackendId, account: str) -> SharedKeeper:
     name = blake3(account.encode() if account else own).hexdigest(16)
     give = functools.partial(storeowner.give, store=path)
     return SharedKeeper(os.path.join(path, "run", f"rate-{name}"), give)
+
+
+def accounts_of(path: str) -> str:
+    """The folder of a store in which backends keep who is logged in; only its owner may see it."""
+    return os.path.join(path, ACCOUNTS)
 
 
 def members_of(path: str, config: StoreConfig) -> list[Member]:

@@ -19,6 +19,7 @@ from .rates.keeper import Keeper
 SCHEMES: Final[dict[str, str]] = {
     "az": ".objects.backend:ObjectBackend",
     "file": ".local:LocalBackend",
+    "gdrive": ".gdrive.backend:GDriveBackend",
     "gs": ".objects.backend:ObjectBackend",
     "ipfs": ".ipfs.backend:IpfsBackend",
     "ipfs+https": ".ipfs.backend:IpfsBackend",
@@ -33,8 +34,13 @@ PROBED: Final = frozenset({"az", "gs", "s3"})
 """Schemes whose servers are asked whether they decide conditional puts (`conditional`); their
 `from_url` takes the answer as `conditional_put=`. Others know it by themselves."""
 
+REMEMBERING: Final = frozenset({"gdrive"})
+"""Schemes whose `from_url` takes `state=`: the folder in which a backend may keep what it has to
+remember between processes, as who is logged in; None where there is none."""
+
 EXTRAS: Final[dict[str, str]] = {
     "az": "objects",
+    "gdrive": "gdrive",
     "gs": "objects",
     "ipfs": "ipfs",
     "ipfs+https": "ipfs",
@@ -54,6 +60,7 @@ def open_backend(
     domain: str | None = None,
     create: bool = False,
     conditional_put: bool | None = None,
+    state: str | None = None,
     limits: limit.Limits = limit.DEFAULT,
     policy: retry.RetryPolicy | None = None,
     rate: str | None = None,
@@ -62,9 +69,10 @@ def open_backend(
     """Open the backend at `url`: a plain path, or a URL of one of `SCHEMES`.
 
     `domain` overrides what the backend says of itself, `conditional_put` is what a probe found
-    (`conditional`), None where there was none. Only with `create` is a place made that is
-    not there; one that is missing opens well and is UnavailableError when used. UsageError for a
-    scheme nobody knows. May touch a disk for a moment: on one that may hang, call it in a thread.
+    (`conditional`), None where there was none. `state` is for those of REMEMBERING. Only with
+    `create` is a place made that is not there; one that is missing opens well and is
+    UnavailableError when used. UsageError for a scheme nobody knows. May touch a disk for a
+    moment: on one that may hang, call it in a thread.
 
     The result is rate(limit(bare)), and retry(rate(limit(bare))) with a `policy`. In this order
     each try waits for its turn, then for a slot, has a deadline of its own, and no slot is held
@@ -76,7 +84,7 @@ def open_backend(
     The engine opens without one: it reads from parity rather than wait for a backend that is away,
     and puts a retry round its writes itself.
     """
-    bare = _bare(name, url, domain, create, conditional_put)
+    bare = _bare(name, url, domain, create, conditional_put, state)
     backend = _at_rate(limit.LimitBackend(bare, limits), rate, keeper)
     return backend if policy is None else retry.RetryBackend(backend, policy)
 
@@ -102,7 +110,12 @@ def is_probed(url: str) -> bool:
 
 
 def _bare(
-    name: str, url: str, domain: str | None, create: bool, conditional_put: bool | None
+    name: str,
+    url: str,
+    domain: str | None,
+    create: bool,
+    conditional_put: bool | None,
+    state: str | None,
 ) -> Backend:
     match = _SCHEME.match(url)
     scheme = match[1].lower() if match else "file"
@@ -121,6 +134,10 @@ def _bare(
             f"backend {name}: {scheme}:// needs {error.name}; install it with `pip install "
             f"'modelfloat[{EXTRAS[scheme]}]'`"
         ) from None
-    probed = {"conditional_put": conditional_put} if scheme in PROBED else {}
+    more: dict[str, bool | str | None] = {}
+    if scheme in PROBED:
+        more["conditional_put"] = conditional_put
+    if scheme in REMEMBERING:
+        more["state"] = state
     opener = cast("Callable[..., Backend]", found.from_url)
-    return opener(name, url, domain=domain, create=create, **probed)
+    return opener(name, url, domain=domain, create=create, **more)

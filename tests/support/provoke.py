@@ -767,6 +767,7 @@ PROVOKED: dict[str, Provocation] = {
     "names no server": plain("backend", "add", "a", "webdav:///x"),
     "has a path that no folder has": plain("backend", "add", "a", "webdav://host/a/../b"),
     "may hold no user": plain("backend", "add", "a", f"webdavs://me:{SECRET}@host/x"),
+    "nothing of who asks": plain("backend", "add", "a", f"gdrive://me:{SECRET}@folder"),
     "cannot be reached": plain("backend", "add", "a", "webdav://127.0.0.1:1/x"),
     "is not on this host": plain("backend", "add", "a", "file://elsewhere/x"),
     "names no directory": plain("backend", "add", "a", "file://"),
@@ -906,6 +907,7 @@ _HF = "unit/test_hf_import.py"
 _CHANGING = "unit/test_changing_files.py"
 _KEYS = "unit/test_keyring.py"
 _SHEET = "unit/test_recovery_sheet.py"
+_DRIVE = "unit/test_backend_gdrive.py"
 ELSEWHERE: dict[str, str] = {
     "the store is encrypted and its key was not given": (
         "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
@@ -938,6 +940,18 @@ ELSEWHERE: dict[str, str] = {
     "as no object store does": (
         "unit/test_object_marks.py::test_what_another_answers_is_no_answer"
     ),
+    "its folder is not there, is in the trash": f"{_DRIVE}::test_a_folder_that_went_is_down",
+    "a folder in its folder is gone": f"{_DRIVE}::test_a_folder_inside_that_went_is_made_anew",
+    "goes away while it is written": f"{_DRIVE}::test_folders_that_always_go_are_given_up",
+    "lists a part of its folder": f"{_DRIVE}::test_half_a_listing_is_none",
+    "Google's token server answers": f"{_DRIVE}::test_a_token_server_in_trouble",
+    "Google Drive asks us to come back": f"{_DRIVE}::test_refusals_are_told_apart",
+    "as Google Drive does not answer": f"{_DRIVE}::test_what_another_answers_is_no_answer",
+    "Google Drive has no room": f"{_DRIVE}::test_refusals_are_told_apart",
+    "takes no more uploads": f"{_DRIVE}::test_a_day_has_so_many_bytes",
+    "Google Drive refuses it": f"{_DRIVE}::test_refusals_are_told_apart",
+    "‹what is wrong with its login›": f"{_DRIVE}::test_a_login_that_was_revoked",
+    "its login in ‹file› cannot be read": f"{_DRIVE}::test_a_login_that_cannot_be_read",
     "as no WebDAV server does": (
         "unit/test_backend_webdav.py::test_what_another_answers_is_no_answer"
     ),

@@ -1,0 +1,80 @@
+"""Access tokens: had for the refresh token, kept until they expire, one asked for at a time.
+
+Source: RFC 6749, section 6, and Google's "OAuth 2.0 for mobile and desktop apps".
+
+Concurrency: one refresh at a time; whoever wants a token meanwhile waits for it. The grant's file
+is read and written in worker threads.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import trio
+
+from ...errors import DeniedError
+from ..http.client import HttpClient
+from .address import Place
+from .answers import no_login
+from .grant import Grant, find_grant, is_from_environment, write_grant
+from .oauth import refreshed
+
+EARLY: Final = 60.0
+"""Seconds before its end from which a token is not used any more: a request takes its time."""
+
+log = logging.getLogger(__name__)
+
+
+class Tokens:
+    """Access tokens of the backend `name`; its grant is looked for when the first is wanted."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        state: str | None,
+        http: HttpClient,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._place = place
+        self._state = state
+        self._http = http
+        self._clock = clock
+        self._grant: Grant | None = None
+        self._refreshing = trio.Lock()
+
+    async def take(self) -> str:
+        """A token that should be good; DeniedError where nobody logged in, or that was revoked."""
+        async with self._refreshing:
+            grant = self._grant or await self._find()
+            if not grant.access or self._clock() > grant.expires - EARLY:
+                grant = await self._refresh(grant)
+            self._grant = grant
+            return grant.access
+
+    def refused(self, token: str) -> None:
+        """That one was no good, whatever its time says: the next is asked for anew."""
+        if self._grant is not None and self._grant.access == token:
+            self._grant = replace(self._grant, access="", expires=0.0)
+
+    async def _find(self) -> Grant:
+        found = await trio.to_thread.run_sync(find_grant, self._name, self._place, self._state)
+        if found is None:
+            raise no_login(self._name, "nobody is logged in to it")
+        return found
+
+    async def _refresh(self, grant: Grant) -> Grant:
+        try:
+            fresh = await refreshed(self._http, self._place, grant, self._clock)
+        except DeniedError:
+            self._grant = None  # somebody may log in anew while a mount goes on
+            raise
+        if self._state is not None and not is_from_environment(self._name):
+            # Where it cannot be written it is asked for again by the next command.
+            with contextlib.suppress(OSError):
+                await trio.to_thread.run_sync(write_grant, self._state, self._place, fresh)
+        return fresh
