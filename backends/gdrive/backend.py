@@ -19,6 +19,7 @@ not, see `files`.
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -27,6 +28,7 @@ from httpx2 import Response
 
 from ...errors import BackendError, KeyExistsError, UnavailableError
 from ...ids import Key
+from ...rate import Rate
 from ..base import Buffer, Listed, Properties, Usage
 from ..fetch import fetch, rest, short
 from ..http.client import TooLongError
@@ -36,12 +38,15 @@ from .address import Place, parse_place
 from .answers import failure, stopped, stranger
 from .api import CONNECTIONS, DriveApi
 from .files import Files, order
-from .grant import account_of
+from .grant import grant_if_any
 from .known import UPLOADS, File, Known
 from .uploads import GoneError, Uploads
 
 LATENCY: Final = 0.15
 """Seconds; what a read takes is learned while reading."""
+RATE: Final = Rate(requests=100.0, burst=200, daily=750 * 10**9, put=40)
+"""Google allows 12,000 requests a minute and user, of which we take half, and 750 GB of uploads a
+day ("Usage limits", Drive API guides); of files made it is known to allow 2 or 3 a second."""
 TRIES: Final = 3
 """Files of one key, or folders for it, that are tried before it counts as one out of reach."""
 
@@ -64,13 +69,15 @@ class GDriveBackend:
         self._files = Files(self._api, self._known)
         self._uploads = Uploads(self._api, self._files, self._known)
         self._turns: dict[str, tuple[trio.Lock, int]] = {}
-        account = place.drive or account_of(name, place, state)
+        grant = grant_if_any(name, place, state)
+        account = place.drive or ("" if grant is None else grant.account)
         self.properties = Properties(
             url=place.url,
             domain=domain if domain is not None else f"gdrive:{account}".rstrip(":"),
             conditional_put=False,
             concurrency=CONNECTIONS,
             latency=LATENCY,
+            rate=replace(RATE, account="" if grant is None else f"gdrive:{grant.whose}"),
         )
 
     @classmethod

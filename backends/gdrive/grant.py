@@ -8,6 +8,7 @@ The file also keeps the latest access token, so that not every command asks for 
 replaces it as a whole; of two processes that refresh at once either token is good.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -40,6 +41,11 @@ class Grant:
     access: str = field(default="", repr=False)
     expires: float = 0.0
 
+    @property
+    def whose(self) -> str:
+        """Names the account, by a digest of the login where Google's number is not known."""
+        return self.account or hashlib.sha256(self.refresh.encode()).hexdigest()[:16]
+
 
 def grant_path(state: str, place: Place) -> str:
     """The file of a place below the folder `state`."""
@@ -60,13 +66,12 @@ def find_grant(
     return None if state is None else _from_file(backend, grant_path(state, place))
 
 
-def account_of(backend: str, place: Place, state: str | None) -> str:
-    """Google's number of the account that is logged in, "" where it is not known."""
+def grant_if_any(backend: str, place: Place, state: str | None) -> Grant | None:
+    """What was granted, None also where that cannot be read."""
     try:
-        found = find_grant(backend, place, state)
+        return find_grant(backend, place, state)
     except DeniedError:
-        return ""
-    return "" if found is None else found.account
+        return None
 
 
 def is_from_environment(backend: str, environment: Mapping[str, str] = os.environ) -> bool:

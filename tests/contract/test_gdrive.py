@@ -20,6 +20,7 @@ class TestGoogleDrive(BackendContract):
             drive.state.lag = request.param
             for name, value in drive.credentials().items():
                 monkeypatch.setenv(name, value)
-            backend = open_backend("d0", drive.backend_url(), state=str(tmp_path / "state"))
+            state = str(tmp_path / "state")
+            backend = open_backend("d0", drive.backend_url(), state=state, rate="none")
             yield backend
             await backend.aclose()

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import trio
 
 from modelfloat.backends.base import Backend
 from modelfloat.backends.gdrive import api
+from modelfloat.backends.gdrive.address import parse_place
+from modelfloat.backends.gdrive.grant import grant_path
 from modelfloat.backends.keys import MARKER_KEY, check_key, site_key
 from modelfloat.backends.registry import open_backend
 from modelfloat.errors import (
@@ -53,7 +56,8 @@ async def opened(drive: FakeDrive, tmp_path: Path) -> AsyncIterator[Opening]:
 
     def open_(machine: str = "a", url: str = "") -> Backend:
         state = str(tmp_path / machine)
-        backends.append(open_backend("d0", url or drive.backend_url(), state=state))
+        where = url or drive.backend_url()
+        backends.append(open_backend("d0", where, state=state, rate="none"))
         return backends[-1]
 
     yield open_
@@ -217,10 +221,10 @@ async def test_a_login_that_cannot_be_read(
     for name in drive.credentials():
         monkeypatch.delenv(name)
     backend = opened()
-    path = tmp_path / "a" / f"gdrive-{backend._inner._place.label}.json"  # type: ignore[attr-defined]
-    path.parent.mkdir(exist_ok=True)
+    path = trio.Path(grant_path(str(tmp_path / "a"), parse_place("d0", drive.backend_url())))
+    await path.parent.mkdir(exist_ok=True)
     for text in ("{", "[]", '{"version": 1}', '{"version": 2}', '{"secret": "GOCSPX"}'):
-        path.write_text(text)
+        await path.write_text(text)
         with pytest.raises(DeniedError, match="cannot be read") as caught:
             await backend.head(KEY)
         assert "GOCSPX" not in str(caught.value)

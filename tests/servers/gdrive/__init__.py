@@ -2,7 +2,7 @@
 
     async with serve_gdrive(folder) as drive:
         os.environ.update(drive.credentials())  # by monkeypatch, that is
-        backend = open_backend("d0", drive.backend_url())
+        backend = open_backend("d0", drive.backend_url(), rate="none")
 
 Written from Google's reference and guides (files, uploads, errors, OAuth for installed programs and
 for devices), and held against a third party: rclone's drive backend works with it. What it injects
