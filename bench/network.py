@@ -34,6 +34,7 @@ COUNTS: Final = struct.Struct("<QQ")
 class Network:
     """What lies between the backends and us: seconds, and bytes a second; 0 is no limit.
 
+    All connections of a backend share `own`, and all connections there are `whole`.
     Backends named in `slow` take `factor` times as long for everything. `connections` is how many
     calls a backend takes at once.
     """
@@ -41,6 +42,7 @@ class Network:
     latency: float = 0.0
     connection: float = 0.0
     whole: float = 0.0
+    own: float = 0.0
     connections: int = 32
     slow: Sequence[str] = ()
     factor: float = 1.0
@@ -110,6 +112,7 @@ class NetworkBackend:
         self._inner = inner
         self._network = network
         self._line = line
+        self._own = Line()
         self._traffic = traffic
         self._factor = network.factor if inner.name in network.slow else 1.0
         own = inner.properties
@@ -150,6 +153,8 @@ class NetworkBackend:
             part = min(SLICE, size - start)
             if network.connection:
                 at += part * self._factor / network.connection
+            if network.own:
+                at = max(at, self._own.reserve(part, network.own))
             if network.whole:
                 at = max(at, self._line.reserve(part, network.whole))
             await trio.sleep_until(at)

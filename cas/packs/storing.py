@@ -23,6 +23,7 @@ from ...errors import BackendError, QuotaError, TimedOutError, UnavailableError
 from ...ids import BackendId, Key
 from ..formats.journal import NOWHERE, PackStored
 from .builder import SealedPack
+from .evenness import Evenness
 from .health import Event, State
 from .members import Member, Members
 from .placement import Candidate, Crowding, crowding, limits, place
@@ -54,6 +55,7 @@ class PackStorer:
     def __init__(self, members: Members) -> None:
         self._members = members
         self._warned: set[str] = set()
+        self._even = Evenness()
 
     async def store(self, pack: SealedPack, spare: int = SPARE) -> PackStored:
         """Make all shards of a pack durable, and say where they are.
@@ -97,7 +99,8 @@ class PackStorer:
             self._warn(
                 f"with {left_out}, what is stored now lies on fewer backends and survives less"
             )
-        return [*places, *[NOWHERE] * (count - len(places))]
+        dealt = self._even.deal(places, pack.info.k) if pack.info.k > 1 else places
+        return [*dealt, *[NOWHERE] * (count - len(places))]
 
     async def _ask_again(self) -> bool:
         """Whether one that was down is up again, or one that was full may have room now."""
