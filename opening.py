@@ -22,7 +22,7 @@ from .cas.store import Store, open_engine
 from .config import Scalar, StoreConfig, read_config, write_config
 from .configured import close_all, members_of, recreate, remark
 from .erasure.scheme import Scheme
-from .errors import KEY_NEEDED, KeyNeededError, ModelFloatError, one_failure
+from .errors import ModelFloatError, one_failure
 
 FOLLOW: Final = 5.0
 """Seconds between two looks at the configuration while a store is open."""
@@ -166,8 +166,7 @@ async def _rebuild(
     """With its locks held: a backend may have come or gone while they were waited for."""
     config = await trio.to_thread.run_sync(read_config, path)
     cipher = cipher_of(keys, encrypted=config.encrypted)
-    if cipher.locked:
-        raise KeyNeededError(KEY_NEEDED)
+    cipher.require()
     members = await trio.to_thread.run_sync(members_of, path, config)
     found = Members(config.id, members, cipher)
     try:

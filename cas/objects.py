@@ -40,8 +40,7 @@ class Objects:
             raise IndexDamagedError(
                 f"object {id_.hex()[:16]} is not in the index; run `modelfloat verify --repair`"
             )
-        # Without the key of an encrypted store its own folder is believed.
-        if not self._index.ids.locked and self._index.ids.object(data) != id_:
+        if not self._index.ids.fits(id_, data):
             raise ChunkDamagedError(
                 f"object {id_.hex()[:16]} is damaged in the index; run `modelfloat verify --repair`"
             )

@@ -98,7 +98,13 @@ class _Lane:
             if self._builder is None:
                 await self._buffers.free.acquire()
                 buffers = self._buffers
-                self._builder = PackBuilder(self._kind, buffers.limit, buffers.packs, buffers.most)
+                self._builder = PackBuilder(
+                    self._kind,
+                    buffers.limit,
+                    buffers.packs,
+                    buffers.most,
+                    self._packer.cipher,
+                )
             taken = await trio.to_thread.run_sync(fill, self._builder, chunks, at)
             if objects:
                 ids = [ObjectId(chunk.id) for chunk in chunks[at:taken]]
@@ -152,6 +158,7 @@ class Packer:
         self._objects = Scheme(1, scheme.m if copies is None else copies)
         self._spare = spare
         self._pool = pool
+        self.cipher = pool.members.cipher
         self._journal = journal
         self._nursery = nursery
         limit = pack_limit(scheme)

@@ -174,7 +174,9 @@ class VerifyReport:
     more): no problem, and `gc` removes them. `rescued` counts chunks of such packs that
     could still be had, and were stored again in others, `refetched` those that were had where their
     files came from; `elsewhere` counts lost files of which a repair may do so. `unread` counts
-    spare shards, of packs that were mended without them: they count as not checked.
+    spare shards, of packs that were mended without them: they count as not checked. `locked` says
+    that the store is encrypted and its key was not there: shards were checked, and not the chunks
+    in them.
     """
 
     packs: int = 0
@@ -182,6 +184,7 @@ class VerifyReport:
     bytes_read: int = 0
     bytes_written: int = 0
     unread: int = 0
+    locked: bool = False
     seconds: float = 0.0
     problems: list[Problem] = field(default_factory=list)
     unlisted: int = 0

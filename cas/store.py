@@ -238,6 +238,7 @@ class Store:
 
     async def carry_out(self, request: AddRequest, progress: Progress | None = None) -> AddReport:
         """`add` with everything that may be asked of it."""
+        self.members.cipher.require()
         with one_failure():
             return await self._add(request, progress or Progress())
 
@@ -285,6 +286,7 @@ class Store:
 
     async def remove(self, address: Address, *, grace: float = GRACE) -> RemoveReport:
         """Remove a repository, or one branch or tag of it; what that frees at a later gc."""
+        self.members.cipher.require()
         return await self.reserve.retrying(lambda: self._removal.refs(address, grace))
 
     async def gc(
@@ -300,6 +302,7 @@ class Store:
         With `accept_losses` also where journal records that are lost, or lie on backends that are
         down, may have made refs.
         """
+        self.members.cipher.require()
         report = GcReport(dry_run=dry_run)
         if accept_losses and not dry_run:
             await self.index.write(self.index.accept_gaps)
@@ -332,6 +335,7 @@ class Store:
         The old packs are garbage then. What is added later is protected as before. BusyError where
         less would survive, unless `force`.
         """
+        self.members.cipher.require()
         restriping = Restriping(self.access, self.objects, wanted)
         return await restriping.run(repo, progress or Progress(), dry_run=dry_run, force=force)
 

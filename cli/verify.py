@@ -157,6 +157,8 @@ def lines(report: "VerifyReport", *, repair: bool, all_files: bool) -> list[str]
         were, them = ("was", "it") if report.unread == 1 else ("were", "them")
         spares = plural(report.unread, "spare shard")
         found.append(f"{spares} {were} not read; `modelfloat verify` reads {them}")
+    if report.locked:
+        found.append("the store's key was not given: shards were checked, not what is in them")
     found += [_down(report, name, why) for name, why in report.down.items()]
     found += [f"{name}: was lost, and was made anew" for name in report.replaced]
     found += _problems(report)

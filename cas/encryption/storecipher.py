@@ -48,6 +48,12 @@ class StoreCipher:
 
         return PackCipher(self._held().packs, pack)
 
+    def open_table(self, pack: PackId, sealed: bytes) -> bytes | None:
+        """A pack's chunk table in the clear, None without the key; ShardDamagedError where it is
+        none of that pack and these keys."""
+        cipher = None if self.locked else self.pack(pack)
+        return None if cipher is None else cipher.open_table(sealed)
+
     @property
     def entries(self) -> "EntrySeal | None":
         """What encrypts entries of records; as `pack`."""
@@ -56,6 +62,12 @@ class StoreCipher:
         from .entryseal import EntrySeal
 
         return EntrySeal(self._held().records)
+
+    def require(self) -> None:
+        """KeyNeededError where the store is encrypted and its key is not there: for work that would
+        end so in the middle."""
+        if self.locked:
+            raise KeyNeededError(KEY_NEEDED)
 
     def _held(self) -> StoreKeys:
         if self.keys is None:

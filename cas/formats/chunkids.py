@@ -34,6 +34,11 @@ class ChunkIds:
         """The id of an object of these bytes."""
         return ObjectId(self.of(data))
 
+    def fits(self, id_: bytes, data: bytes) -> bool:
+        """Whether an object of the index's mirror has that id. Without the key of an encrypted
+        store it is believed: it lies in the store's own folder."""
+        return self.locked or self.object(data) == id_
+
     @property
     def keyed(self) -> bool:
         """Whether a chunk's id is another than the BLAKE3 that anybody computes."""

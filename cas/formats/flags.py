@@ -12,6 +12,11 @@ VERSION: Final = 1
 LATER_CODECS: Final = 1
 """`incompat`, bit 0, of shards and journal records: a chunk in it has a codec above 1. The first
 releases know `raw` and `zstd` only, and must not take a pack over that they cannot read."""
+ENCRYPTED: Final = 1 << 1
+"""`incompat`, bit 1: what is in it is encrypted. Bit 0 is not set beside it: who knows this one
+knows all codecs there were when it came, and a codec would be a hint at what is stored."""
+KNOWN: Final = LATER_CODECS | ENCRYPTED
+"""All of `incompat` that this release knows of shards and journal records."""
 FIRST_CODECS: Final = 1
 """The highest codec of packs without that flag."""
 

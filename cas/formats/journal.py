@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
 from blake3 import blake3
 
@@ -12,7 +12,7 @@ from ...erasure.scheme import LARGEST_K, LARGEST_M
 from ...errors import FormatError, ShardDamagedError
 from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
 from .chunktable import ENTRY, PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
-from .flags import LATER_CODECS, VERSION, check_readable, codec_flags
+from .flags import ENCRYPTED, KNOWN, VERSION, check_readable, codec_flags
 from .shard import shard_length
 
 MAGIC: Final = b"MFLTJRNL"
@@ -28,6 +28,38 @@ _PACK: Final = struct.Struct("<16sBBBxQQIxxxx")
 _REF: Final = struct.Struct("<Bxxx32s32s32sq")
 _PLACED: Final = struct.Struct("<16sB7x16s")
 _LENGTH: Final = struct.Struct("<H")
+
+
+_SEALED: Final = 5
+"""The type of an entry that is encrypted, with its own type in it."""
+_PLACE: Final = struct.Struct("<16s16sQI")
+_TYPE: Final = struct.Struct("<Bxxx")
+
+
+class Seals(Protocol):
+    """Encrypts entries. `where` is the entry's place: store, writer, record, number in it."""
+
+    def seal(self, where: bytes, entry: bytes) -> bytes:
+        """An entry encrypted; the same one at the same place gives the same bytes."""
+
+    def open(self, where: bytes, sealed: bytes) -> bytes:
+        """An entry in the clear; ValueError where it was not encrypted so for that place."""
+
+
+class Records(Protocol):
+    """How the records of a store are encrypted, if they are."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether they are."""
+
+    @property
+    def overhead(self) -> int:
+        """Bytes by which a chunk may be longer than raw."""
+
+    @property
+    def entries(self) -> Seals | None:
+        """What encrypts them, None where nothing does; KeyNeededError without the key."""
 
 
 class RefKind(IntEnum):
@@ -130,15 +162,24 @@ class RecordHead:
     length: int
 
 
-def encode_record(record: Record) -> bytes:
-    """The record's bytes, its BLAKE3 last; `record.digest` is not looked at."""
-    body = b"".join(_frame(entry) for entry in record.entries)
+def encode_record(record: Record, cipher: Records | None = None) -> bytes:
+    """The record's bytes, its BLAKE3 last; `record.digest` is not looked at.
+
+    With a `cipher` what tells of the store's contents is encrypted: packs and refs. The same record
+    gives the same bytes whenever it is encoded.
+    """
+    encrypted = cipher is not None and cipher.encrypted
+    frames = [_frame(entry) for entry in record.entries]
+    if cipher is not None and any(_tells(type_) for type_, _ in frames):
+        frames = _seal(record, frames, cipher.entries)
+    body = b"".join(_ENTRY.pack(type_, len(data)) + data for type_, data in frames)
+    flags = ENCRYPTED if encrypted else max(map(_flags, record.entries), default=0)
     head = _HEAD.pack(
         MAGIC,
         VERSION,
         0,
         0,
-        max(map(_flags, record.entries), default=0),
+        flags,
         record.store,
         record.writer,
         record.seq,
@@ -160,20 +201,27 @@ def decode_head(data: bytes, what: str) -> RecordHead:
     if len(data) < _HEAD.size + 32 or data[:8] != MAGIC:
         raise FormatError(f"{what} is no journal record")
     _, version, _, _, incompat, store, writer, *rest = _HEAD.unpack_from(data)
-    check_readable(what, version, incompat, known=LATER_CODECS)
+    check_readable(what, version, incompat, known=KNOWN)
     head = RecordHead(StoreId(store), WriterId(writer), *rest)
     if _HEAD.size + head.length + 32 != len(data):
         raise FormatError(f"{what} is damaged")
     return head
 
 
-def decode_record(data: bytes, what: str) -> Record:
-    """A record from its bytes; FormatError, naming `what`, when it is damaged or newer."""
+def decode_record(data: bytes, what: str, cipher: Records | None = None) -> Record:
+    """A record from its bytes; FormatError, naming `what`, when it is damaged or newer.
+
+    Without a `cipher` that of a store which is not encrypted. KeyNeededError where an entry is
+    encrypted and the key is not there.
+    """
     head = decode_head(data, what)
     if not is_sound(data):
         raise FormatError(f"{what} is damaged")
     try:
-        entries = tuple(_decode_entry(type_, body) for type_, body in _split(data, head.entries))
+        overhead = 0 if cipher is None else cipher.overhead
+        entries = tuple(
+            _decode_entry(type_, body, overhead) for type_, body in _opened(data, head, cipher)
+        )
     except (struct.error, ValueError, ShardDamagedError) as error:
         raise FormatError(f"{what} contradicts itself") from error
     return Record(
@@ -181,29 +229,68 @@ def decode_record(data: bytes, what: str) -> Record:
     )
 
 
-def list_entries(data: bytes, what: str) -> list[PackListed | JournalEntry]:
-    """The entries of a sound record, chunk tables unread; FormatError, naming `what`."""
+def list_entries(
+    data: bytes, what: str, cipher: Records | None = None
+) -> list[PackListed | JournalEntry]:
+    """The entries of a sound record, chunk tables unread; errors as from `decode_record`."""
     head = decode_head(data, what)
     try:
         return [
             list_pack(body) if type_ == 1 else _decode_entry(type_, body)
-            for type_, body in _split(data, head.entries)
+            for type_, body in _opened(data, head, cipher)
         ]
     except (struct.error, ValueError) as error:
         raise FormatError(f"{what} contradicts itself") from error
 
 
-def _frame(entry: JournalEntry) -> bytes:
+def _frame(entry: JournalEntry) -> tuple[int, bytes]:
+    """An entry's type and bytes."""
     match entry:
         case PackStored():
-            type_, body = 1, _encode_pack(entry)
+            return 1, _encode_pack(entry)
         case RefChanged():
-            type_, body = 2, encode_ref(entry)
+            return 2, encode_ref(entry)
         case ShardPlaced():
-            type_, body = 3, _PLACED.pack(entry.pack, entry.index, entry.backend)
+            return 3, _PLACED.pack(entry.pack, entry.index, entry.backend)
         case PackDeleted():
-            type_, body = 4, bytes(entry.pack)
-    return _ENTRY.pack(type_, len(body)) + body
+            return 4, bytes(entry.pack)
+
+
+def _tells(type_: int) -> bool:
+    """Whether an entry of that type tells what is stored: in an encrypted store it is sealed.
+
+    Places and tombstones tell of packs only, and are written without the key.
+    """
+    return type_ in (1, 2)
+
+
+def _seal(
+    record: Record, frames: list[tuple[int, bytes]], seals: Seals | None
+) -> list[tuple[int, bytes]]:
+    if seals is None:
+        return frames
+    done = []
+    for number, (type_, data) in enumerate(frames):
+        if _tells(type_):
+            where = _PLACE.pack(record.store, record.writer, record.seq, number)
+            type_, data = _SEALED, seals.seal(where, _TYPE.pack(type_) + data)
+        done.append((type_, data))
+    return done
+
+
+def _opened(data: bytes, head: RecordHead, cipher: Records | None) -> Iterator[tuple[int, bytes]]:
+    """Type and bytes of each entry, in the clear; ValueError where one is encrypted and should not
+    be, or the other way round."""
+    encrypted = cipher is not None and cipher.encrypted
+    for number, (type_, body) in enumerate(_split(data, head.entries)):
+        if encrypted and _tells(type_):
+            raise ValueError("an entry that is not encrypted")
+        if type_ == _SEALED and cipher is not None and (seals := cipher.entries) is not None:
+            where = _PLACE.pack(head.store, head.writer, head.seq, number)
+            clear = seals.open(where, body)
+            yield _TYPE.unpack_from(clear)[0], clear[_TYPE.size :]
+        else:
+            yield type_, body
 
 
 def _flags(entry: JournalEntry) -> int:
@@ -224,9 +311,9 @@ def _split(data: bytes, count: int) -> Iterator[tuple[int, bytes]]:
         raise ValueError("entries do not fill the record")
 
 
-def _decode_entry(type_: int, payload: bytes) -> JournalEntry:
+def _decode_entry(type_: int, payload: bytes, overhead: int = 0) -> JournalEntry:
     if type_ == 1:
-        return _decode_pack(payload)
+        return _decode_pack(payload, overhead)
     if type_ == 2:
         return decode_ref(payload)
     if type_ == 3:
@@ -242,9 +329,9 @@ def _encode_pack(p: PackStored) -> bytes:
     return b"".join([head, *p.locations, encode_table(p.chunks)])
 
 
-def _decode_pack(data: bytes) -> PackStored:
+def _decode_pack(data: bytes, overhead: int) -> PackStored:
     p = list_pack(data)
-    chunks = decode_table(p.table, p.length)
+    chunks = decode_table(p.table, p.length, overhead)
     return PackStored(p.pack, p.k, p.m, p.kind, p.length, p.shard, p.locations, chunks)
 
 

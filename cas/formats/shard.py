@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from blake3 import blake3
 
@@ -18,12 +18,13 @@ from .chunktable import (
     ENTRY,
     PACK_CHUNKS,
     PACK_SIZE,
+    TAG_SIZE,
     Kind,
     PackedChunk,
     decode_table,
     encode_table,
 )
-from .flags import LATER_CODECS, VERSION, check_readable, codec_flags
+from .flags import ENCRYPTED, KNOWN, VERSION, check_readable, codec_flags
 
 BLOCK: Final = 1 << 20
 """A footer holds the BLAKE3 of every block of this many payload bytes."""
@@ -35,9 +36,28 @@ MAX_FOOTER: Final = 96 + 48 * (PACK_CHUNKS + 64) + 32 * 48 * 80
 _ALIGN: Final = 64
 _TRAILER: Final = struct.Struct("<8sHxxIIII32s")
 _CRC: Final = struct.Struct("<I")
-_HEAD: Final = struct.Struct("<16s16sBBBBIQQII32x")
+_HEAD: Final = struct.Struct("<16s16sBBBBIQQII16s16x")
 FOOTER_HEAD: Final = _HEAD.size
 """Bytes of a footer before its block hashes."""
+
+
+_NO_TAG: Final = bytes(TAG_SIZE)
+
+
+class Tables(Protocol):
+    """How the chunk tables of a store's packs are encrypted, if they are."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether they are."""
+
+    @property
+    def overhead(self) -> int:
+        """Bytes by which a chunk may be longer than raw."""
+
+    def open_table(self, pack: PackId, sealed: bytes) -> bytes | None:
+        """A table in the clear, None without the key; ShardDamagedError where it is none of that
+        pack and store."""
 
 
 def shard_length(pack_length: int, k: int) -> int:
@@ -62,6 +82,8 @@ class PackInfo:
     """What all footers of one pack say: everything but the shard's own index.
 
     `blocks` holds for each of the k+m shards the BLAKE3s of its payload's blocks, end to end.
+    `sealed` is the chunk table of an encrypted pack as it is stored, its tag last; where the key is
+    not there `chunks` are none.
     """
 
     store: StoreId
@@ -73,11 +95,27 @@ class PackInfo:
     shard: int
     blocks: tuple[bytes, ...]
     chunks: tuple[PackedChunk, ...]
+    sealed: bytes | None = None
+
+    @property
+    def chunk_count(self) -> int:
+        """How many chunks the pack has."""
+        if self.sealed is None:
+            return len(self.chunks)
+        return (len(self.sealed) - TAG_SIZE) // ENTRY.size
+
+    @property
+    def table(self) -> bytes:
+        """The chunk table as it is stored, without its tag."""
+        return encode_table(self.chunks) if self.sealed is None else self.sealed[:-TAG_SIZE]
 
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """One decoded footer; `chunks` is None where this shard does not carry the table."""
+    """One decoded footer; `chunks` is None where this shard does not carry the table.
+
+    `sealed` is as in `PackInfo`; without the key `chunks` are none where there is a table.
+    """
 
     store: StoreId
     pack: PackId
@@ -90,6 +128,7 @@ class Footer:
     chunk_count: int
     blocks: tuple[bytes, ...]
     chunks: tuple[PackedChunk, ...] | None
+    sealed: bytes | None = None
 
 
 def carries_table(index: int, k: int, chunk_count: int, shard: int) -> bool:
@@ -100,8 +139,8 @@ def carries_table(index: int, k: int, chunk_count: int, shard: int) -> bool:
 def encode_tail(info: PackInfo, index: int, table: bytes | None = None) -> bytes:
     """Footer and trailer of shard `index`; `table` saves encoding the same table n times."""
     if table is None:
-        table = encode_table(info.chunks)
-    with_table = carries_table(index, info.k, len(info.chunks), info.shard)
+        table = info.table
+    with_table = carries_table(index, info.k, info.chunk_count, info.shard)
     head = _HEAD.pack(
         info.store,
         info.pack,
@@ -112,14 +151,17 @@ def encode_tail(info: PackInfo, index: int, table: bytes | None = None) -> bytes
         HAS_TABLE if with_table else 0,
         info.length,
         info.shard,
-        len(info.chunks),
+        info.chunk_count,
         block_count(info.shard),
+        _NO_TAG if info.sealed is None else info.sealed[-TAG_SIZE:],
     )
     parts = [head, *info.blocks]
     if with_table:
         parts.append(table)
     footer = b"".join(parts)
-    flags = codec_flags(table[CODEC_AT :: ENTRY.size])
+    flags = ENCRYPTED
+    if info.sealed is None:
+        flags = codec_flags(table[CODEC_AT :: ENTRY.size])
     trailer = _TRAILER.pack(MAGIC, VERSION, 0, 0, flags, len(footer), blake3(footer).digest())
     return footer + trailer + _CRC.pack(zlib.crc32(trailer))
 
@@ -131,25 +173,34 @@ def footer_length(trailer: bytes, what: str) -> int:
     if _CRC.unpack_from(trailer, 60)[0] != zlib.crc32(trailer[:60]):
         raise ShardDamagedError(f"{what} has a damaged trailer")
     _, version, _, _, incompat, length, _ = _TRAILER.unpack_from(trailer)
-    check_readable(what, version, incompat, known=LATER_CODECS)
+    check_readable(what, version, incompat, known=KNOWN)
     if not _HEAD.size <= length <= MAX_FOOTER:
         raise ShardDamagedError(f"{what} claims a footer of {length} bytes")
     return int(length)
 
 
-def decode_tail(tail: bytes, what: str) -> Footer:
-    """The footer in `tail`, which is exactly footer and trailer; ShardDamagedError names `what`."""
+def decode_tail(tail: bytes, what: str, tables: Tables | None = None) -> Footer:
+    """The footer in `tail`, which is exactly footer and trailer; ShardDamagedError names `what`.
+
+    Without `tables` that of a store which is not encrypted.
+    """
     trailer = bytes(tail[-TRAILER_SIZE:])
     footer = memoryview(tail)[:-TRAILER_SIZE]
     if footer_length(trailer, what) != len(footer):
         raise ShardDamagedError(f"{what} has a footer of another length than its trailer says")
     if blake3(footer).digest() != trailer[28:60]:
         raise ShardDamagedError(f"{what} has a damaged footer")
-    return _decode_footer(footer, what)
+    encrypted = bool(_TRAILER.unpack_from(trailer)[4] & ENCRYPTED)
+    if encrypted != (tables is not None and tables.encrypted):
+        how = "is encrypted" if encrypted else "is not encrypted"
+        raise ShardDamagedError(f"{what} {how}, unlike its store")
+    return _decode_footer(footer, what, tables)
 
 
-def _decode_footer(footer: memoryview, what: str) -> Footer:
-    store, pack, k, m, index, kind, flags, length, shard, count, blocks = _HEAD.unpack_from(footer)
+def _decode_footer(footer: memoryview, what: str, tables: Tables | None) -> Footer:
+    store, pack, k, m, index, kind, flags, length, shard, count, blocks, tag = _HEAD.unpack_from(
+        footer
+    )
     n = k + m
     hashes = 32 * n * blocks
     table_at = _HEAD.size + hashes
@@ -166,7 +217,13 @@ def _decode_footer(footer: memoryview, what: str) -> Footer:
     )
     if not sound:
         raise ShardDamagedError(f"{what} has a footer that contradicts itself")
-    chunks = decode_table(footer[table_at:], length) if flags & HAS_TABLE else None
+    chunks = sealed = None
+    if flags & HAS_TABLE and tables is not None and tables.encrypted:
+        sealed = bytes(footer[table_at:]) + tag
+        clear = tables.open_table(PackId(pack), sealed)
+        chunks = () if clear is None else decode_table(clear, length, tables.overhead)
+    elif flags & HAS_TABLE:
+        chunks = decode_table(footer[table_at:], length)
     return Footer(
         StoreId(store),
         PackId(pack),
@@ -179,6 +236,7 @@ def _decode_footer(footer: memoryview, what: str) -> Footer:
         count,
         _split_hashes(footer[_HEAD.size : table_at], n),
         chunks,
+        sealed,
     )
 
 
@@ -189,8 +247,10 @@ def _split_hashes(hashes: memoryview, n: int) -> tuple[bytes, ...]:
 
 def join_tails(footers: Sequence[Footer]) -> PackInfo | None:
     """What agreeing footers of one pack say together; None while none carries the chunk table."""
-    table = next((f.chunks for f in footers if f.chunks is not None), None)
-    if table is None:
+    full = next((f for f in footers if f.chunks is not None), None)
+    if full is None or full.chunks is None:
         return None
-    f = footers[0]
-    return PackInfo(f.store, f.pack, f.k, f.m, f.kind, f.length, f.shard, f.blocks, table)
+    f, chunks = footers[0], full.chunks
+    return PackInfo(
+        f.store, f.pack, f.k, f.m, f.kind, f.length, f.shard, f.blocks, chunks, full.sealed
+    )

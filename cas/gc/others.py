@@ -99,7 +99,7 @@ class Others:
         for writer, session in sessions.items():
             seq = session.number + 1
             while (data := await self._record(writer, seq)) is not None:
-                entries = decode_record(data, record_name(writer, seq)).entries
+                entries = decode_record(data, record_name(writer, seq), self.members.cipher).entries
                 packs |= {entry.pack for entry in entries if isinstance(entry, PackStored)}
                 seq += 1
         return packs

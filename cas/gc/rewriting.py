@@ -1,8 +1,9 @@
 """Packs rewritten: what is still needed of them is copied, verified, into new packs.
 
 For packs of which little is needed, and for small ones that become few. The encoded bytes are
-copied as they are, each chunk decoded and compared with its id first. A pack that is not sound in
-all that is needed of it stays. The new packs protect as much as the old ones did.
+copied as they are (where they are encrypted, for the new pack), each chunk decoded and compared
+with its id first. A pack that is not sound in all that is needed of it stays. The new packs protect
+as much as the old ones did.
 
 Concurrency: one pack is read while the one before is stored. Memory: what one add takes.
 """
@@ -13,12 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import trio
-from blake3 import blake3
 
 from ...erasure.scheme import Scheme
-from ...errors import BackendError, ChunkDamagedError, DamageError, ModelFloatError, one_failure
-from ...ids import ChunkId, ObjectId, PackId, StoreId
-from ..codecs.registry import decode
+from ...errors import BackendError, ChunkDamagedError, DamageError, one_failure
+from ...ids import ObjectId, PackId, StoreId
 from ..formats.chunktable import Kind, PackedChunk
 from ..index.index import Index
 from ..index.records import LOCATION_SIZE, Location, PackRecord
@@ -27,9 +26,13 @@ from ..packer import LaneName, Packer
 from ..packs.builder import NewChunk
 from ..packs.pool import SCRATCH, Pool
 from ..packs.scrutiny import agreed, load_sound, read_footers
+from ..packs.verifying import ChunkOpener
 from ..schemes import scheme_like
 
 _ID: Final = 32
+
+Slotted = tuple[int, PackedChunk]
+"""A chunk with its slot."""
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +124,9 @@ class Rewriter:
         table = await self._table(victim.pack)
         wanted = [table[slot] for slot in victim.slots]
         await trio.to_thread.run_sync(self._check_slots, victim, wanted)
-        for run in _runs(wanted):
-            chunks, objects = await self._load(victim.pack, run)
+        opener = ChunkOpener.of(self._pool.members.cipher, victim.pack.id)
+        for run in _runs(list(zip(victim.slots, wanted, strict=True))):
+            chunks, objects = await self._load(victim.pack, run, opener)
             if victim.pack.kind is Kind.OBJECT:
                 await packer.put_objects(chunks, objects)
             else:
@@ -149,25 +153,28 @@ class Rewriter:
                 raise ChunkDamagedError("its footers contradict the index")
 
     async def _load(
-        self, pack: PackRecord, run: Sequence[PackedChunk]
+        self, pack: PackRecord, run: Sequence[Slotted], opener: ChunkOpener
     ) -> tuple[list[NewChunk], dict[ObjectId, bytes]]:
         """Chunks that lie end to end, verified; and what they hold, if they are objects."""
-        start = run[0].offset
-        size = run[-1].offset + run[-1].stored - start
+        (_, first), (_, last) = run[0], run[-1]
+        start = first.offset
+        size = last.offset + last.stored - start
         try:
             data = await self._pool.load(pack, start, size, _buffer)
         except (DamageError, BackendError) as error:
             log.info("%s", error)
             data = _buffer(size)
-        raws = await trio.to_thread.run_sync(_decode_all, run, data, start)
+        opened = await trio.to_thread.run_sync(_open_all, run, data, start, opener)
         chunks, objects = [], {}
-        for chunk, raw in zip(run, raws, strict=True):
-            encoded = data[chunk.offset - start : chunk.offset - start + chunk.stored]
-            if raw is None:
-                encoded = await load_sound(self._pool, pack, chunk.offset, chunk.stored)
-                (raw,) = await trio.to_thread.run_sync(_decode_all, [chunk], encoded, chunk.offset)
-            if raw is None:
+        for (slot, chunk), found in zip(run, opened, strict=True):
+            if found is None:
+                stored = await load_sound(self._pool, pack, chunk.offset, chunk.stored)
+                (found,) = await trio.to_thread.run_sync(
+                    _open_all, [(slot, chunk)], stored, chunk.offset, opener
+                )
+            if found is None:
                 raise ChunkDamagedError(f"chunk {chunk.id.hex()[:16]} in it is damaged")
+            encoded, raw = found
             if chunk.kind is Kind.OBJECT:
                 objects[ObjectId(chunk.id)] = bytes(raw)
             chunks.append(NewChunk(chunk.id, encoded, chunk.raw, chunk.codec, chunk.element))
@@ -178,31 +185,31 @@ def _buffer(size: int) -> memoryview:
     return memoryview(bytearray(size))
 
 
-def _runs(chunks: Iterable[PackedChunk]) -> Iterator[list[PackedChunk]]:
+def _runs(chunks: Iterable[Slotted]) -> Iterator[list[Slotted]]:
     """Chunks in runs that lie end to end, as long as the pool loads at once."""
-    run: list[PackedChunk] = []
-    for chunk in chunks:
-        joins = run and run[-1].offset + run[-1].stored == chunk.offset
-        if run and (not joins or chunk.offset + chunk.stored - run[0].offset > SCRATCH):
+    run: list[Slotted] = []
+    for slot, chunk in chunks:
+        joins = run and run[-1][1].offset + run[-1][1].stored == chunk.offset
+        if run and (not joins or chunk.offset + chunk.stored - run[0][1].offset > SCRATCH):
             yield run
             run = []
-        run.append(chunk)
+        run.append((slot, chunk))
     if run:
         yield run
 
 
-def _decode_all(
-    run: Sequence[PackedChunk], data: memoryview, start: int
-) -> list[memoryview | None]:
-    """What each chunk holds; None for one that does not verify."""
-    found: list[memoryview | None] = []
-    for chunk in run:
-        raw = _buffer(chunk.raw)
-        encoded = data[chunk.offset - start : chunk.offset - start + chunk.stored]
+def _open_all(
+    run: Sequence[Slotted], data: memoryview, start: int, opener: ChunkOpener
+) -> list[tuple[memoryview, memoryview] | None]:
+    """Each chunk encoded, and what it holds; None for one that does not verify."""
+    found: list[tuple[memoryview, memoryview] | None] = []
+    for slot, chunk in run:
+        stored = data[chunk.offset - start : chunk.offset - start + chunk.stored]
         try:
-            decode(chunk.codec, encoded, raw)
-        except ModelFloatError:
+            encoded = opener.encoded(slot, stored)
+        except ChunkDamagedError:
             found.append(None)
             continue
-        found.append(raw if ChunkId(blake3(raw).digest()) == chunk.id else None)
+        raw = opener.raw(chunk, encoded)
+        found.append(None if raw is None else (encoded, raw))
     return found

@@ -126,7 +126,7 @@ class CatchUp:
             if data is None:
                 return
             name = record_name(writer, seq)
-            record = decode_record(data, name)
+            record = decode_record(data, name, self.members.cipher)
             log.info("applying %s, which the index had missed", name)
             # A crash may have come between two copies: make sure that all are there.
             try:

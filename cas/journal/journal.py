@@ -106,7 +106,7 @@ class Journal:
     async def keep(self, data: bytes, name: str) -> None:
         """Append what another sound record says, called `name`, whose number is this record's no
         longer. Places of shards are left out: since then they may have moved, and listings tell."""
-        record = decode_record(data, name)
+        record = decode_record(data, name, self._catch_up.members.cipher)
         entries = [entry for entry in record.entries if not isinstance(entry, ShardPlaced)]
         if entries:
             await self.append(entries, await self._catch_up.objects_of(record))
@@ -186,7 +186,7 @@ class Journal:
         last, previous = self._index.writer(self._writer)
         context, seq = self._catch_up, last + 1
         record = Record(context.store, self._writer, seq, previous, time.time_ns(), entries)
-        data = encode_record(record)
+        data = encode_record(record, context.members.cipher)
         await store_record(context.members, self._writer, seq, data, context.copies)
         return replace(record, digest=data[-DIGEST_SIZE:])
 

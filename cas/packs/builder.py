@@ -5,7 +5,7 @@ Pure but for the memory it fills. A builder is used by one task at a time.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -14,8 +14,12 @@ from ...erasure.codec import encode
 from ...erasure.scheme import Scheme
 from ...ids import ChunkId, PackId, StoreId, random_pack_id
 from ..buffers import BufferPool
+from ..encryption.storecipher import CLEAR, StoreCipher
 from ..formats.chunktable import PACK_CHUNKS, PACK_SIZE, Kind, PackedChunk, encode_table
 from ..formats.shard import PackInfo, encode_tail, hash_blocks, shard_length
+
+if TYPE_CHECKING:
+    from ..encryption.packcipher import PackCipher
 
 SMALL_PACK: Final = 1 << 20
 """Packs shorter than this are replicated instead of split."""
@@ -57,12 +61,23 @@ def pack_limit(scheme: Scheme) -> int:
 
 
 class PackBuilder:
-    """One open pack of at most `limit` bytes and `most` chunks. `buffers` must give slots of at
-    least `pack_limit` plus padding."""
+    """One open pack of at most `limit` bytes and `most` chunks, encrypted where `cipher` does.
+    `buffers` must give slots of at least `pack_limit` plus padding.
+
+    Its id is drawn when it is begun, for its chunks are encrypted with it; it is sealed once.
+    """
 
     def __init__(
-        self, kind: Kind, limit: int, buffers: BufferPool, most: int = PACK_CHUNKS
+        self,
+        kind: Kind,
+        limit: int,
+        buffers: BufferPool,
+        most: int = PACK_CHUNKS,
+        cipher: StoreCipher = CLEAR,
     ) -> None:
+        self._id = random_pack_id()
+        self._cipher = cipher.pack(self._id)
+        self._overhead = cipher.overhead
         self._kind = kind
         self._limit = limit
         self._most = most
@@ -85,14 +100,20 @@ class PackBuilder:
 
     def fits(self, size: int) -> bool:
         """Whether one more chunk of `size` encoded bytes fits."""
-        return self._length + size <= self._limit and len(self._chunks) < self._most
+        return (
+            self._length + size + self._overhead <= self._limit and len(self._chunks) < self._most
+        )
 
     def append(self, chunk: NewChunk) -> None:
-        """Copy one chunk in; it must fit."""
-        size = len(chunk.encoded)
-        # NumPy's copy lets go of the GIL, a memoryview's does not.
-        target = np.frombuffer(self._buffer, np.uint8, size, self._length)
-        np.copyto(target, np.frombuffer(chunk.encoded, np.uint8))
+        """Copy one chunk in, encrypted on the way; it must fit."""
+        size = len(chunk.encoded) + self._overhead
+        if self._cipher is None:
+            # NumPy's copy lets go of the GIL, a memoryview's does not.
+            target = np.frombuffer(self._buffer, np.uint8, size, self._length)
+            np.copyto(target, np.frombuffer(chunk.encoded, np.uint8))
+        else:
+            room = self._buffer[self._length : self._length + size]
+            self._cipher.seal(len(self._chunks), chunk.encoded, room)
         self._chunks.append(
             PackedChunk(
                 chunk.id, self._length, size, chunk.raw, chunk.codec, self._kind, chunk.element
@@ -111,7 +132,14 @@ class PackBuilder:
         self._buffer[self._length : scheme.k * size] = bytes(scheme.k * size - self._length)
         payloads = _payloads(self._buffer, scheme, size, parity)
         return seal(
-            store, random_pack_id(), scheme, self._kind, self._length, payloads, self._chunks
+            store,
+            self._id,
+            scheme,
+            self._kind,
+            self._length,
+            payloads,
+            self._chunks,
+            self._cipher,
         )
 
 
@@ -137,6 +165,7 @@ def seal(
     length: int,
     payloads: Sequence[memoryview],
     chunks: Sequence[PackedChunk],
+    cipher: "PackCipher | None" = None,
 ) -> SealedPack:
     """Footers and trailers for the payloads of all k+m shards; also what repair makes again."""
     if scheme.k == 1:
@@ -144,7 +173,11 @@ def seal(
     else:
         blocks = tuple(hash_blocks(payload) for payload in payloads)
     size = len(payloads[0])
-    info = PackInfo(store, pack, scheme.k, scheme.m, kind, length, size, blocks, tuple(chunks))
-    table = encode_table(info.chunks)
+    table = encode_table(chunks)
+    sealed = None if cipher is None else cipher.seal_table(table)
+    info = PackInfo(
+        store, pack, scheme.k, scheme.m, kind, length, size, blocks, tuple(chunks), sealed
+    )
+    table = table if sealed is None else info.table
     tails = tuple(encode_tail(info, index, table) for index in range(scheme.n))
     return SealedPack(info, tuple(payloads), tails)

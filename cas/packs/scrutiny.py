@@ -13,10 +13,10 @@ from blake3 import blake3
 from ...erasure.codec import decode
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, DamageError, FormatError, ShardDamagedError
-from ...ids import StoreId
 from ..formats.shard import BLOCK, TRAILER_SIZE, Footer, decode_tail, footer_length
 from ..index.records import PackRecord, ShardState
 from .fetching import Sighting
+from .members import Members
 from .pool import Pool, split_range
 
 log = logging.getLogger(__name__)
@@ -42,18 +42,18 @@ async def read_footer(
     if size != pack.shard + length + TRAILER_SIZE:
         raise ShardDamagedError(f"{what} is {size} bytes long, which its trailer contradicts")
     tail = await member.backend.get(key, pack.shard, length + TRAILER_SIZE)
-    return footer_of(pool.members.store, pack, index, tail, what)
+    return footer_of(pool.members, pack, index, tail, what)
 
 
-def footer_of(store: StoreId, pack: PackRecord, index: int, tail: bytes, what: str) -> Footer:
+def footer_of(members: Members, pack: PackRecord, index: int, tail: bytes, what: str) -> Footer:
     """The footer in a shard's `tail`, if it is this shard's; ShardDamagedError names `what`.
 
     It has to say of the pack what the index does, so that it can be used with no further check.
     """
-    footer = decode_tail(tail, what)
+    footer = decode_tail(tail, what, members.cipher)
     said = (footer.store, footer.pack, footer.k, footer.m, footer.index)
     sizes = (footer.kind, footer.length, footer.shard, footer.chunk_count)
-    if said != (store, pack.id, pack.k, pack.m, index) or sizes != (
+    if said != (members.store, pack.id, pack.k, pack.m, index) or sizes != (
         pack.kind,
         pack.length,
         pack.shard,
@@ -90,9 +90,9 @@ def agreed(footers: dict[int, Footer]) -> list[Footer]:
         by_blocks.setdefault(footer.blocks, []).append(footer)
     versions: list[Footer] = []
     for group in sorted(by_blocks.values(), key=len, reverse=True):
-        tables = Counter(f.chunks for f in group if f.chunks is not None)
+        tables = Counter((f.chunks, f.sealed) for f in group if f.chunks is not None)
         ranked = [table for table, _ in tables.most_common()]
-        with_table = [next(f for f in group if f.chunks == table) for table in ranked]
+        with_table = [next(f for f in group if (f.chunks, f.sealed) == t) for t in ranked]
         versions += with_table or group[:1]
     return versions
 

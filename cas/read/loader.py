@@ -12,10 +12,9 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
-from blake3 import blake3
 
 from ...errors import (
     BackendError,
@@ -29,6 +28,7 @@ from ..buffers import SizedBuffers
 from ..chunking.regions import MAX_CHUNK
 from ..codecs.raw import RAW
 from ..codecs.registry import decode
+from ..formats.chunktable import TAG_SIZE
 from ..index.index import Index
 from ..index.records import Location, PackRecord
 from ..packs.direct import Asked, DirectReads
@@ -38,6 +38,9 @@ from .budget import MemoryBudget
 from .cache import Loaded
 from .seldom import Seldom
 from .wholepacks import WholePacks
+
+if TYPE_CHECKING:
+    from ..encryption.packcipher import PackCipher
 
 EXTENT: Final = SCRATCH
 """Longest extent, encoded or decoded bytes."""
@@ -68,6 +71,7 @@ class Loader:
         self._buffers = SizedBuffers(EXTENT, MAX_CHUNK, count=slots)
         self._whole = WholePacks(pool, budget)
         self._damage = Seldom(log)
+        self._cipher = pool.members.cipher
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._direct = DirectReads(pool, budget)
         self.at_hand = False
@@ -213,7 +217,8 @@ class Loader:
         self, extent: list[Placed], encoded: memoryview, lent: bool
     ) -> tuple[dict[ChunkId, Loaded], list[Placed]]:
         """Decode and verify; of `lent` memory nothing is kept."""
-        if lent and any(chunk.place.codec == RAW.number for chunk in extent):
+        ids, cipher = self._cipher.ids, self._cipher.pack(extent[0].pack.id)
+        if lent and (cipher or any(chunk.place.codec == RAW.number for chunk in extent)):
             copy = self._buffers.take(len(encoded))
             copy[:] = encoded
             encoded = copy
@@ -225,13 +230,17 @@ class Loader:
         first, at = extent[0].place.offset, 0
         for chunk in extent:
             place = chunk.place
-            loaded = Loaded(encoded, place.offset - first, place.stored)
+            loaded = Loaded(encoded, place.offset - first, place.stored - self._cipher.overhead)
+            if cipher is not None and not _opens(cipher, place, encoded, first):
+                bad.append(chunk)
+                at += place.raw if place.codec != RAW.number else 0
+                continue
             if place.codec != RAW.number and target is not None:
                 decoded = Loaded(target, at, place.raw)
                 at += place.raw
                 loaded = decoded if _decodes(place.codec, loaded.data, decoded.data) else loaded
             # Damage shows here as a wrong hash, for every codec alike.
-            if blake3(loaded.data).digest() == chunk.id:
+            if ids.of(loaded.data) == chunk.id:
                 found[chunk.id] = loaded
             else:
                 bad.append(chunk)
@@ -303,6 +312,17 @@ class Loader:
                 f"{pack.k} are needed (gone: {', '.join(gone)})"
             )
         return DataLostError(f"{what}: {reason}; {advice}")
+
+
+def _opens(cipher: "PackCipher", place: Location, encoded: memoryview, first: int) -> bool:
+    """Decrypt a chunk where it lies, in bytes of its pack from offset `first` on."""
+    at = place.offset - first
+    stored = encoded[at : at + place.stored]
+    try:
+        cipher.open(place.slot, stored, stored[:-TAG_SIZE])
+    except ChunkDamagedError:
+        return False
+    return True
 
 
 def _decodes(codec: int, encoded: memoryview, out: memoryview) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from ...ids import BackendId, ObjectId, PackId, PackNumber, StoreId, WriterId
+from ..encryption.storecipher import CLEAR, StoreCipher
 from ..formats.chunktable import Kind, check_table, encode_table
 from ..formats.journal import (
     JournalEntry,
@@ -44,11 +45,13 @@ Entry = PackListed | JournalEntry
 class Draft(Lookups):
     """A new index in the folder `path`, whose former contents go."""
 
-    def __init__(self, path: str, store: StoreId) -> None:
+    def __init__(self, path: str, store: StoreId, cipher: StoreCipher = CLEAR) -> None:
         shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path, mode=0o700)
         try:
             super().__init__(path, make_environment(path, private=True))
+            self.ids = cipher.ids
+            self._overhead = cipher.overhead
             self._begin(store)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
@@ -96,7 +99,7 @@ class Draft(Lookups):
     def _take_pack(self, txn: Any, pack: PackListed) -> None:
         if txn.get(pack.pack, db=self._dbs.packids) is not None:
             return
-        table = check_table(pack.table, pack.length)
+        table = check_table(pack.table, pack.length, self._overhead)
         number, self._next = self._next, self._next + 1
         record = PackRecord(
             PackNumber(number),

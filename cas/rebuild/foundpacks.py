@@ -13,6 +13,7 @@ import trio
 from ...backends.keys import shard_key
 from ...errors import BackendError, FormatError, ShardDamagedError
 from ...ids import BackendId, PackId, StoreId
+from ..encryption.storecipher import StoreCipher
 from ..formats.journal import NOWHERE, PackStored
 from ..formats.shard import TRAILER_SIZE, Footer, PackInfo, decode_tail, footer_length, join_tails
 from ..packs.members import Member, Members
@@ -39,7 +40,9 @@ async def read_found(members: Members, store: StoreId, found: Found) -> PackStor
     async def read(index: int, holders: list[BackendId]) -> None:
         for id_ in holders:
             member = members.get(id_)
-            footer = None if member is None else await _footer(member, store, found, index)
+            footer = None
+            if member is not None:
+                footer = await _footer(member, members.cipher, store, found, index)
             if footer is not None:
                 footers[index] = footer, id_
                 return
@@ -56,7 +59,9 @@ async def read_found(members: Members, store: StoreId, found: Found) -> PackStor
     )
 
 
-async def _footer(member: Member, store: StoreId, found: Found, index: int) -> Footer | None:
+async def _footer(
+    member: Member, cipher: StoreCipher, store: StoreId, found: Found, index: int
+) -> Footer | None:
     """A shard's footer, if it is that of the pack that its key names."""
     key = shard_key(found.pack, index, found.k, found.m)
     what = f"shard {index} of pack {found.pack.hex()} on {member.name}"
@@ -67,7 +72,7 @@ async def _footer(member: Member, store: StoreId, found: Found, index: int) -> F
         at -= length
         if at < 0:
             return None
-        footer = decode_tail(await member.backend.get(key, at, size - at), what)
+        footer = decode_tail(await member.backend.get(key, at, size - at), what, cipher)
     except (BackendError, ShardDamagedError, FormatError) as error:
         log.info("%s", error)
         return None
@@ -77,11 +82,13 @@ async def _footer(member: Member, store: StoreId, found: Found, index: int) -> F
 
 def _agreed(footers: list[Footer], k: int) -> PackInfo | None:
     """What at least k footers say together, one of them with the chunk table."""
-    versions = Counter(replace(f, index=0, chunks=None) for f in footers)
+    versions = Counter(replace(f, index=0, chunks=None, sealed=None) for f in footers)
     for version, count in versions.most_common():
         if count < k:
             break
-        info = join_tails([f for f in footers if replace(f, index=0, chunks=None) == version])
+        info = join_tails(
+            [f for f in footers if replace(f, index=0, chunks=None, sealed=None) == version]
+        )
         if info is not None:
             return info
     return None

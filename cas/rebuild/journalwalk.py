@@ -65,7 +65,8 @@ class JournalWalk:
     """Reads every journal that `scratch` has copies of; afterwards `gaps` and `damaged` are told.
 
     `damaged` counts copies that were read and are not what was written; `newer` is what kept one
-    from being read that says it is of a newer release.
+    from being read that says it is of a newer release. `unopened` says that one could not be
+    decrypted, or is no record inside.
     """
 
     members: Members
@@ -75,6 +76,7 @@ class JournalWalk:
     damaged: int = 0
     writers: int = 0
     newer: FormatError | None = None
+    unopened: bool = False
 
     async def windows(self) -> AsyncIterator[list[Listed]]:
         """Every sound record, each writer's last one first, in windows."""
@@ -190,9 +192,10 @@ class _Writer:
         if head is None:
             return None
         try:
-            entries = list_entries(data, name)
+            entries = list_entries(data, name, self._walk.members.cipher)
         except FormatError as error:
             log.warning("%s", error)
+            self._walk.unopened = True
             return None
         self._expected, self._before_ns = head.previous, head.time_ns
         digest = data[-DIGEST_SIZE:]

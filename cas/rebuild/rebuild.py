@@ -103,7 +103,7 @@ async def rebuild_index(
     """
     started = time.monotonic()
     locks = os.path.join(path, "locks")
-    draft = await trio.to_thread.run_sync(Draft, os.path.join(path, DRAFT), store)
+    draft = await trio.to_thread.run_sync(Draft, os.path.join(path, DRAFT), store, members.cipher)
     try:
         with _old_index(os.path.join(path, INDEX), store) as old:
             rebuild = _Rebuild(draft, members, locks, copies, progress, old)
@@ -192,6 +192,11 @@ class _Rebuild:
                     self._read(sum(record.size for record in window))
         if walk.gaps and walk.newer is not None:
             raise FormatError(str(walk.newer))
+        if walk.unopened and not self.report.records and self.members.cipher.encrypted:
+            raise FormatError(
+                "no journal record can be opened with this key: it is not this store's; give the "
+                "right one"
+            )
         self.report.writers = walk.writers
         self.report.damaged_copies = walk.damaged
         return walk.gaps

@@ -11,11 +11,12 @@ from ...errors import BackendError, ChunkDamagedError, DamageError, IndexDamaged
 from ...ids import ObjectId, PackId, PackNumber
 from ..formats.chunktable import PackedChunk, decode_table
 from ..formats.links import objects_of
-from ..formats.objects import ObjectType, object_id, object_type
+from ..formats.objects import ObjectType, object_type
 from ..index.records import PackRecord
 from ..packs.objectpacks import decode_objects
 from ..packs.pool import Pool
 from ..packs.scrutiny import load_sound
+from ..packs.verifying import ChunkOpener
 from .draft import Draft
 
 AT_ONCE: Final = 2
@@ -46,7 +47,13 @@ async def mirror_all(draft: Draft, pool: Pool, advance: Callable[[int], None]) -
     async def work() -> None:
         async for pack, table in receive:
             try:
-                await _mirror(draft, pool, pack, decode_table(table, pack.length), writing)
+                await _mirror(
+                    draft,
+                    pool,
+                    pack,
+                    decode_table(table, pack.length, pool.members.cipher.overhead),
+                    writing,
+                )
             except (BackendError, DamageError) as error:
                 log.warning("%s", error)
                 lost.append(pack.id)
@@ -74,20 +81,27 @@ async def _send_all(draft: Draft, send: trio.MemorySendChannel[tuple[PackRecord,
 async def _mirror(
     draft: Draft, pool: Pool, pack: PackRecord, chunks: Sequence[PackedChunk], writing: trio.Lock
 ) -> None:
+    opener = ChunkOpener.of(pool.members.cipher, pack.id)
     try:
         data = await pool.load(pack, 0, pack.length, lambda size: memoryview(bytearray(size)))
-        await _put(draft, data, chunks, writing)
+        await _put(draft, data, chunks, opener, writing)
     except ChunkDamagedError:
         # Some shard lies: its blocks tell which.
         data = await load_sound(pool, pack, 0, pack.length)
-        await _put(draft, data, chunks, writing)
+        await _put(draft, data, chunks, opener, writing)
 
 
 async def _put(
-    draft: Draft, data: memoryview, chunks: Sequence[PackedChunk], writing: trio.Lock
+    draft: Draft,
+    data: memoryview,
+    chunks: Sequence[PackedChunk],
+    opener: ChunkOpener,
+    writing: trio.Lock,
 ) -> None:
+    slot = 0
     for group in _groups(chunks):
-        objects = await trio.to_thread.run_sync(decode_objects, data, group)
+        objects = await trio.to_thread.run_sync(decode_objects, data, group, opener, slot)
+        slot += len(group)
         async with writing:
             await trio.to_thread.run_sync(draft.put_objects, objects)
 
@@ -134,7 +148,7 @@ def _from_old(draft: Draft, id_: ObjectId, old: Old | None) -> bytes | None:
     data = None
     with contextlib.suppress(IndexDamagedError):
         data = None if old is None else old(id_)
-    if data is None or object_id(data) != id_:
+    if data is None or draft.ids.object(data) != id_:
         return None
     draft.put_objects({id_: data})
     return data

@@ -235,7 +235,9 @@ class Checker:
         self, pack: PackRecord, judgement: Judgement | None, problems: list[Problem]
     ) -> None:
         slots = frozenset(range(pack.chunk_count))
-        bad = slots if judgement is None else judgement.bad
+        # Without the key nobody can tell which chunks are in what is left.
+        unknown = judgement is None or self._pool.members.cipher.locked
+        bad = slots if unknown or judgement is None else judgement.bad
         placed = [backend for backend in pack.backends if backend != NOWHERE]
         returns = any(not self._pool.members.is_up(backend) for backend in placed)
         self.verdicts.lost[pack.number] = Lost(pack.id, bad, problems, returns)

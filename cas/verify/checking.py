@@ -137,13 +137,16 @@ class Checking:
             await checker.places.check_all()
         if request.journal:
             await self._check_journal(report, journal)
+        report.locked = self._members.cipher.locked
+        # Without the key nothing can be stored again, for that takes a pack of its own.
+        rescuer = None if mending is None or report.locked else mending.rescuer
         needs = Needs(
             self.index,
             self.objects,
             checker.verdicts,
             report,
-            None if mending is None else mending.rescuer,
-            None if mending is None else self._refetcher(mending.rescuer, throttle),
+            rescuer,
+            None if rescuer is None else self._refetcher(rescuer, throttle),
         )
         await needs.look(self._reached(request, checker))
         needs.settle()
@@ -177,7 +180,7 @@ class Checking:
         self, lost: list[LostRecord], report: VerifyReport, journal: Journal
     ) -> None:
         """Write anew what records said of which no copy is left, unless one may come back."""
-        if self._members.down():
+        if self._members.down() or self._members.cipher.locked:
             return
         failed = await write_anew(self.index, self._members, lost, journal.append)
         names = {record_name(writer, seq) for writer, seq in lost}

@@ -14,10 +14,11 @@ from blake3 import blake3
 
 from ...erasure.codec import decode
 from ...erasure.scheme import Scheme
+from ..encryption.storecipher import CLEAR, StoreCipher
 from ..formats.chunktable import PackedChunk
 from ..formats.shard import BLOCK, Footer, PackInfo, encode_tail, hash_blocks, join_tails
 from ..index.records import ShardState
-from ..packs.verifying import verifies
+from ..packs.verifying import ChunkOpener
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Judgement:
     shards: list[Shard]
     whole: bool
     bad: frozenset[int]
+    opener: ChunkOpener
 
     @property
     def verified(self) -> bool:
@@ -83,8 +85,9 @@ class Judgement:
                 shard.payload = memoryview(b"")
 
     def chunk(self, slot: int) -> memoryview | None:
-        """The encoded bytes of one chunk, None where a block of it is lost."""
-        return _encoded(self.info.chunks[slot], self.info, self.shards)
+        """The encoded bytes of one chunk, decrypted; None where a block of it is lost."""
+        stored = _stored(self.info.chunks[slot], self.info, self.shards)
+        return None if stored is None else self.opener.encoded(slot, stored)
 
 
 def fresh(size: int) -> memoryview:
@@ -97,12 +100,16 @@ Take = Callable[[int], memoryview]
 
 
 def judge(
-    found: Sequence[Found], versions: Sequence[Footer], take: Take = fresh
+    found: Sequence[Found],
+    versions: Sequence[Footer],
+    take: Take = fresh,
+    cipher: StoreCipher = CLEAR,
 ) -> Judgement | None:
     """What the shards are by the first version that their blocks and chunks confirm.
 
     Where there is none, by the one that comes nearest; None where no version has a chunk table.
-    What is made again lies in memory from `take`.
+    What is made again lies in memory from `take`. Without the key of an encrypted store blocks
+    alone confirm a version.
     """
     nearest: Judgement | None = None
     for footer in versions:
@@ -111,7 +118,9 @@ def judge(
             continue
         shards = [hold_against(info, index, shard) for index, shard in enumerate(found)]
         whole = _rebuild(info, shards, take)
-        judgement = Judgement(info, shards, whole, _bad_chunks(info, shards))
+        opener = ChunkOpener.of(cipher, info.pack)
+        bad = _bad_chunks(info, shards, opener)
+        judgement = Judgement(info, shards, whole, bad, opener)
         if whole and judgement.verified:
             return judgement
         if nearest is None or _merit(judgement) > _merit(nearest):
@@ -168,16 +177,16 @@ def _rebuild_block(info: PackInfo, shards: list[Shard], block: int) -> None:
         shards[index].sound[block] = blake3(part).digest() == expected
 
 
-def _bad_chunks(info: PackInfo, shards: list[Shard]) -> frozenset[int]:
+def _bad_chunks(info: PackInfo, shards: list[Shard], opener: ChunkOpener) -> frozenset[int]:
     """The slots of chunks that do not decode to their ids."""
     return frozenset(
         slot
         for slot, chunk in enumerate(info.chunks)
-        if (data := _encoded(chunk, info, shards)) is None or not verifies(chunk, data)
+        if (data := _stored(chunk, info, shards)) is None or not opener.verifies(chunk, slot, data)
     )
 
 
-def _encoded(chunk: PackedChunk, info: PackInfo, shards: list[Shard]) -> memoryview | None:
+def _stored(chunk: PackedChunk, info: PackInfo, shards: list[Shard]) -> memoryview | None:
     """A chunk as it is stored; None where a block of it is neither sound nor made again."""
     end = chunk.offset + chunk.stored
     parts = []

@@ -35,7 +35,7 @@ class Mirroring:
         if info.kind is not Kind.OBJECT:
             return
         data = memoryview(b"".join(judgement.shards[i].payload for i in range(info.k)))
-        objects = await trio.to_thread.run_sync(decode_objects, data, info.chunks)
+        objects = await trio.to_thread.run_sync(decode_objects, data, info.chunks, judgement.opener)
         missing = {id_: body for id_, body in objects.items() if self._index.object(id_) != body}
         if missing:
             await self._index.write(self._index.put_objects, missing)

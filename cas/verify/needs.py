@@ -165,7 +165,7 @@ class Needs:
 
     def _is_mirrored(self, id_: ObjectId) -> bool:
         data = self._index.object(id_)
-        return data is not None and self._index.ids.object(data) == id_
+        return data is not None and self._index.ids.fits(id_, data)
 
     async def _rescue(self) -> None:
         if self._rescuer is None or not self._mirrored:

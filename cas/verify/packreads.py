@@ -123,7 +123,7 @@ class PackReads:
             return False
         try:
             tail = await glance.tail(index)
-            footer_of(self._pool.members.store, pack, index, tail, "a shard")
+            footer_of(self._pool.members, pack, index, tail, "a shard")
         except (BackendError, ShardDamagedError, FormatError):
             return False
         return True
@@ -141,7 +141,7 @@ class PackReads:
 
     def _judged(self, found: Sequence[Found]) -> Judgement | None:
         versions = agreed({i: f.footer for i, f in enumerate(found) if f.footer is not None})
-        return judge(found, versions, self._buffers.take)
+        return judge(found, versions, self._buffers.take, self._pool.members.cipher)
 
     async def _read(
         self, pack: PackRecord, indexes: Sequence[int], sizes: Mapping[int, int] = NO_SIZES

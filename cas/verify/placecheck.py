@@ -140,6 +140,8 @@ class PlaceCheck:
             footers = agreed(await read_footers(self._pool, pack))
         except ModelFloatError:
             return None
+        if self._pool.members.cipher.locked:
+            return None
         tables = [footer.chunks for footer in footers if footer.chunks is not None]
         return tables[0] if len(tables) == 1 else None
 

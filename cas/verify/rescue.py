@@ -101,7 +101,7 @@ class Rescuer:
         parity = BufferPool(max(1, scheme.m) * -(-slot // scheme.k) + 64, 1, populate=False)
         at = 0
         while at < len(chunks):
-            builder, first = PackBuilder(kind, limit, packs), at
+            builder, first = PackBuilder(kind, limit, packs, cipher=self._pool.members.cipher), at
             at = await trio.to_thread.run_sync(fill, builder, chunks, at)
             sealed = await trio.to_thread.run_sync(builder.seal, self._index.store, scheme, parity)
             stored = await self._pool.store(sealed)

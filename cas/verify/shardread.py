@@ -17,10 +17,11 @@ from ...errors import (
     ShardDamagedError,
 )
 from ...ids import Key, StoreId
+from ..encryption.storecipher import StoreCipher
 from ..formats.journal import NOWHERE
 from ..formats.shard import TRAILER_SIZE, Footer, decode_tail, footer_length
 from ..index.records import PackRecord, ShardState
-from ..packs.members import Member
+from ..packs.members import Member, Members
 from ..packs.pool import Pool
 from ..packs.scrutiny import footer_of
 from ..statistics import shard_size
@@ -66,7 +67,7 @@ async def read_shard(
         state = ShardState.DAMAGED if isinstance(error, CorruptAnswerError) else known
         return Found(None, b"", state, f"cannot be read: {error}")
     what = f"shard {index} of pack {pack.id.hex()} on {member.name}"
-    return found_in(pool.members.store, pack, index, data, what)
+    return found_in(pool.members, pack, index, data, what)
 
 
 async def _whole(
@@ -80,9 +81,9 @@ async def _whole(
     return buffer
 
 
-def found_in(store: StoreId, pack: PackRecord, index: int, data: memoryview, what: str) -> Found:
+def found_in(members: Members, pack: PackRecord, index: int, data: memoryview, what: str) -> Found:
     """What `data` is, that was read as one shard; `what` names it in the log."""
-    there = _any_footer(data)
+    store, there = members.store, _any_footer(data, members.cipher)
     whose = "" if there is None else _whose(store, pack, index, there)
     if len(data) < pack.shard:
         whole = memoryview(bytes(data) + bytes(pack.shard - len(data)))
@@ -94,7 +95,7 @@ def found_in(store: StoreId, pack: PackRecord, index: int, data: memoryview, wha
     try:
         # A footer of the same pack tells as much of it, whichever shard it belongs to.
         sibling = there is not None and (there.store, there.pack) == (store, pack.id)
-        footer = footer_of(store, pack, there.index if there and sibling else index, tail, what)
+        footer = footer_of(members, pack, there.index if there and sibling else index, tail, what)
     except (ShardDamagedError, FormatError) as error:
         log.info("%s", error)
         problem = _tail_problem(len(data) - shard_size(pack, index), tail)
@@ -122,9 +123,9 @@ def _whose(store: StoreId, pack: PackRecord, index: int, footer: Footer) -> str:
     return f"shard {footer.index} of the same pack" if footer.index != index else ""
 
 
-def _any_footer(data: memoryview) -> Footer | None:
+def _any_footer(data: memoryview, cipher: StoreCipher) -> Footer | None:
     try:
         length = footer_length(bytes(data[-TRAILER_SIZE:]), "a shard") + TRAILER_SIZE
-        return decode_tail(bytes(data[-length:]), "a shard")
+        return decode_tail(bytes(data[-length:]), "a shard", cipher)
     except (ShardDamagedError, FormatError):
         return None

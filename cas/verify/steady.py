@@ -24,13 +24,13 @@ from ...errors import (
 )
 from ...ids import Key
 from ..buffers import BufferPool
-from ..formats.chunktable import MAX_CHUNK, PackedChunk, encode_table
+from ..formats.chunktable import MAX_STORED, PackedChunk
 from ..formats.shard import BLOCK, Footer, PackInfo, encode_tail, join_tails
 from ..index.records import PackRecord, ShardState
 from ..packs.members import Member
 from ..packs.pool import Pool
 from ..packs.scrutiny import agreed, footer_of
-from ..packs.verifying import verifies
+from ..packs.verifying import ChunkOpener
 from ..reports import Progress, VerifyReport
 from .glance import Glance
 from .shardread import absent
@@ -54,7 +54,7 @@ class Steady:
         self._report = report
         self._progress = progress
         self._throttle = throttle
-        self._buffers = BufferPool(MAX_CHUNK + PIECE, STREAMS)
+        self._buffers = BufferPool(MAX_STORED + PIECE, STREAMS)
         self._streams = trio.Semaphore(STREAMS)
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
 
@@ -88,20 +88,20 @@ class Steady:
         return await trio.to_thread.run_sync(self._agreed, pack, tails)
 
     def _agreed(self, pack: PackRecord, tails: dict[int, bytes]) -> PackInfo | None:
-        store = self._pool.members.store
+        members = self._pool.members
         footers: dict[int, Footer] = {
-            index: footer_of(store, pack, index, tail, "a shard") for index, tail in tails.items()
+            index: footer_of(members, pack, index, tail, "a shard") for index, tail in tails.items()
         }
         versions = agreed(footers)
         info = join_tails(versions) if len(versions) == 1 else None
         if info is None:
             return None
-        table = encode_table(info.chunks)
+        table = info.table
         same = all(encode_tail(info, index, table) == tail for index, tail in tails.items())
         return info if same else None
 
     async def _all_match(self, pack: PackRecord, info: PackInfo) -> bool:
-        parts = Parts(info)
+        parts = Parts(info, ChunkOpener.of(self._pool.members.cipher, info.pack))
         wrong: list[int] = []
 
         async def match(index: int) -> None:
@@ -121,7 +121,7 @@ class Steady:
         for start in range(0, pack.shard, PIECE):
             size = min(PIECE, pack.shard - start)
             await self._throttle.take(size)
-            await member.backend.get_into(key, start, buffer[MAX_CHUNK : MAX_CHUNK + size])
+            await member.backend.get_into(key, start, buffer[MAX_STORED : MAX_STORED + size])
             self._report.bytes_read += size
             self._progress.advance(size, f"pack {pack.id.hex()[:8]}")
             if not await trio.to_thread.run_sync(stream.take, buffer, size, limiter=self._cpus):
@@ -140,6 +140,7 @@ class Parts:
     """Chunks that lie in several shards: what each shard has of them, by slot and shard."""
 
     info: PackInfo
+    opener: ChunkOpener
     held: dict[int, dict[int, bytes]] = field(default_factory=dict)
     starts: list[int] = field(init=False)
 
@@ -148,6 +149,8 @@ class Parts:
 
     def slots_in(self, shard: int) -> range:
         """The slots of all chunks that have bytes in a data shard: they lie end to end."""
+        if not self.starts:
+            return range(0)  # they cannot be read: the key is not there
         low, high = shard * self.info.shard, (shard + 1) * self.info.shard
         first = max(bisect_right(self.starts, low) - 1, 0)
         chunk = self.info.chunks[first]
@@ -160,7 +163,9 @@ class Parts:
     def all_verify(self) -> bool:
         """Whether all chunks in several shards verify, once all parts are there."""
         return all(
-            verifies(self.info.chunks[slot], memoryview(b"".join(parts[i] for i in sorted(parts))))
+            self.opener.verifies(
+                self.info.chunks[slot], slot, memoryview(b"".join(parts[i] for i in sorted(parts)))
+            )
             for slot, parts in self.held.items()
         )
 
@@ -187,14 +192,14 @@ class _Stream:
         expected = self._info.blocks[self._index]
         for start in range(0, size, BLOCK):
             block = self._at // BLOCK
-            data = buffer[MAX_CHUNK + start : MAX_CHUNK + min(start + BLOCK, size)]
+            data = buffer[MAX_STORED + start : MAX_STORED + min(start + BLOCK, size)]
             if blake3(data).digest() != expected[32 * block : 32 * block + 32]:
                 return False
             self._at += len(data)
             # The buffer's index of the shard's byte 0.
-            if not self._chunks(buffer, MAX_CHUNK + start + len(data) - self._at):
+            if not self._chunks(buffer, MAX_STORED + start + len(data) - self._at):
                 return False
-        self._carry(buffer, MAX_CHUNK + size - self._at)
+        self._carry(buffer, MAX_STORED + size - self._at)
         return True
 
     def _chunks(self, buffer: memoryview, zero: int) -> bool:
@@ -207,7 +212,7 @@ class _Stream:
             data = buffer[zero + low : zero + high]
             if len(data) < chunk.stored:
                 self._parts.keep(self._next, self._index, data)
-            elif not verifies(chunk, data):
+            elif not self._parts.opener.verifies(chunk, self._next, data):
                 return False
             self._next = next(self._slots, None)
         return True
@@ -218,7 +223,7 @@ class _Stream:
         low, _ = self._span(self._info.chunks[self._next])
         begun = self._at - low
         if begun > 0:
-            buffer[MAX_CHUNK - begun : MAX_CHUNK] = buffer[zero + low : zero + self._at]
+            buffer[MAX_STORED - begun : MAX_STORED] = buffer[zero + low : zero + self._at]
 
     def _span(self, chunk: PackedChunk) -> tuple[int, int]:
         """Where in this shard a chunk's bytes are."""

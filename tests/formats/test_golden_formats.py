@@ -208,7 +208,7 @@ def test_what_has_later_codecs_says_so(name: str, monkeypatch: pytest.MonkeyPatc
         before, after = heads
     decode(after, "x")
     module = shard_format if size == 64 else journal_format
-    monkeypatch.setattr(module, "LATER_CODECS", 0)
+    monkeypatch.setattr(module, "KNOWN", 0)
     decode(before, "x")
     with pytest.raises(FormatError, match=r"x uses features .* \(0x1\): upgrade"):
         decode(after, "x")
@@ -216,8 +216,8 @@ def test_what_has_later_codecs_says_so(name: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_later_bit_is_refused() -> None:
     data = bytearray((GOLDEN / "journal-v1-codecs.bin").read_bytes())
-    data[20] |= 2
-    with pytest.raises(FormatError, match=r"does not know \(0x3\): upgrade"):
+    data[20] |= 4
+    with pytest.raises(FormatError, match=r"does not know \(0x5\): upgrade"):
         decode_record(bytes(data), "record")
 
 
