@@ -19,7 +19,7 @@ import subprocess
 from typing import Final
 
 from ..errors import UnsupportedError
-from .machine import DEVICE
+from .machine import BOXED, DEVICE
 from .mountinfo import Mount, mount_at
 from .unmounting import PATIENCE, by_fusermount, by_kernel
 
@@ -31,7 +31,6 @@ _BACKING_OPEN: Final = 0x4010E501
 """FUSE_DEV_IOC_BACKING_OPEN, `_IOW(229, 1, struct fuse_backing_map)`: descriptor, flags, zeros."""
 _BACKING_CLOSE: Final = 0x4004E502
 """FUSE_DEV_IOC_BACKING_CLOSE, `_IOW(229, 2, uint32_t)`."""
-_BOXED: Final = ": a container needs --cap-add SYS_ADMIN"
 _CONNECTIONS: Final = "/sys/fs/fuse/connections"
 
 log = logging.getLogger(__name__)
@@ -57,9 +56,9 @@ def open_mount(path: str, options: frozenset[str]) -> int:
         raise
     os.close(device)
     if number == errno.EPERM and shutil.which("fusermount3"):
-        return _by_fusermount(path, options, _BOXED)  # root of a container, perhaps
+        return _by_fusermount(path, options, BOXED)  # root of a container, perhaps
     why = os.strerror(number)
-    boxed = _BOXED if number == errno.EPERM else ""
+    boxed = BOXED if number == errno.EPERM else ""
     raise _refused(path, why + boxed) from OSError(number, why)
 
 

@@ -8,6 +8,10 @@ from ..errors import UnsupportedError
 
 DEVICE: Final = "/dev/fuse"
 FUSE_CONF: Final = "/etc/fuse.conf"
+BOXED: Final = ": a container needs --cap-add SYS_ADMIN"
+"""What is said besides where root may not mount."""
+_SYS_ADMIN: Final = 21
+"""CAP_SYS_ADMIN, as of capabilities(7)."""
 
 
 def check_machine(*, allow_other: bool) -> None:
@@ -28,6 +32,17 @@ def check_machine(*, allow_other: bool) -> None:
             f"--allow-other is for root unless {FUSE_CONF} has a line `user_allow_other`; add it, "
             "or leave the option out"
         )
+
+
+def is_boxed() -> bool:
+    """Whether this is root that may not mount, as in a container."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("CapEff:"):
+                return not int(line.split()[1], 16) >> _SYS_ADMIN & 1
+    return False
 
 
 def others_allowed(conf: str) -> bool:

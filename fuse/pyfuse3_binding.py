@@ -16,6 +16,7 @@ from .attributes import BLOCK_SIZE, Attributes
 from .failures import number_of
 from .handles import Handle
 from .listings import LASTING, LONGEST_NAME
+from .machine import BOXED, is_boxed
 from .operations import NamedAttributes, Operations
 
 MIN_TASKS: Final = 8
@@ -186,8 +187,9 @@ class Pyfuse3Binding:
         try:
             pyfuse3.init(Adapter(operations), path, set(options))
         except RuntimeError as error:
+            why = f"{error}{BOXED if is_boxed() else ''}"
             raise UnsupportedError(
-                f"mounting on {path} was refused ({error}); libfuse says why beside this line, "
+                f"mounting on {path} was refused ({why}); libfuse says why beside this line, "
                 "remove that obstacle and mount again"
             ) from error
         return Pyfuse3Session()
