@@ -202,13 +202,18 @@ class Marks:
         pack = self.packs[row]
         return int((pack["length"] - self.bytes[row]) * pack["stored"] // pack["length"])
 
-    def stored_since(self, before: npt.NDArray[np.int64]) -> int:
-        """What was marked since `bytes` was `before` takes on the backends, data only.
+    def stored_since(
+        self, before: npt.NDArray[np.int64], but: npt.NDArray[np.bool_] | None = None
+    ) -> int:
+        """What was marked since `bytes` was `before` takes on the backends, data only, and not in
+        the packs `but`.
 
         A chunk's share of its pack's shards is as large as its share of the pack.
         """
         sizes = self.bytes.copy()
         sizes[: len(before)] -= before
+        if but is not None:
+            sizes[: len(but)][but] = 0
         data = self.packs["kind"] == Kind.DATA
         shares = sizes[data] * self.packs["stored"][data] // self.packs["length"][data]
         return int(shares.sum())

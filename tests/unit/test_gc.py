@@ -8,6 +8,7 @@ from modelfloat.cas.gc.collected import InUse
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import NotFoundError
+from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import (
     add,
     data_shards,
@@ -50,6 +51,24 @@ async def test_what_rm_says_is_what_gc_frees(tmp_path: Path) -> None:
         assert (await store.verify()).exit_status == 0
         assert await read(store, "acme/kept/kept") == kept
         assert (await store.gc(grace=0)).freed == 0
+
+
+@pytest.mark.parametrize(("shared", "goes"), [(14, False), (6, True)])
+async def test_rm_promises_nothing_of_a_pack_that_gc_leaves(
+    tmp_path: Path, shared: int, goes: bool
+) -> None:
+    """Half of a large pack is needed still: nothing is copied out of it."""
+    data = noise("large", 20_000_000)
+    (tmp_path / "all").write_bytes(data)
+    (tmp_path / "part").write_bytes(data[: shared * 1_000_000])
+    async with fresh_store(tmp_path / "s") as store:
+        await add(store, tmp_path / "all", "acme/all")
+        await add(store, tmp_path / "part", "acme/part")
+        frees = await remove(store, "acme/all")
+        before = used(tmp_path / "s")
+        await store.gc(grace=0)
+        freed = before - used(tmp_path / "s")
+        assert (frees > 10_000_000, freed > 10_000_000) == (goes, goes)
 
 
 async def test_a_removed_ref_stays_for_the_grace_period(tmp_path: Path) -> None:
