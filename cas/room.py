@@ -39,6 +39,10 @@ async def room_of(members: Members, scheme: Scheme) -> Room | None:
             space, own = usage.space or f"backend:{member.name}", None
             if member.capacity is not None and member.left is not None:
                 own = member.capacity, member.left
+            if member.health.decided is not None:
+                if own is None and (usage.total is None or usage.free is None):
+                    return
+                own = _as_it_is(own or (usage.total or 0, usage.free or 0))
             limits.setdefault(space, []).append(own)
             if usage.total is not None and usage.free is not None:
                 found[space] = usage.total, usage.free
@@ -53,6 +57,12 @@ async def room_of(members: Members, scheme: Scheme) -> Room | None:
     least = [_least(found.get(space), limits.get(space, [])) for space in spaces]
     total, free = (sum(column) for column in zip(*least, strict=True))
     return Room(total * scheme.k // scheme.n, free * scheme.k // scheme.n)
+
+
+def _as_it_is(space: tuple[int, int]) -> tuple[int, int]:
+    """The room of what gets nothing more, by its user's decision: what it holds now."""
+    total, free = space
+    return total - free, 0
 
 
 def _least(

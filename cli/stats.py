@@ -1,6 +1,6 @@
 """`modelfloat stats`: where the bytes are, what that costs and what it survives."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..cas.reports import BackendStatus, StoreStats
+
+FORBIDDEN: Final = frozenset({"draining", "read-only"})
+"""States in which a backend gets nothing, however much is free there."""
 
 
 @command
@@ -158,10 +161,11 @@ def _verdict(report: "StoreStats") -> str:
 
 
 def free_space(backends: "Iterable[BackendStatus]") -> int | None:
-    """Free bytes on all backends; those of one domain and size are taken for one device."""
+    """Free bytes on all backends that may get something; those of one domain and size are taken
+    for one device."""
     devices: dict[tuple[str, int | None], int] = {}
     for backend in backends:
-        if backend.up and backend.free is not None:
+        if backend.up and backend.free is not None and backend.state not in FORBIDDEN:
             key = (backend.domain, backend.total)
             devices[key] = max(devices.get(key, 0), backend.free)
     return sum(devices.values()) if devices else None

@@ -1,6 +1,7 @@
 """What add, verify and stats print about what the engine reports."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -208,6 +209,8 @@ def test_a_device_is_counted_once() -> None:
     assert stats.free_space([*same, status("e", "other", 30)]) == 80
     assert stats.free_space([*same, status("e", "disk", 30, total=200)]) == 80
     assert stats.free_space([status("d", "disk", 50, up=False)]) is None
+    leaving = replace(status("e", "other", 30), state="draining")
+    assert stats.free_space([*same, leaving]) == 50
     assert stats.free_space([status("d", "cloud", None, total=None)]) is None
 
 

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from modelfloat.backends.base import Properties, Usage
 from modelfloat.backends.memory import MemoryBackend
-from modelfloat.cas.packs.health import State
+from modelfloat.cas.packs.health import Health, State
 from modelfloat.cas.packs.members import Member, Members
 from modelfloat.cas.room import DEADLINE, Room, room_of
 from modelfloat.erasure.scheme import Scheme
@@ -76,3 +76,16 @@ async def test_what_is_down_fails_hangs_or_does_not_know_is_left_out(
 async def test_nobody_tells() -> None:
     assert await room_of(members(("d", Place(None, None))), Scheme(1, 0)) is None
     assert await room_of(members(), Scheme(1, 0)) is None
+
+
+async def test_what_gets_nothing_more_has_no_free_space() -> None:
+    three = members(*((name, Place(600, 1000)) for name in "abc"))
+    list(three)[2].become(Health().decide(State.DRAINING, 0))
+    assert await room_of(three, Scheme(1, 0)) == Room(2400, 1200)
+    # What shares its disk may fill it.
+    shared = members(*((name, Place(600, 1000, "dev:1")) for name in "ab"))
+    next(iter(shared)).become(Health().decide(State.READ_ONLY, 0))
+    assert await room_of(shared, Scheme(1, 0)) == Room(1000, 600)
+    alone = members(("a", Place(None, None)), ("b", Place(600, 1000)))
+    next(iter(alone)).become(Health().decide(State.DRAINING, 0))
+    assert await room_of(alone, Scheme(1, 0)) == Room(1000, 600)
