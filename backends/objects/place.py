@@ -30,6 +30,7 @@ DEFAULT_REGION: Final = "us-east-1"
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._~+=@,-]+(?:/[A-Za-z0-9._~+=@,-]+)*")
+_PORT: Final = re.compile(r":[0-9]+$")
 _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,255}")
 
 
@@ -56,8 +57,8 @@ class Place:
 
     @property
     def domain(self) -> str:
-        """What fails together: all buckets behind one endpoint."""
-        return f"{self.scheme}:{self.host}"
+        """What fails together: all buckets on one host, behind whichever of its ports."""
+        return f"{self.scheme}:{_PORT.sub('', self.host)}"
 
     @property
     def plain(self) -> bool:

@@ -25,7 +25,8 @@ def test_amazon() -> None:
     [
         ("s3://b?endpoint=s3.example.org", "https://s3.example.org", "s3:s3.example.org"),
         ("s3://b?endpoint=https://S3.Example.org:443/", "https://s3.example.org", None),
-        ("s3://b?endpoint=http://h:8333", "http://h:8333", "s3:h:8333"),
+        ("s3://b?endpoint=http://h:8333", "http://h:8333", "s3:h"),
+        ("s3://b?endpoint=http://[::1]:81", "http://[::1]:81", "s3:[::1]"),
         ("s3://b?endpoint=http://[::1]:80", "http://[::1]", "s3:[::1]"),
         ("s3://b?region=cn-north-1", "https://s3.cn-north-1.amazonaws.com.cn", None),
         ("s3://b", "https://s3.us-east-1.amazonaws.com", None),
