@@ -46,7 +46,9 @@ async def store_record(
     up = {member.id: member for member in members.writable()}
     places = place(writer, [m.candidate for m in members.recording(copies)], copies)
     if not places:
-        raise UnavailableError("no backend is up: nothing can be recorded; see `backend ls`")
+        raise UnavailableError(
+            f"no backend is up ({members.why_none()}): nothing can be recorded; see `backend ls`"
+        )
     least = surely_held(len(members), copies)
     if len(set(places)) < least:
         names = ", ".join(sorted(m.name for m in members if m.id not in up))

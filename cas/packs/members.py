@@ -65,6 +65,15 @@ class Members:
         """Members that may not."""
         return [member for member in self if not member.health.readable]
 
+    def why_none(self) -> str:
+        """Why none of them can be used, for who finds none: the reason of the first that has one,
+        and else what was decided."""
+        for member in sorted(self, key=lambda member: not member.health.reason):
+            more = f" and {len(self) - 1} more" if len(self) > 1 else ""
+            why = member.health.reason.removeprefix(f"backend {member.name}: ")
+            return f"{member.name}{more}: {why or member.state}"
+        return "there is none"
+
     def wanted(self) -> list[Member]:
         """Members that the user wants to hold new shards, whether they can now or not."""
         return [member for member in self if member.health.decided is None]

@@ -85,7 +85,10 @@ class PackStorer:
         seed, m, count = pack.info.pack, pack.info.m, pack.info.k + pack.info.m
         everyone = [member.candidate for member in self._members.wanted()]
         if not self._members.up():
-            raise UnavailableError("no backend is up: nothing can be stored; see `backend ls`")
+            raise UnavailableError(
+                f"no backend is up ({self._members.why_none()}): nothing can be stored; see "
+                "`backend ls`"
+            )
         most = limits(m, count, everyone)
         taking, places = self._choose(pack, most)
         if len(places) < needed and await self._ask_again():

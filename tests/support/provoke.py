@@ -873,7 +873,7 @@ PROVOKED: dict[str, Provocation] = {
     "give one more capacity": _no_capacity,
     "down nothing is deleted": _all_down("gc --grace 0", 2),
     "too many backends are down": _all_down("rebuild-index"),
-    "up: nothing can be recorded": _nowhere_to_record,
+    "(‹reason›): nothing can be recorded": _nowhere_to_record,
     "the journal cannot be listed": _journal_that_cannot_be_listed,
     "mount of pid ‹pid› does not say": _silent_mount,
     "‹path› is gone; is the disk": _gone,
