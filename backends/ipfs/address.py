@@ -63,7 +63,7 @@ def gateway_address(name: str, url: str) -> tuple[Address, Cid]:
         root = parse_cid(parts.path.strip("/").removeprefix("ipfs/"))
     except ValueError as error:
         raise UsageError(
-            f"backend {name}: {redact(url)} names no folder ({error}); write the CID that `ipfs "
+            f"backend {name}: {redact(url)} names no root ({error}); write the CID that `ipfs "
             "files stat --hash --cid-base=base32 /FOLDER` prints, as ipfs+gateway://HOST/CID"
         ) from None
     scheme = GATEWAYS[parts.scheme.lower()]
@@ -84,11 +84,11 @@ def _split(name: str, url: str, example: str) -> SplitResult:
     except ValueError:  # its text may quote user information
         ours = False
     if not ours:
-        raise UsageError(f"backend {name}: {redact(url)} names no server; write {example}")
+        raise UsageError(f"backend {name}: {redact(url)} names no node; write {example}")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageError(
-            f"backend {name}: its URL is stored and shown, so it may hold no user, password, query "
-            f"or fragment; write {example}, and set MODELFLOAT_IPFS_TOKEN or MODELFLOAT_IPFS_USER "
+            f"backend {name}: a URL is stored and shown, so one of IPFS holds no credentials and "
+            f"no query: write {example}, and set MODELFLOAT_IPFS_TOKEN, or MODELFLOAT_IPFS_USER "
             "and MODELFLOAT_IPFS_PASSWORD"
         )
     return parts

@@ -27,7 +27,7 @@ from ..base import Buffer, Listed, Properties, Usage
 from ..fetch import fetch, rest, short
 from ..keys import RESERVED, check_key, check_prefix, is_replaced
 from .address import node_address
-from .blocks import BLOCK, Blocks, Value, put_value, stamp
+from .blocks import BLOCK, Blocks, Value, damaged, put_value, stamp
 from .folder import Folder, Found, Upload
 from .rpc import Reply, Rpc
 
@@ -43,8 +43,8 @@ TRIES: Final = 4
 """Times that a value is pinned whose blocks the node let go of, or gets a name that is taken."""
 VALUES: Final = 1024
 """Values that are written once, whose blocks are remembered."""
-_TELLS_SPACE: Final = 1 << 60
-"""Bytes from which on a node's limit is none (js-ipfs)."""
+_NO_LIMIT: Final = (1 << 53) - 1
+"""Bytes that js-ipfs says it may hold where it has no limit."""
 
 
 class IpfsBackend:
@@ -166,7 +166,7 @@ class IpfsBackend:
             used, most = int(told["RepoSize"]), int(told["StorageMax"])
         except (TypeError, KeyError, ValueError):
             return Usage(None, None, space)
-        if not 0 < most < _TELLS_SPACE:
+        if not 0 < most < _NO_LIMIT:
             return Usage(None, None, space)
         return Usage(max(0, most - used), most, space)
 
@@ -202,7 +202,7 @@ class IpfsBackend:
         """A block as the node has it."""
         reply = await self._rpc.ask("block/get", key, [("arg", str(cid))], most=most + BLOCK)
         if reply.gone:
-            raise self._rpc.damaged(key, f"the node has lost its block {cid}")
+            raise damaged(self.name, key, f"the node has lost its block {cid}")
         if not reply.done:
             raise self._rpc.failure("block/get", key, reply)
         return reply.body

@@ -127,7 +127,7 @@ class Blocks:
         try:
             return value_of(cid, await self.node(key, cid))
         except ValueError as error:
-            raise self._damaged(key, f"the block {cid} is no root of it ({error})") from None
+            raise damaged(self._name, key, f"the block {cid} is no root of it ({error})") from None
 
     async def node(self, key: str, cid: Cid) -> Node:
         """The node with that CID; ValueError where it is none."""
@@ -157,7 +157,7 @@ class Blocks:
         else:
             block = await self._kept(key, cid, size)
         if len(block) != size:
-            raise self._damaged(key, f"the block {cid} has another size than its root says")
+            raise damaged(self._name, key, f"the block {cid} has another size than its root says")
         part[:] = memoryview(block)[begin : begin + len(part)]
 
     async def _kept(self, key: str, cid: Cid, size: int) -> bytes:
@@ -181,15 +181,18 @@ class Blocks:
     async def _checked(self, key: str, cid: Cid, most: int) -> bytes:
         block = await self._fetch(key, cid, most)
         if not await trio.to_thread.run_sync(cid.names, block):
-            raise self._damaged(key, f"the block {cid} comes as other bytes than it names")
+            raise damaged(self._name, key, f"the block {cid} comes as other bytes than it names")
         return block
 
-    def _damaged(self, key: str, problem: str) -> CorruptAnswerError:
-        return CorruptAnswerError(
-            f"backend {self._name}: {key}: {problem}; run `modelfloat verify --repair`",
-            backend=self._name,
-            key=key,
-        )
+
+def damaged(backend: str, key: str, problem: str) -> CorruptAnswerError:
+    """The error for a value that is not whole."""
+    return CorruptAnswerError(
+        f"backend {backend}: {key}: {problem}, so it is damaged there; run `modelfloat verify "
+        "--repair`",
+        backend=backend,
+        key=key,
+    )
 
 
 def _spans(

@@ -135,7 +135,7 @@ class Folder:
             if reply.gone:
                 name = self._rpc.name
                 raise KeyNotFoundError(
-                    f"backend {name}: {key}: the node has lost the block {cid}",
+                    f"backend {name}: {key}: the node let go of its root {cid}; try again",
                     backend=name,
                     key=key,
                 )
@@ -153,7 +153,7 @@ class Folder:
 
     async def uploads(self) -> list[tuple[Upload, Found]]:
         """What is being stored, or was given up, the oldest first."""
-        inside = await self._inside(RESERVED)
+        inside = await self._inside(RESERVED, check=False)  # which asks for these again
         found = [(parse_upload(each.name), each) for each in inside if not each.folder]
         known = [(upload, each) for upload, each in found if upload is not None]
         return sorted(known, key=lambda pair: (pair[0].began, pair[0].random))
@@ -265,12 +265,14 @@ class Folder:
             raise self._rpc.failure("files/stat", key, reply)
         return self._found(key, posixpath.basename(path), self._rpc.decoded(key, reply))
 
-    async def _inside(self, folder: str) -> list[Found]:
-        """What a folder holds; nothing where it is none. It may vanish while others delete."""
+    async def _inside(self, folder: str, *, check: bool = True) -> list[Found]:
+        """What a folder holds; nothing where it is none, as it may vanish while others delete. With
+        `check` the root must be there then."""
         arguments = [("arg", self.path(folder)), ("long", "true"), ("U", "true")]
         reply = await self._rpc.ask("files/ls", folder, arguments)
         if reply.absent or reply.says("not a directory"):
-            await self.check_root()
+            if check:
+                await self.check_root()
             return []
         if not reply.done:
             raise self._rpc.failure("files/ls", folder, reply)

@@ -5,7 +5,8 @@ Every command is a POST to `/api/v0/…` whose arguments stand in the query; a f
 Source: Kubo's reference of its RPC API (docs.ipfs.tech/reference/kubo/rpc).
 
 Nodes look for what they lack in the whole network and wait for it without end: every command says
-`offline`, so that a block that is not there is told at once.
+`offline`, so that Kubo tells at once that a block is not there, and how long js-ipfs may look for
+it.
 
 Concurrency: `_slots` bounds the requests under way; `_clock` is assigned as a whole.
 """
@@ -21,7 +22,7 @@ from typing import Any, Final
 import httpx2
 import trio
 
-from ...errors import BackendError, CorruptAnswerError, DeniedError, QuotaError, UnavailableError
+from ...errors import BackendError, DeniedError, QuotaError, UnavailableError
 from ..base import Buffer
 from ..http.client import HttpClient, TooLongError
 from .address import Address
@@ -37,6 +38,7 @@ _GONE: Final = ("not found", "could not find", "notfound", "err_not_found")
 _FULL: Final = ("no space left", "enospc", "quota", "storage limit", "maximum storage")
 _DENIED: Final = ("permission denied", "read-only", "not authorized", "forbidden", "is a directory")
 _QUOTED: Final = 120
+_ALWAYS: Final = (("offline", "true"), ("timeout", "20s"), ("cid-base", "base32"))
 
 Arguments = Sequence[tuple[str, str]]
 
@@ -103,7 +105,7 @@ class Rpc:
         CorruptAnswerError where that is more than `most` bytes.
         """
         url = httpx2.URL(f"{self.address.base}/api/v0/{command}").copy_merge_params(
-            httpx2.QueryParams([*arguments, ("offline", "true"), ("cid-base", "base32")])
+            httpx2.QueryParams([*arguments, *_ALWAYS])
         )
         headers, parts = _form(data) if data is not None else ({}, [b""])
         if self.address.authorization is not None:
@@ -190,14 +192,6 @@ class Rpc:
         return UnavailableError(
             f"{what}: {problem}, as no IPFS node does; check its URL, and whether a proxy or a "
             "login page answers in its place",
-            backend=self.name,
-            key=key,
-        )
-
-    def damaged(self, key: str, problem: str) -> CorruptAnswerError:
-        """The error for a value that is not whole."""
-        return CorruptAnswerError(
-            f"backend {self.name}: {key}: {problem}; run `modelfloat verify --repair`",
             backend=self.name,
             key=key,
         )

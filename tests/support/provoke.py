@@ -768,6 +768,10 @@ PROVOKED: dict[str, Provocation] = {
     "has a path that no folder has": plain("backend", "add", "a", "webdav://host/a/../b"),
     "may hold no user": plain("backend", "add", "a", f"webdavs://me:{SECRET}@host/x"),
     "nothing of who asks": plain("backend", "add", "a", f"gdrive://me:{SECRET}@folder"),
+    "names no node": plain("backend", "add", "a", "ipfs:///x"),
+    "names no folder that can be": plain("backend", "add", "a", "ipfs://host/ipfs/x"),
+    "names no root": plain("backend", "add", "a", "ipfs+gateway://host/x"),
+    "so one of IPFS holds no": plain("backend", "add", "a", f"ipfs://me:{SECRET}@host/x"),
     "cannot be reached": plain("backend", "add", "a", "webdav://127.0.0.1:1/x"),
     "is not on this host": plain("backend", "add", "a", "file://elsewhere/x"),
     "names no directory": plain("backend", "add", "a", "file://"),
@@ -905,6 +909,8 @@ PROVOKED: dict[str, Provocation] = {
 _SITES = "faults/test_two_sites.py"
 _HF = "unit/test_hf_import.py"
 _CHANGING = "unit/test_changing_files.py"
+_IPFS = "unit/test_backend_ipfs.py"
+_GATEWAY = "unit/test_ipfs_gateway.py"
 _KEYS = "unit/test_keyring.py"
 _SHEET = "unit/test_recovery_sheet.py"
 _DRIVE = "unit/test_backend_gdrive.py"
@@ -933,8 +939,10 @@ ELSEWHERE: dict[str, str] = {
     "install it with `pip install": (
         "unit/test_backend_webdav.py::test_without_httpx2_the_extra_is_named"
     ),
-    "on ‹host› is not there": "unit/test_backend_webdav.py::test_only_create_makes_the_root",
-    "on ‹host› is not the one": (
+    "the folder ‹path› on ‹host› is not there": (
+        "unit/test_backend_webdav.py::test_only_create_makes_the_root"
+    ),
+    "the folder ‹path› on ‹host› is not the one": (
         "unit/test_backend_webdav.py::test_a_root_that_went_is_not_an_empty_one"
     ),
     "‹host› does not answer": (
@@ -958,6 +966,20 @@ ELSEWHERE: dict[str, str] = {
     "as no WebDAV server does": (
         "unit/test_backend_webdav.py::test_what_another_answers_is_no_answer"
     ),
+    "of the node on ‹host› is not there": f"{_IPFS}::test_only_create_makes_the_folder",
+    "of the node on ‹host› is not the one": (
+        f"{_IPFS}::test_a_node_that_was_set_up_anew_is_not_an_empty_one"
+    ),
+    "as no IPFS node does": f"{_IPFS}::test_another_name_for_a_block_is_noticed",
+    "the node answers ‹command›": f"{_IPFS}::test_what_could_not_be_pinned_leaves_nothing",
+    "the node has no room": f"{_IPFS}::test_a_full_node",
+    "the node refuses us": f"{_IPFS}::test_a_token_is_sent_to_the_node",
+    "the node refuses ‹command›": f"{_IPFS}::test_a_node_that_does_not_do_it",
+    "the block ‹cid› (status": f"{_GATEWAY}::test_a_block_that_nobody_has_is_no_missing_key",
+    "as no folder of ModelFloat's": f"{_GATEWAY}::test_a_root_that_is_no_folder",
+    "serves us no raw block": f"{_GATEWAY}::test_a_gateway_that_serves_no_raw_blocks",
+    "a gateway only reads": f"{_GATEWAY}::test_a_gateway_only_reads",
+    "the gateway tells no time": f"{_GATEWAY}::test_a_gateway_without_a_clock",
     "the server answers ‹method›": "unit/test_backend_webdav.py::test_statuses_are_told_apart",
     "the server refuses ‹method›": "unit/test_backend_webdav.py::test_statuses_are_told_apart",
     "the server has no room": "unit/test_backend_webdav.py::test_statuses_are_told_apart",

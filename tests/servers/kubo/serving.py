@@ -89,7 +89,8 @@ class Kubo:
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection."""
         connection = h11.Connection(h11.SERVER)
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError, HungUpError):
+        gone = (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError)
+        with contextlib.suppress(*gone, HungUpError):
             async with stream:
                 while (asked := await _read(connection, stream)) is not None:
                     answer = await self._answer(asked)
