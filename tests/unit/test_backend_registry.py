@@ -57,7 +57,7 @@ def test_wrapping_order() -> None:
 
 def test_unknown_schemes_name_the_known() -> None:
     with pytest.raises(
-        UsageError, match=r"d0: nothing here opens gopher:// .*file://, gs://, .*s3://"
+        UsageError, match=r"d0: nothing here opens gopher:// .*file://, .*gs://, .*s3://"
     ):
         open_backend("d0", "gopher://me:secret@host/x")
 
