@@ -20,7 +20,8 @@
     │   ├── KeyNotFoundError        1   it has no such key
     │   ├── KeyExistsError          1   a write-once key is there already
     │   ├── UnavailableError        1   it cannot be reached now; the only one worth a retry
-    │   │   └── TimedOutError       1   it took longer than any call may
+    │   │   ├── TimedOutError       1   it took longer than any call may
+    │   │   └── ThrottledError      1   its provider wants it left alone for a while
     │   ├── QuotaError              1   it is full
     │   ├── DeniedError             1   it refuses us
     │   ├── CorruptAnswerError      1   it answered short, or with what it cannot hold
@@ -137,6 +138,16 @@ class UnavailableError(BackendError):
 
 class TimedOutError(UnavailableError):
     """A call took longer than any may: its backend hangs."""
+
+
+class ThrottledError(UnavailableError):
+    """The provider wants to be left alone: an allowance is used up for `seconds` more."""
+
+    def __init__(
+        self, message: str, *, backend: str = "", key: str = "", seconds: float = 0.0
+    ) -> None:
+        super().__init__(message, backend=backend, key=key)
+        self.seconds = seconds
 
 
 class QuotaError(BackendError):

@@ -8,7 +8,7 @@ For `s3://`, the first of: `MODELFLOAT_<NAME>_ACCESS_KEY_ID` with `…_SECRET_AC
 `…_SESSION_TOKEN`); the profile that the URL names, in `~/.aws/credentials`; `AWS_ACCESS_KEY_ID`
 with `AWS_SECRET_ACCESS_KEY` (and `AWS_SESSION_TOKEN`); a web identity or a container's role; the
 profile `$AWS_PROFILE`, or `default`; and on Amazon's own endpoints the role of the machine.
-For WebDAV `MODELFLOAT_<NAME>_USER` with `…_PASSWORD` (`webdav/address.py` has the rest).
+For WebDAV and MEGA `MODELFLOAT_<NAME>_USER` with `…_PASSWORD` (their addresses have the rest).
 Source: "AWS SDKs and Tools Reference Guide", standardized credential providers and shared files.
 """
 
@@ -24,7 +24,7 @@ from .objects.place import Place
 
 OWN: Final = "MODELFLOAT"
 FOR_ALL: Final = frozenset(
-    {"MODELFLOAT_WEBDAV_USER", "MODELFLOAT_WEBDAV_PASSWORD"}
+    {f"MODELFLOAT_{kind}_{what}" for kind in ("WEBDAV", "MEGA") for what in ("USER", "PASSWORD")}
     | {f"MODELFLOAT_IPFS_{what}" for what in ("TOKEN", "USER", "PASSWORD")}
 )
 """Variables of ours that hold credentials of every backend of a kind."""

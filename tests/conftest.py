@@ -2,12 +2,21 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from hypothesis import settings
 
+from modelfloat.tests.servers.mega.account import (
+    MEGA_CREDENTIALS,
+    MEGA_PASSWORD,
+    MEGA_USER,
+    QUICK,
+    Account,
+)
+from modelfloat.tests.servers.mega.server import FakeMega, serve_mega
 from modelfloat.tests.support.servers import (
     CREDENTIALS,
     RcloneS3,
@@ -94,3 +103,14 @@ def rclone_webdav(
 ) -> RcloneWebdav:
     """rclone's WebDAV server, up."""
     return _serving(RcloneWebdav, _servers, tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+async def mega(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[FakeMega]:
+    """A fake MEGA with one account, whose credentials are in the environment."""
+    for name, value in MEGA_CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("modelfloat.backends.mega.secrets.ROUNDS_V2", QUICK)
+    async with serve_mega(Account(MEGA_USER, MEGA_PASSWORD, rounds=QUICK)) as fake:
+        yield fake

@@ -16,6 +16,7 @@ from modelfloat.backends.retry import RetryBackend, RetryPolicy
 from modelfloat.rate import Rate
 from modelfloat.tests.contract.suite import BackendContract
 from modelfloat.tests.servers.kubo import serve_kubo
+from modelfloat.tests.servers.mega.server import FakeMega
 from modelfloat.tests.support.servers import RcloneWebdav, SeaweedFS
 
 
@@ -47,6 +48,14 @@ class TestContract(BackendContract):
         self, request: pytest.FixtureRequest, tmp_path: Path
     ) -> AsyncIterator[Backend]:
         backend = OPENERS[request.param](tmp_path)
+        yield backend
+        await backend.aclose()
+
+
+class TestMega(BackendContract):
+    @pytest.fixture
+    async def backend(self, mega: FakeMega) -> AsyncIterator[Backend]:
+        backend = open_backend("d0", mega.address(), create=True)
         yield backend
         await backend.aclose()
 

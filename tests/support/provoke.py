@@ -914,6 +914,7 @@ _GATEWAY = "unit/test_ipfs_gateway.py"
 _KEYS = "unit/test_keyring.py"
 _SHEET = "unit/test_recovery_sheet.py"
 _DRIVE = "unit/test_backend_gdrive.py"
+_MEGA = "unit/test_backend_mega.py"
 ELSEWHERE: dict[str, str] = {
     "the store is encrypted and its key was not given": (
         "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
@@ -948,6 +949,19 @@ ELSEWHERE: dict[str, str] = {
     "‹host› does not answer": (
         "unit/test_backend_webdav.py::test_a_server_that_is_silent_is_given_up"
     ),
+    "is no folder in MEGA": f"{_MEGA}::test_urls_that_cannot_be",
+    "is not there in the MEGA account": f"{_MEGA}::test_a_folder_that_is_not_there_is_no_empty_one",
+    "as MEGA does not": f"{_MEGA}::test_what_another_answers_is_no_answer",
+    "MEGA answers ‹code›": f"{_MEGA}::test_an_api_that_stays_busy_is_given_up",
+    "a storage server of MEGA": f"{_MEGA}::test_storage_servers_have_trouble_too",
+    "the transfer quota of the MEGA": (
+        f"{_MEGA}::test_a_used_up_quota_is_left_alone_until_its_time"
+    ),
+    "the MEGA account has no room": f"{_MEGA}::test_a_full_account_takes_nothing",
+    "no credentials for MEGA": f"{_MEGA}::test_who_may_not_enter_is_told_why",
+    "MEGA knows no such account": f"{_MEGA}::test_who_may_not_enter_is_told_why",
+    "asks for a second factor": f"{_MEGA}::test_who_may_not_enter_is_told_why",
+    "MEGA refuses it": f"{_MEGA}::test_codes_are_told_apart",
     "as no object store does": (
         "unit/test_object_marks.py::test_what_another_answers_is_no_answer"
     ),

@@ -1,0 +1,1 @@
+"""MEGA as a backend: its API spoken on trio (decision 0028)."""
