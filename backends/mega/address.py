@@ -47,7 +47,7 @@ class Address:
         """The account; DeniedError where nobody is named."""
         if self.account is None:
             raise DeniedError(
-                f"backend {name}: no credentials for MEGA; set MODELFLOAT_MEGA_USER and "
+                f"backend {name}: no account in MEGA is named; set MODELFLOAT_MEGA_USER and "
                 "MODELFLOAT_MEGA_PASSWORD",
                 backend=name,
             )

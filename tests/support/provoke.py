@@ -958,7 +958,7 @@ ELSEWHERE: dict[str, str] = {
         f"{_MEGA}::test_a_used_up_quota_is_left_alone_until_its_time"
     ),
     "the MEGA account has no room": f"{_MEGA}::test_a_full_account_takes_nothing",
-    "no credentials for MEGA": f"{_MEGA}::test_who_may_not_enter_is_told_why",
+    "no account in MEGA is named": f"{_MEGA}::test_who_may_not_enter_is_told_why",
     "MEGA knows no such account": f"{_MEGA}::test_who_may_not_enter_is_told_why",
     "asks for a second factor": f"{_MEGA}::test_who_may_not_enter_is_told_why",
     "MEGA refuses it": f"{_MEGA}::test_codes_are_told_apart",

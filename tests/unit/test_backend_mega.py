@@ -71,8 +71,9 @@ async def test_accounts_of_both_versions(
     mega.accounts[MEGA_USER] = Account(MEGA_USER, MEGA_PASSWORD, version)
     monkeypatch.setenv("MODELFLOAT_MEGA_USER", address)
     async with opened(mega) as backend:
-        await backend.put(KEY, [b"x"])
-    assert list(mega.account.contents.values()) != [b"x"]
+        await backend.put(KEY, [b"in plain words"])
+        assert await backend.get(KEY) == b"in plain words"
+    assert b"words" not in b"".join(mega.account.contents.values())
 
 
 async def test_a_session_is_kept_for_the_next_process(mega: FakeMega) -> None:
@@ -172,7 +173,7 @@ async def test_who_may_not_enter_is_told_why(
     assert "secret" not in str(caught.value)
     monkeypatch.delenv("MODELFLOAT_MEGA_USER")
     async with opened(mega) as backend:
-        with pytest.raises(DeniedError, match="no credentials for MEGA"):
+        with pytest.raises(DeniedError, match="no account in MEGA is named"):
             await backend.get(KEY)
 
 

@@ -17,19 +17,19 @@ import re
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from urllib.parse import quote
 
 import trio
 
+from modelfloat.tests.servers.httpd import Answer, HangupError, Line, Request, serving
 from modelfloat.tests.servers.mega.account import SESSION, Account, Json, b64, unb64
 from modelfloat.tests.servers.mega.commands import COMMANDS, EAGAIN, EARGS, ENOENT, ERANGE, Upload
 from modelfloat.tests.servers.mega.faults import Faults
-from modelfloat.tests.servers.web import Asked, Line, Said, serve_web
 
 ESID, EBLOCKED, EMFAREQUIRED, ETOOMANY, EFAILED = -15, -16, -26, -6, -5
 STEP, MOST = 128 << 10, 1 << 20
 LONGEST_WAIT = 20.0
+LARGEST = 64 << 20
 TOKEN_TIMES = 262_144
 
 
@@ -77,35 +77,31 @@ class FakeMega:
         """The number of the last thing that happened, as it is told."""
         return b64(struct.pack(">Q", len(account.events)))
 
-    async def answer(self, asked: Asked) -> Said:
+    async def answer(self, asked: Request) -> Answer:
         """Any request."""
-        said = await self._routed(asked)
-        said.headers = {"Date": formatdate(usegmt=True), **said.headers}
-        return said
-
-    async def _routed(self, asked: Asked) -> Said:
+        body = await asked.body(LARGEST)
         _, first, *rest = asked.path.split("/")
         if first == "cs" and asked.method == "POST":
-            return self._api(asked)
+            return self._api(asked, body)
         if first == "sc" and asked.method == "POST":
             return self._happened(asked)
         if first == "wsc":
             return await self._wait(asked)
         if first == "ul" and asked.method == "POST" and len(rest) == 2:
-            return self._take(rest[0], rest[1], asked.body)
+            return self._take(rest[0], rest[1], body)
         if first == "dl" and asked.method == "GET" and len(rest) in (1, 2):
             return self._give(rest[0], rest[1] if len(rest) > 1 else "")
-        return Said(404)
+        return Answer(404)
 
     # ---- the API ---------------------------------------------------------------------------------
 
-    def _api(self, asked: Asked) -> Said:
+    def _api(self, asked: Request, body: bytes) -> Answer:
         if self.faults.strikes("unavailable"):
-            return Said(500)
+            return Answer(500)
         if self.faults.strikes("busy"):
             return _json(EAGAIN)
         try:
-            commands = json.loads(asked.body)
+            commands = json.loads(body)
         except ValueError:
             return _json(EARGS)
         if not isinstance(commands, list) or not all(isinstance(each, dict) for each in commands):
@@ -118,7 +114,9 @@ class FakeMega:
         if once not in self._answers or not once[1]:
             self._answers[once] = self._done(commands, sid)
         lost = self.faults.strikes("lost_answers")
-        return Said(0) if lost else _json(self._answers[once])
+        if lost:
+            raise HangupError
+        return _json(self._answers[once])
 
     def _done(self, commands: list[Json], sid: str) -> object:
         """Results of commands; one number where the session is none."""
@@ -158,7 +156,7 @@ class FakeMega:
         self.sessions[b64(sid)] = account
         return account.login(sid)
 
-    def _work(self, asked: Asked, commands: list[Json]) -> Said | None:
+    def _work(self, asked: Request, commands: list[Json]) -> Answer | None:
         """What logins are asked for first; None where nothing is, or it was done."""
         easiness = self.faults.work
         if easiness is None or not any(each.get("a") in ("us0", "us") for each in commands):
@@ -168,7 +166,7 @@ class FakeMega:
             return None
         token = b64(os.urandom(48))
         self._challenges.add(token)
-        return Said(402, b"", {"X-Hashcash": f"1:{easiness}:1700000000:{token}"})
+        return Answer(402, b"", {"X-Hashcash": f"1:{easiness}:1700000000:{token}"})
 
     def _solved(self, text: str, easiness: int) -> bool:
         version, _, rest = text.partition(":")
@@ -182,7 +180,7 @@ class FakeMega:
 
     # ---- what happened ---------------------------------------------------------------------------
 
-    def _happened(self, asked: Asked) -> Said:
+    def _happened(self, asked: Request) -> Answer:
         self.commands.append("sc")
         account = self.sessions.get(asked.query.get("sid", ""))
         if account is None:
@@ -197,71 +195,75 @@ class FakeMega:
             return _json({"w": f"{self.url}/wsc/{account.user}", "sn": self.since(account)})
         return _json({"a": account.events[since:], "sn": self.since(account)})
 
-    async def _wait(self, asked: Asked) -> Said:
+    async def _wait(self, asked: Request) -> Answer:
         """Until something happens, or for a while."""
         user = asked.path.rpartition("/")[2]
         account = next((each for each in self.accounts.values() if each.user == user), None)
         if account is None:
-            return Said(404)
+            return Answer(404)
         with trio.move_on_after(LONGEST_WAIT):
             await account.happened.wait()
-        return Said(200, b"0")
+        return Answer(200, b"0")
 
     # ---- storage servers -------------------------------------------------------------------------
 
-    def _take(self, name: str, offset: str, body: bytes) -> Said:
+    def _take(self, name: str, offset: str, body: bytes) -> Answer:
         self.uploading.set()
         upload = self.uploads.get(name)
         if upload is None or not offset.isdecimal():
-            return Said(200, b"-8")
+            return Answer(200, b"-8")
         if self.faults.strikes("cut_uploads"):
-            return Said(0)
+            raise HangupError
         if self.faults.strikes("busy_uploads"):
-            return Said(200, b"-3")
+            return Answer(200, b"-3")
         if self.faults.strikes("failed_uploads"):
             del self.uploads[name]
-            return Said(200, str(EFAILED).encode())
+            return Answer(200, str(EFAILED).encode())
         at = int(offset)
         if not _on_bounds(at, len(body), upload.size):
-            return Said(200, str(ERANGE).encode())
+            return Answer(200, str(ERANGE).encode())
         upload.pieces[at] = body
         whole = upload.whole()
         if whole is None:
-            return Said(200, b"")
+            return Answer(200, b"")
         upload.token = upload.token or b64(os.urandom(36))
         self.finished[upload.token] = whole
-        return Said(200, upload.token.encode())
+        return Answer(200, upload.token.encode())
 
-    def _give(self, name: str, text: str) -> Said:
+    def _give(self, name: str, text: str) -> Answer:
         if self.faults.used_up is not None and not self.faults.quota_in_answer:
             left = {"X-MEGA-Time-Left": str(self.faults.used_up)} if self.faults.used_up else {}
-            return Said(509, b"", left)
+            return Answer(509, b"", left)
         found = self.addresses.get(name)
         if found is None:
-            return Said(403)
+            return Answer(403)
         account, handle = found
         data = account.contents.get(handle)
         if data is None:
-            return Said(404)
+            return Answer(404)
         first, last = 0, len(data) - 1
         if text:
             match = re.fullmatch(r"(\d+)-(\d+)", text)
             if match is None or int(match[1]) > int(match[2]) or int(match[1]) >= len(data):
-                return Said(416)
+                return Answer(416)
             first, last = int(match[1]), min(int(match[2]), last)
         self.downloads.append((first, last))
-        body = memoryview(data)[first : last + 1]
-        if self.faults.strikes("damage"):
-            body = memoryview(bytes([body[0] ^ 1]) + bytes(body[1:]))
-        cut = len(body) // 2 if self.faults.strikes("cut_downloads") else None
-        return Said(200, body, {"Content-Type": "application/octet-stream"}, cut)
+        size = last + 1 - first
+        damaged = self.faults.strikes("damage")
+
+        def bytes_of(start: int, count: int) -> bytes:
+            part = data[first + start : first + start + count]
+            return bytes([part[0] ^ 1]) + part[1:] if damaged and not start else part
+
+        cut = size // 2 if self.faults.strikes("cut_downloads") else None
+        return Answer(200, bytes_of, {"Content-Type": "application/octet-stream"}, size, cut)
 
 
 @contextlib.asynccontextmanager
 async def serve_mega(*accounts: Account, line: Line | None = None) -> AsyncIterator[FakeMega]:
     """A MEGA with these accounts, as long as the context lasts."""
     fake = FakeMega({account.email: account for account in accounts})
-    async with serve_web(fake.answer, line) as url:
+    async with serving(fake.answer, line) as url:
         fake.url = fake.storage = url
         yield fake
 
@@ -276,5 +278,5 @@ def _on_bounds(at: int, length: int, size: int) -> bool:
     return at in bounds and at + length in bounds and (length > 0 or size == 0)
 
 
-def _json(found: object) -> Said:
-    return Said(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
+def _json(found: object) -> Answer:
+    return Answer(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
