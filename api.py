@@ -27,6 +27,8 @@ from .cas.add.request import AddRequest
 from .cas.addressed import look_up, shown_head
 from .cas.codecs.effort import Effort
 from .cas.diff.diff import Difference, compare
+from .cas.encryption import secrets
+from .cas.encryption.secretfiles import read_key_file
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
 from .cas.read.filereader import FileReader
@@ -58,12 +60,22 @@ class Listed:
 class Store:
     """An open store. Close it, or use it in a `with` statement.
 
-    Without `wait`, a call that meets a lock of another process raises LockedError.
+    Without `wait`, a call that meets a lock of another process raises LockedError. An encrypted
+    store is opened by its `passphrase`, or by a `key_file` or a recovery sheet; WrongKeyError where
+    that does not.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, wait: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        wait: bool = True,
+        passphrase: str | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._path = os.fspath(path)
         self._wait = wait
+        self._secret = _secret_from(passphrase, key_file)
         self._ready = threading.Event()
         self._engine: Engine | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -87,7 +99,7 @@ class Store:
             self._ready.set()
 
     async def _serve(self) -> None:
-        async with open_store(self._path, wait=self._wait) as engine:
+        async with open_store(self._path, wait=self._wait, secret=self._secret) as engine:
             self._engine = engine
             self._token = trio.lowlevel.current_trio_token()
             self._stop = trio.Event()
@@ -335,6 +347,16 @@ class Store:
     def read(self, reader: FileReader, offset: int, size: int) -> memoryview | bytes:
         """Bytes of an open file; what `File` is made of."""
         return self._call(lambda _: reader.read(offset, size))
+
+
+def _secret_from(
+    passphrase: str | None, key_file: str | os.PathLike[str] | None
+) -> secrets.Secret | None:
+    if passphrase is not None and key_file is not None:
+        raise UsageError("passphrase and key_file are both given; give one of them")
+    if key_file is not None:
+        return read_key_file(os.fspath(key_file))
+    return None if passphrase is None else secrets.passphrase(passphrase)
 
 
 def _list(engine: Engine, text: str) -> list[Listed]:

@@ -21,6 +21,7 @@ from .backends.marker import encode as encode_marker
 from .backends.rates.keeper import SharedKeeper
 from .backends.registry import is_local_path, is_probed, open_backend
 from .cas import storeowner
+from .cas.encryption.copies import FILE, local_copy, put_copy, sound_record
 from .cas.packs.health import State
 from .cas.packs.members import Member
 from .config import BackendConfig, StoreConfig, read_config, write_config
@@ -120,6 +121,7 @@ async def recreate(path: str, lost: Member) -> Member | None:
     try:
         fresh = backends[config.backends.index(own)]
         await write_marker(fresh, marker_of(config, own, backends), new=True)
+        await put_keyring(path, config, fresh)
     finally:
         await close_all(backends)
     await made.rename(folder)
@@ -153,6 +155,15 @@ async def announce(path: str, config: StoreConfig) -> None:
                 await write_marker(backend, marker_of(config, each, opened), new=False)
     finally:
         await close_all(opened)
+
+
+async def put_keyring(path: str, config: StoreConfig, backend: Backend) -> None:
+    """Give a new backend of an encrypted store the keyring that the store's folder has; where that
+    has none `verify --repair` does it."""
+    data = await trio.to_thread.run_sync(local_copy, path) if config.encrypted else None
+    record = None if data is None else sound_record(data, config.id, f"{path}/{FILE}")
+    if data is not None and record is not None:
+        await put_copy(backend, record.number, data)
 
 
 async def close_all(backends: Sequence[Backend]) -> None:

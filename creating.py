@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
@@ -10,9 +10,11 @@ import trio
 
 from .backends.base import Backend
 from .backends.conditional import keeps_conditions
-from .backends.keys import MARKER_KEY
+from .backends.keys import MARKER_KEY, keyring_key
 from .backends.marker import read_marker, write_marker
 from .backends.registry import is_probed
+from .cas.encryption.copies import put_copy, remove_local_copy, write_local_copy
+from .cas.encryption.founding import Encryption
 from .cas.index.index import Index
 from .cas.locks import locked
 from .cas.packs.placement import Candidate
@@ -27,7 +29,7 @@ from .config import (
     what_remains,
     write_config,
 )
-from .configured import announce, close_all, marker_of, open_configured
+from .configured import announce, close_all, marker_of, open_configured, put_keyring
 from .erasure.scheme import Scheme
 from .errors import ExistsError, ModelFloatError, NotFoundError, UsageError
 from .ids import BackendId, StoreId, random_backend_id, random_store_id
@@ -58,6 +60,7 @@ class InitReport:
     survives: str
     overhead: float
     reserve: int
+    encrypted: bool = False
 
 
 def default_scheme(backends: int) -> Scheme:
@@ -77,11 +80,12 @@ async def create_store(
     backends: Sequence[BackendSpec],
     *,
     reserve: int = SIZE,
-    encrypted: bool = False,
+    encryption: Encryption | None = None,
 ) -> InitReport:
     """Make a store in the folder `path`; ExistsError if there is one.
 
-    What an `encrypted` one puts on its backends can be read with its keys only.
+    What one with `encryption` puts on its backends can be read with its key only, which lies in its
+    keyring.
 
     Without backends it gets directories of its own: one, or k+m of them when a scheme is given.
     `reserve` is how many bytes are kept aside for rm and gc on a full disk, if there is room. The
@@ -108,13 +112,14 @@ async def create_store(
         )
         for s in specs
     )
-    config = StoreConfig(store, str(chosen), configs, encrypted=encrypted)
-    config, candidates = await _mark_all(path, config)
-    index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
-    index.close()
-    kept = Reserve(path)
-    await trio.to_thread.run_sync(kept.make, reserve)
-    write_config(path, config)
+    config = StoreConfig(store, str(chosen), configs, encrypted=encryption is not None)
+    async with _founded(path, store, encryption) as keyring:
+        config, candidates = await _mark_all(path, config, keyring)
+        index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
+        index.close()
+        kept = Reserve(path)
+        await trio.to_thread.run_sync(kept.make, reserve)
+        write_config(path, config)
     return InitReport(
         path,
         store,
@@ -123,6 +128,7 @@ async def create_store(
         describe(chosen, candidates),
         chosen.m / chosen.k,
         kept.size,
+        config.encrypted,
     )
 
 
@@ -203,6 +209,7 @@ async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
     opened = [fresh, *(backend for _, backend in others)]
     try:
         await write_marker(fresh, marker_of(config, new, opened), new=True)
+        await put_keyring(path, config, fresh)
         probed = await _probed(path, new)
         backends = tuple(probed if each.id == new.id else each for each in config.backends)
         write_config(path, replace(config, backends=backends))
@@ -226,8 +233,30 @@ async def _probed(path: str, config: BackendConfig) -> BackendConfig:
         await trial.aclose()
 
 
-async def _mark_all(path: str, config: StoreConfig) -> tuple[StoreConfig, list[Candidate]]:
-    """Make, mark and probe all backends of a new store; on failure no mark of it stays behind."""
+@contextlib.asynccontextmanager
+async def _founded(
+    path: str, store: StoreId, encryption: Encryption | None
+) -> AsyncIterator[bytes | None]:
+    """The first keyring of a store that is being made, None of one in the clear; on failure
+    nothing of it stays behind."""
+    if encryption is None:
+        yield None
+        return
+    keyring = await trio.to_thread.run_sync(encryption.begin, store)
+    try:
+        await trio.to_thread.run_sync(write_local_copy, path, keyring)
+        yield keyring
+    except BaseException:
+        encryption.give_up()
+        remove_local_copy(path)
+        raise
+
+
+async def _mark_all(
+    path: str, config: StoreConfig, keyring: bytes | None
+) -> tuple[StoreConfig, list[Candidate]]:
+    """Make, mark and probe all backends of a new store, and put its keyring there; on failure no
+    mark of it stays behind."""
     marked: list[Backend] = []
     opened: list[Backend] = []
     try:
@@ -235,11 +264,14 @@ async def _mark_all(path: str, config: StoreConfig) -> tuple[StoreConfig, list[C
         for each, backend in zip(config.backends, opened, strict=True):
             await write_marker(backend, marker_of(config, each, opened), new=True)
             marked.append(backend)
+            if keyring is not None:
+                await put_copy(backend, 1, keyring)
         probed = [await _probed(path, each) for each in config.backends]
     except BaseException:
         with trio.move_on_after(10, shield=True):
             for backend in marked:
                 with contextlib.suppress(ModelFloatError):
+                    await backend.delete(keyring_key(1))
                     await backend.delete(MARKER_KEY)
         raise
     finally:

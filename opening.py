@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from .cas.encryption.keys import StoreKeys
+from .cas.encryption.secrets import Secret
 from .cas.encryption.storecipher import cipher_of
 from .cas.locks import locked
 from .cas.packs.members import Member, Members
@@ -23,6 +24,7 @@ from .config import Scalar, StoreConfig, read_config, write_config
 from .configured import close_all, members_of, recreate, remark
 from .erasure.scheme import Scheme
 from .errors import ModelFloatError, one_failure
+from .unlocking import unlock_keys
 
 FOLLOW: Final = 5.0
 """Seconds between two looks at the configuration while a store is open."""
@@ -38,15 +40,18 @@ async def open_store(
     reading: ReadOptions | None = None,
     fetch: FetchRange | None = None,
     keys: StoreKeys | None = None,
+    secret: Secret | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store in the folder `path`. Backends that are down are no error here.
 
     Without `wait`, work that meets a lock of another process is LockedError. `reading` says how
-    files are read; `fetch` gets bytes from where files came from, for what is lost. Without `keys`
-    an encrypted store's shards can be checked and moved; what needs more is KeyNeededError.
+    files are read; `fetch` gets bytes from where files came from, for what is lost. Without `keys`,
+    and without a `secret` that they are got by, an encrypted store's shards can be checked and
+    moved; what needs more is KeyNeededError. WrongKeyError where `secret` does not open it.
     """
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
+    keys = keys or await unlock_keys(path, config, secret)
     cipher = cipher_of(keys, encrypted=config.encrypted)
     members = await trio.to_thread.run_sync(members_of, path, config)
 
@@ -141,15 +146,17 @@ async def rebuild_store(
     wait: bool = True,
     progress: Progress | None = None,
     keys: StoreKeys | None = None,
+    secret: Secret | None = None,
 ) -> RebuildReport:
     """Make the index of the store in `path` anew, from what lies on its backends.
 
-    Of an encrypted store only with its `keys`, else KeyNeededError.
+    Of an encrypted store only with its `keys`, or a `secret` that opens it, else KeyNeededError.
     The old one may be missing, damaged or of an earlier state. Mounts go on with it until they end.
     UnavailableError where more backends are down than that can be done without.
     """
     path = str(await trio.Path(path).resolve())
-    await trio.to_thread.run_sync(read_config, path)  # where there is no store no lock is made
+    config = await trio.to_thread.run_sync(read_config, path)  # without a store no lock is made
+    keys = keys or await unlock_keys(path, config, secret)
     locks, what = os.path.join(path, "locks"), "modelfloat rebuild-index"
     await trio.Path(locks).mkdir(exist_ok=True)
     with one_failure():

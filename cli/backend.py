@@ -117,7 +117,7 @@ def backend_ls(settings: Settings) -> None:
     import dataclasses
 
     leave_out_backends()
-    backends = in_store(settings, lambda store: store.backends())
+    backends = in_store(settings, lambda store: store.backends(), ask=False)
     if settings.json:
         say_json([dataclasses.asdict(backend) for backend in backends])
     else:

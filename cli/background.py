@@ -5,15 +5,19 @@ It says that it is ready through a pipe; when it ends before that, its last line
 """
 
 import contextlib
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .output import complain, tell
+
+if TYPE_CHECKING:
+    from ..cas.encryption.secrets import Secret
 
 READY: Final = b"ready\n"
 LONGEST: Final = 8 << 20
@@ -26,27 +30,33 @@ _OURS: Final = re.compile(r"(?:modelfloat:|\d{4}-\d\d-\d\d \S+ error:) (.*)")
 _FOREIGN: Final = ("fuse: ", "fusermount3: ")
 
 
-def start(arguments: Sequence[str], log_path: str) -> int:
+def start(arguments: Sequence[str], log_path: str, secret: "Secret | None" = None) -> int:
     """Run `modelfloat ARGUMENTS… --ready-fd N` in a session of its own; returns the exit status.
 
-    0 when it said that it is ready; it then lives on. Otherwise its own status, its message told.
+    What opens the store is handed over in memory that no other process sees. 0 when the program
+    said that it is ready; it then lives on. Otherwise its own status, its message told.
     """
     log = _log_or_none(log_path)
     begin, end = os.pipe()
+    handed = [] if secret is None else [hand_over(secret)]
     try:
         offset = os.fstat(log).st_size
         try:
             child = subprocess.Popen(  # noqa: S603  our own program
-                [sys.executable, "-m", "modelfloat.cli.main", *arguments, f"--ready-fd={end}"],
+                [
+                    *(sys.executable, "-m", "modelfloat.cli.main", *arguments),
+                    *(f"--ready-fd={end}", *(f"--key-fd={fd}" for fd in handed)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(end,),
+                pass_fds=(end, *handed),
                 start_new_session=True,
                 cwd="/",
             )
         finally:
-            os.close(end)
+            for fd in (end, *handed):
+                os.close(fd)
         if _wait_ready(begin, child):
             child.returncode = 0  # it lives on without us: nobody is to wait for it
             return 0
@@ -55,6 +65,38 @@ def start(arguments: Sequence[str], log_path: str) -> int:
         return status if 0 < status < 128 else 1
     finally:
         os.close(log)
+
+
+def hand_over(secret: "Secret") -> int:
+    """A file without a name that has what opens the store."""
+    told = {
+        "kind": secret.kind,
+        "data": secret.data.hex(),
+        "source": secret.source,
+        "store": None if secret.store is None else secret.store.hex(),
+    }
+    fd = os.memfd_create("modelfloat")
+    os.write(fd, json.dumps(told).encode())
+    return fd
+
+
+def take_secret(fd: int) -> "Secret":
+    """In the daemon: what opens the store, as the parent handed it over."""
+    from ..cas.encryption.secrets import Secret
+    from ..cas.formats.keyring import SlotKind
+    from ..ids import StoreId
+    from .keysource import hide_memory
+
+    hide_memory()
+    with open(fd, "rb") as file:
+        file.seek(0)
+        told = json.loads(file.read())
+    return Secret(
+        None if told["kind"] is None else SlotKind(told["kind"]),
+        bytes.fromhex(told["data"]),
+        told["source"],
+        None if told["store"] is None else StoreId(bytes.fromhex(told["store"])),
+    )
 
 
 def _log_or_none(path: str) -> int:

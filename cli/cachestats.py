@@ -55,7 +55,7 @@ def _names(settings: Settings, found: "Sequence[Cached]") -> dict[str, str]:
     leave_out_backends()
     wanted = frozenset(bytes.fromhex(file.blake3) for file in found)
     try:
-        names = in_store(settings, lambda store: store.names_of(wanted))
+        names = in_store(settings, lambda store: store.names_of(wanted), ask=False)
     except ModelFloatError as error:
         log.debug("cached files have no names: %s", error)
         return {}

@@ -74,7 +74,8 @@ def _look(settings: Settings, setting: Setting) -> dict[str, Value]:
 
 def _flag(settings: Settings, setting: Setting) -> Value | None:
     """What a global option said; the options of other commands are not known here."""
-    return {"store": settings.flags.store, "wait": settings.flags.wait}.get(setting.key)
+    flag: Value | None = getattr(settings.flags, setting.key, None)
+    return flag
 
 
 def _print(settings: Settings, rows: list[dict[str, Value]]) -> None:

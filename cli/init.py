@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .backendspec import parse_backend
+from .newencryption import encryption_of
 from .options import command
 from .output import human_size, plural, say, say_json
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.encryption.founding import Encryption
     from ..creating import InitReport
 
 
@@ -33,6 +35,23 @@ def init(
             show_default=False,
         ),
     ] = None,
+    encrypt: Annotated[
+        bool,
+        typer.Option(
+            "--encrypt",
+            help="Encrypt what goes to the backends; asks for a passphrase unless --key-file or "
+            "--passphrase-file names one.",
+        ),
+    ] = False,
+    recovery_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the recovery sheet of an encrypted store, to be printed and kept "
+            "elsewhere.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make a store in the folder that --store names."""
     import functools
@@ -45,12 +64,17 @@ def init(
     scheme = None if erasure is None else Scheme.parse(erasure)
     specs = [parse_backend(text) for text in backend or ()]
     reserve = int(settings.number("reserve"))
-    make = functools.partial(create_store, settings.store, scheme, specs, reserve=reserve)
+    encryption = encryption_of(settings, recovery_file, encrypt=encrypt)
+    make = functools.partial(
+        create_store, settings.store, scheme, specs, reserve=reserve, encryption=encryption
+    )
     report = trio.run(make)
     if settings.json:
         say_json(document(report))
     elif not settings.quiet:
         say(summary(report))
+        if encryption is not None:
+            say(_encrypted(encryption))
         if report.reserve < reserve:
             say(_smaller(report.reserve, reserve))
 
@@ -65,7 +89,17 @@ def document(report: "InitReport") -> dict[str, object]:
         "backends": list(report.backends),
         "survives": report.survives,
         "reserve": report.reserve,
+        "encrypted": report.encrypted,
     }
+
+
+def _encrypted(encryption: "Encryption") -> str:
+    if encryption.sheet is None:
+        return "encrypted, WITHOUT a recovery sheet: `modelfloat key recovery FILE` writes one"
+    return (
+        f"encrypted; recovery sheet: {encryption.sheet}: print it, keep it elsewhere, delete the "
+        "file"
+    )
 
 
 def _smaller(kept: int, wanted: int) -> str:

@@ -32,7 +32,7 @@ def log(
     ],
 ) -> None:
     """Show a repository's commits, newest first."""
-    in_store(settings, lambda store: _log(store, settings, address))
+    in_store(settings, lambda store: _log(store, settings, address), ask=False)
 
 
 async def _log(store: "Store", settings: Settings, text: str) -> None:

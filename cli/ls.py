@@ -58,10 +58,12 @@ def ls(
     """List repositories, or the files of one."""
     if address is None or "/" not in address.rstrip("/"):
         vendor = address.rstrip("/") if address else None
-        in_store(settings, lambda store: _repositories(store, settings, vendor, long=long))
+        in_store(
+            settings, lambda store: _repositories(store, settings, vendor, long=long), ask=False
+        )
     else:
         text = address
-        in_store(settings, lambda store: _entries(store, settings, text, long=long))
+        in_store(settings, lambda store: _entries(store, settings, text, long=long), ask=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from . import (
     gc,
     get,
     init,
+    key,
     log,
     ls,
     mount,
@@ -51,6 +52,7 @@ app: Final = typer.Typer(
 )
 app.command("init", cls=PlainCommand)(init.init)
 app.add_typer(backend.app, name="backend")
+app.add_typer(key.app, name="key")
 app.command("add", cls=PlainCommand)(add.add)
 app.command("ls", cls=PlainCommand)(ls.ls)
 app.command("cat", cls=PlainCommand)(cat.cat)

@@ -11,6 +11,7 @@ from . import background
 from .boundedlog import keep_short
 from .cacheflags import CacheFolder, CacheLocal, CacheSize, cache_options
 from .failures import log_times, tell_mounting
+from .keysource import secret_of
 from .mountflags import group_id, permission_mask, user_id
 from .mountrequest import MountRequest
 from .notify import notify
@@ -114,6 +115,7 @@ def mount(
     cache_size: CacheSize = None,
     cache_local: CacheLocal = None,
     ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
+    key_fd: Annotated[int | None, typer.Option("--key-fd", hidden=True)] = None,
 ) -> int | None:
     """Show every repository as files.
 
@@ -149,7 +151,12 @@ def mount(
     if ready_fd is not None:
         log_times()
         keep_short(log_path(settings.store, asked.path))
-    in_store(settings, lambda store: _serve(settings, store, asked, ready_fd), asked.reading)
+    in_store(
+        settings,
+        lambda store: _serve(settings, store, asked, ready_fd),
+        asked.reading,
+        secret=None if key_fd is None else background.take_secret(key_fd),
+    )
     return None
 
 
@@ -195,7 +202,8 @@ def _in_background(settings: Settings, asked: MountRequest) -> int:
 
     read_config(settings.store)  # a store that is not there should get no log folder
     log = log_path(settings.store, asked.path)
-    status = background.start(asked.arguments(settings), log)
+    secret = secret_of(settings)
+    status = background.start(asked.arguments(settings), log, secret)
     kept = os.path.exists(log)
     if status == 0 and settings.json:
         say_json({"mounted": asked.path, "log": log if kept else None})

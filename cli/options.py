@@ -4,6 +4,7 @@ A command is a function whose first parameter is `settings`. `@command` puts the
 that parameter's place, so they are parsed, shown in the help and completed after the command too.
 """
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -52,13 +53,30 @@ def global_options(
             show_default=False,
         ),
     ] = None,
+    key_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Open an encrypted store with a key file, or with its recovery sheet.",
+            show_default=False,
+        ),
+    ] = None,
+    passphrase_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Open it with the passphrase in the first line of a file; else it is asked for.",
+            show_default=False,
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     """Remember the global options that stand before a command or between it and its group."""
-    _remember(context, Flags(store, json, quiet, verbose, wait))
+    flags = Flags(store, json, quiet, verbose, wait, key_file, passphrase_file)
+    _remember(context, flags)
 
 
 _GLOBAL: Final = inspect.signature(global_options).parameters
@@ -90,7 +108,7 @@ def command(
     @functools.wraps(function)
     def run(context: typer.Context, **given: Any) -> int:
         del given["version"]
-        flags = Flags(*(given.pop(name) for name in ("store", "json", "quiet", "verbose", "wait")))
+        flags = Flags(**{each.name: given.pop(each.name) for each in dataclasses.fields(Flags)})
         settings = resolve(_remember(context, flags))
         return guarded(settings, functools.partial(function, settings, **given))
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from .keysource import secret_of
 from .options import command
 from .output import complain, human_seconds, one_line, plural, reason, say, say_json
 from .progress import progress_of
@@ -26,10 +27,13 @@ def rebuild_index(settings: Settings) -> int:
 
     settings.refuse_unknown()
     _warn_of_mounts(settings.store)
+    secret = secret_of(settings)
 
     async def session() -> "RebuildReport":
         with progress_of(settings, "rebuild-index") as progress:
-            return await rebuild_store(settings.store, wait=settings.wait, progress=progress)
+            return await rebuild_store(
+                settings.store, wait=settings.wait, progress=progress, secret=secret
+            )
 
     report = trio.run(session)
     if settings.json:

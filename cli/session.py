@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from .keysource import secret_of
 from .settings import Settings
 from .starting import imported
 
 if TYPE_CHECKING:
+    from ..cas.encryption.secrets import Secret
     from ..cas.read.options import ReadOptions
     from ..cas.store import Store
 
@@ -17,8 +19,15 @@ def in_store(
     settings: Settings,
     work: Callable[["Store"], Awaitable[_T]],
     reading: "ReadOptions | None" = None,
+    *,
+    ask: bool = True,
+    secret: "Secret | None" = None,
 ) -> _T:
-    """Open the store, await `work(store)` in an event loop of its own, close the store."""
+    """Open the store, await `work(store)` in an event loop of its own, close the store.
+
+    An encrypted one is opened by `secret`, else by what was given; with `ask`, for work that cannot
+    be done without the key, the terminal is asked for it.
+    """
     import trio
 
     from ..cas.read.options import ReadOptions
@@ -30,10 +39,11 @@ def in_store(
     imported()
 
     fetch = fetch_by(settings)
+    opens = secret or secret_of(settings, ask=ask)
 
     async def session() -> _T:
         async with open_store(
-            settings.store, wait=settings.wait, reading=asked, fetch=fetch
+            settings.store, wait=settings.wait, reading=asked, fetch=fetch, secret=opens
         ) as store:
             return await work(store)
 

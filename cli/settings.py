@@ -25,6 +25,8 @@ class Flags:
     quiet: bool = False
     verbose: bool = False
     wait: bool | None = None
+    key_file: str | None = None
+    passphrase_file: str | None = None
 
     def merged(self, inner: "Flags") -> "Flags":
         """These, overridden by those that stood closer to the command's end."""
@@ -34,6 +36,8 @@ class Flags:
             self.quiet or inner.quiet,
             self.verbose or inner.verbose,
             inner.wait if inner.wait is not None else self.wait,
+            inner.key_file if inner.key_file is not None else self.key_file,
+            inner.passphrase_file if inner.passphrase_file is not None else self.passphrase_file,
         )
 
 
@@ -126,6 +130,7 @@ def foreign_variables(environment: Mapping[str, str], backends: Iterable[str] = 
     from ..backends.credentials import variables_of
 
     known = variables_of(backends).union(setting.variable for setting in BY_KEY.values())
+    known |= {f"{PREFIX}PASSPHRASE"}
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
 
 

@@ -50,7 +50,9 @@ def stats(
         _show_mounts(settings)
         return
     leave_out_backends()
-    report = in_store(settings, lambda store: store.stats(by_repository=True if long else None))
+    report = in_store(
+        settings, lambda store: store.stats(by_repository=True if long else None), ask=False
+    )
     if settings.json:
         say_json(document(report))
     else:

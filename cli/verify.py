@@ -107,7 +107,7 @@ def verify(
         return found, store.id.hex(), await store.scrubbed()
 
     leave_out_backends()
-    report, store, status = in_store(settings, work)
+    report, store, status = in_store(settings, work, ask=False)
     if settings.json:
         say_json(document(report))
     else:

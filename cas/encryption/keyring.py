@@ -7,6 +7,7 @@ everything else in the record: whoever has the key sees at once whether a keyrin
 
 import secrets
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,21 +18,21 @@ from ..formats.keyring import (
     MOST_SLOTS,
     NONCE_SIZE,
     NOTE_SIZE,
+    Cost,
     KeyringRecord,
     KeySlot,
     encode_keyring,
     keyring_head,
 )
-from .keys import derive
+from .keys import KEY_SIZE, StoreKeys
 from .secrets import Secret
-from .wrapping import seal, unseal, unwrap
+from .wrapping import RECOMMENDED, seal, unseal, unwrap, wrap
 
 LONGEST_LABEL: Final = 64
 """Bytes of UTF-8."""
 SHOWN_ID: Final = 8
 """Hex digits by which people name a slot."""
 
-_NOTES: Final = "modelfloat 2026-11 keyring"
 _NOTE: Final = struct.Struct("<q64s")
 
 
@@ -63,7 +64,7 @@ class Keyring:
         head = keyring_head(self.store, self.number, slots)
         notes = b"".join(_NOTE.pack(e.created_ns, e.label.encode()) for e in self.entries)
         nonce = secrets.token_bytes(NONCE_SIZE)
-        sealed = seal(derive(master, _NOTES), nonce, notes, head)
+        sealed = seal(StoreKeys.from_master(master).keyring, nonce, notes, head)
         return encode_keyring(KeyringRecord(self.store, self.number, slots, nonce, sealed))
 
     def adding(self, entry: Entry) -> "Keyring":
@@ -119,6 +120,13 @@ class Unlocked:
     record: KeyringRecord
 
 
+def new_entry(
+    store: StoreId, master: bytes, secret: Secret, label: str = "", cost: Cost = RECOMMENDED
+) -> Entry:
+    """A new entry that `secret` opens; takes Argon2id's time."""
+    return Entry(wrap(store, master, secret, cost), check_label(label), time.time_ns())
+
+
 def check_label(label: str) -> str:
     """`label` if it may be one, else UsageError."""
     if len(label.encode(errors="replace")) > LONGEST_LABEL or not label.isprintable():
@@ -129,10 +137,10 @@ def check_label(label: str) -> str:
     return label
 
 
-def open_keyring(record: KeyringRecord, master: bytes) -> Keyring | None:
-    """A keyring with what is written in it; None where it is not one of this master key's."""
+def open_keyring(record: KeyringRecord, keys: StoreKeys) -> Keyring | None:
+    """A keyring with what is written in it; None where it is not one of these keys'."""
     head = keyring_head(record.store, record.number, record.slots)
-    notes = unseal(derive(master, _NOTES), record.notes_nonce, record.notes, head)
+    notes = unseal(keys.keyring, record.notes_nonce, record.notes, head)
     if notes is None or len(notes) != NOTE_SIZE * len(record.slots):
         return None
     entries = (
@@ -163,7 +171,9 @@ def unlock(records: Iterable[KeyringRecord], secret: Secret) -> Unlocked:
 
 def _opened(record: KeyringRecord, secret: Secret) -> Unlocked | None:
     for master in _masters(record, secret):
-        keyring = open_keyring(record, master)
+        if len(master) != KEY_SIZE:
+            continue
+        keyring = open_keyring(record, StoreKeys.from_master(master))
         if keyring is not None:
             return Unlocked(master, keyring, record)
     return None

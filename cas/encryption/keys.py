@@ -16,6 +16,7 @@ KEY_SIZE: Final = 32
 _CHUNK_IDS: Final = "modelfloat 2026-11 chunk ids"
 _PACKS: Final = "modelfloat 2026-11 packs"
 _RECORDS: Final = "modelfloat 2026-11 journal records"
+_KEYRING: Final = "modelfloat 2026-11 keyring"
 
 
 def random_master() -> bytes:
@@ -28,19 +29,22 @@ class StoreKeys:
     """The keys of one store, 32 bytes each; never shown by `repr`.
 
     `chunk_ids` keys the BLAKE3 that names chunks, from `packs` every pack's own key is derived,
-    and from `records` those of the journal's entries.
+    and from `records` those of the journal's entries; `keyring` seals what keyrings say.
     """
 
     chunk_ids: bytes = field(repr=False)
     packs: bytes = field(repr=False)
     records: bytes = field(repr=False)
+    keyring: bytes = field(repr=False)
 
     @classmethod
     def from_master(cls, master: bytes) -> "StoreKeys":
         """The keys that follow from the master key; ValueError unless it has 32 bytes."""
         if len(master) != KEY_SIZE:
             raise ValueError(f"a master key of {len(master)} bytes")
-        return cls(*(derive(master, purpose) for purpose in (_CHUNK_IDS, _PACKS, _RECORDS)))
+        return cls(
+            *(derive(master, purpose) for purpose in (_CHUNK_IDS, _PACKS, _RECORDS, _KEYRING))
+        )
 
 
 def derive(key: bytes, context: str, of: bytes = b"") -> bytes:

@@ -30,6 +30,7 @@ from .check import Checker, Mending
 from .checkorder import VerifyRequest, reached, select
 from .completing import complete
 from .copycheck import check_copies
+from .keyringcheck import check_keyrings
 from .needs import Needs
 from .ownership import is_plainly_ours
 from .reach import Reach, Reached
@@ -129,6 +130,7 @@ class Checking:
     ) -> None:
         if request.journal:
             await self._check_state(report, journal)
+            await self._check_keyrings(report, repair=journal is not None)
         throttle = Throttle(request.rate)
         mending = None if journal is None else self._mending(journal, throttle)
         checker = Checker(self.index, self.pool, report, progress, throttle, mending)
@@ -168,6 +170,12 @@ class Checking:
             problem = "the index is of an earlier state; see `modelfloat rebuild-index`"
             repaired = name not in left
             report.problems.append(Problem(name, 0, "", problem, repaired, kind="journal record"))
+
+    async def _check_keyrings(self, report: VerifyReport, *, repair: bool) -> None:
+        cipher = self._members.cipher
+        if cipher.encrypted:
+            folder = str(trio.Path(self.locks).parent)
+            await check_keyrings(self._members, folder, cipher.keys, report, repair=repair)
 
     async def _check_journal(self, report: VerifyReport, journal: Journal | None) -> None:
         copies = self.scheme.m + 1

@@ -915,6 +915,8 @@ _KEYS = "unit/test_keyring.py"
 _SHEET = "unit/test_recovery_sheet.py"
 _DRIVE = "unit/test_backend_gdrive.py"
 _MEGA = "unit/test_backend_mega.py"
+_UNLOCK = "unit/test_unlocking.py"
+_KEY = "unit/test_cli_key.py"
 ELSEWHERE: dict[str, str] = {
     "the store is encrypted and its key was not given": (
         "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
@@ -935,6 +937,36 @@ ELSEWHERE: dict[str, str] = {
     "a key's label may have": f"{_KEYS}::test_labels_that_cannot_be",
     "the store has no key": f"{_KEYS}::test_one_is_found_by_label_or_id",
     "MiB of memory, and": f"{_KEYS}::test_a_machine_without_the_memory_says_so",
+    "is not encrypted and has no keys": f"{_UNLOCK}::test_what_is_in_the_clear_needs_nothing",
+    "is no key of the keyring": (
+        f"{_UNLOCK}::test_a_named_key_is_changed_by_whoever_opens_the_store"
+    ),
+    "the recovery sheet ‹file› cannot be written": (
+        f"{_UNLOCK}::test_an_init_overwrites_no_sheet_and_leaves_none_behind"
+    ),
+    "a recovery sheet overwrites nothing": (
+        f"{_UNLOCK}::test_an_init_overwrites_no_sheet_and_leaves_none_behind"
+    ),
+    "no copy of the store's keyring": f"{_UNLOCK}::test_with_none_left_only_the_sheet_opens_it",
+    "no backend has a keyring": f"{_UNLOCK}::test_with_none_left_only_the_sheet_opens_it",
+    "no backend takes the new keyring": (f"{_UNLOCK}::test_with_no_backend_up_nothing_is_changed"),
+    "is of the store ‹id›": f"{_UNLOCK}::test_the_sheet_of_another_store_is_told_so",
+    "which may know of later keys": f"{_UNLOCK}::test_no_backend_is_needed_to_open_it",
+    "the backends have the new keys": f"{_UNLOCK}::test_a_full_disk_under_a_change_is_told",
+    "‹file› cannot be read: ‹reason›; name the right file": f"{_KEY}::test_files_that_are_no_use",
+    "has no text in its first line": f"{_KEY}::test_files_that_are_no_use",
+    "cannot be made: ‹reason›": f"{_KEY}::test_files_that_are_no_use",
+    "--key-file and --passphrase-file are both": f"{_KEY}::test_files_that_are_no_use",
+    "passphrase and key_file are both": f"{_KEY}::test_the_python_api_opens_it",
+    "give one of ‹options›, not both": f"{_KEY}::test_files_that_are_no_use",
+    "there is no terminal to ask": f"{_KEY}::test_files_that_are_no_use",
+    "the two passphrases are not": f"{_KEY}::test_a_passphrase_is_typed_twice",
+    "no passphrase was typed": f"{_KEY}::test_a_passphrase_is_typed_twice",
+    "cannot be a key: it is": f"{_KEY}::test_files_that_are_no_use",
+    "characters, and could be guessed": f"{_KEY}::test_files_that_are_no_use",
+    "--recovery-file is of": f"{_KEY}::test_init_wants_a_way_back",
+    "--encrypt needs --recovery-file": f"{_KEY}::test_init_wants_a_way_back",
+    "no store was made; run it": f"{_KEY}::test_init_wants_a_way_back",
     "does not open this store": f"{_KEYS}::test_nothing_else_does",
     "may take no more now": "unit/test_backend_rated.py::test_a_day_has_so_many_bytes",
     "install it with `pip install": (

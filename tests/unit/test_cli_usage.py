@@ -14,11 +14,14 @@ from modelfloat.version import __version__
 COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log", "diff"),
     *("mount", "umount", "warm", "verify", "stats", "config", "doctor", "rebuild-index"),
-    *("rm", "gc", "restripe"),
+    *("rm", "gc", "restripe", "key"),
 }
-LATER = ("push", "pull", "tag", "branch", "key")
-LATER_OPTIONS = ("--encrypt", "--shared")
-ANYWHERE = ("--store", "--json", "--quiet", "--verbose", "--version")
+LATER = ("push", "pull", "tag", "branch")
+LATER_OPTIONS = ("--shared",)
+ANYWHERE = (
+    *("--store", "--json", "--quiet", "--verbose", "--version"),
+    *("--key-file", "--passphrase-file"),
+)
 
 
 def program(
@@ -53,6 +56,7 @@ def test_help_lists_what_is_offered_and_nothing_else(
         "backend ls",
         "backend rebalance",
         "backend rm",
+        *(f"key {name}" for name in ("ls", "add", "change", "rm", "recovery")),
     ],
 )
 def test_every_command_has_help_and_the_global_options(
@@ -63,6 +67,7 @@ def test_every_command_has_help_and_the_global_options(
     assert [option for option in ANYWHERE if f" {option}" not in text] == []
     assert [option for option in LATER_OPTIONS if option in text] == []
     assert "ready-fd" not in text
+    assert "key-fd" not in text
     assert [
         raw for raw in ("<str>", "<list", "{", "[[") if raw in text.partition("Options:")[0]
     ] == []
@@ -73,6 +78,11 @@ def test_commands_of_backend(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backend", "--help"]) == 0
     expected = {"add", "drain", "ls", "rebalance", "rm", "set"}
     assert listed_commands(capsys.readouterr().out) == expected
+
+
+def test_commands_of_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["key", "--help"]) == 0
+    assert listed_commands(capsys.readouterr().out) == {"ls", "add", "change", "rm", "recovery"}
 
 
 @pytest.mark.parametrize("command", LATER)

@@ -1,0 +1,162 @@
+"""Copies of the keyring: one on every backend, one in the store's folder.
+
+The newest one that the master key opens counts, wherever it lies: backends are not trusted, and one
+that was away has an older one. The folder is trusted, so what lies there is tried first, and a
+command needs no backend to open the store.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from ...backends.base import Backend
+from ...backends.keys import keyring_key, parse_keyring_key
+from ...backends.retry import RetryBackend
+from ...errors import BackendError, FormatError, KeyNotFoundError
+from ...ids import StoreId
+from ...wholefile import replace_file
+from ..formats.keyring import LONGEST, KeyringRecord, decode_keyring
+
+FILE: Final = "keyring"
+"""The copy in the store's folder."""
+MOST_NUMBERS: Final = 4
+"""Keyrings of one backend that are read: whoever changes one removes the one before."""
+MOST_TRIED: Final = 16
+"""Different keyrings that a secret is tried on: each costs Argon2id's time for every slot."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What lies under one number; `record` is None where that is no sound keyring of the store."""
+
+    number: int
+    data: bytes
+    record: KeyringRecord | None
+
+
+@dataclass(slots=True)
+class Found:
+    """What backends have, by name, the highest number first, and what those said that failed."""
+
+    copies: dict[str, tuple[Copy, ...]] = field(default_factory=dict)
+    failed: dict[str, BackendError] = field(default_factory=dict)
+
+    def records(self, above: int = 0) -> list[KeyringRecord]:
+        """Different sound keyrings of higher numbers than `above`, the highest first, MOST_TRIED
+        at most; of equal ones of a number those first that more backends have."""
+        held: dict[bytes, int] = {}
+        sound: dict[bytes, KeyringRecord] = {}
+        for copies in self.copies.values():
+            for copy in copies:
+                if copy.record is not None and copy.number > above:
+                    held[copy.data] = held.get(copy.data, 0) + 1
+                    sound[copy.data] = copy.record
+        order = sorted(sound, key=lambda data: (-sound[data].number, -held[data], data))
+        return [sound[data] for data in order[:MOST_TRIED]]
+
+
+async def find_copies(backends: Iterable[Backend], store: StoreId) -> Found:
+    """What every backend has, all of them asked at once. Nothing is raised."""
+    found = Found()
+
+    async def ask(backend: Backend) -> None:
+        try:
+            found.copies[backend.name] = await _copies_on(backend, store)
+        except BackendError as error:
+            found.failed[backend.name] = error
+
+    async with trio.open_nursery() as nursery:
+        for backend in backends:
+            nursery.start_soon(ask, backend)
+    return found
+
+
+async def put_copies(
+    backends: Sequence[Backend], number: int, data: bytes
+) -> dict[str, BackendError]:
+    """Make `data` the keyring of that number on every backend, then remove the earlier ones there;
+    what those said, by name, that do not have it now."""
+    failed: dict[str, BackendError] = {}
+
+    async def put(backend: Backend) -> None:
+        try:
+            await put_copy(backend, number, data)
+        except BackendError as error:
+            failed[backend.name] = error
+
+    async with trio.open_nursery() as nursery:
+        for backend in backends:
+            nursery.start_soon(put, backend)
+    return failed
+
+
+async def put_copy(backend: Backend, number: int, data: bytes) -> None:
+    """The same on one backend."""
+    patient = RetryBackend(backend)
+    await patient.put(keyring_key(number), [data])
+    try:
+        for earlier in await _numbers(backend):
+            if earlier < number:
+                await patient.delete(keyring_key(earlier))
+    except BackendError as error:
+        # It stays until the next change; the newer one counts.
+        log.info("%s", error)
+
+
+def sound_record(data: bytes, store: StoreId, what: str) -> KeyringRecord | None:
+    """The record that `data` is, None where it is damaged, newer or of another store."""
+    try:
+        record = decode_keyring(data, what)
+    except FormatError as error:
+        log.info("%s", error)
+        return None
+    return record if record.store == store else None
+
+
+def local_copy(folder: str) -> bytes | None:
+    """The copy in the store's folder, None where there is none that can be read; blocks."""
+    try:
+        with open(os.path.join(folder, FILE), "rb") as file:
+            return file.read(LONGEST + 1)
+    except OSError:
+        return None
+
+
+def write_local_copy(folder: str, data: bytes) -> None:
+    """Make `data` the copy in the store's folder; blocks. OSError where that fails."""
+    replace_file(os.path.join(folder, FILE), data, 0o600)
+
+
+def remove_local_copy(folder: str) -> None:
+    """Take the copy out of the store's folder; blocks."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, FILE))
+
+
+async def _copies_on(backend: Backend, store: StoreId) -> tuple[Copy, ...]:
+    copies = []
+    for number in (await _numbers(backend))[:MOST_NUMBERS]:
+        key = keyring_key(number)
+        with contextlib.suppress(KeyNotFoundError):
+            size = await backend.head(key)
+            data = await backend.get(key, 0, min(size, LONGEST + 1))
+            record = sound_record(data, store, f"{key} on backend {backend.name}")
+            if record is not None and record.number != number:
+                record = None
+            copies.append(Copy(number, data, record))
+    return tuple(copies)
+
+
+async def _numbers(backend: Backend) -> list[int]:
+    """The numbers of all keyrings on a backend, the highest first."""
+    async with aclosing(backend.list("keys/")) as listing:
+        parsed = [parse_keyring_key(listed.key) async for listed in listing]
+    return sorted((number for number in parsed if number is not None), reverse=True)
