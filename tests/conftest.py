@@ -17,6 +17,7 @@ from modelfloat.tests.servers.mega.account import (
     Account,
 )
 from modelfloat.tests.servers.mega.server import FakeMega, serve_mega
+from modelfloat.tests.support.jsipfs import JsIpfs
 from modelfloat.tests.support.servers import (
     CREDENTIALS,
     RcloneS3,
@@ -114,3 +115,13 @@ async def mega(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator
     monkeypatch.setattr("modelfloat.backends.mega.secrets.ROUNDS_V2", QUICK)
     async with serve_mega(Account(MEGA_USER, MEGA_PASSWORD, rounds=QUICK)) as fake:
         yield fake
+
+
+@pytest.fixture
+def js_ipfs(
+    _servers: dict[str, Server],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> JsIpfs:
+    """A node of js-ipfs, up."""
+    return _serving(JsIpfs, _servers, tmp_path_factory, monkeypatch)

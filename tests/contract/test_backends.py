@@ -17,6 +17,7 @@ from modelfloat.rate import Rate
 from modelfloat.tests.contract.suite import BackendContract
 from modelfloat.tests.servers.kubo import serve_kubo
 from modelfloat.tests.servers.mega.server import FakeMega
+from modelfloat.tests.support.jsipfs import JsIpfs
 from modelfloat.tests.support.servers import RcloneWebdav, SeaweedFS
 
 
@@ -85,3 +86,12 @@ class TestIpfs(BackendContract):
             backend = open_backend("d0", f"{kubo.url}/a/folder")
             yield backend
             await backend.aclose()
+
+
+@pytest.mark.slow
+class TestIpfsOfJsIpfs(BackendContract):
+    @pytest.fixture
+    async def backend(self, js_ipfs: JsIpfs) -> AsyncIterator[Backend]:
+        backend = open_backend("d0", f"{js_ipfs.url}{js_ipfs.new_folder()}")
+        yield backend
+        await backend.aclose()

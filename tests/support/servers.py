@@ -168,7 +168,7 @@ class SeaweedFS(Server):
             return False
         try:
             with contextlib.suppress(urllib.error.HTTPError):  # it is there from the last time
-                _ask("POST", f"{self.filer}/buckets/ready/")
+                ask("POST", f"{self.filer}/buckets/ready/")
             store = s3_store(self.s3, "ready", {"max_retries": 0})
             obstore.put(store, "object", b"ready")
             return bytes(obstore.get(store, "object").bytes()) == b"ready"
@@ -178,7 +178,7 @@ class SeaweedFS(Server):
     def new_bucket(self) -> str:
         """An empty bucket."""
         name = self.new_name()
-        _ask("POST", f"{self.filer}/buckets/{name}/")
+        ask("POST", f"{self.filer}/buckets/{name}/")
         return name
 
     def new_folder(self) -> str:
@@ -238,7 +238,7 @@ class RcloneWebdav(Server):
         name = self.new_name()
         token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         # Made by itself: it would not look for what others make.
-        _ask("MKCOL", f"{self.webdav}/{name}", {"Authorization": f"Basic {token}"})
+        ask("MKCOL", f"{self.webdav}/{name}", {"Authorization": f"Basic {token}"})
         return name
 
     def webdav_url(self, folder: str) -> str:
@@ -299,10 +299,12 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _ask(method: str, url: str, headers: Mapping[str, str] | None = None) -> None:
+def ask(method: str, url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """What a server answers; HTTPError where it refuses."""
     request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-        answer.read()
+        said: bytes = answer.read()
+    return said
 
 
 def _die_with_parent() -> None:
