@@ -3,6 +3,10 @@
     pip install blake3 reedsolo zstandard
     python rescue.py --out DEST BACKEND_DIR...
 
+Of an encrypted store with its recovery sheet (and `pip install cryptography` besides):
+
+    python rescue.py --sheet SHEET --out DEST BACKEND_DIR...
+
 This file needs nothing of ModelFloat. It is docs/format.md said a second time, in Python: when
 everything else is gone, read it, change it, use it.
 
@@ -16,8 +20,10 @@ each of its shards, and a table of all packs; that of all chunks is a temporary 
 """
 
 import argparse
+import base64
 import contextlib
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -76,10 +82,64 @@ Shape = tuple[int, int, int, int]  # k, m, pack length L, shard length S
 Footer = tuple[Shape, bytes]  # with the BLAKE3s of all blocks, shard by shard
 
 
-def check_version(data: bytes) -> None:
-    """ValueError where a newer release wrote a shard or journal record that we may not read."""
+class Keys:
+    """What opens an encrypted store; `sheet` is the recovery sheet's text, "" of a store in the
+    clear, where everything is as it is."""
+
+    def __init__(self, sheet: str) -> None:
+        self.store = "".join(re.findall(r"(?mi)^\s*store\s+([0-9a-f]{32})\s*$", sheet)[:1]).lower()
+        self.encrypted = bool(sheet)
+        master = b"".join(self._row(sheet, number) for number in range(1, 5)) if sheet else b""
+        self.ids, self.packs, self.records = (
+            blake3(master, derive_key_context=f"modelfloat 2026-11 {what}").digest()
+            for what in ("chunk ids", "packs", "journal records")
+        )
+
+    def _row(self, sheet: str, number: int) -> bytes:
+        """8 bytes of the master key; SystemExit where their check does not fit."""
+        row = "".join(re.findall(rf"(?mi)^\s*key {number}\s+([a-z0-9 -]+?)\s*$", sheet)[:1])
+        digits = re.sub("[ -]", "", row).upper().translate(str.maketrans("0189", "OIBG"))
+        with contextlib.suppress(ValueError):
+            data = base64.b32decode(digits)
+            text = b"%d " % number + bytes.fromhex(self.store) + data[:8]
+            if len(data) == 10 and data[8:] == hashlib.sha256(text).digest()[:2]:
+                return data[:8]
+        raise SystemExit(f"rescue: the sheet's line `key {number}` has a mistake, or `store` has")
+
+    def hash(self, data: bytes) -> bytes:
+        """The id of a chunk of these bytes."""
+        return (blake3(data, key=self.ids) if self.encrypted else blake3(data)).digest()
+
+    @staticmethod
+    def _open(key: bytes, context: str, of: bytes, nonce: bytes, data: bytes, aad: bytes) -> bytes:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        own = blake3(key + of, derive_key_context=f"modelfloat 2026-11 {context}").digest()
+        try:
+            return AESGCM(own).decrypt(nonce, data, aad)
+        except InvalidTag:
+            raise ValueError("it was not encrypted by this store's keys") from None
+
+    def of_pack(self, pack: bytes, slot: int, data: bytes) -> bytes:
+        """A chunk as its codec made it, or for slot 2^32-1 the chunk table. ValueError."""
+        if not self.encrypted:
+            return data
+        return self._open(self.packs, "one pack", pack, struct.pack("<I8x", slot), data, b"")
+
+    def entry(self, where: bytes, data: bytes) -> tuple[int, bytes]:
+        """Type and bytes of a journal's entry. ValueError."""
+        clear = self._open(self.records, "one entry", data[:32], bytes(12), data[32:], where)
+        return clear[0], clear[4:]
+
+
+def check_version(data: bytes, keys: Keys) -> None:
+    """ValueError where we may not read a shard or journal record: a newer release wrote it, or it
+    is encrypted and its store is not, or the other way round."""
     version, incompat = struct.unpack_from("<H10xI", data, 8)
-    if version != 1 or incompat & ~1:  # bit 0: codecs above 1
+    if bool(incompat & 2) != keys.encrypted:
+        raise ValueError(f"it is {'' if incompat & 2 else 'not '}encrypted")
+    if version != 1 or incompat & ~3:  # bit 0: codecs above 1
         raise ValueError(f"version {version}, flags {incompat:#x}: newer than this script")
 
 
@@ -90,14 +150,14 @@ def read_range(path: str, offset: int, size: int) -> bytes:
     return b""
 
 
-def read_footer(path: str, pack: bytes) -> tuple[Footer, bytes]:
+def read_footer(path: str, pack: bytes, keys: Keys) -> tuple[Footer, bytes]:
     """A shard's footer and the chunk table in it, b"" for none. ValueError where it is damaged."""
     end = os.path.getsize(path) - 64
     trailer = read_range(path, end, 64)
     crc = zlib.crc32(trailer[:60]).to_bytes(4, "little")
     if trailer[:8] != b"MFLTSHRD" or trailer[60:] != crc:
         raise ValueError("it does not end in a sound trailer")
-    check_version(trailer)
+    check_version(trailer, keys)
     (length,) = struct.unpack_from("<I", trailer, 24)
     footer = read_range(path, end - length, length)
     if blake3(footer).digest() != trailer[28:60]:
@@ -107,13 +167,17 @@ def read_footer(path: str, pack: bytes) -> tuple[Footer, bytes]:
     wanted = at + (48 * count if flags & 1 else 0)
     if (own, blocks, length) != (pack, -(-shard // BLOCK), wanted):
         raise ValueError("its footer is another pack's, or contradicts itself")
-    return ((k, m, size, shard), footer[96:at]), footer[at:]
+    table = footer[at:]
+    if table and keys.encrypted:
+        table = keys.of_pack(pack, 0xFFFFFFFF, table + footer[64:80])
+    return ((k, m, size, shard), footer[96:at]), table
 
 
 class Store:
     """What the directories hold. `damage` is what was met on the way, each told once."""
 
-    def __init__(self, folders: list[str]) -> None:
+    def __init__(self, folders: list[str], keys: Keys) -> None:
+        self.keys = keys
         self.damage: set[str] = set()
         self.shards: dict[bytes, dict[int, list[str]]] = {}  # paths, by pack and index
         self.shapes: dict[bytes, Shape] = {}  # by pack
@@ -121,7 +185,7 @@ class Store:
         self.changes: dict[bytes, tuple[str, str, int, str, bytes]] = {}
         self.superseded: set[bytes] = set()
         self.chunks = sqlite3.connect("")
-        names = "id, pack, offset, stored, raw, codec, kind"
+        names = "id, pack, slot, offset, stored, raw, codec, kind"
         self.chunks.execute(f"CREATE TABLE chunk ({names}, PRIMARY KEY ({names})) WITHOUT ROWID")
         roots = [pathlib.Path(folder) for folder in self._of_one_store(folders)]
         for path in sorted(str(path) for root in roots for path in root.glob("packs/*/*/*")):
@@ -150,11 +214,14 @@ class Store:
         for folder in folders:
             marker = read_range(os.path.join(folder, "modelfloat.json"), 0, 1 << 20)
             try:
-                stores[folder] = str(json.loads(marker)["store"])
+                found = json.loads(marker)
+                stores[folder] = str(found["store"])
+                if found["incompat"] & 2 and not self.keys.encrypted:
+                    raise SystemExit("rescue: the store is encrypted: name its sheet by --sheet")
             except (ValueError, KeyError, TypeError):
                 self.note(f"{folder}: it has no marker that can be read")
         known = Counter(store for store in stores.values() if store).most_common(1)
-        self.id = known[0][0] if known else ""
+        self.id = self.keys.store or (known[0][0] if known else "")
         ours = [folder for folder in folders if stores[folder] in ("", self.id)]
         for folder in set(folders) - set(ours):
             print(f"left out: {folder}: a backend of another store", file=sys.stderr)
@@ -164,14 +231,19 @@ class Store:
         data = pathlib.Path(path).read_bytes()
         if data[:8] != b"MFLTJRNL" or blake3(data[:-32]).digest() != data[-32:]:
             raise ValueError("it is no sound journal record")
-        check_version(data)
+        check_version(data, self.keys)
         if self.id not in ("", data[24:40].hex()):
             raise ValueError("it is another store's")
         (count,), at = struct.unpack_from("<I", data, 104), 112
-        for _ in range(count):
+        for number in range(count):
             type_, length = struct.unpack_from("<BxxxI", data, at)
             entry = data[at + 8 : at + 8 + length]
             at += 8 + length
+            if self.keys.encrypted and type_ in (1, 2):
+                raise ValueError("an entry in it is not encrypted")
+            if self.keys.encrypted and type_ == 5:
+                where = data[24:64] + struct.pack("<I", number)
+                type_, entry = self.keys.entry(where, entry)
             # 3, shard placed: it is found where it is. 4, pack deleted: its rest does no harm.
             if type_ == 1:
                 id_, k, m, *lengths = struct.unpack_from("<16sBBxxQQ", entry)
@@ -196,7 +268,7 @@ class Store:
         found: Counter[Footer] = Counter()
         for path in itertools.chain.from_iterable(self.shards[pack].values()):
             try:
-                footer, table = read_footer(path, pack)
+                footer, table = read_footer(path, pack, self.keys)
                 self._learn(pack, footer[0], table)
             except (OSError, ValueError, struct.error) as error:
                 self.note(f"{path}: {error}")
@@ -211,18 +283,23 @@ class Store:
             raise ValueError("no pack can be like that")
         self.shapes.setdefault(pack, shape)
         every = struct.iter_unpack("<32sIIIBBxx", table)
-        rows = ((row[0], pack, *row[1:]) for row in every if 0 < row[2] <= row[3] <= MAX_CHUNK)
-        self.chunks.executemany("INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?,?)", rows)
+        tag = 16 if self.keys.encrypted else 0
+        rows = (
+            (row[0], pack, slot, *row[1:])
+            for slot, row in enumerate(every)
+            if 0 < row[2] - tag <= row[3] <= MAX_CHUNK
+        )
+        self.chunks.executemany("INSERT OR IGNORE INTO chunk VALUES (?,?,?,?,?,?,?,?)", rows)
 
     def chunk(self, id_: bytes) -> bytes:
         """A chunk, from whichever of its places it can be had. LostError."""
-        query = "SELECT pack, offset, stored, raw, codec FROM chunk WHERE id = ?"
+        query = "SELECT pack, slot, offset, stored, raw, codec FROM chunk WHERE id = ?"
         places = self.chunks.execute(query, (id_,)).fetchall()
-        for pack, offset, stored, raw, codec in places:
+        for pack, slot, offset, stored, raw, codec in places:
             for encoded in self._copies(pack, offset, stored):
                 with contextlib.suppress(*UNDECODABLE):
-                    data = CODECS[codec](encoded, raw)
-                    if blake3(data).digest() == id_:
+                    data = CODECS[codec](self.keys.of_pack(pack, slot, encoded), raw)
+                    if self.keys.hash(data) == id_:
                         return data
         packs = ", ".join(sorted({pack.hex()[:8] for pack, *_ in places})) or "none has it"
         raise LostError(f"chunk {id_.hex()[:16]} cannot be had from its packs: {packs}")
@@ -473,12 +550,15 @@ def main() -> int:
     """Read the arguments, then the store, then write everything."""
     parser = argparse.ArgumentParser(description="Restore a ModelFloat store from its backends.")
     parser.add_argument("--out", required=True, metavar="DEST", help="a folder to write to")
+    parser.add_argument("--sheet", metavar="SHEET", help="the recovery sheet of an encrypted store")
     parser.add_argument("--commits", action="store_true", help="commits that no ref names, too")
     parser.add_argument("backends", nargs="+", metavar="BACKEND_DIR")
     arguments = parser.parse_args()
     sys.setrecursionlimit(20_000)  # Folders may lie 400 deep.
     try:
-        store = Store(arguments.backends)
+        sheet = arguments.sheet
+        keys = Keys("" if sheet is None else pathlib.Path(sheet).read_text(errors="replace"))
+        store = Store(arguments.backends, keys)
         wanted = list(targets(store))
         if arguments.commits or not wanted:
             named = {commit for _, commit in wanted}

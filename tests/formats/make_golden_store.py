@@ -22,11 +22,13 @@ from unittest import mock
 
 import trio
 
+from modelfloat.cas.encryption.keys import StoreKeys
 from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
 from modelfloat.creating import BackendSpec, add_backend, create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.opening import open_store
+from modelfloat.tests.support.encrypted import KEYS, make_encrypted
 from modelfloat.tests.support.everycodec import many, model
 from modelfloat.tests.support.folders import restored
 from modelfloat.tests.support.samples import noise
@@ -63,11 +65,11 @@ def make_source(folder: Path) -> Path:
     return folder
 
 
-async def fill(store_path: Path, source: Path) -> None:
+async def fill(store_path: Path, source: Path, keys: StoreKeys | None = None) -> None:
     """Two repositories, three branches and a tag, of several commits; a third is gone by gc."""
-    async with open_store(str(store_path)) as store:
+    async with open_store(str(store_path), keys=keys) as store:
         await store.add([str(source)], parse_address("acme/model"), message="first\n\nwith a body")
-    async with open_store(str(store_path)) as store:
+    async with open_store(str(store_path), keys=keys) as store:
         (source / "inner" / "notes.txt").write_bytes(b"new on dev\n" * 10)
         await store.add([str(source)], parse_address("acme/model@dev"), tag="v1.0")
         (source / "model.safetensors").write_bytes(noise("other weights", 50_000))
@@ -75,7 +77,7 @@ async def fill(store_path: Path, source: Path) -> None:
         await store.add([str(source / "zeros")], parse_address("größe/other@only"))
     gone = source.parent / "gone"
     gone.write_bytes(noise("removed again", 40_000))
-    async with open_store(str(store_path)) as store:
+    async with open_store(str(store_path), keys=keys) as store:
         await store.add([str(gone)], parse_address("acme/gone"))
         await store.remove(parse_address("acme/gone"), grace=0.0)
         report = await store.gc(grace=0.0)
@@ -128,11 +130,18 @@ async def codecs(folder: Path) -> None:
         await store.add([str(models)], parse_address("acme/model"))
 
 
+async def sealed(folder: Path) -> None:
+    """2+1 over three directories, encrypted with keys that follow from the same master key."""
+    await make_encrypted(folder / "store")
+    await fill(folder / "store", folder / "source", KEYS)
+
+
 KINDS: dict[str, Callable[[Path], Awaitable[None]]] = {
     "six-4+2": six,
     "three-2+1": three,
     "one-8+1": one,
     "codecs-8+1": codecs,
+    "sealed-2+1": sealed,
 }
 
 
@@ -142,7 +151,8 @@ async def make(name: str, out: Path) -> None:
         folder = Path(scratch)
         make_source(folder / "source")
         await KINDS[name](folder)
-        async with open_store(str(folder / "store")) as store:
+        keys = KEYS if name.startswith("sealed") else None
+        async with open_store(str(folder / "store"), keys=keys) as store:
             report = await store.verify()
             assert report.exit_status == 0, report.problems
             await get(store, None, str(folder / "all"), verify=True)

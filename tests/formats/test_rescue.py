@@ -46,8 +46,8 @@ def test_it_is_one_file_that_imports_nothing_of_ours() -> None:
             assert node.level == 0
             names.add(node.module or "")
     foreign = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
-    assert foreign <= {"blake3", "reedsolo", "zstandard"}
-    assert SCRIPT.read_text().count("\n") < 500
+    assert foreign <= {"blake3", "cryptography", "reedsolo", "zstandard"}
+    assert SCRIPT.read_text().count("\n") < 600
 
 
 def test_no_tree_leads_out_of_the_destination(tmp_path: Path) -> None:

@@ -7,11 +7,16 @@ from pathlib import Path
 from modelfloat.cas.encryption.founding import Encryption
 from modelfloat.cas.encryption.keys import StoreKeys
 from modelfloat.cas.encryption.secrets import Secret, key_file, passphrase
+from modelfloat.cas.encryption.storecipher import cipher_of
+from modelfloat.cas.formats.chunktable import TAG_SIZE, Kind, PackedChunk, encode_table
 from modelfloat.cas.formats.keyring import Cost
+from modelfloat.cas.formats.shard import PackInfo, hash_blocks, shard_length
 from modelfloat.cas.store import Store
 from modelfloat.creating import create_store
+from modelfloat.erasure.codec import encode
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.opening import open_store
+from modelfloat.tests.support import samples
 
 MASTER = bytes(range(32))
 KEYS = StoreKeys.from_master(MASTER)
@@ -39,6 +44,42 @@ def keyrings(path: Path) -> dict[str, list[str]]:
         folder.name: sorted(file.name for file in folder.glob("keys/*"))
         for folder in sorted((path / "backends").iterdir())
     }
+
+
+CIPHER = cipher_of(KEYS, encrypted=True)
+
+
+def encoded_chunks() -> list[bytes]:
+    """What the chunks of the sample pack hold, as encoded."""
+    return [samples.noise(f"chunk {n}", c.stored) for n, c in enumerate(samples.chunks())]
+
+
+def sample_shards() -> tuple[PackInfo, list[bytes]]:
+    """The sample pack's chunks encrypted, in shards of 4+2: what footers say, and the payloads."""
+    cipher = CIPHER.pack(samples.PACK)
+    assert cipher is not None
+    data, table = bytearray(), list[PackedChunk]()
+    for slot, (chunk, body) in enumerate(zip(samples.chunks(), encoded_chunks(), strict=True)):
+        room = bytearray(len(body) + TAG_SIZE)
+        cipher.seal(slot, body, memoryview(room))
+        table.append(
+            PackedChunk(
+                CIPHER.ids.of(body), len(data), len(room), chunk.raw, chunk.codec, Kind.DATA, 13
+            )
+        )
+        data += room
+    length, size = len(data), shard_length(len(data), 4)
+    data += bytes(4 * size - length)
+    payloads = [bytes(data[i * size : (i + 1) * size]) for i in range(4)]
+    parity = [bytearray(size) for _ in range(2)]
+    encode(Scheme(4, 2), payloads, parity)
+    payloads += [bytes(p) for p in parity]
+    blocks = tuple(hash_blocks(memoryview(p)) for p in payloads)
+    sealed = cipher.seal_table(encode_table(table))
+    info = PackInfo(
+        samples.STORE, samples.PACK, 4, 2, Kind.DATA, length, size, blocks, tuple(table), sealed
+    )
+    return info, payloads
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelfloat.cas.encryption.keys import StoreKeys
 from modelfloat.tests.support.checkout import ROOT
+from modelfloat.tests.support.encrypted import KEYS
 from modelfloat.tests.support.folders import Facts
 
 STORES = ROOT / "tests" / "formats" / "golden" / "stores"
@@ -15,11 +17,13 @@ GOLDEN = sorted(STORES.glob("*/*.tar.xz"))
 
 @dataclass(frozen=True)
 class GoldenStore:
-    """One of them, unpacked: the store's folder, its backends, and what `get --all` must write."""
+    """One of them, unpacked: the store's folder, its backends, its keys where it is encrypted, and
+    what `get --all` must write."""
 
     path: Path
     backends: list[Path]
     scheme: tuple[int, int]
+    keys: StoreKeys | None
     expected: dict[str, dict[bytes, Facts]]
 
 
@@ -34,8 +38,9 @@ def unpack(archive: Path, folder: Path) -> GoldenStore:
         tar.extractall(folder, filter="data")
     store = folder / "store"
     k, _, m = archive.name.removesuffix(".tar.xz").rpartition("-")[2].partition("+")
+    keys = KEYS if archive.name.startswith("sealed-") else None
     backends = sorted((store / "backends").iterdir())
-    return GoldenStore(store, backends, (int(k), int(m)), _listing(archive))
+    return GoldenStore(store, backends, (int(k), int(m)), keys, _listing(archive))
 
 
 def _listing(archive: Path) -> dict[str, dict[bytes, Facts]]:
