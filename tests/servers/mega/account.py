@@ -54,7 +54,7 @@ class Account:
     """One account; `version` is 2 for one with a salt, 1 for one from before 2018."""
 
     email: str
-    password: str
+    password: str = field(repr=False)
     version: int = 2
     total: int = 20 << 30
     rounds: int = ROUNDS
@@ -62,7 +62,7 @@ class Account:
     second_factor: bool = False
     user: str = field(default_factory=lambda: b64(os.urandom(8)))
     nodes: dict[str, Json] = field(default_factory=dict)
-    contents: dict[str, bytes] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict, repr=False)
     """The encrypted bytes of files, by handle."""
     events: list[Json] = field(default_factory=list)
     happened: trio.Event = field(default_factory=trio.Event)

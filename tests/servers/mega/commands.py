@@ -160,6 +160,12 @@ def quota(fake: "FakeMega", account: Account, command: Json) -> object:
         "cstrg": account.used,
         "cstrgn": {account.drive: [account.used, len(account.contents), 0]},
         "utype": 0,
+        "usl": 0,
+        "uslw": 9500,
+        "bt": 0,
+        "subs": [],
+        "plans": [],
+        "features": [],
     }
 
 

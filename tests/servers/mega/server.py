@@ -40,6 +40,8 @@ class FakeMega:
     accounts: dict[str, Account]
     url: str = ""
     storage: str = ""
+    api: str = ""
+    """Where clients are told to wait for more to happen."""
     faults: Faults = field(default_factory=Faults)
     uploads: dict[str, Upload] = field(default_factory=dict)
     finished: dict[str, bytes] = field(default_factory=dict)
@@ -192,7 +194,7 @@ class FakeMega:
         if since > len(account.events):
             return _json(ETOOMANY)
         if since == len(account.events):
-            return _json({"w": f"{self.url}/wsc/{account.user}", "sn": self.since(account)})
+            return _json({"w": f"{self.api}/wsc/{account.user}", "sn": self.since(account)})
         return _json({"a": account.events[since:], "sn": self.since(account)})
 
     async def _wait(self, asked: Request) -> Answer:
@@ -264,7 +266,7 @@ async def serve_mega(*accounts: Account, line: Line | None = None) -> AsyncItera
     """A MEGA with these accounts, as long as the context lasts."""
     fake = FakeMega({account.email: account for account in accounts})
     async with serving(fake.answer, line) as url:
-        fake.url = fake.storage = url
+        fake.url = fake.storage = fake.api = url
         yield fake
 
 
