@@ -25,11 +25,13 @@ from .objects.place import Place
 OWN: Final = "MODELFLOAT"
 FOR_ALL: Final = frozenset(
     {f"MODELFLOAT_{kind}_{what}" for kind in ("WEBDAV", "MEGA") for what in ("USER", "PASSWORD")}
+    | {f"MODELFLOAT_GDRIVE_{what}" for what in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
     | {f"MODELFLOAT_IPFS_{what}" for what in ("TOKEN", "USER", "PASSWORD")}
 )
 """Variables of ours that hold credentials of every backend of a kind."""
 _WHATS: Final = (
     *("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"),
+    *("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN"),
     *("SERVICE_ACCOUNT", "ACCOUNT_KEY", "SAS_TOKEN", "USER", "PASSWORD", "TOKEN"),
 )
 _VISIBLE: Final = re.compile("[!-~]+")

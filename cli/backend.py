@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from .backendlogin import backend_login
 from .backendmoves import backend_drain, backend_rebalance, backend_rm
 from .backendspec import make_backend
 from .failures import leave_out_backends
@@ -129,4 +130,5 @@ app.command("drain", cls=PlainCommand)(backend_drain)
 app.command("set", cls=PlainCommand)(backend_set)
 app.command("rm", cls=PlainCommand)(backend_rm)
 app.command("rebalance", cls=PlainCommand)(backend_rebalance)
+app.command("login", cls=PlainCommand)(backend_login)
 app.command("ls", cls=PlainCommand)(backend_ls)

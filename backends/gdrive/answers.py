@@ -102,7 +102,7 @@ def stopped(backend: str, seconds: float) -> QuotaError:
 def no_login(backend: str, problem: str) -> DeniedError:
     """The error where there is no token, or none that is good."""
     return DeniedError(
-        f"backend {backend}: {problem}; run `modelfloat backend login {backend}`",
+        f"backend {backend}: {problem}; log in with `modelfloat backend login`",
         backend=backend,
     )
 

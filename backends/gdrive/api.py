@@ -23,6 +23,7 @@ from ..base import Buffer
 from ..http.client import HttpClient, TooLongError
 from .address import Place
 from .answers import DEEPEST, Refusal, failure, refusal_of, stranger
+from .grant import Grant
 from .tokens import Tokens
 
 CONNECTIONS: Final = 16
@@ -53,14 +54,17 @@ BACKOFF: Final = Backoff()
 
 
 class DriveApi:
-    """Requests to the server of `place` on behalf of the backend `name`."""
+    """Requests to the server of `place` on behalf of the backend `name`, which has `grant`, or
+    looks for it in its surroundings and in the folder `state`."""
 
-    def __init__(self, name: str, place: Place, state: str | None) -> None:
+    def __init__(
+        self, name: str, place: Place, state: str | None, grant: Grant | None = None
+    ) -> None:
         self.name = name
         self.place = place
         self.backoff = BACKOFF
         self.http = HttpClient(name, kept=CONNECTIONS)
-        self._tokens = Tokens(name, place, state, self.http)
+        self._tokens = Tokens(name, place, state, self.http, grant)
 
     def url(self, path: str, **query: str | int) -> str:
         """The URL of a path on the server, shared drives allowed."""

@@ -148,7 +148,7 @@ class Files:
             raise UnavailableError(
                 f"backend {self._api.name}: its folder is not there, is in the trash, or is not "
                 "shown to this login; look for it on Google Drive, or log in with `modelfloat "
-                f"backend login {self._api.name}`",
+                "backend login`",
                 backend=self._api.name,
             )
         self._placed = trio.current_time()

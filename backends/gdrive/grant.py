@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from ...errors import DeniedError
-from ...wholefile import replace_file
 from ..credentials import own_value
+from ..private import write_file
 from .address import Place
 
 ALL: Final = "gdrive"
@@ -81,9 +81,8 @@ def is_from_environment(backend: str, environment: Mapping[str, str] = os.enviro
 
 def write_grant(state: str, place: Place, grant: Grant) -> None:
     """Write the file of a place, for its owner alone; OSError where that fails."""
-    os.makedirs(state, mode=0o700, exist_ok=True)
     document = {"version": VERSION, **asdict(grant)}
-    replace_file(grant_path(state, place), f"{json.dumps(document, indent=1)}\n".encode(), 0o600)
+    write_file(grant_path(state, place), f"{json.dumps(document, indent=1)}\n".encode())
 
 
 def _from_environment(name: str, environment: Mapping[str, str]) -> Grant | None:
@@ -105,7 +104,7 @@ def _from_file(backend: str, path: str) -> Grant | None:
         # Its text may quote the file.
         raise DeniedError(
             f"backend {backend}: its login in {path} cannot be read ({type(error).__name__}); "
-            f"change its mode, or run `modelfloat backend login {backend}` again",
+            "change its mode, or log in again with `modelfloat backend login`",
             backend=backend,
         ) from None
 

@@ -11,7 +11,6 @@ time. Where the file cannot be used all of it is in memory, for this process.
 
 import contextlib
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import trio
+
+from ..private import make_file
 
 T = TypeVar("T")
 
@@ -229,8 +230,7 @@ class Known:
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None:
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            make_file(self._path)
         database = sqlite3.connect(self._path or ":memory:", timeout=BUSY, check_same_thread=False)
         try:
             # A power cut loses what Drive tells again; a torn file it must not leave.

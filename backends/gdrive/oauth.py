@@ -20,6 +20,9 @@ from .grant import Grant
 FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 LARGEST: Final = 64 << 10
 DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
+_NO_MORE: Final = frozenset(
+    {"invalid_grant", "invalid_client", "unauthorized_client", "expired_token", "access_denied"}
+)
 USUAL_LIFE: Final = 3600.0
 """Seconds that a token lives where the answer does not say."""
 
@@ -68,7 +71,7 @@ async def refreshed(
 
 def with_access(backend: str, grant: Grant, said: Said, began: float) -> Grant:
     """`grant` with the tokens of an answer to a question that was asked when `began`."""
-    if said.error in ("invalid_grant", "invalid_client", "unauthorized_client"):
+    if said.error in _NO_MORE:
         raise no_login(backend, f"Google refuses its login ({said.error})")
     access = said.text("access_token")
     if said.status != 200 or not access:

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 
 class Tokens:
-    """Access tokens of the backend `name`; its grant is looked for when the first is wanted."""
+    """Access tokens of the backend `name`; a `grant` that is not given is looked for when the first
+    one is wanted."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Tokens:
         place: Place,
         state: str | None,
         http: HttpClient,
+        grant: Grant | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
@@ -44,7 +46,7 @@ class Tokens:
         self._state = state
         self._http = http
         self._clock = clock
-        self._grant: Grant | None = None
+        self._grant = grant
         self._refreshing = trio.Lock()
 
     async def take(self) -> str:

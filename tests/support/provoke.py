@@ -688,6 +688,13 @@ def _marker_forbids(scene: Scene) -> Outcome:
     return scene.raised(lambda: trio.run(write))
 
 
+def _two_ways_to_log_in(scene: Scene) -> Outcome:
+    client = scene.root / "client.json"
+    client.write_text('{"installed": {"client_id": "x"}}')
+    options = ("--client", client, "--device", "--all-files")
+    return scene("backend", "login", "gdrive://folder", *options)
+
+
 PROVOKED: dict[str, Provocation] = {
     # Wrong usage
     "two names with a slash": plain("cat", "acme"),
@@ -767,6 +774,11 @@ PROVOKED: dict[str, Provocation] = {
     "names no server": plain("backend", "add", "a", "webdav:///x"),
     "has a path that no folder has": plain("backend", "add", "a", "webdav://host/a/../b"),
     "may hold no user": plain("backend", "add", "a", f"webdavs://me:{SECRET}@host/x"),
+    "is not on Google Drive": plain("backend", "login", "d0"),
+    "a login needs a client": plain("backend", "login", "gdrive://folder"),
+    "is no client for programs": plain("backend", "login", "gdrive://x", "--client", "{file}"),
+    "name the client's file": plain("backend", "login", "gdrive://x", "--client", "{root}/none"),
+    "--device and --all-files": _two_ways_to_log_in,
     "nothing of who asks": plain("backend", "add", "a", f"gdrive://me:{SECRET}@folder"),
     "names no node": plain("backend", "add", "a", "ipfs:///x"),
     "names no folder that can be": plain("backend", "add", "a", "ipfs://host/ipfs/x"),
@@ -996,6 +1008,9 @@ ELSEWHERE: dict[str, str] = {
     "MEGA refuses it": f"{_MEGA}::test_codes_are_told_apart",
     "as no object store does": (
         "unit/test_object_marks.py::test_what_another_answers_is_no_answer"
+    ),
+    "this login does not show its folder": (
+        "unit/test_gdrive_login.py::test_a_folder_that_is_not_shown"
     ),
     "its folder is not there, is in the trash": f"{_DRIVE}::test_a_folder_that_went_is_down",
     "a folder in its folder is gone": f"{_DRIVE}::test_a_folder_inside_that_went_is_made_anew",

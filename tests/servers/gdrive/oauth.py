@@ -1,7 +1,8 @@
 """Google's OAuth, as far as installed programs and devices use it: consent, codes, tokens.
 
-Consent is given at once where `consents` says so; a device's when somebody calls `approve`. Codes
-are good once, for the client, address and verifier (RFC 7636) that they were made for.
+Consent is given at once where `consents` says so; a device's when somebody calls `approve`, or has
+been asked `patience` times. Codes are good once, for the client, address and verifier (RFC 7636)
+that they were made for.
 """
 
 import base64
@@ -45,6 +46,8 @@ class OAuth:
 
     client: Client = field(default_factory=Client)
     consents: bool = True
+    interval: float = 5.0
+    patience: int | None = None
     refresh: dict[str, str] = field(default_factory=dict)
     access: dict[str, str] = field(default_factory=dict)
     codes: dict[str, Asked] = field(default_factory=dict)
@@ -111,7 +114,7 @@ class OAuth:
                 "user_code": user,
                 "verification_url": "https://www.google.com/device",
                 "expires_in": 1800,
-                "interval": 5,
+                "interval": self.interval,
             }
         )
 
@@ -148,6 +151,9 @@ class OAuth:
         asked = self.devices.get(form.get("device_code", ""))
         if asked is None:
             return _error(400, "invalid_grant")
+        if asked.approved is None and self.patience is not None:
+            self.patience -= 1
+            asked.approved = True if self.patience < 0 else None
         if asked.approved is None:
             return _error(428, "authorization_pending")
         del self.devices[form["device_code"]]
