@@ -48,6 +48,9 @@ RATE: Final = Rate(requests=100.0, burst=800, daily=750 * 10**9, put=40)
 """Google allows 12,000 requests a minute and user, of which we take half, and 750 GB of uploads a
 day ("Usage limits", Drive API guides). Of files made it is known to allow 2 or 3 a second for long,
 and more for a while."""
+ABUSE: Final = "cannotDownloadAbusiveFile"
+"""Google takes a file for malware; its owner may read it who says so."""
+_ANYWAY: Final = "&acknowledgeAbuse=true"
 TRIES: Final = 3
 """Files of one key, or folders for it, that are tried before it counts as one out of reach."""
 
@@ -285,6 +288,9 @@ class GDriveBackend:
                 return False
             if said.status == 416:
                 raise short(self.name, key, offset + len(target), await self.head(key))
+            if said.reason == ABUSE and not url.endswith(_ANYWAY):
+                url += _ANYWAY
+                continue
             if not said.passes:
                 raise failure(self.name, key, said)
             await self._api.pause(tried, said, key)

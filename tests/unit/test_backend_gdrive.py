@@ -319,6 +319,13 @@ async def test_a_read_that_breaks_off_is_an_error(drive: FakeDrive, opened: Open
     assert await backend.get(KEY, 0, 1 << 20) == SHARD[: 1 << 20]
 
 
+async def test_what_google_takes_for_malware_is_read(drive: FakeDrive, opened: Opening) -> None:
+    backend = opened()
+    await backend.put(KEY, [SHARD])
+    drive.state.abusive |= set(drive.state.files)
+    assert await backend.get(KEY, 10, 20) == SHARD[10:30]
+
+
 async def test_a_day_has_so_many_bytes(drive: FakeDrive, opened: Opening) -> None:
     """Then the backend is full, for other processes too, and is read as before."""
     backend = opened()

@@ -261,6 +261,8 @@ class FakeDrive:
         return True
 
     def _media(self, request: Request, file: File) -> Answer:
+        if file.id in self.state.abusive and "acknowledgeAbuse" not in request.query:
+            raise RefusedError(403, "cannotDownloadAbusiveFile", "This file has been identified")
         if not file.content:
             raise RefusedError(403, "fileNotDownloadable", "Only files with binary content")
         cut = self.faults.cut_downloads.pop(0) if self.faults.cut_downloads else None

@@ -56,6 +56,7 @@ class State:
     account: Account = field(default_factory=Account)
     lag: int = 0
     may_delete: bool = True
+    abusive: set[str] = field(default_factory=set)
     files: dict[str, File] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
     drives: dict[str, str] = field(default_factory=dict)
