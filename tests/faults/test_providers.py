@@ -17,7 +17,7 @@ from modelfloat.tests.support.stores import weights
 from modelfloat.tests.support.waiting import until
 
 SIZE = 9_000_000
-SCHEME = {2: "2+2", 3: "4+2"}[len(KINDS)]
+SCHEME = "4+2"
 
 
 @dataclass
@@ -101,9 +101,10 @@ def test_a_provider_may_go(place: Place, lost: str, tmp_path: Path) -> None:
         for name, url in another.urls.items():
             place.run("backend", "add", name, url, "--domain", "another")
         place.run("verify", "--repair", status=3)
-        for name in gone.urls:
-            place.run("backend", "rm", name)
-        place.run("verify")
+        if lost != KINDS[0]:  # in the slow matrix
+            for name in gone.urls:
+                place.run("backend", "rm", name)
+            place.run("verify")
         place.run("get", "acme/model", tmp_path / "out")
         for source in (place.root / "source").iterdir():
             assert (tmp_path / "out" / source.name).read_bytes() == source.read_bytes()

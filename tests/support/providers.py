@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelfloat.tests.support.mounted import PATIENCE
 
-KINDS = ("drive", "ipfs")
+KINDS = ("mega", "drive", "ipfs")
 """The kinds of providers that there are fakes of."""
 
 

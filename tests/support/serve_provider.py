@@ -19,6 +19,8 @@ import trio
 from modelfloat.tests.servers import httpd
 from modelfloat.tests.servers.gdrive import serve_gdrive
 from modelfloat.tests.servers.kubo import serve_kubo
+from modelfloat.tests.servers.mega.account import Account
+from modelfloat.tests.servers.mega.server import serve_mega
 
 
 @dataclass
@@ -70,8 +72,16 @@ async def _ipfs(folder: Path, link: Link) -> AsyncIterator[Served]:
         yield Served([f"{node.url}/models" for node in nodes])
 
 
+@contextlib.asynccontextmanager
+async def _mega(_: Path, link: Link) -> AsyncIterator[Served]:
+    user, password = "ada@example.org", "a secret of ours"
+    async with serve_mega(Account(user, password), line=link) as mega:
+        known = {"MODELFLOAT_MEGA_USER": user, "MODELFLOAT_MEGA_PASSWORD": password}
+        yield Served([mega.address(each) for each in ("models", "more")], known)
+
+
 Serve = Callable[[Path, Link], contextlib.AbstractAsyncContextManager[Served]]
-KINDS: dict[str, Serve] = {"drive": _drive, "ipfs": _ipfs}
+KINDS: dict[str, Serve] = {"drive": _drive, "ipfs": _ipfs, "mega": _mega}
 
 
 async def main(kind: str, folder: str, delay: str, each: str, whole: str) -> None:
