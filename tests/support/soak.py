@@ -159,10 +159,10 @@ class Soak(SoakedStore):
         back = self.chance.random() < 0.7
         for name in sorted(self.away) if back else ():
             self._come_back(name)
-        self._run("verify", "--repair", status=(0, 3), at=self._kill())
+        self._run("--json", "verify", "--repair", status=(0, 3), at=self._kill())
         self._mend()
         if not self.away:
-            self._run("verify")
+            self._run("--json", "verify")
             self.hurt.clear()
 
     def _mend(self) -> None:
@@ -170,7 +170,7 @@ class Soak(SoakedStore):
         rot that is only there is the next one's."""
         ran = self._run("--json", "verify", "--repair", status=(0, 3))
         if json.loads(ran.out)["unread"]:
-            self._run("verify", "--repair", status=(0, 3))
+            self._run("--json", "verify", "--repair", status=(0, 3))
 
     def _collect(self) -> None:
         """Refused while so much is gone that nobody knows what is needed."""
@@ -211,11 +211,11 @@ class Soak(SoakedStore):
         before = self._held_by(name)
         self._decide(name, "read-only")
         self._add()
-        self._run("verify", "--repair", status=(0, 3), at=self._kill())
+        self._run("--json", "verify", "--repair", status=(0, 3), at=self._kill())
         self._collect()
         assert self._held_by(name) == before, f"shards on {name} were changed"
         self._decide(name, None)
-        self._run("verify", "--repair", status=(0, 3))
+        self._run("--json", "verify", "--repair", status=(0, 3))
 
     def _fill(self) -> None:
         """Some backends have room for little more than they hold; an add may fail for that."""
@@ -227,10 +227,10 @@ class Soak(SoakedStore):
             most = held + self.chance.choice((1, 100_000, 600_000))
             self._run("backend", "set", name, "--capacity", str(most))
         self._add((0, 1))
-        self._run("verify", "--repair", status=(0, 3), at=self._kill())
+        self._run("--json", "verify", "--repair", status=(0, 3), at=self._kill())
         for name in names:
             self._run("backend", "set", name, "--capacity", "none")
-        self._run("verify", "--repair", status=(0, 3))
+        self._run("--json", "verify", "--repair", status=(0, 3))
 
     # In the end
 
@@ -239,14 +239,14 @@ class Soak(SoakedStore):
         for name in sorted(self.away):
             self._come_back(name)
         self._mend()
-        self._run("verify")
+        self._run("--json", "verify")
         for address, content in sorted(self.expected.items()):
             assert self._get(address) == content, f"{address} is not what was put"
         self._run("gc", "--grace", "0")
         self._run("gc", "--grace", "0")
         left = trio.run(self._unreferenced)
         assert not left, f"{len(left)} shards are left over: {sorted(left)[:3]}"
-        self._run("verify")
+        self._run("--json", "verify")
 
 
 def soak(folder: Path, seed: int, seconds: float) -> int:

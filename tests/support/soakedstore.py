@@ -1,6 +1,7 @@
 """The store of a soak test: commands on it, some of which die, and what lies on its backends."""
 
 import random
+from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,8 @@ from modelfloat.opening import open_store
 from modelfloat.tests.support.crashing import Crasher, Ran
 
 BACKENDS: Final = 6
+TOLD: Final = 3000
+"""Characters that are kept of what the last commands said."""
 STEPS: Final = 80
 """A kill strikes at one of so many steps, if the command has that many."""
 
@@ -30,6 +33,7 @@ class SoakedStore:
     hurt: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._told: deque[object] = deque(maxlen=5)
         self.chance = random.Random(self.seed)
         self.store = self.folder / "store"
         self._spare = BACKENDS
@@ -62,7 +66,8 @@ class SoakedStore:
     ) -> Ran:
         ran = self.crasher.run("--store", self.store, "--quiet", *arguments, at=at)
         allowed = (status,) if isinstance(status, int) else status
-        assert ran.struck or ran.status in allowed, (arguments, ran.status, ran.err)
+        self._told.append((arguments, ran.status, ran.err, ran.out[-TOLD:]))
+        assert ran.struck or ran.status in allowed, "\n".join(map(str, self._told))
         assert "Traceback" not in ran.err, ran.err
         return ran
 
