@@ -93,9 +93,10 @@ class LocalBackend:
     async def put(self, key: Key, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
         """See `Backend.put`. A cancelled one that is not yet published never will be."""
         check_key(key)
+        await self._threads.room()
         approval = Approval()
         try:
-            await self._run(key, lambda: self._put(key, parts, approval, if_absent))
+            await self._run(key, lambda: self._put(key, parts, approval, if_absent), holds=True)
         except trio.Cancelled:
             approval.abandon()
             raise
@@ -154,8 +155,8 @@ class LocalBackend:
         """Nothing is held open between calls."""
         await trio.lowlevel.checkpoint()
 
-    async def _run(self, key: str, function: Callable[[], T]) -> T:
-        return await self._threads.run(lambda: self._guard(key, function))
+    async def _run(self, key: str, function: Callable[[], T], *, holds: bool = False) -> T:
+        return await self._threads.run(lambda: self._guard(key, function), holds=holds)
 
     # From here on everything runs in worker threads.
 

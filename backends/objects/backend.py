@@ -117,9 +117,12 @@ class ObjectBackend:
         """See `Backend.put`. One that is cancelled before it has read all of `parts` stores
         nothing; cancelled later it may still happen, in whole."""
         check_key(key)
+        await self._threads.room()
         approval = Approval()
         try:
-            await self._run(key, lambda store: self._put(store, key, parts, approval, if_absent))
+            await self._run(
+                key, lambda store: self._put(store, key, parts, approval, if_absent), holds=True
+            )
         except trio.Cancelled:
             approval.abandon()
             raise
@@ -175,8 +178,8 @@ class ObjectBackend:
         await trio.lowlevel.checkpoint()
         self._opened = None
 
-    async def _run(self, key: str, function: Callable[[Store], T]) -> T:
-        return await self._threads.run(lambda: self._guard(key, function))
+    async def _run(self, key: str, function: Callable[[Store], T], *, holds: bool = False) -> T:
+        return await self._threads.run(lambda: self._guard(key, function), holds=holds)
 
     # From here on everything runs in worker threads.
 

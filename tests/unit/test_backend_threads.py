@@ -1,11 +1,15 @@
 """Threads of a backend: bounded, and those that hang give their places away."""
 
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from modelfloat.backends.threads import MORE, Threads
+from modelfloat.backends.local import LocalBackend
+from modelfloat.backends.threads import HELD, MORE, Threads
+from modelfloat.ids import Key
 from modelfloat.tests.support.waiting import until
 
 
@@ -67,3 +71,36 @@ async def test_no_more_threads_than_that() -> None:
         hanging.released.set()
     await trio.to_thread.run_sync(until, lambda: threads.hanging == 0)
     assert await threads.run(lambda: 7) == 7
+
+
+async def test_few_writes_hang_at_once(tmp_path: Path) -> None:
+    """Each keeps a shard's bytes: the rest waits until one of them ends."""
+    backend, hanging = LocalBackend.create("d0", str(tmp_path / "d0")), Hanging()
+    put = backend._put
+
+    def hang(*arguments: Any) -> None:
+        hanging()
+        put(*arguments)
+
+    backend._put = hang  # type: ignore[method-assign]
+    key = Key("packs/00/00/0-1-1")
+    try:
+        async with trio.open_nursery() as nursery:
+            for _ in range(HELD):
+                nursery.start_soon(backend.put, key, [b"some"])
+            for _ in range(HELD):
+                await trio.to_thread.run_sync(hanging.begun.acquire)
+            nursery.cancel_scope.cancel()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(backend.put, key, [b"more"])
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        assert hanging.calls == HELD
+        # What holds no shard goes on.
+        assert [listed async for listed in backend.list()] == []
+    finally:
+        hanging.released.set()
+    await trio.to_thread.run_sync(until, lambda: backend._threads.held == 0)
+    await backend.put(key, [b"more"])
+    assert await backend.get(key) == b"more"
