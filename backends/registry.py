@@ -37,7 +37,7 @@ PROBED: Final = frozenset({"az", "gs", "s3"})
 """Schemes whose servers are asked whether they decide conditional puts (`conditional`); their
 `from_url` takes the answer as `conditional_put=`. Others know it by themselves."""
 
-REMEMBERING: Final = frozenset({"gdrive"})
+REMEMBERING: Final = frozenset({"gdrive", "mega"})
 """Schemes whose `from_url` takes `state=`: the folder in which a backend may keep what it has to
 remember between processes, as who is logged in; None where there is none."""
 

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -107,11 +106,10 @@ def rclone_webdav(
 
 
 @pytest.fixture
-async def mega(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[FakeMega]:
+async def mega(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeMega]:
     """A fake MEGA with one account, whose credentials are in the environment."""
     for name, value in MEGA_CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("modelfloat.backends.mega.secrets.ROUNDS_V2", QUICK)
     async with serve_mega(Account(MEGA_USER, MEGA_PASSWORD, rounds=QUICK)) as fake:
         yield fake

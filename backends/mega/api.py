@@ -52,12 +52,13 @@ log = logging.getLogger(__name__)
 
 
 class MegaApi:
-    """Commands to MEGA on behalf of one account."""
+    """Commands to MEGA on behalf of one account, whose session is kept in the folder `state`."""
 
-    def __init__(self, http: HttpClient, address: Address) -> None:
+    def __init__(self, http: HttpClient, address: Address, state: str | None) -> None:
         self.name = http.name
         self._http = http
         self._address = address
+        self._state = state
         self._session: Session | None = None
         self._entering = trio.Lock()
         self._changing = trio.Lock()
@@ -208,7 +209,7 @@ class MegaApi:
     # ---- logging in ------------------------------------------------------------------------------
 
     def _file(self) -> SessionFile:
-        return SessionFile(self._address.endpoint, self._address.known(self.name))
+        return SessionFile(self._state, self._address.endpoint, self._address.known(self.name))
 
     async def _kept(self) -> Session | None:
         account, file = self._address.known(self.name), self._file()

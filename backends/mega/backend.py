@@ -15,6 +15,7 @@ from typing import Final
 
 from ...errors import BackendError, KeyExistsError
 from ...ids import Key
+from ...rate import Rate
 from ..base import Buffer, Listed, Properties, Usage
 from ..fetch import fetch, short
 from ..http.client import HttpClient
@@ -42,29 +43,38 @@ class MegaBackend:
     """
 
     def __init__(
-        self, name: str, url: str, *, domain: str | None = None, create: bool = False
+        self,
+        name: str,
+        url: str,
+        *,
+        domain: str | None = None,
+        create: bool = False,
+        state: str | None = None,
     ) -> None:
         address = address_of(name, url)
         self.name = name
-        self._address = address
         self._http = HttpClient(name, kept=CONCURRENCY)
-        self._api = MegaApi(self._http, address)
+        self._api = MegaApi(self._http, address, state)
         self._cloud = Cloud(self._api, address, create=create)
         secure = address.endpoint.startswith("https:")
         self._transfers = Transfers(self._http, self._api, secure=secure)
-        label = "" if address.account is None else f":{address.account.label}"
+        account = "mega" if address.account is None else f"mega:{address.account.label}"
+        self._account = account
         self.properties = Properties(
             url=url,
-            domain=domain if domain is not None else f"mega{label}",
+            domain=account if domain is None else domain,
             conditional_put=False,
             concurrency=CONCURRENCY,
             latency=LATENCY,
+            rate=Rate(account=account),  # MEGA publishes none; the user may set one
         )
 
     @classmethod
-    def from_url(cls, name: str, url: str, *, domain: str | None, create: bool) -> "MegaBackend":
+    def from_url(
+        cls, name: str, url: str, *, domain: str | None, create: bool, state: str | None
+    ) -> "MegaBackend":
         """Open a `mega://` URL; UsageError where it cannot be one."""
-        return cls(name, url, domain=domain, create=create)
+        return cls(name, url, domain=domain, create=create, state=state)
 
     async def put(self, key: Key, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
         """See `Backend.put`. What a cancelled one had uploaded MEGA drops by itself."""
@@ -143,8 +153,8 @@ class MegaBackend:
         found = answer if isinstance(answer, dict) else {}
         total, used = found.get("mstrg"), found.get("cstrg")
         if not isinstance(total, int) or not isinstance(used, int):
-            return Usage(None, None, space=self.properties.domain)
-        return Usage(max(0, total - used), total, space=self.properties.domain)
+            return Usage(None, None, space=self._account)
+        return Usage(max(0, total - used), total, space=self._account)
 
     async def aclose(self) -> None:
         """Close the connections; the session goes on for the next process."""

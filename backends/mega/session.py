@@ -1,9 +1,9 @@
 """Sessions that outlive a process: MEGA counts logins, and asks work for many of them.
 
-One file an account, `$XDG_STATE_HOME/modelfloat/mega/<hash>.json` (`~/.local/state` without
-that), mode 0600: the session id, and the master key as MEGA sent it, encrypted by the password.
-So who reads the file may list and delete what the account holds, and reads none of it. It is a
-cache: what cannot be read, is another's, or does not fit the password is passed over.
+One file an account, `mega-<hash>.json` in the folder where the store keeps accounts, mode 0600: the
+session id, and the master key as MEGA sent it, encrypted by the password. So who reads the file
+may list and delete what the account holds, and reads none of it. It is a cache: what cannot be
+read, is another's, or does not fit the password is passed over.
 
 Blocks: it runs in worker threads. Processes replace the file as a whole; the last one wins.
 """
@@ -73,14 +73,16 @@ def opened(keys: PasswordKeys, wrapped: str) -> bytes:
 
 
 class SessionFile:
-    """Where the session of an account is kept."""
+    """Where the session of an account is kept; without a folder nowhere."""
 
-    def __init__(self, endpoint: str, account: Account) -> None:
+    def __init__(self, folder: str | None, endpoint: str, account: Account) -> None:
         name = blake3(f"{endpoint}\n{account.email}".encode()).hexdigest(16)
-        self._path = os.path.join(_folder(), f"{name}.json")
+        self._path = None if folder is None else os.path.join(folder, f"mega-{name}.json")
 
     def load(self) -> Kept | None:
         """What was kept; None where there is nothing to rely on."""
+        if self._path is None:
+            return None
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with open(fd, "rb") as file:
@@ -94,6 +96,8 @@ class SessionFile:
 
     def save(self, kept: Kept) -> None:
         """Keep a session, best effort: without it the next process logs in by itself."""
+        if self._path is None:
+            return
         text = json.dumps(
             {
                 "modelfloat": VERSION,
@@ -113,16 +117,9 @@ class SessionFile:
     def forget(self, sid: str) -> None:
         """Remove the file where it still has that session."""
         kept = self.load()
-        if kept is not None and kept.sid == sid:
+        if self._path is not None and kept is not None and kept.sid == sid:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
-
-
-def _folder() -> str:
-    state = os.environ.get("XDG_STATE_HOME", "")
-    # The XDG base directory specification has relative paths ignored.
-    base = state if os.path.isabs(state) else os.path.expanduser("~/.local/state")
-    return os.path.join(base, "modelfloat", "mega")
 
 
 def _decoded(data: bytes) -> Kept | None:

@@ -177,10 +177,14 @@ class Tree:
 
     def _below(self, handle: str) -> list[str]:
         """A folder and all that lies in it."""
-        found = [handle]
-        for each in found:
-            found += [child for child, parent in self._parents.items() if parent == each]
-        return found
+        found = {handle: None}
+        waiting = [handle]
+        while waiting:
+            above = waiting.pop()
+            inner = [c for c, p in self._parents.items() if p == above and c not in found]
+            found |= dict.fromkeys(inner)
+            waiting += inner
+        return list(found)
 
 
 def _nodes(told: object) -> list[Told]:

@@ -28,6 +28,7 @@ from ...errors import (
     KeyNotFoundError,
     MarkerError,
     QuotaError,
+    ThrottledError,
     TimedOutError,
 )
 
@@ -317,7 +318,7 @@ def told_by(error: BackendError, *, writing: bool) -> Event:
     match error:
         case KeyNotFoundError() | KeyExistsError():
             return Event.ANSWERED
-        case TimedOutError():
+        case TimedOutError() | ThrottledError():  # which would be asked in vain as well
             return Event.TIMED_OUT
         case MarkerError():
             return Event.UNMARKED

@@ -46,16 +46,17 @@ async def backend(mega: FakeMega) -> AsyncIterator[Backend]:
 
 @contextlib.asynccontextmanager
 async def opened(
-    mega: FakeMega, folder: str = "models", name: str = "d0"
+    mega: FakeMega, folder: str = "models", name: str = "d0", state: Path | None = None
 ) -> AsyncIterator[Backend]:
-    found = open_backend(name, mega.address(folder), create=True)
+    kept = None if state is None else str(state)
+    found = open_backend(name, mega.address(folder), create=True, state=kept)
     yield found
     await found.aclose()
 
 
 def kept_session(folder: Path) -> Path:
     """The one file that has a session."""
-    (kept,) = folder.glob("state/modelfloat/mega/*.json")
+    (kept,) = folder.glob("mega-*.json")
     return kept
 
 
@@ -76,11 +77,11 @@ async def test_accounts_of_both_versions(
     assert b"words" not in b"".join(mega.account.contents.values())
 
 
-async def test_a_session_is_kept_for_the_next_process(mega: FakeMega) -> None:
-    async with opened(mega) as backend:
+async def test_a_session_is_kept_for_the_next_process(mega: FakeMega, tmp_path: Path) -> None:
+    async with opened(mega, state=tmp_path) as backend:
         await backend.put(KEY, [b"x"])
     mega.commands.clear()
-    async with opened(mega) as backend:
+    async with opened(mega, state=tmp_path) as backend:
         assert await backend.get(KEY) == b"x"
     assert "us" not in mega.commands
 
@@ -88,18 +89,17 @@ async def test_a_session_is_kept_for_the_next_process(mega: FakeMega) -> None:
 async def test_what_is_kept_of_a_session_is_for_its_owner_alone(
     mega: FakeMega, tmp_path: Path
 ) -> None:
-    async with opened(mega) as backend:
+    async with opened(mega, state=tmp_path) as backend:
         await backend.put(KEY, [b"x"])
     kept = kept_session(tmp_path)
     assert kept.stat().st_mode & 0o777 == 0o600
-    assert kept.parent.stat().st_mode & 0o077 == 0
     text = kept.read_text()
     assert MEGA_PASSWORD not in text
     assert MEGA_USER not in text
     assert mega.account.master not in bytes.fromhex(text.encode().hex())
     kept.chmod(0o644)
     mega.commands.clear()
-    async with opened(mega) as backend:
+    async with opened(mega, state=tmp_path) as backend:
         assert await backend.get(KEY) == b"x"
     assert "us" in mega.commands
 
@@ -108,32 +108,32 @@ async def test_what_is_kept_of_a_session_is_for_its_owner_alone(
 async def test_a_session_that_cannot_be_read_is_begun_anew(
     mega: FakeMega, tmp_path: Path, text: str
 ) -> None:
-    async with opened(mega) as backend:
+    async with opened(mega, state=tmp_path) as backend:
         await backend.put(KEY, [b"x"])
     kept = kept_session(tmp_path)
     kept.write_text(text)
-    async with opened(mega) as backend:
+    async with opened(mega, state=tmp_path) as backend:
         assert await backend.get(KEY) == b"x"
     assert json.loads(kept.read_text())["modelfloat"] == 1
 
 
 async def test_a_password_that_changed_opens_no_old_session(
-    mega: FakeMega, monkeypatch: pytest.MonkeyPatch
+    mega: FakeMega, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async with opened(mega) as backend:
+    async with opened(mega, state=tmp_path) as backend:
         await backend.put(KEY, [b"x"])
     monkeypatch.setenv("MODELFLOAT_MEGA_PASSWORD", "another")
-    async with opened(mega) as backend:
+    async with opened(mega, state=tmp_path) as backend:
         with pytest.raises(DeniedError, match="no such account, or another password"):
             await backend.get(KEY)
 
 
+@pytest.mark.parametrize("state", [None, Path("/proc/nowhere")])
 async def test_without_a_folder_for_sessions_each_process_logs_in(
-    mega: FakeMega, monkeypatch: pytest.MonkeyPatch
+    mega: FakeMega, state: Path | None
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     for _ in range(2):
-        async with opened(mega) as backend:
+        async with opened(mega, state=state) as backend:
             await backend.put(KEY, [b"x"])
     assert mega.commands.count("us") == 2
 

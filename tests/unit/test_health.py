@@ -30,6 +30,7 @@ from modelfloat.errors import (
     KeyNotFoundError,
     MarkerError,
     QuotaError,
+    ThrottledError,
     TimedOutError,
     UnavailableError,
 )
@@ -199,6 +200,7 @@ def test_nobody_decides_what_calls_tell(state: State) -> None:
         (KeyNotFoundError("a"), False, Event.ANSWERED),
         (KeyExistsError("a"), True, Event.ANSWERED),
         (TimedOutError("a"), False, Event.TIMED_OUT),
+        (ThrottledError("a", seconds=9), False, Event.TIMED_OUT),
         (UnavailableError("a"), True, Event.FAILED),
         (MarkerError("a"), False, Event.UNMARKED),
         (CorruptAnswerError("a"), False, Event.GARBLED),
