@@ -21,13 +21,19 @@ LOST: Final = ("d0", "d1")
 class Store:
     """A fresh store at `path`, by default with six directories as backends; `remove` drops it.
 
-    With `scheme` None it is made as `init` makes it: one directory. `backends` are URLs by name.
+    With `scheme` None it is made as `init` makes it: one directory. `backends` are URLs by name,
+    and `knowing` the variables that they need.
     """
 
     def __init__(
-        self, path: Path, scheme: str | None = SCHEME, backends: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        scheme: str | None = SCHEME,
+        backends: Mapping[str, str] | None = None,
+        knowing: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
+        self.environment = {**environment(), **(knowing or {})}
         self._command = _command()
         places = [f"--backend={name}={url}" for name, url in (backends or {}).items()]
         self._call("init", *([] if scheme is None else ["--erasure", scheme]), *places)
@@ -39,16 +45,16 @@ class Store:
 
     def run(self, *arguments: str, ends: Container[int] = (0,)) -> Run:
         """Any command, timed and its memory sampled; BenchError where it ends otherwise."""
-        return run_command(self._argv(*arguments), environment(), ends)
+        return run_command(self._argv(*arguments), self.environment, ends)
 
     def verify(self) -> Run:
         """`modelfloat verify` of everything; `BenchError` where it finds anything wrong."""
-        return run_command(self._argv("verify", "--quiet"), environment())
+        return run_command(self._argv("verify", "--quiet"), self.environment)
 
     def requests(self) -> int:
         """READ requests that the store's one mount was asked so far."""
         argv = self._argv("stats", "--mount", "--json")
-        done = subprocess.run(argv, env=environment(), capture_output=True, check=True)
+        done = subprocess.run(argv, env=self.environment, capture_output=True, check=True)
         found: int = json.loads(done.stdout)[0]["counts"]["requests"]
         return found
 
@@ -56,7 +62,7 @@ class Store:
         """`BenchError` unless `modelfloat cat` gives the source's bytes back."""
         argv = self._argv("cat", f"{REPOSITORY}/{source.path.name}")
         wrong = "modelfloat cat did not return what modelfloat add was given"
-        check_output(argv, environment(), source.digest, wrong)
+        check_output(argv, self.environment, source.digest, wrong)
 
     @contextmanager
     def mounted(self, point: Path, file: Path, *options: str) -> Iterator[Path]:
@@ -93,7 +99,7 @@ class Store:
         """Run a command to its end. Its output goes to a file: a daemon would keep a pipe open."""
         with open(self.path.with_name(f"{self.path.name}.log"), "w+b") as log:
             argv = self._argv(*arguments)
-            status = subprocess.call(argv, env=environment(), stdout=log, stderr=log)
+            status = subprocess.call(argv, env=self.environment, stdout=log, stderr=log)
             if status:
                 raise BenchError(f"modelfloat {arguments[0]} failed: {last_line(log)}")
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from modelfloat.bench.harness import BenchError
 from modelfloat.bench.network import Network, Traffic
-from modelfloat.bench.ours import REPOSITORY, Store, environment
+from modelfloat.bench.ours import REPOSITORY, Store
 from modelfloat.bench.peers.process import server, tail
 from modelfloat.bench.workspace import unmount
 
@@ -47,7 +47,7 @@ def serving(
     told = json.dumps(asdict(network or Network()))
     argv = [sys.executable, "-m", "modelfloat.bench.overnetwork", told, str(counts)]
     argv += ["--store", str(store.path), "mount", "--foreground", *options, str(point)]
-    with server(argv, log, environment()) as process:
+    with server(argv, log, store.environment) as process:
         try:
             _wait(process, log)
             yield Serving(point, process.pid, traffic)
