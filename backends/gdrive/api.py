@@ -67,8 +67,12 @@ class DriveApi:
         self._tokens = Tokens(name, place, state, self.http, grant)
 
     def url(self, path: str, **query: str | int) -> str:
-        """The URL of a path on the server, shared drives allowed."""
-        return f"{self.place.endpoint}{path}?{urlencode({'supportsAllDrives': 'true', **query})}"
+        """The URL of files on the server, those of shared drives allowed."""
+        return self.plain_url(path, supportsAllDrives="true", **query)
+
+    def plain_url(self, path: str, **query: str | int) -> str:
+        """The URL of something else on the server."""
+        return f"{self.place.endpoint}{path}?{urlencode(query)}"
 
     @contextlib.asynccontextmanager
     async def ask(

@@ -183,7 +183,7 @@ class GDriveBackend:
             return Usage(0, None)
         if self._place.drive:
             return Usage(None, None)
-        url = self._api.url("/drive/v3/about", fields="storageQuota,user(permissionId)")
+        url = self._api.plain_url("/drive/v3/about", fields="storageQuota,user(permissionId)")
         said = await self._api.got("GET", url)
         quota, user = said.get("storageQuota"), said.get("user")
         if not isinstance(quota, dict) or not isinstance(user, dict):

@@ -165,7 +165,7 @@ class Files:
     async def new_id(self) -> str:
         """An id for a file to be: a create that is repeated with it makes one file."""
         while not self._ids:
-            url = self._api.url("/drive/v3/files/generateIds", count=IDS, space="drive")
+            url = self._api.plain_url("/drive/v3/files/generateIds", count=IDS, space="drive")
             ids = (await self._api.got("GET", url)).get("ids")
             if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
                 raise stranger(self._api.name, "", "ids are asked for and none come")

@@ -151,7 +151,7 @@ async def settled(name: str, place: Place, grant: Grant, folder: str) -> tuple[P
             place = replace(place, folder=await _make_folder(api, folder))
         else:
             await _check_folder(api)
-        said = await api.got("GET", api.url("/drive/v3/about", fields="user(permissionId)"))
+        said = await api.got("GET", api.plain_url("/drive/v3/about", fields="user(permissionId)"))
     finally:
         await api.aclose()
     user = said.get("user")

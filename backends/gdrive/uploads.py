@@ -80,7 +80,7 @@ class Uploads:
             metadata: dict[str, object] = {"id": id_, "name": name, "parents": [folder]}
         else:
             id_, method, path = target, "PATCH", f"/upload/drive/v3/files/{target}"
-            metadata = {"trashed": False}
+            metadata = {}
         metadata["mimeType"] = MEDIA
         upload = Upload(id_, "", digest)
         await self._known.begin(key, upload)
@@ -251,9 +251,8 @@ class Uploads:
     async def _checked(self, key: str, said: Mapping[str, Any], size: int, digest: bytes) -> File:
         """The file that an upload made; CorruptAnswerError where it is not what was sent."""
         await self._known.abandon(key)
-        if said.get("trashed") is True:  # its folder is
-            await self._files.forget_homes()
-            raise GoneError
+        if said.get("trashed") is True:
+            said = await self._restored(key, said)
         file = self._files.file_of(key, said)
         there = said.get("sha256Checksum")
         if file.size != size or (isinstance(there, str) and there != digest.hex()):
@@ -265,6 +264,15 @@ class Uploads:
                 key=key,
             )
         return file
+
+    async def _restored(self, key: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A file out of the trash; GoneError where it stays there, as its folder is in it."""
+        url = self._files.url(str(said.get("id")), fields=FIELDS)
+        there = await self._api.call("PATCH", url, key=key, document={"trashed": False})
+        if isinstance(there, Refusal) or there.get("trashed") is not False:
+            await self._files.forget_homes()
+            raise GoneError
+        return there
 
     async def _discard(self, key: str, id_: str) -> None:
         try:

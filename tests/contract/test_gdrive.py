@@ -12,7 +12,7 @@ from modelfloat.tests.servers.gdrive import serve_gdrive
 
 
 class TestGoogleDrive(BackendContract):
-    @pytest.fixture(params=[0, 6], ids=["prompt", "late"])
+    @pytest.fixture(params=[pytest.param(0, marks=pytest.mark.slow), 6], ids=["prompt", "late"])
     async def backend(
         self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> AsyncIterator[Backend]:

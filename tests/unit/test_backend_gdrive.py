@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -411,7 +412,7 @@ async def test_a_folder_that_went_is_down(drive: FakeDrive, opened: Opening) -> 
     ):
         url = drive.backend_url("1" * 33)
         folder = drive.state.files[drive.models]
-        drive.state.put(type(folder)(**{**folder.__dict__, "trashed": True}))
+        drive.state.put(replace(folder, trashed=True))
         with pytest.raises(UnavailableError, match="its folder is not there"):
             await call()
         drive.state.put(folder)
@@ -445,6 +446,25 @@ async def test_folders_that_always_go_are_given_up(drive: FakeDrive, opened: Ope
     drive.faults.refuse(404, "notFound", 9, about=lambda r: r.path.startswith("/upload/"))
     with pytest.raises(UnavailableError, match="goes away while it is written"):
         await backend.put(KEY, [b"value"])
+
+
+async def test_what_lies_in_the_trash_is_missing(drive: FakeDrive, opened: Opening) -> None:
+    """A put brings it back; where its folder lies there too, it goes to a new one."""
+    backend = opened()
+    await backend.put(KEY, [b"value"])
+    (file,) = (file for file in drive.state.files.values() if file.content)
+    drive.state.put(replace(file, trashed=True))
+    with pytest.raises(KeyNotFoundError):
+        await backend.head(KEY)
+    await opened().put(KEY, [b"again"])
+    assert await opened("b").get(KEY) == b"again"
+    (folder,) = (file for file in drive.state.files.values() if file.name == "packs")
+    drive.state.put(replace(folder, trashed=True))
+    assert await keys_of(opened("c")) == {}
+    await opened().put(KEY, [SHARD])
+    await opened().put(OTHER, [b"other"])
+    assert await keys_of(opened("c")) == {KEY: len(SHARD), OTHER: 5}
+    assert await opened("c").get(KEY) == SHARD
 
 
 async def test_half_a_listing_is_none(drive: FakeDrive, opened: Opening) -> None:

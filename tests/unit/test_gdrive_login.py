@@ -173,7 +173,6 @@ async def test_from_the_login_to_a_store(drive: FakeDrive, tmp_path: Path) -> No
     content = os.urandom(3_000_000)
     await (source / "file").write_bytes(content)
     common = ("--store", store)
-    assert (await _run("init", *common, "--erasure", "1+1"))[0] == 0
     where = f"gdrive://?endpoint={drive.url}"
     options = ("--client", client, "--new-folder", "models", "--json")
     status, said = await _run("backend", "login", where, *options, *common, user=_visit)
@@ -182,14 +181,14 @@ async def test_from_the_login_to_a_store(drive: FakeDrive, tmp_path: Path) -> No
     assert document["account"] == drive.state.account.number
     (kept,) = (store / "accounts").glob("*.json")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    status, added = await _run("backend", "add", "g", document["url"], *common, "--rate", "none")
+    backends = ("--backend", f"d0={tmp_path}/d0", "--backend", f"g={document['url']},rate=none")
+    status, added = await _run("init", *backends, *common)
     assert status == 0, added
     outputs = [added]
     assert (await _run("add", source, "acme/model", *common))[0] == 0
     shards = [file for file in drive.state.files.values() if file.size > 1_000_000]
     assert len(shards) == 1
-    for name in ("d0", "d1"):
-        shutil.rmtree(store / "backends" / name / "packs", ignore_errors=True)
+    shutil.rmtree(tmp_path / "d0")
     for command in (("get", "acme/model", tmp_path / "out"), ("backend", "ls", "--json")):
         status, said = await _run(*command, *common)
         assert status == 0, (command, said)

@@ -34,6 +34,13 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _FILE = re.compile(r"/(?:upload/)?drive/v3/files/([A-Za-z0-9_-]+)")
 
 
+_PARAMETERS = {
+    "/drive/v3/about": {"fields", "alt", "prettyPrint"},
+    "/drive/v3/files/generateIds": {"count", "space", "type", "fields", "alt", "prettyPrint"},
+}
+"""All that these know."""
+
+
 @dataclass
 class Fault:
     """What becomes of the next `times` requests that it is about."""
@@ -160,6 +167,8 @@ class FakeDrive:
         scope = self._scope(request)
         if path.startswith("/upload/"):
             return await self._upload(request, scope)
+        if path in _PARAMETERS and request.query.keys() - _PARAMETERS[path]:
+            raise RefusedError(400, "invalidParameter", f"Unknown parameter in {request.target}")
         if path == "/drive/v3/about":
             return self._about(request)
         if path == "/drive/v3/files/generateIds":
