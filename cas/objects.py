@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 
+from ..cid import Cid, raw_cid
 from ..errors import ChunkDamagedError, IndexDamagedError
 from ..ids import ObjectId
 from .formats.chunkids import ChunkIds
@@ -32,6 +33,11 @@ class Objects:
     def ids(self) -> ChunkIds:
         """What names them."""
         return self._index.ids
+
+    def cid(self, digest: bytes) -> Cid | None:
+        """The CID of a file's or a chunk's raw bytes, by their BLAKE3. None in an encrypted store:
+        its chunks' ids are other digests, and who sees a CID could tell which model it is."""
+        return None if self.ids.keyed else raw_cid(digest)
 
     def raw(self, id_: ObjectId) -> bytes:
         """An object's verified bytes; IndexDamagedError if the mirror lacks or garbled it."""

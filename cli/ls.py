@@ -50,8 +50,8 @@ def ls(
         bool,
         typer.Option(
             "-l",
-            help="Of files show mode, size and time too; of repositories what removing each frees, "
-            "the scheme of their new packs, and branches and tags.",
+            help="Of files show mode, size, time and CID too; of repositories what removing each "
+            "frees, the scheme of their new packs, and branches and tags.",
         ),
     ] = False,
 ) -> None:
@@ -157,22 +157,36 @@ async def _entries(store: "Store", settings: Settings, text: str, *, long: bool)
     else:
         entries = store.objects.directory(found.directory or found.root).entries()
     if settings.json:
-        say_json_list(_document(store, entry, long=long) for entry in entries)
-    elif long:
+        alone = found.directory is None
+        say_json_list(_document(store, entry, long=long, alone=alone) for entry in entries)
+    elif long and store.objects.ids.keyed:
         say_columns(map(_long, entries), "<><<")
+    elif long:
+        say_columns((_with_cid(store, entry) for entry in entries), "<><<<")
     else:
         for entry in entries:
             say(_marked(entry))
 
 
-def _document(store: "Store", entry: "Entry", *, long: bool) -> dict[str, object]:
-    """An entry, with `long` a file's BLAKE3 too, which takes a look at its manifest."""
+def _document(store: "Store", entry: "Entry", *, long: bool, alone: bool) -> dict[str, object]:
+    """An entry; with `long` a file's BLAKE3 and CID too, which take a look at its manifest, and its
+    chunks where it was asked for `alone`."""
     from ..cas.formats.tree import EntryType
 
     if not long or entry.type is not EntryType.FILE:
         return entry_document(entry)
-    digest = store.objects.manifest(entry.object).blake3
-    return {**entry_document(entry), "blake3": digest.hex()}
+    manifest = store.objects.manifest(entry.object)
+    document = {**entry_document(entry), "blake3": manifest.blake3.hex()}
+    cid = store.objects.cid(manifest.blake3)
+    if cid is None:
+        return document
+    document["cid"] = str(cid)
+    if alone:
+        document["chunks"] = [
+            {"offset": span.offset, "size": span.raw, "cid": str(store.objects.cid(span.id))}
+            for span in store.objects.recipe(manifest).all()
+        ]
+    return document
 
 
 def entry_document(entry: "Entry") -> dict[str, object]:
@@ -201,6 +215,17 @@ def _long(entry: "Entry") -> list[str]:
     if entry.type is EntryType.SYMLINK:
         name += f" -> {shown(entry.target)}"
     return [mode, human_size(entry.size), human_time(entry.mtime_ns), name]
+
+
+def _with_cid(store: "Store", entry: "Entry") -> list[str]:
+    """The same, with a file's CID before its name."""
+    from ..cas.formats.tree import EntryType
+
+    cid = "-"
+    if entry.type is EntryType.FILE:
+        cid = str(store.objects.cid(store.objects.manifest(entry.object).blake3))
+    *others, name = _long(entry)
+    return [*others, cid, name]
 
 
 def _marked(entry: "Entry") -> str:

@@ -9,23 +9,38 @@ from blake3 import blake3
 from trio.testing import MockClock
 
 from modelfloat.cas.room import Room
+from modelfloat.cid import cid_of, parse_cid
 from modelfloat.errors import UnavailableError
 from modelfloat.fuse.inodes import ROOT
 from modelfloat.fuse.space import FRESH, Space
-from modelfloat.fuse.xattrs import BLAKE3, CHUNKS, COMMIT, SHA256
+from modelfloat.fuse.xattrs import BLAKE3, CHUNKS, CID, COMMIT, SHA256
+from modelfloat.ids import Inode
 from modelfloat.tests.support.shelf import ROOM, Link, Shelf
 from modelfloat.tests.support.walking import Kernel
 
 TEXT = bytes(range(256)) * 5000
+SPLIT = 1 << 20
+"""Where the second chunk of TEXT begins."""
 FILES = {"text": TEXT, "deep/link": Link(b"../text")}
+
+
+async def of_chunk(kernel: Kernel, inode: Inode, offset: int) -> str:
+    """The CID of the chunk that holds a byte."""
+    return (await kernel.operations.getxattr(inode, CID + b".%d" % offset)).decode()
 
 
 async def test_of_files(shelf: Shelf, kernel: Kernel) -> None:
     shelf.commit("acme/llama", FILES | {"empty": b""})
     text, operations = await kernel.inode("acme/llama/text"), kernel.operations
-    assert sorted(await operations.listxattr(text)) == [BLAKE3, CHUNKS]
+    assert sorted(await operations.listxattr(text)) == [BLAKE3, CHUNKS, CID]
     assert await operations.getxattr(text, BLAKE3) == blake3(TEXT).hexdigest().encode()
     assert await operations.getxattr(text, CHUNKS) == b"2"
+    assert await operations.getxattr(text, CID) == str(cid_of(TEXT)).encode()
+    for offset, part in ((0, TEXT[:SPLIT]), (SPLIT - 1, TEXT[:SPLIT]), (SPLIT, TEXT[SPLIT:])):
+        assert cid_of(part).digest == parse_cid(await of_chunk(kernel, text, offset)).digest
+    for name in (CID + b".99999999", CID + b".", CID + b".01", CID + b".x"):
+        with pytest.raises(OSError):
+            await operations.getxattr(text, name)
     empty = await kernel.inode("acme/llama/empty")
     assert await operations.getxattr(empty, CHUNKS) == b"0"
 
@@ -34,7 +49,7 @@ async def test_sha256_where_it_is_known(shelf: Shelf, kernel: Kernel) -> None:
     shelf.sha256 = True
     shelf.commit("acme/llama", FILES)
     text = await kernel.inode("acme/llama/text")
-    assert sorted(await kernel.operations.listxattr(text)) == [BLAKE3, CHUNKS, SHA256]
+    assert sorted(await kernel.operations.listxattr(text)) == [BLAKE3, CHUNKS, CID, SHA256]
     digest = await kernel.operations.getxattr(text, SHA256)
     assert digest == hashlib.sha256(TEXT).hexdigest().encode()
 

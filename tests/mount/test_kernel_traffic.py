@@ -129,7 +129,9 @@ def test_a_listing_goes_on_while_commits_come(served: tuple[Shelf, Daemon]) -> N
 def test_extended_attributes(daemon: Daemon) -> None:
     path = daemon.mountpoint / "many" / "files" / "v"
     listed = os.listxattr(path)
-    assert sorted(listed) == [f"user.modelfloat.{name}" for name in ("blake3", "chunks", "sha256")]
+    assert sorted(listed) == [
+        f"user.modelfloat.{name}" for name in ("blake3", "chunks", "cid", "sha256")
+    ]
     assert os.getxattr(path, "user.modelfloat.chunks") == b"1"
     assert len(os.getxattr(path, "user.modelfloat.sha256")) == 64
     assert len(os.getxattr(path.parent, "user.modelfloat.commit")) == 64

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from modelfloat.cid import cid_of
 from modelfloat.cli.main import run
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import data_shards
@@ -69,8 +70,21 @@ def test_health(store: Path, capsys: Capture) -> None:
 def test_hashes_of_files(store: Path, capsys: Capture) -> None:
     own, shared = listed(store, capsys, "acme/one", "-l")
     assert own["blake3"] == blake3(noise("own", SIZE)).hexdigest()
+    assert own["cid"] == str(cid_of(noise("own", SIZE)))
     assert shared["name"] == "shared"
     assert "blake3" not in listed(store, capsys, "acme/one")[0]
+
+
+def test_cids_of_files_and_chunks(store: Path, capsys: Capture) -> None:
+    (own,) = listed(store, capsys, "acme/one/own", "-l")
+    content = noise("own", SIZE)
+    parts = [content[each["offset"] :][: each["size"]] for each in own["chunks"]]
+    assert b"".join(parts) == content
+    assert [each["cid"] for each in own["chunks"]] == [str(cid_of(part)) for part in parts]
+    assert "chunks" not in listed(store, capsys, "acme/one", "-l")[0]
+    assert run(["--store", str(store), "ls", "acme/one", "-l"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.split()[-2:] == [own["cid"], "own"]
 
 
 def test_a_repository_without_main_says_what_is_shown(store: Path, capsys: Capture) -> None:
