@@ -160,7 +160,8 @@ def _refuse(plan: MovePlan, name: str) -> None:
 
 async def _keep_records(store: Store, leaving: BackendConfig, journal: Journal) -> None:
     """Put the copies of journal records that lie on `leaving` where they go without it."""
-    others = Members(store.id, [m for m in store.members if m.id != leaving.id])
+    left = [m for m in store.members if m.id != leaving.id]
+    others = Members(store.id, left, store.members.cipher)
     found = VerifyReport()
     with one_failure():
         await check_copies(store.index, others, store.scheme.m + 1, found, journal.keep)

@@ -17,6 +17,7 @@ from .cas.encryption.keyring import Entry, Keyring, check_label, new_entry, open
 from .cas.encryption.keys import StoreKeys
 from .cas.encryption.secrets import Secret
 from .cas.encryption.sheetfile import write_sheet
+from .cas.encryption.storecipher import LOCKED
 from .cas.encryption.wrapping import RECOMMENDED
 from .cas.formats.keyring import Cost
 from .cas.locks import locked
@@ -43,7 +44,7 @@ async def list_keys(path: str, secret: Secret) -> tuple[Entry, ...]:
     """What opens the store in the folder `path`, the oldest first."""
     config = await _encrypted(path)
     master = await unlock_store(path, config, secret)
-    members = Members(config.id, await trio.to_thread.run_sync(members_of, path, config))
+    members = await _members(path, config)
     try:
         await members.look()
         return (await _newest(path, config, members, master)).entries
@@ -171,7 +172,7 @@ async def _alone(path: str, *, wait: bool) -> AsyncIterator[tuple[StoreConfig, M
             lock = locked(os.path.join(locks, name), wait=wait, what=WHAT)
             await stack.enter_async_context(lock)
         config = await trio.to_thread.run_sync(read_config, path)
-        members = Members(config.id, await trio.to_thread.run_sync(members_of, path, config))
+        members = await _members(path, config)
         try:
             await members.look()
             async with undisturbed(members, locks, wait=wait):
@@ -179,6 +180,12 @@ async def _alone(path: str, *, wait: bool) -> AsyncIterator[tuple[StoreConfig, M
         finally:
             with trio.CancelScope(shield=True):
                 await members.aclose()
+
+
+async def _members(path: str, config: StoreConfig) -> Members:
+    """The store's backends, not looked at yet; the caller closes them."""
+    opened = await trio.to_thread.run_sync(members_of, path, config)
+    return Members(config.id, opened, LOCKED)
 
 
 async def _encrypted(path: str) -> StoreConfig:

@@ -238,6 +238,16 @@ async def check_marker(backend: Backend, store: StoreId, backend_id: BackendId) 
     return marker
 
 
+def check_encrypted(marker: Marker, backend: str, *, encrypted: bool) -> None:
+    """FormatError where a store that is encrypted is taken for one in the clear, as after its
+    configuration was written anew: what were added then could be read by everybody."""
+    if marker.incompat & ENCRYPTED and not encrypted:
+        raise FormatError(
+            f"backend {backend}: its {MARKER_KEY} says that the store is encrypted, and "
+            "config.toml does not: put `encrypted = true` below [store]"
+        )
+
+
 async def write_marker(backend: Backend, marker: Marker, *, new: bool) -> None:
     """Put `marker` at the root of a backend.
 
@@ -263,6 +273,7 @@ async def write_marker(backend: Backend, marker: Marker, *, new: bool) -> None:
             f"backend {backend.name}: a newer release keeps this one from writing (features "
             f"{found.ro_compat:#x}); upgrade"
         )
+    check_encrypted(found, backend.name, encrypted=bool(marker.incompat & ENCRYPTED))
     await backend.put(MARKER_KEY, [data])
 
 

@@ -42,12 +42,14 @@ def examine_backends(store: str) -> list[Finding]:
 async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
     import trio
 
+    from ..cas.encryption.storecipher import CLEAR, LOCKED
     from ..cas.packs.members import Members
     from ..cas.packs.survival import survival
     from ..configured import members_of
     from ..erasure.scheme import Scheme
 
-    members = Members(config.id, await trio.to_thread.run_sync(members_of, store, config))
+    opened = await trio.to_thread.run_sync(members_of, store, config)
+    members = Members(config.id, opened, LOCKED if config.encrypted else CLEAR)
     try:
         await members.look()
         told: dict[str, list[Finding]] = {}

@@ -4,11 +4,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .checks import Finding, examine, ok, problem, warning
 from .checks_index import examine_index
 from .output import human_size, plural
+
+if TYPE_CHECKING:
+    from ..config import StoreConfig
 
 LITTLE: Final = 2_000_000_000
 """Free bytes below which a folder is short of space."""
@@ -61,7 +64,24 @@ def configuration(store: str) -> Iterator[Finding]:
         )
     else:
         count = plural(len(config.backends), "backend")
-        yield ok("config", f"{path}: {config.scheme}, {count}, store {config.id.hex()}")
+        kept = ", encrypted" if config.encrypted else ""
+        yield ok("config", f"{path}: {config.scheme}, {count}{kept}, store {config.id.hex()}")
+    if config.encrypted:
+        yield keyring(store, config)
+
+
+def keyring(store: str, config: "StoreConfig") -> Finding:
+    """The folder's copy of the keyring can be used, so no backend is needed to open the store."""
+    from ..unlocking import local_record
+
+    record = local_record(store, config)
+    if record is None:
+        return warning(
+            "keyring",
+            "the folder has no copy that can be used; the backends are asked for theirs",
+            "`modelfloat verify --repair`",
+        )
+    return ok("keyring", f"{plural(len(record.slots), 'key')} may open the store")
 
 
 def space(store: str) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from ...backends.marker import check_marker
+from ...backends.marker import check_encrypted, check_marker
 from ...errors import BackendError, FormatError
 from ...ids import StoreId
 from .health import NEVER, Event, Taking
@@ -28,10 +28,11 @@ ROOM: Final = 256 << 20
 
 
 class Looks:
-    """Looks at members of the store `store`."""
+    """Looks at members of the store `store`, which is `encrypted` or in the clear."""
 
-    def __init__(self, store: StoreId) -> None:
+    def __init__(self, store: StoreId, *, encrypted: bool) -> None:
         self._store = store
+        self._encrypted = encrypted
         self._random = SystemRandom()
         self._woken = trio.Event()
         self._under_way: dict[int, trio.Event] = {}
@@ -102,7 +103,8 @@ class Looks:
         """Why it is not there, "" where it is."""
         with trio.move_on_after(LOOK_LIMIT):
             try:
-                await check_marker(member.backend, self._store, member.id)
+                marker = await check_marker(member.backend, self._store, member.id)
+                check_encrypted(marker, member.name, encrypted=self._encrypted)
             except (BackendError, FormatError) as error:
                 return str(error)
             return ""

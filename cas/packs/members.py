@@ -36,7 +36,7 @@ class Members:
         self._by_id = {member.id: member for member in members}
         self._opened = list(members)
         self._former: dict[BackendId, str] = {}
-        self._looks = Looks(store)
+        self._looks = Looks(store, encrypted=cipher.encrypted)
         self._looking = trio.Lock()
         self._next_look = -NEVER
         self.refresh: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint

@@ -950,6 +950,9 @@ ELSEWHERE: dict[str, str] = {
     "the store has no key": f"{_KEYS}::test_one_is_found_by_label_or_id",
     "MiB of memory, and": f"{_KEYS}::test_a_machine_without_the_memory_says_so",
     "is not encrypted and has no keys": f"{_UNLOCK}::test_what_is_in_the_clear_needs_nothing",
+    "says that the store is encrypted": (
+        f"{_UNLOCK}::test_a_configuration_that_forgot_that_it_is_encrypted"
+    ),
     "is no key of the keyring": (
         f"{_UNLOCK}::test_a_named_key_is_changed_by_whoever_opens_the_store"
     ),

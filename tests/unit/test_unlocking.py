@@ -1,5 +1,6 @@
 """Opening encrypted stores, and changing what opens them: the copies, and who is believed."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -8,11 +9,12 @@ import pytest
 from blake3 import blake3
 
 from modelfloat.backends.keys import keyring_key
+from modelfloat.backends.marker import ENCRYPTED
 from modelfloat.cas.encryption.copies import local_copy
 from modelfloat.cas.encryption.secrets import Secret, key_file, passphrase
 from modelfloat.cas.verify.checkorder import VerifyRequest
 from modelfloat.config import read_config
-from modelfloat.creating import add_backend
+from modelfloat.creating import add_backend, change_backend
 from modelfloat.errors import (
     ExistsError,
     LockedError,
@@ -355,6 +357,19 @@ async def test_a_full_disk_under_a_change_is_told(
             await add_key(str(store), ALICE, BOB, cost=CHEAP)
     assert await opens(store, BOB)
     assert await repaired(store, None) == []
+
+
+async def test_a_configuration_that_forgot_that_it_is_encrypted(store: Path) -> None:
+    """Nothing is stored in the clear, and no marker forgets it too."""
+    config = store / "config.toml"
+    config.write_text(config.read_text().replace("encrypted = true\n", ""))
+    async with open_store(str(store)) as opened:
+        assert opened.members.up() == []
+        downs = [member.down for member in opened.members]
+        assert all("put `encrypted = true` below [store]" in why for why in downs)
+    await change_backend(str(store), "d0", {"weight": 2.0})
+    for marker in (store / "backends").glob("*/modelfloat.json"):
+        assert json.loads(marker.read_text())["incompat"] == ENCRYPTED
 
 
 async def test_no_secret_is_in_any_message(store: Path) -> None:
