@@ -16,6 +16,7 @@ from modelfloat.tests.servers.mega.account import (
     Account,
 )
 from modelfloat.tests.servers.mega.server import FakeMega, serve_mega
+from modelfloat.tests.support.azurite import ACCOUNT, KEY, Azurite
 from modelfloat.tests.support.jsipfs import JsIpfs
 from modelfloat.tests.support.servers import (
     CREDENTIALS,
@@ -123,3 +124,15 @@ def js_ipfs(
 ) -> JsIpfs:
     """A node of js-ipfs, up."""
     return _serving(JsIpfs, _servers, tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture
+def azurite(
+    _servers: dict[str, Server],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Azurite:
+    """Azurite, up, and the key of its account in the environment."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", KEY)
+    return _serving(Azurite, _servers, tmp_path_factory, monkeypatch)

@@ -41,7 +41,7 @@ from ..serverclock import ServerClock
 from ..staging import pieces, size_of, staged
 from ..threads import Threads
 from ..upload import Approval
-from .errors import NO_KEY, code_of, is_missing, status_of, translate
+from .errors import NO_KEY, code_of, is_behind_the_end, is_missing, translate
 from .marks import is_genuine, is_strong, stranger
 from .opening import Store, open_store
 from .place import Place, parse_place
@@ -298,7 +298,7 @@ class ObjectBackend:
         try:
             done = self._receive(store, key, offset, buffer)
         except BaseError as error:
-            if status_of(error) != 416:
+            if not is_behind_the_end(error):
                 raise
             done = 0
         if done < len(buffer):

@@ -71,6 +71,12 @@ def is_missing(error: BaseException) -> bool:
     return isinstance(error, FileNotFoundError) or status_of(error) == 404
 
 
+def is_behind_the_end(error: BaseException) -> bool:
+    """Whether the answer is that the object has no byte where the range begins; the library sees
+    that for itself where a server has no status for it."""
+    return status_of(error) == 416 or "StartTooLarge" in str(error)
+
+
 def translate(error: BaseException, backend: str, key: str, place: Place) -> BackendError:
     """`error` of the library, met with `key`, as one of ours; UnavailableError what may pass.
 

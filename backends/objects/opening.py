@@ -59,7 +59,7 @@ def _google(backend: str, place: Place) -> Store:
 
 
 def _azure(backend: str, place: Place) -> Store:
-    config: AzureConfig = {"account_name": place.account, "endpoint": place.endpoint}
+    config: AzureConfig = {"account_name": place.account, "endpoint": place.service}
     if key := own_value(backend, "ACCOUNT_KEY"):
         config["account_key"] = key
     if key := own_value(backend, "SAS_TOKEN"):

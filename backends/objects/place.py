@@ -61,6 +61,16 @@ class Place:
         return f"{self.scheme}:{_PORT.sub('', self.host)}"
 
     @property
+    def service(self) -> str:
+        """Where an account of Azure is: on an address, as emulators are, its name is in the path
+        (Azurite's "IP-style URL"); a host's name has it."""
+        try:
+            ip_address(urlsplit(self.endpoint).hostname or "")
+        except ValueError:
+            return self.endpoint
+        return f"{self.endpoint}/{self.account}"
+
+    @property
     def plain(self) -> bool:
         """Whether the URL asks for HTTP without TLS."""
         return self.endpoint.startswith("http://")

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from modelfloat.tests.support.checkout import ROOT
+from modelfloat.tests.support.npm import is_installed
 from modelfloat.tests.support.servers import HOST, Server, ask, free_ports
 
 INSTALLED: Final = ROOT / ".cache" / "js-ipfs"
@@ -23,7 +24,7 @@ class JsIpfs(Server):
 
     def __init__(self, folder: Path) -> None:
         node = shutil.which("node")
-        if node is None or not _installed():
+        if node is None or not is_installed(INSTALLED, SOURCE):
             pytest.skip("js-ipfs is not installed: `./run test --slow` does that where npm is")
         port, gateway = free_ports(2)
         self.api = f"http://{HOST}:{port}/api/v0"
@@ -52,12 +53,3 @@ class JsIpfs(Server):
         if not self.up:
             shutil.rmtree(self.folder / "repo" / "repo.lock", ignore_errors=True)
         super().start()
-
-
-def _installed() -> bool:
-    """Whether what is installed is what the lock file says."""
-    try:
-        lock = (INSTALLED / "package-lock.json").read_bytes()
-    except FileNotFoundError:
-        return False
-    return lock == (SOURCE / "package-lock.json").read_bytes() and (INSTALLED / "done").exists()

@@ -92,3 +92,9 @@ def test_secrets_are_refused_and_not_told(url: str) -> None:
     with pytest.raises(UsageError, match="credentials do not belong") as caught:
         place(url)
     assert SECRET not in str(caught.value)
+
+
+def test_an_emulator_on_an_address_has_the_account_in_its_path() -> None:
+    own = place("az://models?account=acme&endpoint=http://127.0.0.1:10000")
+    assert own.service == "http://127.0.0.1:10000/acme"
+    assert place("az://models?account=acme").service == "https://acme.blob.core.windows.net"
