@@ -5,7 +5,8 @@ an error's number; or with one number. `POST /sc` tells what happened to the acc
 in `id` counts requests: one that is repeated because nothing came back is done once.
 
 Concurrency: commands that change something go one after the other, as MEGA lets one of two wait
-with "busy"; a few that only ask may be under way beside them. One task logs in while others wait.
+with "busy"; a few that only ask may be under way beside them. One login is under way for all who
+wait, and goes on when they give up.
 """
 
 import json
@@ -27,6 +28,7 @@ from ..http.client import HttpClient, TooLongError
 from .address import Address
 from .ciphers import decode
 from .codes import ABSENT, AGAIN, RATE, SECOND_FACTOR, SESSION, RefusedError, failure
+from .flight import Flights
 from .nodes import Told, told
 from .secrets import password_keys, session_id, solve
 from .session import Kept, Session, SessionFile, opened
@@ -60,7 +62,7 @@ class MegaApi:
         self._address = address
         self._state = state
         self._session: Session | None = None
-        self._entering = trio.Lock()
+        self._entering = Flights[Session]()
         self._changing = trio.Lock()
         self._asking = trio.CapacityLimiter(ASKERS)
         self._number = secrets.randbits(31)
@@ -93,10 +95,7 @@ class MegaApi:
 
     async def session(self) -> Session:
         """The session, begun where there is none."""
-        async with self._entering:
-            if self._session is None:
-                self._session = await self._kept() or await self._log_in()
-            return self._session
+        return self._session or (await self._entering.join(self._enter))[0]
 
     async def leave(self, session: Session) -> None:
         """That session is over."""
@@ -206,10 +205,18 @@ class MegaApi:
         finally:
             wanted.clear()
 
+    async def aclose(self) -> None:
+        """End a login under way; the session goes on for the next process."""
+        await self._entering.aclose()
+
     # ---- logging in ------------------------------------------------------------------------------
 
     def _file(self) -> SessionFile:
         return SessionFile(self._state, self._address.endpoint, self._address.known(self.name))
+
+    async def _enter(self) -> Session:
+        self._session = await self._kept() or await self._log_in()
+        return self._session
 
     async def _kept(self) -> Session | None:
         account, file = self._address.known(self.name), self._file()

@@ -13,6 +13,8 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
+import httpx2
+
 from ...errors import BackendError, KeyExistsError
 from ...ids import Key
 from ...rate import Rate
@@ -30,6 +32,8 @@ from .transfers import Transfers
 CONCURRENCY: Final = 16
 LATENCY: Final = 0.1
 """Seconds: a request for an address, and one for bytes."""
+PATIENCE: Final = httpx2.Timeout(120.0, connect=10.0, pool=None)
+"""Seconds without a byte: so long may MEGA think about an account with many files."""
 TRIES: Final = 3
 """Times that a key is looked for whose file was replaced meanwhile."""
 
@@ -53,7 +57,7 @@ class MegaBackend:
     ) -> None:
         address = address_of(name, url)
         self.name = name
-        self._http = HttpClient(name, kept=CONCURRENCY)
+        self._http = HttpClient(name, kept=CONCURRENCY, patience=PATIENCE)
         self._api = MegaApi(self._http, address, state)
         self._cloud = Cloud(self._api, address, create=create)
         secure = address.endpoint.startswith("https:")
@@ -158,6 +162,8 @@ class MegaBackend:
 
     async def aclose(self) -> None:
         """Close the connections; the session goes on for the next process."""
+        await self._cloud.aclose()
+        await self._api.aclose()
         await self._http.aclose()
 
     async def _drop(self, node: Node, key: Key) -> None:

@@ -6,10 +6,12 @@ known none.
 
 The folder is never made but where `create` allows it; without it, all is UnavailableError.
 
-Concurrency: one load or catching up at a time, and who asks gets one that began after it asked.
+Concurrency: one catching up at a time, and who asks gets one that began after it asked. A load goes
+on when those who wait for it give up.
 Folders are made one after the other, so that two puts do not make two of one name.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,6 +24,7 @@ from .address import Address
 from .api import LARGEST, LONGEST_WAIT, MegaApi
 from .ciphers import FileKey, encode, seal_attributes, wrap
 from .codes import ABSENT, AGAIN, RefusedError, failure
+from .flight import Flights
 from .nodes import FILE, FOLDER, GENERATION, Node, Told, opened
 from .tree import Tree
 
@@ -43,6 +46,7 @@ class Cloud:
         self._tree: Tree | None = None
         self._since = ""
         self._catching = trio.Lock()
+        self._loading = Flights[Tree]()
         self._begun = self._done = 0
         self._making = trio.Lock()
 
@@ -115,23 +119,26 @@ class Cloud:
         """Our error for a refusal."""
         return failure(self._name, key, refused)
 
+    async def aclose(self) -> None:
+        """End a load under way."""
+        await self._loading.aclose()
+
     # ---- what MEGA has ---------------------------------------------------------------------------
 
     async def _caught_up(self) -> Tree:
         """One load or catching up; a new load where the old one is of no use any more."""
         for _ in range(TRIES):
-            tree = self._tree
+            tree, fresh = self._tree, False
             if tree is None or tree.stale:
-                return await self._load()
-            try:
-                if await self._catch_up(tree):
-                    return tree
-            except (
-                RefusedError
-            ):  # what happened since is not known any more, or the session is over
-                self._tree = None
-            else:
-                self._tree = None
+                tree, fresh = await self._loading.join(self._load)
+            if fresh:
+                return tree
+            whole = False
+            with contextlib.suppress(RefusedError):  # that is too long ago, or the session is over
+                whole = await self._catch_up(tree)
+            if whole:
+                return tree
+            self._tree = None
         raise self._api.strange("", "what it tells of an account changes all the time")
 
     async def _catch_up(self, tree: Tree) -> bool:
@@ -174,7 +181,7 @@ class Cloud:
             raise self._api.strange("", "it does not tell what the account holds")
         tree = Tree(self._folder, session.master)
         await trio.to_thread.run_sync(tree.load, [n for n in nodes if isinstance(n, Told)])
-        self._since = since
+        self._since, self._tree = since, tree
         return tree
 
     # ---- changes ---------------------------------------------------------------------------------

@@ -198,6 +198,35 @@ async def test_work_is_done_before_a_login(mega: FakeMega, backend: Backend) -> 
     assert mega.solved == 2
 
 
+@pytest.mark.parametrize("command", ["us0", "us", "f"])
+async def test_a_beginning_goes_on_when_nobody_waits(
+    mega: FakeMega, backend: Backend, command: str
+) -> None:
+    """A look at a marker has seconds; what takes longer is not begun anew by the next one."""
+    mega.held[command] = trio.Event()
+    for _ in range(3):
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(backend.head, KEY)
+                await mega.holding.wait()
+                scope.cancel()
+    mega.held[command].set()
+    with pytest.raises(KeyNotFoundError):
+        await backend.head(KEY)
+    assert [mega.commands.count(each) for each in ("us0", "us", "f")] == [1, 1, 1]
+
+
+async def test_closing_ends_a_beginning(mega: FakeMega) -> None:
+    async with opened(mega) as backend:
+        mega.held["us0"] = trio.Event()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(backend.head, KEY)
+                await mega.holding.wait()
+                scope.cancel()
+    assert not mega.commands
+
+
 @pytest.mark.parametrize("easiness", [0, 63])
 async def test_too_much_work_is_refused(mega: FakeMega, backend: Backend, easiness: int) -> None:
     mega.faults.work = easiness

@@ -54,6 +54,9 @@ class FakeMega:
     """First and last byte of each range that was asked for."""
     uploading: trio.Event = field(default_factory=trio.Event)
     """A piece of an upload came."""
+    held: dict[str, trio.Event] = field(default_factory=dict)
+    """Command → when it is answered; `holding` is set once one waits for that."""
+    holding: trio.Event = field(default_factory=trio.Event)
     solved: int = 0
     _answers: dict[tuple[str, str], object] = field(default_factory=dict)
     _challenges: set[str] = field(default_factory=set)
@@ -84,6 +87,7 @@ class FakeMega:
         body = await asked.body(LARGEST)
         _, first, *rest = asked.path.split("/")
         if first == "cs" and asked.method == "POST":
+            await self._hold(body)
             return self._api(asked, body)
         if first == "sc" and asked.method == "POST":
             return self._happened(asked)
@@ -94,6 +98,13 @@ class FakeMega:
         if first == "dl" and asked.method == "GET" and len(rest) in (1, 2):
             return self._give(rest[0], rest[1] if len(rest) > 1 else "")
         return Answer(404)
+
+    async def _hold(self, body: bytes) -> None:
+        """Wait where a test wants a command to take long."""
+        for command, released in self.held.items():
+            if f'"a": "{command}"'.encode() in body:
+                self.holding.set()
+                await released.wait()
 
     # ---- the API ---------------------------------------------------------------------------------
 
