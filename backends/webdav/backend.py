@@ -16,7 +16,6 @@ Concurrency: as `requests` and `tree` say; of this object only `_swept` and `_ah
 """
 
 import contextlib
-import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
@@ -27,6 +26,8 @@ from ...errors import BackendError, DeniedError, KeyExistsError, QuotaError
 from ...ids import Key
 from ..base import Buffer, Listed, Properties, Usage
 from ..fetch import fetch, rest, short
+from ..http.client import TooLongError
+from ..http.ranges import Filling, last_of, size_without
 from ..keys import check_key, check_prefix, is_replaced
 from .address import address_of
 from .requests import CONNECTIONS, DavHttp
@@ -40,8 +41,6 @@ CLEANUP: Final = 5.0
 """Seconds that removing an upload that failed may take."""
 TRIES: Final = 3
 """Reads of a key that is replaced each time it is looked for; moves into a folder that is gone."""
-_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
-_NO_RANGE: Final = re.compile(r"bytes \*/(\d{1,18})")
 _DONE: Final = frozenset({201, 204})
 _LOCKED: Final = 423
 
@@ -246,10 +245,10 @@ class WebDavBackend:
                     raise self._http.stranger(key, "a range comes compressed")
                 await self._fill(key, target, answer)
                 return True
-            size = _NO_RANGE.fullmatch(answer.headers.get("content-range", ""))
+            size = size_without(answer.headers.get("content-range", ""))
             onward = answer.headers.get("location", "")
         if status == 416 and size is not None:
-            raise short(self.name, key, end + 1, int(size[1]))
+            raise short(self.name, key, end + 1, size)
         if 200 <= status < 300:
             raise self._http.stranger(key, "a range is answered by a whole page")
         await self._tree.find(key)  # a folder, or nothing, is answered by all kinds of statuses
@@ -260,22 +259,17 @@ class WebDavBackend:
         return False
 
     def _check_range(self, key: Key, offset: int, last: int, said: str) -> None:
-        match = _RANGE.fullmatch(said)
-        if match is None or int(match[1]) != offset or int(match[2]) > last:
+        comes = last_of(said, offset, last)
+        if comes is None:
             raise self._http.stranger(key, "another range comes than was asked for")
-        if int(match[2]) < last:
-            raise short(self.name, key, last + 1, int(match[2]) + 1)
+        if comes < last:
+            raise short(self.name, key, last + 1, comes + 1)
 
     async def _fill(self, key: Key, target: memoryview, answer: Response) -> None:
-        done = 0
-
-        def take(data: bytes) -> None:
-            nonlocal done
-            if done + len(data) > len(target):
-                raise self._http.stranger(key, "a range is longer than it says")
-            target[done : done + len(data)] = data
-            done += len(data)
-
-        await self._http.read(answer, take)
-        if done < len(target):
+        filling = Filling(target)
+        try:
+            await self._http.read(answer, filling.take)
+        except TooLongError:
+            raise self._http.stranger(key, "a range is longer than it says") from None
+        if filling.done < len(target):
             raise self._http.stranger(key, "a range is shorter than it says")
