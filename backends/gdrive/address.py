@@ -1,8 +1,8 @@
 """Where a Google Drive backend lies: `gdrive://FOLDER-ID[?drive=SHARED-DRIVE-ID][&endpoint=URL]`.
 
 A URL says where, never who: it lands in the configuration, in markers and on screens. `endpoint`
-names another server that speaks Drive's protocol, as a test's does; it gets our tokens, so without
-TLS it may only be this machine. Source: Google's "Drive API v3" reference and "OAuth 2.0 for mobile
+names another server that speaks Drive's protocol, as a test's does; it gets our tokens, so it can
+only be on this machine. Source: Google's "Drive API v3" reference and "OAuth 2.0 for mobile
 and desktop apps", for the addresses.
 """
 
@@ -107,7 +107,8 @@ def _parameters(backend: str, parts: SplitResult) -> dict[str, str]:
 
 
 def _endpoint(backend: str, text: str) -> str:
-    """`https://host[:port]`; http only where the host is this machine."""
+    """`http://ADDRESS[:port]` of this machine. Others would get our tokens, and URLs are copied
+    from markers on places that nobody trusts."""
     if "@" in text:
         raise _secret(backend)
     try:
@@ -115,10 +116,8 @@ def _endpoint(backend: str, text: str) -> str:
         near = ip_address(parts.hostname or "").is_loopback
     except ValueError:
         near = False
-    if not parts.hostname or parts.path.strip("/") or parts.query:
-        raise _wrong(backend, "has an endpoint that is not https://HOST, with a port or without")
-    if parts.scheme != "https" and not (near and parts.scheme == "http"):
-        raise _wrong(backend, "has an endpoint without TLS, which is for this machine alone")
+    if not near or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query:
+        raise _wrong(backend, "has an endpoint that is not on this machine")
     return f"{parts.scheme}://{parts.netloc}"
 
 
