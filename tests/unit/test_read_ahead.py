@@ -23,7 +23,7 @@ from modelfloat.tests.support.countingloader import (
     make_reader,
     manifest,
 )
-from modelfloat.tests.support.slowlink import Link, SlowLoader
+from modelfloat.tests.support.slowlink import LaneLoader, Link, SlowLoader
 
 REQUEST = 128 << 10
 MIB = 1 << 20
@@ -102,6 +102,18 @@ async def test_a_far_backend_is_read_at_its_full_rate(
     await go_through(file, half, file.size)
     assert (file.size - half) / (trio.current_time() - middle) >= 0.9 * link.total
     assert half / (middle - begun) >= 0.75 * link.total
+
+
+async def test_backends_that_are_each_a_narrow_place_are_all_kept_at_work(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """1 GB of 4+2 on six links of 20 MB/s, 80 ms away: from the first byte to the last."""
+    links = [Link(delay=0.08, each=20e6, total=20e6) for _ in range(6)]
+    loader = LaneLoader(links, 4, 2)
+    file = make_reader(nursery, loader, memory=1 << 30).open(weights(1, [32 * MIB] * 30))
+    begun = trio.current_time()
+    await go_through(file, 0, file.size, MIB)
+    assert file.size / (trio.current_time() - begun) >= 0.85 * 6 * 20e6
 
 
 @pytest.mark.parametrize("request_size", [REQUEST, MIB])
