@@ -31,12 +31,16 @@ def _store_of(context: typer.Context) -> str:
 
 
 def _candidates(store: str, incomplete: str) -> list[str]:
+    from ..cas.encryption.storecipher import LOCKED
     from ..cas.index.index import Index
+    from ..config import read_config
 
     # `open` would say the same, but this is reached for every Tab before there is a store.
     if not os.path.isdir(os.path.join(store, "index")):
         return []
     index = Index.open(os.path.join(store, "index"))
+    if read_config(store).encrypted:
+        index.ids = LOCKED.ids  # nobody is asked for a passphrase at a Tab
     try:
         if incomplete.count("/") >= 2:
             return _paths(index, incomplete)

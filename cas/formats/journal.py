@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final
 
 from blake3 import blake3
 
@@ -13,6 +13,7 @@ from ...errors import FormatError, ShardDamagedError
 from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
 from .chunktable import ENTRY, PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
 from .flags import ENCRYPTED, KNOWN, VERSION, check_readable, codec_flags
+from .sealedentries import Place, Records, open_entries, seal_entries
 from .shard import shard_length
 
 MAGIC: Final = b"MFLTJRNL"
@@ -28,38 +29,6 @@ _PACK: Final = struct.Struct("<16sBBBxQQIxxxx")
 _REF: Final = struct.Struct("<Bxxx32s32s32sq")
 _PLACED: Final = struct.Struct("<16sB7x16s")
 _LENGTH: Final = struct.Struct("<H")
-
-
-_SEALED: Final = 5
-"""The type of an entry that is encrypted, with its own type in it."""
-_PLACE: Final = struct.Struct("<16s16sQI")
-_TYPE: Final = struct.Struct("<Bxxx")
-
-
-class Seals(Protocol):
-    """Encrypts entries. `where` is the entry's place: store, writer, record, number in it."""
-
-    def seal(self, where: bytes, entry: bytes) -> bytes:
-        """An entry encrypted; the same one at the same place gives the same bytes."""
-
-    def open(self, where: bytes, sealed: bytes) -> bytes:
-        """An entry in the clear; ValueError where it was not encrypted so for that place."""
-
-
-class Records(Protocol):
-    """How the records of a store are encrypted, if they are."""
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether they are."""
-
-    @property
-    def overhead(self) -> int:
-        """Bytes by which a chunk may be longer than raw."""
-
-    @property
-    def entries(self) -> Seals | None:
-        """What encrypts them, None where nothing does; KeyNeededError without the key."""
 
 
 class RefKind(IntEnum):
@@ -170,8 +139,9 @@ def encode_record(record: Record, cipher: Records | None = None) -> bytes:
     """
     encrypted = cipher is not None and cipher.encrypted
     frames = [_frame(entry) for entry in record.entries]
-    if cipher is not None and any(_tells(type_) for type_, _ in frames):
-        frames = _seal(record, frames, cipher.entries)
+    if cipher is not None:
+        place = Place(record.store, record.writer, record.seq)
+        frames = list(seal_entries(frames, place, cipher))
     body = b"".join(_ENTRY.pack(type_, len(data)) + data for type_, data in frames)
     flags = ENCRYPTED if encrypted else max(map(_flags, record.entries), default=0)
     head = _HEAD.pack(
@@ -256,41 +226,12 @@ def _frame(entry: JournalEntry) -> tuple[int, bytes]:
             return 4, bytes(entry.pack)
 
 
-def _tells(type_: int) -> bool:
-    """Whether an entry of that type tells what is stored: in an encrypted store it is sealed.
-
-    Places and tombstones tell of packs only, and are written without the key.
-    """
-    return type_ in (1, 2)
-
-
-def _seal(
-    record: Record, frames: list[tuple[int, bytes]], seals: Seals | None
-) -> list[tuple[int, bytes]]:
-    if seals is None:
-        return frames
-    done = []
-    for number, (type_, data) in enumerate(frames):
-        if _tells(type_):
-            where = _PLACE.pack(record.store, record.writer, record.seq, number)
-            type_, data = _SEALED, seals.seal(where, _TYPE.pack(type_) + data)
-        done.append((type_, data))
-    return done
-
-
 def _opened(data: bytes, head: RecordHead, cipher: Records | None) -> Iterator[tuple[int, bytes]]:
-    """Type and bytes of each entry, in the clear; ValueError where one is encrypted and should not
-    be, or the other way round."""
-    encrypted = cipher is not None and cipher.encrypted
-    for number, (type_, body) in enumerate(_split(data, head.entries)):
-        if encrypted and _tells(type_):
-            raise ValueError("an entry that is not encrypted")
-        if type_ == _SEALED and cipher is not None and (seals := cipher.entries) is not None:
-            where = _PLACE.pack(head.store, head.writer, head.seq, number)
-            clear = seals.open(where, body)
-            yield _TYPE.unpack_from(clear)[0], clear[_TYPE.size :]
-        else:
-            yield type_, body
+    """Type and bytes of each entry, in the clear; ValueError as from `open_entries`."""
+    frames = _split(data, head.entries)
+    if cipher is None:
+        return frames
+    return open_entries(frames, Place(head.store, head.writer, head.seq), cipher)
 
 
 def _flags(entry: JournalEntry) -> int:

@@ -156,7 +156,7 @@ class Extractor:
             with contextlib.suppress(ModelFloatError):
                 manifest = self._objects.manifest(entry.object)
                 spans += self._objects.recipe(manifest).spans(0, entry.size)
-        return [span for span in spans if not is_hole(span)]
+        return [span for span in spans if not is_hole(span, self._objects.ids)]
 
     def _entries(self, tree: ObjectId) -> Iterator[Entry]:
         # As a generator: the tree is read when the first entry is asked for, in that thread.
@@ -245,7 +245,8 @@ class Extractor:
         """Fetch a file of one window, then write it in one go: threads cost more than its bytes."""
         pieces: list[tuple[int, list[memoryview]]] = []
         with contextlib.closing(self._reader.open(manifest)) as reader:
-            wanted = [span for span in reader.spans(0, entry.size) if not is_hole(span)]
+            spans, ids = reader.spans(0, entry.size), self._objects.ids
+            wanted = [span for span in spans if not is_hole(span, ids)]
             for run in runs(wanted):
                 pieces.append((run[0].offset, await reader.parts(run)))  # noqa: PERF401
         digest = manifest.blake3 if self._verify else None
@@ -257,7 +258,8 @@ class Extractor:
     ) -> None:
         part = await trio.to_thread.run_sync(Part, folder, name, entry)
         try:
-            await fill(self._reader.open(manifest), part, self._progress, folder.path(name))
+            reader, ids = self._reader.open(manifest), self._objects.ids
+            await fill(reader, part, ids, self._progress, folder.path(name))
             digest = manifest.blake3 if self._verify else None
             await trio.to_thread.run_sync(part.publish, digest)
         except BaseException as error:

@@ -199,4 +199,4 @@ def _missing(objects: Objects, entry: Entry, path: bytes) -> int:
     if there is not None and stat.S_ISREG(there.st_mode) and there.st_size == entry.size:
         return 0
     recipe = objects.recipe(objects.manifest(entry.object))
-    return sum(span.raw for span in recipe.all() if not is_hole(span))
+    return sum(span.raw for span in recipe.all() if not is_hole(span, objects.ids))

@@ -17,6 +17,8 @@ from typing import Final
 from blake3 import blake3
 
 from ...errors import DamageError, ExistsError, LockedError, ModelFloatError
+from ...ids import ChunkId
+from ..formats.chunkids import ChunkIds
 from ..formats.tree import Entry
 
 PIECE: Final = 8 << 20
@@ -188,10 +190,10 @@ class Part:
             raise LockedError(f"{path} is being written by another get; wait for it") from None
         return os.fstat(self.fd).st_size
 
-    def holds(self, offset: int, size: int, digest: bytes) -> bool:
-        """Whether the bytes [offset, offset+size) are there already, by their BLAKE3."""
+    def holds(self, offset: int, size: int, chunk: ChunkId, ids: ChunkIds) -> bool:
+        """Whether the bytes [offset, offset+size) are there already: a chunk, as `ids` names it."""
         data = os.pread(self.fd, size, offset)
-        return len(data) == size and blake3(data).digest() == digest
+        return len(data) == size and ids.of(data) == chunk
 
     def write(self, offset: int, parts: list[memoryview]) -> None:
         """Write all bytes of `parts`, end to end, from `offset` on."""

@@ -2,15 +2,22 @@
 
 import hashlib
 import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import trio
 from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modelfloat.backends.marker import ENCRYPTED
+from modelfloat.cas.cache.options import CacheOptions
 from modelfloat.cas.encryption.keys import StoreKeys
 from modelfloat.cas.formats.shard import TRAILER_SIZE, decode_tail, footer_length
+from modelfloat.cas.get.getting import get
+from modelfloat.cas.read.options import ReadOptions
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.config import read_config
@@ -18,6 +25,7 @@ from modelfloat.creating import create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DamageError, FormatError, KeyNeededError, ShardDamagedError
 from modelfloat.opening import open_store, rebuild_store
+from modelfloat.tests.support.diskcaches import until
 from modelfloat.tests.support.encrypted import KEYS, OTHER_KEYS, fresh_encrypted, unlocked
 from modelfloat.tests.support.stores import (
     add,
@@ -47,6 +55,10 @@ def stored(tmp_path: Path) -> Path:
 
 def content(path: Path) -> bytes:
     return path.read_bytes()
+
+
+def write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 async def fill(path: Path, source: Path) -> None:
@@ -305,6 +317,73 @@ async def test_keys_are_in_no_message(
     for key in (KEYS.chunk_ids, KEYS.packs, KEYS.records):
         assert key.hex() not in caplog.text
         assert repr(key)[2:20] not in caplog.text
+
+
+async def test_what_is_got_is_sparse_and_goes_on(stored: Path, source: Path) -> None:
+    """Zeros stay holes, and chunks that are there already are not fetched again."""
+    write(source, bytes(8 << 20) + content(source)[:3_000_000])
+    async with fresh_encrypted(stored) as store:
+        await add(store, source)
+        out = source.with_name("out")
+        await get(store, parse_address(ADDRESS), str(out), verify=True)
+        assert content(out) == content(source)
+        assert out.lstat().st_blocks * 512 < 4_000_000
+
+
+async def test_what_is_cached_verifies(stored: Path, source: Path) -> None:
+    await fill(stored, source)
+    folder = source.parent / "cache"
+    options = ReadOptions(cache=CacheOptions(str(folder), keep_free=0, local=True))
+    async with open_store(str(stored), keys=KEYS, reading=options) as store:
+        disk = store.disk
+        assert disk is not None
+        assert await read(store, ADDRESS) == content(source)
+        await until(lambda: not disk.writer.files)
+    for path in data_shards(stored):
+        path.unlink()
+    async with open_store(str(stored), keys=KEYS, reading=options) as store:
+        assert await read(store, ADDRESS) == content(source)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=200_000), min_size=1, max_size=6))
+@settings(max_examples=10, deadline=None)
+def test_any_files_come_back(files: list[bytes]) -> None:
+    """Through a rebuild, with a directory gone."""
+
+    async def work(folder: Path) -> None:
+        async with fresh_encrypted(folder / "store") as store:
+            for number, data in enumerate(files):
+                path = folder / f"{number}.bin"
+                path.write_bytes(data)
+                await add(store, path)
+        shutil.rmtree(folder / "store" / "index")
+        await rebuild_store(str(folder / "store"), keys=KEYS)
+        shutil.rmtree(folder / "store" / "backends" / "d2")
+        async with unlocked(folder / "store") as store:
+            for number, data in enumerate(files):
+                assert await read(store, f"acme/model/{number}.bin") == data
+
+    with tempfile.TemporaryDirectory() as folder:
+        trio.run(work, Path(folder))
+
+
+async def test_what_a_crash_left_is_taken_over_with_the_key_only(
+    stored: Path, source: Path
+) -> None:
+    """A record that is durable and not in the index: without the key it cannot be applied."""
+    async with fresh_encrypted(stored) as store:
+        before = content(stored / "index" / "data.mdb")
+        await add(store, source)
+    (stored / "index" / "data.mdb").write_bytes(before)
+    for slot in (stored / "locks").glob("writer-*"):
+        writer = slot.read_text().split()[0]
+        slot.write_text(f"{writer}\n")
+    async with open_store(str(stored)) as store:
+        with pytest.raises(KeyNeededError):
+            await store.verify(repair=True)
+    async with unlocked(stored) as store:
+        assert (await store.verify(repair=True)).exit_status in (0, 3)
+        assert await read(store, ADDRESS) == content(source)
 
 
 def test_keys_of_other_masters_differ() -> None:
