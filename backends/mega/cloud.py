@@ -52,7 +52,8 @@ class Cloud:
 
     async def tree(self) -> Tree:
         """The tree as far as it is known here."""
-        return self._tree or await self.refreshed()
+        tree = self._tree
+        return await self.refreshed() if tree is None or tree.stale else tree
 
     async def refreshed(self) -> Tree:
         """The tree as MEGA has it now."""

@@ -537,6 +537,17 @@ async def test_what_the_user_moves_or_deletes_is_gone(mega: FakeMega, backend: B
     assert await backend.get(KEY) == b"again"
 
 
+async def test_a_folder_that_went_unseen_is_made_again(mega: FakeMega, backend: Backend) -> None:
+    await backend.put(KEY, [b"x"])
+    (sid,) = mega.sessions
+    top = next(n for n in mega.account.nodes.values() if n["t"] == 1)
+    mega._done([{"a": "d", "n": top["h"]}], sid)
+    with pytest.raises(UnavailableError, match=r"nothing there \(-9\)"):
+        await backend.put(OTHER, [b"y"])
+    await backend.put(OTHER, [b"y"])
+    assert await backend.get(OTHER) == b"y"
+
+
 async def test_a_folder_that_is_not_there_is_no_empty_one(mega: FakeMega) -> None:
     missing = open_backend("d0", mega.address("a/b"))
     for call in (
