@@ -61,6 +61,8 @@ def backend_login(
     _keep(settings, place, grant)
     if settings.json:
         say_json({"url": place.url, "account": grant.account})
+    elif settings.quiet and new_folder is not None:
+        say(place.url)
     elif not settings.quiet:
         say(f"logged in; the backend is {place.url}")
 

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -17,7 +18,9 @@ import trio
 
 from modelfloat.backends.gdrive import login
 from modelfloat.backends.gdrive.address import Place, parse_place
-from modelfloat.backends.gdrive.grant import Grant
+from modelfloat.backends.gdrive.api import Backoff
+from modelfloat.backends.gdrive.grant import Grant, write_grant
+from modelfloat.backends.gdrive.known import Known
 from modelfloat.errors import DeniedError
 from modelfloat.tests.servers.gdrive import CLIENT, FakeDrive, serve_gdrive
 
@@ -129,6 +132,33 @@ async def test_a_folder_that_is_not_shown(drive: FakeDrive) -> None:
     await login.settled("g", place_of(drive, drive.models), everything, "")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+async def test_what_root_makes_is_the_stores_owners(drive: FakeDrive, tmp_path: Path) -> None:
+    store, place = tmp_path / "store", place_of(drive, drive.models)
+    store.mkdir()
+    os.chown(store, 12345, 12346)
+    state = str(store / "accounts")
+    write_grant(state, place, replace(OURS, refresh="x"))
+    known = Known(str(store / "accounts" / "g.known"))
+    await known.no_folders()
+    await known.aclose()
+    for path in (store / "accounts", *(store / "accounts").iterdir()):
+        found = path.stat()
+        assert (found.st_uid, found.st_gid) == (12345, 12346), path
+        assert found.st_mode & 0o077 == 0
+
+
+def test_waits_grow_and_end() -> None:
+    backoff = Backoff(tries=5, first=0.5, cap=8.0, patience=20.0)
+    waits = [backoff.wait(tried, None) for tried in range(1, 5)]
+    for wait, longest in zip(waits, (0.5, 1, 2, 4), strict=True):
+        assert wait is not None
+        assert longest / 2 <= wait <= longest
+    assert backoff.wait(1, 12.0) == 12.0  # as Google asks
+    assert backoff.wait(1, 21.0) is None
+    assert backoff.wait(5, None) is None
+
+
 async def _visit(process: trio.Process) -> None:
     """Open what the command tells its user to open."""
     assert process.stderr is not None
@@ -189,11 +219,20 @@ async def test_from_the_login_to_a_store(drive: FakeDrive, tmp_path: Path) -> No
     shards = [file for file in drive.state.files.values() if file.size > 1_000_000]
     assert len(shards) == 1
     shutil.rmtree(tmp_path / "d0")
+    tokens = drive.count("POST /token")
     for command in (("get", "acme/model", tmp_path / "out"), ("backend", "ls", "--json")):
         status, said = await _run(*command, *common)
         assert status == 0, (command, said)
         outputs.append(said)
     assert await trio.Path(tmp_path / "out" / "file").read_bytes() == content
+    assert drive.count("POST /token") == tokens  # what an earlier command was given is good still
+    drive.oauth.revoke()
+    status, said = await _run("backend", "ls", *common)
+    assert "log in with `modelfloat backend login`" in said
+    status, _ = await _run("backend", "login", "g", "--quiet", *common, user=_visit)
+    assert status == 0  # with the client of the last login
+    status, said = await _run("backend", "ls", *common)
+    assert "log in with" not in said
     secrets = [CLIENT.secret, *drive.oauth.refresh, *drive.oauth.access]
     texts = "".join(outputs) + (store / "config.toml").read_text()
     assert [secret for secret in secrets if secret in texts] == []
