@@ -21,7 +21,8 @@ from modelfloat.cas.read.options import ReadOptions
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.config import read_config
-from modelfloat.creating import create_store
+from modelfloat.creating import add_backend, create_store
+from modelfloat.draining import MoveRequest, drain_backend
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DamageError, FormatError, KeyNeededError, ShardDamagedError
 from modelfloat.opening import open_store, rebuild_store
@@ -343,6 +344,18 @@ async def test_what_is_cached_verifies(stored: Path, source: Path) -> None:
         path.unlink()
     async with open_store(str(stored), keys=KEYS, reading=options) as store:
         assert await read(store, ADDRESS) == content(source)
+
+
+async def test_without_the_key_a_backend_is_drained(stored: Path, source: Path) -> None:
+    await fill(stored, source)
+    await add_backend(str(stored), "d3", "backends/d3")
+    moved = len(shard_files(stored, "d0"))
+    await drain_backend(str(stored), "d0", MoveRequest())
+    assert shard_files(stored, "d0") == []
+    assert len(shard_files(stored, "d3")) >= moved // 2
+    async with unlocked(stored) as store:
+        assert await read(store, ADDRESS) == content(source)
+        assert (await store.verify()).exit_status == 0
 
 
 @given(st.lists(st.binary(min_size=1, max_size=200_000), min_size=1, max_size=6))
