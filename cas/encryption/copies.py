@@ -22,6 +22,7 @@ from ...errors import BackendError, FormatError, KeyNotFoundError
 from ...ids import StoreId
 from ...wholefile import replace_file
 from ..formats.keyring import LONGEST, KeyringRecord, decode_keyring
+from ..storeowner import give
 
 FILE: Final = "keyring"
 """The copy in the store's folder."""
@@ -132,7 +133,13 @@ def local_copy(folder: str) -> bytes | None:
 
 def write_local_copy(folder: str, data: bytes) -> None:
     """Make `data` the copy in the store's folder; blocks. OSError where that fails."""
-    replace_file(os.path.join(folder, FILE), data, 0o600)
+    path = os.path.join(folder, FILE)
+    replace_file(path, data, 0o600)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        give(fd, folder)
+    finally:
+        os.close(fd)
 
 
 def remove_local_copy(folder: str) -> None:

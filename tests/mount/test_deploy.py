@@ -115,7 +115,7 @@ def test_every_option_of_mount_can_stand_in_fstab(tmp_path: Path) -> None:
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\n')
     program.chmod(0o755)
     texts = ("binding", "memory", "cache", "cache_size", "slow_read", "metrics")
-    texts += ("uid", "gid", "umask")
+    texts += ("uid", "gid", "umask", "key_file", "passphrase_file")
     switches = ("allow_other", "cache_local", "warm_sets")
     for no, dashes in (("", "--"), ("no", "--no-")):
         given = [f"{key}=x{i}" for i, key in enumerate(texts)] + [no + key for key in switches]
