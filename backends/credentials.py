@@ -76,15 +76,20 @@ def s3_keys(
     keys = _find(backend, place, environment)
     if keys is None:
         return None
-    texts = (keys.access_key_id, keys.secret_access_key, keys.token or "none")
-    # A header cannot hold others, and the library panics.
-    if not all(map(_VISIBLE.fullmatch, texts)):
+    for text in (keys.access_key_id, keys.secret_access_key, keys.token or "none"):
+        checked(backend, text)  # the library panics
+    return keys
+
+
+def checked(backend: str, text: str) -> str:
+    """A key or token that can stand in a header; DeniedError where it cannot."""
+    if _VISIBLE.fullmatch(text) is None:
         raise DeniedError(
             f"backend {backend}: its keys have characters that no key has, as spaces or line "
             "breaks; set them again without",
             backend=backend,
         )
-    return keys
+    return text
 
 
 def _find(backend: str, place: Place, environment: Mapping[str, str]) -> S3Keys | None:

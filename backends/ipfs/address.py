@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ...cid import Cid, parse_cid
 from ...errors import UsageError
 from ...redaction import redact
-from ..credentials import own_value
+from ..credentials import checked, own_value
 
 NODES: Final = {"ipfs": "http", "ipfs+https": "https"}
 """Schemes of nodes that are asked by their RPC."""
@@ -99,7 +99,7 @@ def _authorization(name: str) -> str | None:
     for who in (name, "ipfs"):
         token, user = own_value(who, "TOKEN"), own_value(who, "USER")
         if token is not None:
-            return f"Bearer {token}"
+            return f"Bearer {checked(name, token)}"
         if user is not None:
             known = f"{user}:{own_value(who, 'PASSWORD') or ''}"
             return "Basic " + base64.b64encode(known.encode()).decode()

@@ -38,6 +38,8 @@ _GONE: Final = ("not found", "could not find", "notfound", "err_not_found")
 _FULL: Final = ("no space left", "enospc", "quota", "storage limit", "maximum storage")
 _DENIED: Final = ("permission denied", "read-only", "not authorized", "forbidden", "is a directory")
 _QUOTED: Final = 120
+_SILENT: Final = frozenset({"files/cp", "files/mkdir", "files/rm"})
+"""Commands that say nothing where they did what was asked."""
 _ALWAYS: Final = (("offline", "true"), ("timeout", "20s"), ("cid-base", "base32"))
 
 Arguments = Sequence[tuple[str, str]]
@@ -209,16 +211,18 @@ class Rpc:
 
 def _message(command: str, answer: httpx2.Response, body: bytes) -> str | None:
     """What an answer says of a failure, None where there was none."""
-    if answer.status_code == 200:
-        # Kubo begins with 200 and then tells, as text, what it could not remove.
-        failed = command == "files/rm" and body.strip(b' \n"')
-        return body.decode(errors="replace") if failed else None
+    well = answer.status_code == 200
+    if well and (command not in _SILENT or not body.strip()):
+        return None
     try:
         said = json.loads(body)
-        ours = said["Type"] == "error"  # a page of somebody else says nothing of what is there
-        return str(said["Message"]) if ours else "no error of a node"
+        if well and isinstance(said, str):
+            return said  # Kubo begins with 200, and then tells what it could not remove
+        if said["Type"] == "error":
+            return str(said["Message"])
     except (ValueError, RecursionError, TypeError, KeyError):
-        return "no error of a node"
+        pass  # a page of somebody else says nothing of what is there
+    return "no error of a node"
 
 
 def _form(data: Buffer) -> tuple[dict[str, str], list[Buffer]]:

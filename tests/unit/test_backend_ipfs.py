@@ -315,6 +315,43 @@ async def test_a_token_is_sent_to_the_node(kubo: Kubo, monkeypatch: pytest.Monke
     await known.aclose()
 
 
+def test_a_token_that_no_header_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELFLOAT_IPFS_TOKEN", "two words")
+    with pytest.raises(DeniedError, match="characters that no key has") as caught:
+        open_backend("d0", "ipfs://host/shelf")
+    assert "two words" not in str(caught.value)
+
+
+async def test_a_user_and_password_are_sent_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELFLOAT_D0_USER", "me")
+    monkeypatch.setenv("MODELFLOAT_D0_PASSWORD", "pass")
+    async with meddling() as meddler:
+        meddler.before = lambda _: answer("401 Unauthorized")
+        backend = open_backend("d0", f"ipfs://{meddler.host}/shelf")
+        with pytest.raises(DeniedError, match="the node refuses us"):
+            await backend.head(KEY)
+        assert {each.headers["authorization"] for each in meddler.requests} == {
+            "Basic bWU6cGFzcw=="
+        }
+        await backend.aclose()
+
+
+@pytest.mark.parametrize("command", ["files/cp", "files/mkdir", "files/rm"])
+async def test_a_page_in_place_of_silence_is_no_yes(
+    kubo: Kubo, backend: Backend, command: str
+) -> None:
+    """A portal that begins to answer in the middle of a put, or of a delete."""
+    await backend.put(SITE, [b"one"])
+    kubo.faults.portal.add(command)
+    call = backend.delete(SITE) if command == "files/rm" else backend.put(KEY, [VALUE])
+    with pytest.raises(UnavailableError):
+        await call
+    kubo.faults.portal.clear()
+    assert await backend.get(SITE) == b"one"
+    await backend.put(KEY, [VALUE])
+    assert await backend.get(KEY) == VALUE
+
+
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "500 Internal", "302 Found"])
 async def test_what_another_answers_is_no_answer(status: str) -> None:
     async with meddling() as meddler:

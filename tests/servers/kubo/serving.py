@@ -115,6 +115,8 @@ class Kubo:
             return Answer(405, b"405 - Method Not Allowed\n", "text/plain")
         if self.token and asked.headers.get("authorization") != f"Bearer {self.token}":
             return Answer(403, b"403 - Forbidden\n", "text/plain")
+        if command in self.faults.portal:
+            return Answer(200, b"<!DOCTYPE html><html><body>Log in</body></html>", "text/html")
         failure = self.faults.take(command)
         if failure is not None and failure[0]:
             return refused(failure[1], failure[0])

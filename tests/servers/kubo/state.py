@@ -33,7 +33,8 @@ class Faults:
     a message; a status of 0 ends the connection without an answer, after the command was done.
 
     `collect` runs the garbage collection before so many pins; `full` leaves no room for blocks;
-    `flipped` has the CIDs whose blocks come with a bit turned; `renames` gives blocks another name.
+    `flipped` has the CIDs whose blocks come with a bit turned; `renames` gives blocks another name;
+    `portal` has commands that somebody else answers, with a page.
     """
 
     failing: dict[str, tuple[int, int, str]] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Faults:
     full: bool = False
     flipped: set[str] = field(default_factory=set)
     renames: bool = False
+    portal: set[str] = field(default_factory=set)
 
     def fail(self, command: str, message: str = "", *, status: int = 500, times: int = 1) -> None:
         """Have a command fail."""
