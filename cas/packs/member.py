@@ -73,6 +73,11 @@ class Member:
         """Whether its capacity leaves `size` bytes more."""
         return self.left is None or size <= self.left
 
+    def holds(self, size: int) -> bool:
+        """Whether an object of it may have `size` bytes."""
+        largest = self.backend.properties.largest_object
+        return largest is None or size <= largest
+
     @property
     def state(self) -> State:
         """Its state in a word."""

@@ -84,7 +84,8 @@ class Members:
 
     def taking(self, size: int = 0) -> list[Member]:
         """Members that may take a new shard of `size` bytes."""
-        return [m for m in self if m.health.takes_shards and m.has_room(size)]
+        able = [m for m in self if m.health.takes_shards and m.holds(size)]
+        return [m for m in able if m.has_room(size)]
 
     def recording(self, copies: int) -> list[Member]:
         """Members for new records: those that take shards, or all writable ones where these are

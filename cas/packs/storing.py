@@ -134,7 +134,7 @@ class PackStorer:
         names: dict[State, list[str]] = {}
         for member in self._members:
             if member.id not in taking:
-                # One that is up, and gets none, has no room for it.
+                # One that is up, and gets none, has no room for it, or for none so large.
                 full = member.state in (State.UP, State.SUSPECT)
                 names.setdefault(State.FULL if full else member.state, []).append(member.name)
         groups = [f"{', '.join(sorted(names[why]))} {why}" for why in sorted(names)]

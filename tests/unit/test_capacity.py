@@ -157,3 +157,18 @@ def test_changes_as_they_are_typed() -> None:
     for wrong in (("", None, None), (None, "0", None), (None, "x", None), (None, None, "0")):
         with pytest.raises(UsageError):
             parse_changes("d0", *wrong)
+
+
+async def test_a_backend_gets_no_shard_larger_than_its_objects_may_be(tmp_path: Path) -> None:
+    """5 MB as 4+2 is 1.25 MB a shard: where 1 MB is the most it goes elsewhere."""
+    async with fresh_store(tmp_path / "s", "4+2", six(tmp_path)) as store:
+        for member in store.members:
+            if member.name == "d0":
+                own = replace(member.backend.properties, largest_object=1 * MB)
+                member.backend.properties = own  # type: ignore[misc]
+        content = weights(tmp_path / "w.safetensors", 5 * MB)
+        await add(store, tmp_path / "w.safetensors")
+        used = on_disk(tmp_path)
+        assert used["d0"] < 1 * MB
+        assert min(used[f"d{i}"] for i in range(1, 6)) > 1.2 * MB
+        assert await read(store, "acme/model/w.safetensors") == content
