@@ -13,6 +13,7 @@ from modelfloat.backends.marker import ENCRYPTED
 from modelfloat.cas.encryption.copies import local_copy
 from modelfloat.cas.encryption.secrets import Secret, key_file, passphrase
 from modelfloat.cas.verify.checkorder import VerifyRequest
+from modelfloat.cli.checks_store import configuration
 from modelfloat.config import read_config
 from modelfloat.creating import add_backend, change_backend
 from modelfloat.errors import (
@@ -370,6 +371,18 @@ async def test_a_configuration_that_forgot_that_it_is_encrypted(store: Path) -> 
     await change_backend(str(store), "d0", {"weight": 2.0})
     for marker in (store / "backends").glob("*/modelfloat.json"):
         assert json.loads(marker.read_text())["incompat"] == ENCRYPTED
+
+
+async def test_doctor_tells_of_the_keyring(store: Path) -> None:
+    def told() -> list[tuple[str, str]]:
+        found = configuration(str(store))
+        return [(each.level.name, each.text) for each in found if each.check == "keyring"]
+
+    assert told() == [("OK", "1 key may open the store")]
+    flip_bit(store / "keyring", 60)
+    assert [level for level, _ in told()] == ["WARNING"]
+    assert await opens(store, ALICE)
+    assert [level for level, _ in told()] == ["OK"]
 
 
 async def test_no_secret_is_in_any_message(store: Path) -> None:
