@@ -31,12 +31,11 @@ from ...ids import Key
 from ..base import Buffer
 from ..http.client import HttpClient, TooLongError
 from .api import MegaApi
-from .ciphers import FileKey, chunk_mac, chunks, condense, crypt, mac_of
+from .ciphers import FileKey, crypt, mac_of
 from .codes import ABSENT, AGAIN, OVER_QUOTA, RefusedError, failure
 from .nodes import Node
+from .pieces import Parts, Piece, Upload
 
-PIECE: Final = 4 << 20
-"""Bytes of an upload that go in one request, or little more."""
 UPLOADS: Final = 6
 KNOWN: Final = 4096
 """Addresses that are remembered."""
@@ -86,26 +85,26 @@ class Transfers:
 
     async def store(self, key: Key, parts: Sequence[Buffer]) -> tuple[str, FileKey]:
         """Upload a value; the token by which it gets a name, and what it was encrypted with."""
-        source = _Parts(parts)
+        source = Parts(parts)
         try:
             command = {"a": "u", "s": source.size, "ssl": 2}
             address = self._address(await self._api.change(command, key), "p", key)
         except RefusedError as refused:
             raise self._failure(key, refused) from None
-        upload = _Upload(FileKey.fresh(), source)
+        upload = Upload(FileKey.fresh(), source)
         with one_failure():
             await self._send_all(upload, address, key)
         if upload.token is None:
             raise self._api.strange(key, "an upload that is whole is not taken")
         return upload.token, upload.finished()
 
-    async def _send_all(self, upload: "_Upload", address: str, key: Key) -> None:
+    async def _send_all(self, upload: Upload, address: str, key: Key) -> None:
         async with trio.open_nursery() as nursery:
             for piece in upload.pieces:
                 await self._room.acquire_on_behalf_of(piece)
                 nursery.start_soon(self._send, upload, piece, address, key)
 
-    async def _send(self, upload: "_Upload", piece: "_Piece", address: str, key: Key) -> None:
+    async def _send(self, upload: Upload, piece: Piece, address: str, key: Key) -> None:
         try:
             data = await trio.to_thread.run_sync(upload.sealed, piece)
             said = await self._taken(f"{address}/{piece.offset}", data, key)
@@ -238,76 +237,6 @@ class Transfers:
             backend=self._name,
             key=key,
         )
-
-
-class _Parts:
-    """The caller's buffers as one run of bytes."""
-
-    def __init__(self, parts: Sequence[Buffer]) -> None:
-        self._views = [memoryview(part).cast("B") for part in parts]
-        self.size = sum(map(len, self._views))
-
-    def copy(self, offset: int, length: int) -> bytearray:
-        """Some of them."""
-        found, at = bytearray(), 0
-        for view in self._views:
-            first, last = max(offset - at, 0), min(offset + length - at, len(view))
-            if first < last:
-                found += view[first:last]
-            at += len(view)
-        return found
-
-
-class _Piece:
-    """What goes in one request: whole chunks, by offset and length."""
-
-    def __init__(self, number: int, chunks: Sequence[tuple[int, int]]) -> None:
-        self.number = number
-        self.chunks = chunks
-        self.offset = chunks[0][0]
-        self.length = sum(length for _, length in chunks)
-
-
-class _Upload:
-    """One upload: its pieces, the MACs of its chunks, and the token once it is whole."""
-
-    def __init__(self, key: FileKey, source: _Parts) -> None:
-        self._key = key
-        self._source = source
-        self._macs: dict[int, list[bytes]] = {}
-        self.pieces = _pieces(source.size)
-        self.token: str | None = None
-
-    def sealed(self, piece: _Piece) -> bytearray:
-        """The bytes of a piece, encrypted; their MACs are kept. Runs in a worker thread."""
-        data = self._source.copy(piece.offset, piece.length)
-        view = memoryview(data)
-        self._macs[piece.number] = [
-            chunk_mac(self._key, view[at - piece.offset : at - piece.offset + length])
-            for at, length in piece.chunks
-            if length
-        ]
-        crypt(self._key, piece.offset, view)
-        return data
-
-    def finished(self) -> FileKey:
-        """The key with the MAC of all."""
-        macs = (mac for number in sorted(self._macs) for mac in self._macs[number])
-        return FileKey(self._key.key, self._key.nonce, condense(self._key, macs))
-
-
-def _pieces(size: int) -> list[_Piece]:
-    """All of a value in requests; an empty one takes one too."""
-    found: list[_Piece] = []
-    run: list[tuple[int, int]] = []
-    for at, length in chunks(size):
-        run.append((at, length))
-        if at + length - run[0][0] >= PIECE:
-            found.append(_Piece(len(found), run))
-            run = []
-    if run or not found:
-        found.append(_Piece(len(found), run or [(0, 0)]))
-    return found
 
 
 async def _off_loop(size: int, work: Callable[[], T]) -> T:

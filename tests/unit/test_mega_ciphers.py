@@ -20,8 +20,8 @@ from modelfloat.backends.mega.ciphers import (
     wrap,
 )
 from modelfloat.backends.mega.nodes import DRIVE, FILE, FOLDER, Told, told
+from modelfloat.backends.mega.pieces import PIECE, pieces_of
 from modelfloat.backends.mega.secrets import password_keys, session_id, solve
-from modelfloat.backends.mega.transfers import PIECE, _pieces
 from modelfloat.backends.mega.tree import Tree
 
 KEY = FileKey(bytes(range(16)), bytes(range(100, 108)), bytes(8))
@@ -123,7 +123,7 @@ def test_keys_fold_and_unfold(key: bytes, nonce: bytes) -> None:
 def test_pieces_are_whole_chunks(size: int) -> None:
     bounds = {at for at, _ in chunks(size)} | {size}
     at = 0
-    for piece in _pieces(size):
+    for piece in pieces_of(size):
         assert piece.offset == at
         assert {at, at + piece.length} <= bounds
         assert piece.length < 2 * PIECE
