@@ -87,6 +87,24 @@ def test_cids_of_files_and_chunks(store: Path, capsys: Capture) -> None:
     assert line.split()[-2:] == [own["cid"], "own"]
 
 
+def test_an_encrypted_store_shows_no_cids(tmp_path: Path, capsys: Capture) -> None:
+    key, source = tmp_path / "key", tmp_path / "file"
+    key.write_bytes(noise("key", 32))
+    key.chmod(0o600)
+    source.write_bytes(noise("own", SIZE))
+    words = ["--store", str(tmp_path / "new"), "--quiet", "--key-file", str(key)]
+    sheet = ["--recovery-file", str(tmp_path / "sheet")]
+    assert run([*words, "init", "--erasure", "2+1", "--encrypt", *sheet]) == 0
+    assert run([*words, "add", str(source), "acme/one"]) == 0
+    capsys.readouterr()
+    assert run([*words, "ls", "-l", "--json", "acme/one/file"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["blake3"] == blake3(noise("own", SIZE)).hexdigest()
+    assert {"cid", "chunks"} & set(row) == set()
+    assert run([*words, "ls", "-l", "acme/one"]) == 0
+    assert "bafkr4" not in capsys.readouterr().out
+
+
 def test_a_repository_without_main_says_what_is_shown(store: Path, capsys: Capture) -> None:
     assert run(["--store", str(store), "--quiet", "add", __file__, "acme/zero@br", "--tag=t"]) == 0
     assert run(["--store", str(store), "ls", "-l"]) == 0
