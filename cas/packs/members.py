@@ -69,9 +69,10 @@ class Members:
         """Why none of them can be used, for who finds none: the reason of the first that has one,
         and else what was decided."""
         for member in sorted(self, key=lambda member: not member.health.reason):
-            more = f" and {len(self) - 1} more" if len(self) > 1 else ""
-            why = member.health.reason.removeprefix(f"backend {member.name}: ")
-            return f"{member.name}{more}: {why or member.state}"
+            more = f"; and {len(self) - 1} more" if len(self) > 1 else ""
+            why = member.health.reason or f"it is {member.state}"
+            named = why if why.startswith("backend ") else f"backend {member.name}: {why}"
+            return f"{named}{more}"
         return "there is none"
 
     def wanted(self) -> list[Member]:
