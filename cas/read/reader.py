@@ -56,7 +56,7 @@ class Reader:
         cache = ChunkCache(CACHE, ahead.drop, budget)
         self._nursery = nursery
         self._flights = Flights(cache, budget, nursery, self.counters, ahead)
-        self._windows = Windows(cache, budget)
+        self._windows = Windows(cache, budget, far)
         self._joiner = Joiner()
         self._warm_sets = warm_sets
         self._far = far

@@ -9,6 +9,7 @@ Concurrency: used in the event loop.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -34,7 +35,7 @@ GAIN: Final = 3
 to where they have to be: they are never quite full, and loads take longer than the least time.
 """
 FAR: Final = 0.02
-"""Seconds that a load takes at least from backends that each may be the narrow place:"""
+"""Seconds that a load takes at least from far backends, each of which may be the narrow place:"""
 SPREAD: Final = 192 << 20
 """so many bytes, three packs, are then on their way, for a shard lies on one backend as a whole: a
 shorter window waits for one while others have nothing to do (six links of 20 MB/s, 80 ms away,
@@ -52,9 +53,12 @@ ACTIVE: Final = 10.0
 class Windows:
     """Shares the memory out among the streams that read."""
 
-    def __init__(self, cache: ChunkCache, budget: MemoryBudget) -> None:
+    def __init__(self, cache: ChunkCache, budget: MemoryBudget, far: Callable[[], bool]) -> None:
+        """`far` says whether backends lie behind a network; a busy machine makes near ones late,
+        too."""
         self._cache = cache
         self._budget = budget
+        self._far = far
         # When each stream last read, that which did so longest ago first.
         self._active: OrderedDict[Stream, float] = OrderedDict()
         self._granted = 0
@@ -67,7 +71,7 @@ class Windows:
         Weights are read to their end, mostly; so where their first chunk took long the window is
         long at once.
         """
-        assumed = max(int(pace.delay * ASSUMED), _spread(pace)) if weights else 0
+        assumed = max(int(pace.delay * ASSUMED), self._spread(pace)) if weights else 0
         return min(max(assumed, FIRST_WINDOW), self._share(0))
 
     def length(self, stream: Stream) -> int:
@@ -87,7 +91,7 @@ class Windows:
     def grow(self, stream: Stream) -> None:
         """All of its window is under way: it may be twice as long, if its reader had to wait."""
         alone = LARGEST_WINDOW // max(len(self._active), 1)
-        useful = max(GAIN * stream.pace.product, alone, _spread(stream.pace))
+        useful = max(GAIN * stream.pace.product, alone, self._spread(stream.pace))
         # Shorter only little by little: the first loads of a window tell less than all of it.
         least = max(stream.window - stream.window // 8, SMALLEST_WINDOW)
         longer = 2 * stream.window if stream.waited else stream.window
@@ -118,6 +122,10 @@ class Windows:
         part = whole // max(len(self._active), 1)
         return max(whole - (self._granted - granted), part, SMALLEST_WINDOW)
 
+    def _spread(self, pace: Pace) -> int:
+        """The shortest window that keeps all backends at work, where loads say `pace`."""
+        return SPREAD if pace.delay > FAR and self._far() else 0
+
     def _grant(self, stream: Stream, window: int) -> None:
         self._granted += window - stream.granted
         stream.granted = window
@@ -128,8 +136,3 @@ class Windows:
         # not quite full, and each is kept until all of it was read.
         wanted = max(CACHE, 2 * self._granted + BEHIND * len(self._active)) + self._at_random
         self._cache.budget = min(wanted, self._budget.limit // 2)
-
-
-def _spread(pace: Pace) -> int:
-    """The shortest window of a stream whose loads say `pace` that keeps all backends at work."""
-    return SPREAD if pace.delay > FAR else 0

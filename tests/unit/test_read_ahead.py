@@ -110,10 +110,22 @@ async def test_backends_that_are_each_a_narrow_place_are_all_kept_at_work(
     """1 GB of 4+2 on six links of 20 MB/s, 80 ms away: from the first byte to the last."""
     links = [Link(delay=0.08, each=20e6, total=20e6) for _ in range(6)]
     loader = LaneLoader(links, 4, 2)
-    file = make_reader(nursery, loader, memory=1 << 30).open(weights(1, [32 * MIB] * 30))
+    file = make_reader(nursery, loader, memory=1 << 30, far=True).open(weights(1, [32 * MIB] * 30))
     begun = trio.current_time()
     await go_through(file, 0, file.size, MIB)
     assert file.size / (trio.current_time() - begun) >= 0.85 * 6 * 20e6
+
+
+async def test_near_backends_that_a_busy_machine_makes_late_get_no_long_window(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    loader = SlowLoader(Link(total=100e6))
+    file = make_reader(nursery, loader, memory=1 << 30).open(weights(1, [32 * MIB] * 20))
+    longest = 0
+    for offset in range(0, file.size - MIB, MIB):
+        await file.read(offset, MIB)
+        longest = max(longest, loaded(loader) - offset)
+    assert longest <= 64 * MIB
 
 
 @pytest.mark.parametrize("request_size", [REQUEST, MIB])
