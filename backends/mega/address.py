@@ -1,6 +1,7 @@
 """Where a MEGA backend lies, and who asks: its URL, and what the user's surroundings say of it.
 
-`mega://FOLDER/IN/THE/DRIVE`, or `mega://` for all of it. `?endpoint=URL` names another API server.
+`mega://FOLDER/IN/THE/DRIVE`, or `mega://` for all of it. `?endpoint=URL` names another API server,
+of MEGA's own or on this machine.
 
 Credentials never stand in a URL or in the configuration. Looked for, in this order:
 `MODELFLOAT_<NAME>_USER` and `MODELFLOAT_<NAME>_PASSWORD`, of this backend alone (`credentials.py`);
@@ -8,8 +9,9 @@ Credentials never stand in a URL or in the configuration. Looked for, in this or
 """
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from blake3 import blake3
 
@@ -18,6 +20,8 @@ from ...redaction import redact
 from ..credentials import own_value
 
 ENDPOINT: Final = "https://g.api.mega.co.nz"
+_OWN: Final = (".mega.co.nz", ".mega.nz")
+"""How the names of MEGA's own servers end."""
 _LABEL: Final = 4
 """Bytes of the hash by which an account is called: markers of other backends name domains."""
 
@@ -74,7 +78,7 @@ def _parts(url: str) -> tuple[str, tuple[str, ...]] | None:
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         endpoint = query.pop("endpoint", ENDPOINT).rstrip("/")
         where = urlsplit(endpoint)
-        known = where.scheme in ("http", "https") and bool(where.hostname) and where.port != 0
+        known = where.port != 0 and _may_know_us(where)
     except ValueError:
         return None
     if not known or query or "@" in url or parts.fragment:
@@ -85,6 +89,17 @@ def _parts(url: str) -> tuple[str, tuple[str, ...]] | None:
     if not all(each.isprintable() and each not in ("", ".", "..") for each in folder):
         return None
     return endpoint, folder
+
+
+def _may_know_us(server: SplitResult) -> bool:
+    """Whether a server may be told who we are. Others would get a proof of the password, and URLs
+    are copied from markers on places that nobody trusts."""
+    host = server.hostname or ""
+    try:
+        near = ip_address(host).is_loopback
+    except ValueError:
+        return server.scheme == "https" and host.endswith(_OWN)
+    return near and server.scheme in ("http", "https")
 
 
 def _account(name: str) -> Account | None:

@@ -12,6 +12,7 @@ import trio
 from modelfloat.backends.base import Backend
 from modelfloat.backends.keys import MARKER_KEY, check_key
 from modelfloat.backends.mega import api, secrets, transfers
+from modelfloat.backends.mega.address import address_of
 from modelfloat.backends.registry import open_backend
 from modelfloat.errors import (
     CorruptAnswerError,
@@ -611,6 +612,8 @@ async def test_a_put_that_is_given_up_stores_nothing(mega: FakeMega, backend: Ba
         *("mega://me:secret@host/x", "mega://x?key=secret", "mega://x#secret", "mega://a/../b"),
         *("mega://a//b", "mega://a/%00", "mega://x?endpoint=ftp://h", "mega://x?endpoint=secret"),
         *("mega://x?endpoint=http://h:x", "mega://x?endpoint=http://secret@h", "mega://[secret"),
+        *("mega://x?endpoint=https://mega.example.org", "mega://x?endpoint=https://192.0.2.1"),
+        *("mega://x?endpoint=http://g.api.mega.co.nz", "mega://x?endpoint=https://xmega.co.nz"),
     ],
 )
 def test_urls_that_cannot_be(text: str) -> None:
@@ -618,6 +621,11 @@ def test_urls_that_cannot_be(text: str) -> None:
         open_backend("d0", text)
     assert "secret@" not in str(caught.value)
     assert "=secret" not in str(caught.value) or "endpoint=secret" in text
+
+
+@pytest.mark.parametrize("server", ["https://g.api.mega.nz", "http://[::1]:80", "http://127.0.0.9"])
+def test_megas_own_servers_and_this_machine_may_know_the_account(server: str) -> None:
+    assert address_of("d0", f"mega://x?endpoint={server}").endpoint == server
 
 
 def test_an_account_is_a_domain(monkeypatch: pytest.MonkeyPatch) -> None:
