@@ -18,7 +18,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from ...wholefile import replace_file
+from ..private import write_file
 from .address import Account
 from .ciphers import decode, encode, unwrap
 from .secrets import PasswordKeys, password_keys
@@ -87,12 +87,16 @@ class SessionFile:
             fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with open(fd, "rb") as file:
                 found = os.fstat(fd)
-                if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-                    log.warning("%s can be read by others and is passed over", self._path)
+                if found.st_uid not in self._owners() or stat.S_IMODE(found.st_mode) & 0o077:
+                    log.warning("%s is another's, or others can read it: passed over", self._path)
                     return None
                 return _decoded(file.read(_LONGEST))
         except (OSError, ValueError):
             return None
+
+    def _owners(self) -> tuple[int, int]:
+        """Ourselves, and the owner of the store, to whom root gives what it writes there."""
+        return os.geteuid(), os.stat(os.path.dirname(self._path or ".")).st_uid
 
     def save(self, kept: Kept) -> None:
         """Keep a session, best effort: without it the next process logs in by itself."""
@@ -109,8 +113,7 @@ class SessionFile:
             }
         )
         try:
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            replace_file(self._path, text.encode(), 0o600)
+            write_file(self._path, text.encode())
         except OSError as error:
             log.info("the session with MEGA is not kept (%s)", error.strerror)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -103,6 +104,19 @@ async def test_what_is_kept_of_a_session_is_for_its_owner_alone(
     async with opened(mega, state=tmp_path) as backend:
         assert await backend.get(KEY) == b"x"
     assert "us" in mega.commands
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+async def test_a_session_that_root_began_is_the_stores_owners(
+    mega: FakeMega, tmp_path: Path
+) -> None:
+    os.chown(tmp_path, 12345, 12346)
+    for _ in range(2):
+        async with opened(mega, state=tmp_path / "accounts") as backend:
+            await backend.put(KEY, [b"x"])
+    assert mega.commands.count("us") == 1
+    for path in (tmp_path / "accounts", kept_session(tmp_path / "accounts")):
+        assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"modelfloat": 1}', '{"modelfloat": 2}', "\0"])
