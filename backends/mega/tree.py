@@ -30,6 +30,7 @@ class Tree:
         self._levels: list[set[str]] = [set() for _ in range(len(self._folder) + 1)]
         self._paths: dict[str, str] = {}
         self._parents: dict[str, str] = {}
+        self._inside: dict[str, set[str]] = {}
         self._folders: dict[str, dict[str, None]] = {}
         self._files: dict[str, dict[str, Node]] = {}
         self._keys: dict[str, Key] = {}
@@ -149,20 +150,20 @@ class Tree:
         if not is_key(f"{path}/x") or "/" in node.name:
             return False
         self._paths[node.handle] = path
-        self._parents[node.handle] = node.parent
+        self._lies(node)
         self._folders.setdefault(path, {})[node.handle] = None
         return True
 
     def _add_file(self, path: str, node: Node) -> bool:
         if is_key(path) and "/" not in node.name:
             self._keys[node.handle] = Key(path)
-            self._parents[node.handle] = node.parent
+            self._lies(node)
             self._files.setdefault(path, {})[node.handle] = node
         return False
 
     def _remove_file(self, handle: str) -> None:
         key = self._keys.pop(handle)
-        self._parents.pop(handle, None)
+        self._lies_no_more(handle)
         nodes = self._files[key]
         del nodes[handle]
         if not nodes:
@@ -170,18 +171,29 @@ class Tree:
 
     def _remove_folder(self, handle: str) -> None:
         path = self._paths.pop(handle)
-        self._parents.pop(handle, None)
+        self._lies_no_more(handle)
         self._folders[path].pop(handle)
         if not self._folders[path]:
             del self._folders[path]
+
+    def _lies(self, node: Node) -> None:
+        """Note in which folder a node lies."""
+        self._parents[node.handle] = node.parent
+        self._inside.setdefault(node.parent, set()).add(node.handle)
+
+    def _lies_no_more(self, handle: str) -> None:
+        above = self._parents.pop(handle, "")
+        inside = self._inside.get(above, set())
+        inside.discard(handle)
+        if not inside:
+            self._inside.pop(above, None)
 
     def _below(self, handle: str) -> list[str]:
         """A folder and all that lies in it."""
         found = {handle: None}
         waiting = [handle]
         while waiting:
-            above = waiting.pop()
-            inner = [c for c, p in self._parents.items() if p == above and c not in found]
+            inner = self._inside.get(waiting.pop(), set()) - found.keys()
             found |= dict.fromkeys(inner)
             waiting += inner
         return list(found)

@@ -1,6 +1,7 @@
 """How MEGA encrypts and logs in, against numbers that async-mega-py 2.5 gave."""
 
 import hashlib
+from _collections_abc import dict_items
 
 import pytest
 from hypothesis import given
@@ -203,6 +204,33 @@ def test_folders_that_lie_in_each_other_are_removed_once() -> None:
     tree.load([_node("drive", "", DRIVE), _node("a", "drive", FOLDER, "a")])
     tree.apply([{"a": "t", "t": {"f": [_node("b", "a", FOLDER, "b")]}}])
     tree._parents["a"] = "b"  # as a server would have it that wants no good
+    tree._inside["b"] = {"a"}
     tree.apply([{"a": "d", "n": "a"}])
     assert tree.folder("a") is None
     assert tree.folder("a/b") is None
+
+
+class Looked(dict[str, str]):
+    """Counts how often all of it is gone through."""
+
+    times = 0
+
+    def items(self) -> "dict_items[str, str]":
+        """See `dict.items`."""
+        self.times += 1
+        return super().items()
+
+
+def test_a_folder_of_many_folders_goes_in_one_look() -> None:
+    """As `packs`, which somebody deletes by hand: it has one folder for each pack."""
+    tree = Tree((), MASTER)
+    tree.load([_node("drive", "", DRIVE), _node("packs", "drive", FOLDER, "packs")])
+    for number in range(50):
+        tree.add(_node(f"f{number}", "packs", FOLDER, str(number)))
+        tree.add(_node(f"s{number}", f"f{number}", FILE, "0-4-2"))
+    tree._parents = looked = Looked(tree._parents)
+    tree.apply([{"a": "d", "n": "packs"}])
+    assert looked.times <= 1
+    assert list(tree.keys("")) == []
+    assert not tree._parents
+    assert not tree._inside
