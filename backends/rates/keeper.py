@@ -117,8 +117,11 @@ class SharedKeeper:
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             now = Now(time.clock_gettime_ns(time.CLOCK_BOOTTIME), int(time.time()) // HOUR)
-            known, result = step(decode(os.pread(self._fd, SIZE + 1, 0), self._boot), now)
+            found = os.pread(self._fd, SIZE + 1, 0)
+            known, result = step(decode(found, self._boot), now)
             os.pwrite(self._fd, encode(known, self._boot), 0)
+            if len(found) > SIZE:  # it would never be read as ours
+                os.ftruncate(self._fd, SIZE)
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         return result

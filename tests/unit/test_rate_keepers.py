@@ -75,6 +75,16 @@ async def test_two_keepers_of_one_file_share_what_is_known(tmp_path: Path) -> No
     await second.aclose()
 
 
+async def test_a_file_that_is_too_long_is_one_again(tmp_path: Path) -> None:
+    path = tmp_path / "rate"
+    path.write_bytes(encode(KNOWN, BOOT) + b"of a later version")
+    keeper = SharedKeeper(str(path), nothing)
+    waits = [await keeper.change(a_turn) for _ in range(6)]
+    assert waits[5] > 0
+    assert path.stat().st_size == SIZE
+    await keeper.aclose()
+
+
 async def test_the_file_is_given_to_its_owner(tmp_path: Path) -> None:
     given: list[int] = []
     keeper = SharedKeeper(str(tmp_path / "rate"), given.append)
