@@ -85,6 +85,14 @@ def write_grant(state: str, place: Place, grant: Grant) -> None:
     write_file(grant_path(state, place), f"{json.dumps(document, indent=1)}\n".encode())
 
 
+def rewrite_grant(backend: str, state: str, place: Place, before: Grant, after: Grant) -> None:
+    """Write `after` where `before` stands: where somebody logged in anew since, or took the login
+    away, that counts. OSError and DeniedError where the file cannot be written or read."""
+    found = _from_file(backend, grant_path(state, place))
+    if found is not None and found.refresh == before.refresh:
+        write_grant(state, place, after)
+
+
 def _from_environment(name: str, environment: Mapping[str, str]) -> Grant | None:
     refresh = own_value(name, "REFRESH_TOKEN", environment)
     client = own_value(name, "CLIENT_ID", environment)

@@ -3,7 +3,8 @@
 Source: RFC 6749, section 6, and Google's "OAuth 2.0 for mobile and desktop apps".
 
 Concurrency: one refresh at a time; whoever wants a token meanwhile waits for it. The grant's file
-is read and written in worker threads.
+is read and written in worker threads. Other processes write it too, and `backend login` does: so it
+is read again before a refresh, and what came of one is written only where its login still stands.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from ...errors import DeniedError
 from ..http.client import HttpClient
 from .address import Place
 from .answers import no_login
-from .grant import Grant, find_grant, is_from_environment, write_grant
+from .grant import Grant, find_grant, grant_if_any, is_from_environment, rewrite_grant
 from .oauth import refreshed
 
 EARLY: Final = 60.0
@@ -47,21 +48,37 @@ class Tokens:
         self._http = http
         self._clock = clock
         self._grant = grant
+        self._refused = ""
         self._refreshing = trio.Lock()
 
     async def take(self) -> str:
         """A token that should be good; DeniedError where nobody logged in, or that was revoked."""
         async with self._refreshing:
             grant = self._grant or await self._find()
-            if not grant.access or self._clock() > grant.expires - EARLY:
+            if self._is_over(grant):
+                grant = await self._latest(grant)
+            if self._is_over(grant):
                 grant = await self._refresh(grant)
             self._grant = grant
             return grant.access
 
     def refused(self, token: str) -> None:
         """That one was no good, whatever its time says: the next is asked for anew."""
+        self._refused = token
         if self._grant is not None and self._grant.access == token:
             self._grant = replace(self._grant, access="", expires=0.0)
+
+    def _is_over(self, grant: Grant) -> bool:
+        """Whether its access token is none, or no good for much longer."""
+        late = self._clock() > grant.expires - EARLY
+        return late or grant.access in ("", self._refused)
+
+    async def _latest(self, grant: Grant) -> Grant:
+        """What is written down now: of a new login, or with a token that another process got."""
+        if self._state is None:
+            return grant
+        found = await trio.to_thread.run_sync(grant_if_any, self._name, self._place, self._state)
+        return found or grant
 
     async def _find(self) -> Grant:
         found = await trio.to_thread.run_sync(find_grant, self._name, self._place, self._state)
@@ -77,6 +94,8 @@ class Tokens:
             raise
         if self._state is not None and not is_from_environment(self._name):
             # Where it cannot be written it is asked for again by the next command.
-            with contextlib.suppress(OSError):
-                await trio.to_thread.run_sync(write_grant, self._state, self._place, fresh)
+            with contextlib.suppress(OSError, DeniedError):
+                await trio.to_thread.run_sync(
+                    rewrite_grant, self._name, self._state, self._place, grant, fresh
+                )
         return fresh

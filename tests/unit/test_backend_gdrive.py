@@ -12,7 +12,7 @@ import trio
 from modelfloat.backends.base import Backend
 from modelfloat.backends.gdrive import api
 from modelfloat.backends.gdrive.address import parse_place
-from modelfloat.backends.gdrive.grant import grant_path
+from modelfloat.backends.gdrive.grant import Grant, find_grant, grant_path, write_grant
 from modelfloat.backends.keys import MARKER_KEY, check_key, site_key
 from modelfloat.backends.registry import open_backend
 from modelfloat.errors import (
@@ -26,6 +26,7 @@ from modelfloat.errors import (
 )
 from modelfloat.ids import SiteId
 from modelfloat.tests.servers.gdrive import CLIENT, FakeDrive, serve_gdrive
+from modelfloat.tests.servers.gdrive.serving import DRIVE
 from modelfloat.tests.servers.httpd import Answer
 from modelfloat.tests.support.sources import noise
 
@@ -208,6 +209,43 @@ async def test_a_login_that_was_revoked(
         monkeypatch.delenv(name)
     with pytest.raises(DeniedError, match="nobody is logged in"):
         await opened("b").get(KEY)
+
+
+async def test_a_new_login_takes_the_place_of_the_old_one(
+    drive: FakeDrive, opened: Opening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount that goes on does not write the old login back, and uses the new one."""
+    for name in drive.credentials():
+        monkeypatch.delenv(name)
+    state, place = str(tmp_path / "a"), parse_place("d0", drive.backend_url())
+    old, new = (Grant(CLIENT.id, CLIENT.secret, drive.oauth.grant(DRIVE)) for _ in range(2))
+    write_grant(state, place, old)
+    backend, other = opened(), opened()
+    await backend.usage()
+    write_grant(state, place, new)
+    drive.oauth.expire()
+    await backend.usage()
+    found = find_grant("d0", place, state, {})
+    assert found is not None
+    assert found.refresh == new.refresh
+    asked = drive.count("POST /token")
+    await other.usage()  # with the token that is there
+    assert drive.count("POST /token") == asked
+
+
+async def test_a_login_that_was_taken_away_does_not_come_back(
+    drive: FakeDrive, opened: Opening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in drive.credentials():
+        monkeypatch.delenv(name)
+    state, place = str(tmp_path / "a"), parse_place("d0", drive.backend_url())
+    write_grant(state, place, Grant(CLIENT.id, CLIENT.secret, drive.oauth.grant(DRIVE)))
+    backend = opened()
+    await backend.usage()
+    await trio.Path(grant_path(state, place)).unlink()
+    drive.oauth.expire()
+    await backend.usage()
+    assert find_grant("d0", place, state, {}) is None
 
 
 async def test_a_token_server_in_trouble(drive: FakeDrive, opened: Opening) -> None:
