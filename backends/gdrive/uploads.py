@@ -231,7 +231,10 @@ class Uploads:
             "PUT", session, key=key, headers=headers, parts=parts, again=False
         ) as answer:
             if answer.status_code == _MORE:
-                return self._there(key, answer.headers.get("range", ""), size)
+                there = self._there(key, answer.headers.get("range", ""), size)
+                if there <= start:
+                    raise stranger(self._api.name, key, "an upload takes nothing of what is sent")
+                return there
             said = await self._api.said(answer, key)
         if not isinstance(said, Refusal):
             return said

@@ -26,7 +26,7 @@ from modelfloat.errors import (
 )
 from modelfloat.ids import SiteId
 from modelfloat.tests.servers.gdrive import CLIENT, FakeDrive, serve_gdrive
-from modelfloat.tests.servers.gdrive.serving import DRIVE
+from modelfloat.tests.servers.gdrive.serving import DRIVE, Fault
 from modelfloat.tests.servers.httpd import Answer
 from modelfloat.tests.support.sources import noise
 
@@ -293,6 +293,17 @@ async def test_an_upload_goes_on_in_a_later_process(drive: FakeDrive, opened: Op
     assert drive.count("POST /upload/") == 0
     assert await opened().get(KEY) == SHARD
     assert files_of(drive) == ["ab/abcd/0-4-2"]
+
+
+async def test_a_session_that_takes_nothing_is_given_up(drive: FakeDrive, opened: Opening) -> None:
+    stuck = Fault(lambda r: r.method == "PUT" and "upload_id" in r.query, Answer(308), 999)
+    drive.faults.waiting.append(stuck)
+    with pytest.raises(UnavailableError, match="takes nothing of what is sent"):
+        await opened().put(KEY, [SHARD])
+    assert drive.count("PUT /upload/") <= 2 * api.BACKOFF.tries
+    drive.faults.waiting.clear()
+    await opened().put(KEY, [SHARD])
+    assert await opened().get(KEY) == SHARD
 
 
 async def test_other_bytes_do_not_go_on_with_an_upload(drive: FakeDrive, opened: Opening) -> None:
