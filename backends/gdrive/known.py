@@ -29,6 +29,8 @@ UPLOADS: Final = "uploads"
 """What may be stopped for a while."""
 FORGOTTEN: Final = 6 * 86400.0
 """Seconds after which an upload cannot go on; Google keeps its address for a week."""
+LONGEST: Final = 3600.0
+"""Seconds for which anything is stopped; one for longer is of a clock that was set back since."""
 BUSY: Final = 10.0
 """Seconds that another process may take for a transaction."""
 _TABLES: Final = """
@@ -188,7 +190,8 @@ class Known:
     async def stopped(self, name: str) -> float:
         """Seconds for which nothing of that kind is to be tried; 0 where it may be."""
         rows = await self._rows("SELECT until FROM stops WHERE name = ?", name)
-        return max(0.0, rows[0][0] - self._clock()) if rows else 0.0
+        left: float = rows[0][0] - self._clock() if rows else 0.0
+        return left if 0.0 < left <= LONGEST else 0.0
 
     async def aclose(self) -> None:
         """Close the file."""

@@ -13,6 +13,7 @@ from modelfloat.backends.base import Backend
 from modelfloat.backends.gdrive import api
 from modelfloat.backends.gdrive.address import parse_place
 from modelfloat.backends.gdrive.grant import Grant, find_grant, grant_path, write_grant
+from modelfloat.backends.gdrive.known import UPLOADS, Known
 from modelfloat.backends.keys import MARKER_KEY, check_key, site_key
 from modelfloat.backends.registry import open_backend
 from modelfloat.errors import (
@@ -392,6 +393,15 @@ async def test_a_day_has_so_many_bytes(drive: FakeDrive, opened: Opening) -> Non
     assert len(drive.asked) == asked
     assert (await opened().usage()).free == 0
     assert await opened().get(KEY) == SHARD
+
+
+async def test_a_clock_that_was_set_back_stops_no_uploads_for_years(tmp_path: Path) -> None:
+    times = iter([2e9, 2e9 + 1, 1e9])
+    known = Known(str(tmp_path / "known"), clock=lambda: next(times))
+    await known.stop(UPLOADS, 600.0)
+    assert await known.stopped(UPLOADS) == 599.0
+    assert await known.stopped(UPLOADS) == 0.0
+    await known.aclose()
 
 
 async def test_a_full_account(drive: FakeDrive, opened: Opening) -> None:
