@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -16,7 +16,6 @@ from .cas.locks import locked
 from .cas.packs.members import Member, Members
 from .cas.read.options import ReadOptions
 from .cas.read.refetch import FetchRange
-from .cas.rebuild.rebuild import RebuildReport, rebuild_index
 from .cas.reports import Progress
 from .cas.sharing import undisturbed
 from .cas.store import Store, open_engine
@@ -25,6 +24,9 @@ from .configured import close_all, members_of, recreate, remark
 from .erasure.scheme import Scheme
 from .errors import ModelFloatError, one_failure
 from .unlocking import unlock_keys
+
+if TYPE_CHECKING:
+    from .cas.rebuild.rebuild import RebuildReport
 
 FOLLOW: Final = 5.0
 """Seconds between two looks at the configuration while a store is open."""
@@ -147,7 +149,7 @@ async def rebuild_store(
     progress: Progress | None = None,
     keys: StoreKeys | None = None,
     secret: Secret | None = None,
-) -> RebuildReport:
+) -> "RebuildReport":
     """Make the index of the store in `path` anew, from what lies on its backends.
 
     Of an encrypted store only with its `keys`, or a `secret` that opens it, else KeyNeededError.
@@ -169,8 +171,10 @@ async def rebuild_store(
 
 async def _rebuild(
     path: str, progress: Progress, keys: StoreKeys | None, *, wait: bool
-) -> RebuildReport:
+) -> "RebuildReport":
     """With its locks held: a backend may have come or gone while they were waited for."""
+    from .cas.rebuild.rebuild import rebuild_index  # here, because hardly a command does this
+
     config = await trio.to_thread.run_sync(read_config, path)
     cipher = cipher_of(keys, encrypted=config.encrypted)
     cipher.require()

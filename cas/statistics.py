@@ -9,7 +9,7 @@ from typing import Final
 
 from ..erasure.scheme import Scheme
 from ..ids import BackendId, ObjectId, PackId, PackNumber
-from .capacity import shard_size as shard_size
+from .capacity import shard_size
 from .chunking.regions import element_name
 from .codecs.registry import CODECS
 from .formats.chunktable import Kind

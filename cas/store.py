@@ -5,32 +5,19 @@ after it was left. Readers are never locked out; who may write when is `cas.acce
 """
 
 import contextlib
-import logging
+import functools
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
-import trio.from_thread
 
 from ..erasure.scheme import Scheme
-from ..errors import (
-    DamageError,
-    IndexDamagedError,
-    NotFoundError,
-    UsageError,
-    one_failure,
-)
+from ..errors import IndexDamagedError, NotFoundError, UsageError
 from ..ids import PackNumber, StoreId
 from .access import Access
-from .add.committing import branch_of
-from .add.preflight import plan
-from .add.request import AddRequest, Reading
-from .add.writer import Writer
-from .backenduse import ask_backends
 from .cache.diskcache import DiskCache
 from .cache.folder import CacheFolder
 from .cache.options import CacheOptions
@@ -41,23 +28,16 @@ from .formats.chunkids import PLAIN
 from .formats.manifest import Manifest
 from .formats.tree import Entry, EntryType
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
-from .gc.collection import Collection
-from .gc.removal import Removal
-from .gc.restriping import RestripeReport, Restriping
-from .gc.usage import is_small, usage
 from .index.checkbook import Sightings
 from .index.index import Index
-from .index.records import PackRecord
 from .journal.journal import Journal
-from .lease.reliance import CondemnedError, Reliance
 from .objects import Objects
+from .packs.anew import Recreate, Remark, no_marking, no_recreation
 from .packs.members import Member, Members
 from .packs.pool import Pool
-from .packs.survival import Survival, layouts_of, survival
 from .read.budget import MemoryBudget
-from .read.counters import Fetches, ReadCounters
+from .read.counters import ReadCounters
 from .read.diskfiles import DiskFiles
-from .read.figures import BackendReads, ReadFigures
 from .read.filereader import FileReader
 from .read.loader import EXTENT, Loader
 from .read.memorylimit import default_limit
@@ -67,35 +47,31 @@ from .read.refetch import FetchRange, Refetch
 from .read.regions import StoredTensor, tensors_of
 from .refnames import Address, RepoName
 from .refs import Refs
-from .reports import (
-    AddPlan,
-    AddReport,
-    BackendStatus,
-    Progress,
-    RepositoryStats,
-    ScrubStatus,
-    StoreStats,
-    VerifyReport,
-)
+from .reports import AddPlan, AddReport, Progress, VerifyReport
 from .reserve import Reserve
-from .room import Room, room_of
-from .schemes import own_scheme
-from .statistics import Files, Statistics
-from .uncounted import count_packs
-from .verify.checking import Checking, Recreate, Remark, no_marking, no_recreation
-from .verify.checkorder import VerifyRequest
+from .telling import Telling
 from .verify.readrepair import ReadRepair
 from .verify.scrublog import ScrubLog
+
+if TYPE_CHECKING:
+    from .add.adding import Adding
+    from .add.request import AddRequest
+    from .gc.removal import Removal
+    from .gc.restriping import RestripeReport
+    from .verify.checking import Checking
+    from .verify.checkorder import VerifyRequest
 
 LEAST_SLOTS: Final = 8
 MOST_SLOTS: Final = 64
 """Extents that the reader keeps for reuse, at least and at most: a quarter of its memory."""
 
-log = logging.getLogger(__name__)
-
 
 class Store:
-    """An open store. Use `open_engine`."""
+    """An open store. Use `open_engine`.
+
+    What adding, checking and collecting take is imported by whoever does that: most commands, and
+    all that only read, would wait for it in vain.
+    """
 
     def __init__(
         self,
@@ -125,7 +101,7 @@ class Store:
         slots = max(LEAST_SLOTS, min(MOST_SLOTS, self.budget.limit // (4 * EXTENT)))
         self.loader = loader = Loader(index, self.pool, self.budget, slots=slots)
         self.disk = self._disk_files((reading or ReadOptions()).cache)
-        refetch = None if fetch is None else Refetch(fetch, index.ids)
+        self._refetch = None if fetch is None else Refetch(fetch, index.ids)
         self.reader = Reader(
             self.objects,
             loader,
@@ -135,28 +111,28 @@ class Store:
             disk=self.disk,
             warm_sets=(reading or ReadOptions()).warm_sets,
             far=members.remote,
-            refetch=refetch,
+            refetch=self._refetch,
         )
         self.access = Access(path, index, self.pool, scheme.m + 1, wait)
         self.reserve = Reserve(path)
-        self._removal = Removal(self.access, index, self.objects, self.pool)
-        self._statistics = Statistics(index, self.objects, self.pool)
+        self._recreate = recreate
+        self._remark = remark
         self._scrubs = ScrubLog(path, index)
-        self._checking = Checking(
-            index,
-            self.pool,
-            self.objects,
-            self.refs,
-            scheme,
-            self.access.lock(""),
-            self._scrubs,
-            self._repairing,
-            recreate,
-            remark,
-            refetch,
+        telling = Telling(
+            index, self.objects, self.pool, scheme, self._scrubs, self.counters, self.budget
         )
+        self.stats: Final = telling.stats
+        self.scrubbed: Final = telling.scrubbed
+        self.health: Final = telling.health
+        self.names_of: Final = telling.names_of
+        self.backends: Final = telling.backends
+        self.figures: Final = telling.figures
+        self.room: Final = telling.room
+        self.survives: Final = telling.survives
         self.read_repair: ReadRepair | None = None
         if (reading or ReadOptions()).repair:
+            # A mount may outlive the release that it is of: what it mends by is imported now.
+            _ = self._checking
             self.read_repair = ReadRepair(self._mend)
             self.sightings.noted = self.read_repair.note
 
@@ -233,54 +209,26 @@ class Store:
         progress: Progress | None = None,
     ) -> AddReport:
         """Store files and directories at `address` and move its branch; see `AddRequest`."""
+        from .add.request import AddRequest
+
         request = AddRequest(sources, address, message, tag, author, exclude)
         return await self.carry_out(request, progress)
 
-    async def carry_out(self, request: AddRequest, progress: Progress | None = None) -> AddReport:
+    async def carry_out(self, request: "AddRequest", progress: Progress | None = None) -> AddReport:
         """`add` with everything that may be asked of it."""
         self.members.cipher.require()
-        with one_failure():
-            return await self._add(request, progress or Progress())
+        return await self._adding.run(request, progress or Progress())
 
-    async def plan(self, request: AddRequest) -> AddPlan:
+    async def plan(self, request: "AddRequest") -> AddPlan:
         """What `add` would do; nothing is changed."""
-        with one_failure():
-            return await plan(await self._readable(request, Reliance()), request)
+        return await self._adding.plan(request)
 
-    async def _readable(self, request: AddRequest, reliance: Reliance) -> Reading:
-        def own() -> Scheme | None:
-            repo, branch = request.address.repo, branch_of(request)
-            return own_scheme(self.refs, self.objects, repo, branch)
+    @functools.cached_property
+    def _adding(self) -> "Adding":
+        from .add.adding import Adding
 
-        scheme = request.erasure or await trio.to_thread.run_sync(own) or self.scheme
-        # What names the files is kept as the store's other objects are, whatever the files are.
-        copies = max(scheme.m, self.scheme.m)
-        return Reading(
-            self.path,
-            self.id,
-            scheme,
-            copies,
-            self.index,
-            self.objects,
-            self.refs,
-            self.pool,
-            reliance,
-        )
-
-    async def _add(self, request: AddRequest, progress: Progress) -> AddReport:
-        async with self.access.in_session("modelfloat add") as (journal, session):
-            reading = await self._readable(request, session.reliance)
-            writing = reading.writing(journal, lambda: self.access.refs(journal, session))
-            while True:
-                try:
-                    report = await Writer(writing, request, progress).run()
-                    break
-                except* CondemnedError as again:
-                    log.info("adding once more: %s", again.exceptions[0])
-                    progress.done = 0
-            report.completed = await self._checking.complete(journal)
-            report.survives = await self.survives() if request.erasure else ""
-            return report
+        complete = self._checking.complete
+        return Adding(self.access, self.objects, self.refs, self.scheme, complete, self.survives)
 
     # Removing
 
@@ -288,6 +236,16 @@ class Store:
         """Remove a repository, or one branch or tag of it; what that frees at a later gc."""
         self.members.cipher.require()
         return await self.reserve.retrying(lambda: self._removal.refs(address, grace))
+
+    async def frees(self, repo: RepoName) -> int:
+        """Bytes that removing a repository would free; reads all of the index that refs reach."""
+        return await self._removal.frees(repo)
+
+    @functools.cached_property
+    def _removal(self) -> "Removal":
+        from .gc.removal import Removal
+
+        return Removal(self.access, self.index, self.objects, self.pool)
 
     async def gc(
         self,
@@ -302,6 +260,8 @@ class Store:
         With `accept_losses` also where journal records that are lost, or lie on backends that are
         down, may have made refs.
         """
+        from .gc.collection import Collection
+
         self.members.cipher.require()
         report = GcReport(dry_run=dry_run)
         if accept_losses and not dry_run:
@@ -329,17 +289,37 @@ class Store:
         dry_run: bool = False,
         force: bool = False,
         progress: Progress | None = None,
-    ) -> RestripeReport:
+    ) -> "RestripeReport":
         """Copy what refs reach, of all repositories or of one, into packs of `wanted`.
 
         The old packs are garbage then. What is added later is protected as before. BusyError where
         less would survive, unless `force`.
         """
+        from .gc.restriping import Restriping
+
         self.members.cipher.require()
         restriping = Restriping(self.access, self.objects, wanted)
         return await restriping.run(repo, progress or Progress(), dry_run=dry_run, force=force)
 
     # Checking
+
+    @functools.cached_property
+    def _checking(self) -> "Checking":
+        from .verify.checking import Checking
+
+        return Checking(
+            self.index,
+            self.pool,
+            self.objects,
+            self.refs,
+            self.scheme,
+            self.access.lock(""),
+            self._scrubs,
+            self._repairing,
+            self._recreate,
+            self._remark,
+            self._refetch,
+        )
 
     def _repairing(self) -> AbstractAsyncContextManager[Journal]:
         return self.access.writing("modelfloat verify --repair")
@@ -352,94 +332,17 @@ class Store:
 
     async def verify(
         self,
-        request: VerifyRequest | None = None,
+        request: "VerifyRequest | None" = None,
         *,
         repair: bool = False,
         progress: Progress | None = None,
     ) -> VerifyReport:
         """Check what `request` says, everything if None; with `repair`, make again what is missing
         or damaged."""
+        from .verify.checkorder import VerifyRequest
+
         asked = request or VerifyRequest(repair=repair)
         return await self._checking.run(asked, progress or Progress())
-
-    async def scrubbed(self) -> ScrubStatus:
-        """How well the store is checked: the oldest check, the last full pass, the last run."""
-        return await trio.to_thread.run_sync(self._scrubs.status)
-
-    # Telling
-
-    async def stats(self, *, by_repository: bool | None = None) -> StoreStats:
-        """Where the bytes are; `by_repository` too, by default where that is counted soon and
-        nothing is in its way; who asks for it is told what is."""
-        packs = await trio.to_thread.run_sync(self._statistics.packs)
-        backends = tuple(await self.backends(packs))
-        counted = await count_packs(self.index, self.pool)
-        files = await trio.to_thread.run_sync(self._statistics.files)
-        survives = await self._survival(packs)
-        found = await trio.to_thread.run_sync(
-            self._statistics.collect, self.scheme, survives, backends, files, counted, packs
-        )
-        found = replace(found, scrub=await trio.to_thread.run_sync(self._scrubs.status, packs))
-        wanted = is_small(found) if by_repository is None else by_repository
-        try:
-            return replace(found, by_repository=await self._usage(files)) if wanted else found
-        except (DamageError, IndexDamagedError) as error:
-            if by_repository:
-                raise
-            log.warning("what each repository takes is not counted: %s", error)
-            return found
-
-    async def _usage(self, files: Files) -> tuple[RepositoryStats, ...]:
-        return await trio.to_thread.run_sync(
-            usage, self.index, self.objects, files, trio.from_thread.check_cancelled
-        )
-
-    async def health(self) -> dict[str, str]:
-        """What is known of the repositories that damage touches; see `Statistics.health`."""
-        return await trio.to_thread.run_sync(self._statistics.health)
-
-    async def names_of(self, wanted: AbstractSet[bytes]) -> dict[bytes, str]:
-        """Paths of files by their BLAKE3, as far as found soon; see `Statistics.names_of`."""
-        return await trio.to_thread.run_sync(self._statistics.names_of, wanted)
-
-    async def frees(self, repo: RepoName) -> int:
-        """Bytes that removing a repository would free; reads all of the index that refs reach."""
-        return await self._removal.frees(repo)
-
-    async def backends(self, packs: Sequence[PackRecord] | None = None) -> list[BackendStatus]:
-        """Every backend with its use and state; `packs` are all where the caller has them."""
-        counts = await trio.to_thread.run_sync(self._statistics.by_backend, packs)
-        return await ask_backends(self.members, counts)
-
-    def figures(self) -> ReadFigures:
-        """What reading has come to since the store was opened."""
-        counted = self.counters.backends
-        return ReadFigures(
-            self.counters.counts(),
-            self.counters.latency,
-            self.budget.used,
-            self.budget.limit,
-            tuple(BackendReads.of(m, counted.get(m.id, Fetches())) for m in self.members),
-        )
-
-    async def room(self) -> Room:
-        """The space for data in all, and what of it is free; what is stored where no one tells."""
-        found = await room_of(self.members, self.scheme)
-        if found is not None:
-            return found
-        return Room(await trio.to_thread.run_sync(self._statistics.encoded), 0)
-
-    async def survives(self) -> str:
-        """One line: what may be lost, of what is there now, without losing data."""
-        return (await self._survival()).text
-
-    async def _survival(self, packs: Sequence[PackRecord] | None = None) -> Survival:
-        members = [member.candidate for member in self.members]
-        up = {member.id for member in self.members.up()}
-        layouts = await trio.to_thread.run_sync(
-            lambda: layouts_of(self.index.packs() if packs is None else packs)
-        )
-        return survival(self.scheme, members, up, layouts)
 
 
 @contextlib.asynccontextmanager

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from ...errors import ConflictError
 from ...ids import PackNumber
+from ..capacity import shard_size
 from ..formats.chunktable import Kind
 from ..index.index import Index
 from ..index.records import PackRecord
-from ..statistics import shard_size
 from .standing import WHOLE
 
 Array = npt.NDArray[Any]

@@ -6,7 +6,7 @@ packs are. Without, it writes to nothing but the index.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,8 @@ from ..journal.completeness import missed
 from ..journal.copies import record_name
 from ..journal.journal import Journal
 from ..objects import Objects
-from ..packs.members import Member, Members
+from ..packs.anew import Recreate, Remark
+from ..packs.members import Members
 from ..packs.pool import Pool
 from ..read.refetch import Refetch
 from ..refs import Refs
@@ -41,23 +42,10 @@ from .rescue import Rescuer
 from .scrublog import ScrubLog
 from .throttle import Throttle
 
-Recreate = Callable[[Member], Awaitable[Member | None]]
-"""Makes a lost backend anew where that is safe, and returns it; None where it is not."""
-Remark = Callable[[Member], Awaitable[None]]
-"""Writes a backend's marker anew."""
 OpenJournal = Callable[[], AbstractAsyncContextManager[Journal]]
 """Takes the locks of a writer and opens a journal."""
 
 log = logging.getLogger(__name__)
-
-
-async def no_recreation(_member: Member) -> Member | None:
-    """For stores none of whose backends may be made anew."""
-    return None
-
-
-async def no_marking(_member: Member) -> None:
-    """For stores none of whose backends may be marked anew: the look after it finds it so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import NotFoundError
 from ...ids import BackendId, ChunkId
+from ..capacity import shard_size
 from ..formats.chunktable import Kind
 from ..formats.tree import EntryType
 from ..index.index import Index
@@ -23,7 +24,6 @@ from ..index.records import PackRecord, ShardState
 from ..objects import Objects
 from ..refnames import Address
 from ..refs import Refs
-from ..statistics import shard_size
 from .due import due
 from .packset import PackSet
 from .reach import Reach, Reached

@@ -7,9 +7,9 @@ On a network many small requests cost as much as the bytes of a shard.
 import trio
 
 from ...errors import BackendError, KeyNotFoundError, ShardDamagedError
+from ..capacity import shard_size
 from ..index.records import PackRecord, ShardState
 from ..packs.pool import Pool
-from ..statistics import shard_size
 from .judgement import Found
 from .shardread import absent
 

@@ -17,12 +17,12 @@ import trio
 
 from ...errors import BackendError, FormatError, ShardDamagedError
 from ...ids import BackendId
+from ..capacity import shard_size
 from ..index.records import PackRecord, ShardState
 from ..packs.decodings import Budget
 from ..packs.pool import Pool
 from ..packs.scrutiny import agreed, footer_of
 from ..reports import Progress, VerifyReport
-from ..statistics import shard_size
 from .glance import Glance
 from .judgement import Found, Judgement, judge
 from .movereport import MoveReport

@@ -17,6 +17,7 @@ from ...errors import (
     ShardDamagedError,
 )
 from ...ids import Key, StoreId
+from ..capacity import shard_size
 from ..encryption.storecipher import StoreCipher
 from ..formats.journal import NOWHERE
 from ..formats.shard import TRAILER_SIZE, Footer, decode_tail, footer_length
@@ -24,7 +25,6 @@ from ..index.records import PackRecord, ShardState
 from ..packs.members import Member, Members
 from ..packs.pool import Pool
 from ..packs.scrutiny import footer_of
-from ..statistics import shard_size
 from .judgement import Found
 from .shardbuffers import ShardBuffers
 

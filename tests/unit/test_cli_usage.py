@@ -76,7 +76,7 @@ def test_every_command_has_help_and_the_global_options(
 
 def test_commands_of_backend(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backend", "--help"]) == 0
-    expected = {"add", "drain", "ls", "rebalance", "rm", "set"}
+    expected = {"add", "drain", "login", "ls", "rebalance", "rm", "set"}
     assert listed_commands(capsys.readouterr().out) == expected
 
 

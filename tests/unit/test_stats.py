@@ -9,6 +9,7 @@ import lmdb
 import pytest
 import trio
 
+from modelfloat.cas.capacity import shard_size
 from modelfloat.cas.chunking.regions import ElementType
 from modelfloat.cas.codecs.registry import CODECS
 from modelfloat.cas.formats.chunktable import Kind, check_table, encode_table
@@ -18,7 +19,6 @@ from modelfloat.cas.index.sums import decode_sums, encode_sums, sums_of, sums_of
 from modelfloat.cas.packs.scrutiny import read_footer
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.reports import KindStats, RepositoryStats
-from modelfloat.cas.statistics import shard_size
 from modelfloat.cas.store import Store
 from modelfloat.cli.main import run
 from modelfloat.errors import IndexDamagedError
