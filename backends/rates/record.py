@@ -14,7 +14,7 @@ from .turns import Turns
 MAGIC: Final = b"MFRT"
 VERSION: Final = 1
 BOOT_SIZE: Final = 16
-_BODY: Final = struct.Struct(f"<4sB3x{BOOT_SIZE}s4QQ{HOURS}Q")
+_BODY: Final = struct.Struct(f"<4sB3x{BOOT_SIZE}s2Q8x2Q{HOURS}Q")
 _SUM: Final = struct.Struct("<I")
 SIZE: Final = _BODY.size + _SUM.size
 
@@ -30,7 +30,7 @@ class Known:
 def encode(known: Known, boot: bytes) -> bytes:
     """The record, of a machine that was booted as `boot` (16 bytes): turns are by its clock."""
     turns, day = known.turns, known.day
-    times = (turns.full, turns.write, turns.rest, turns.each)
+    times = (turns.full, turns.write, turns.each)
     body = _BODY.pack(MAGIC, VERSION, boot, *times, day.hour, *day.stored)
     return body + _SUM.pack(zlib.crc32(body))
 
@@ -40,8 +40,8 @@ def decode(data: bytes, boot: bytes) -> Known:
     damaged, or of another version."""
     if len(data) != SIZE or _SUM.unpack_from(data, _BODY.size)[0] != zlib.crc32(data[: _BODY.size]):
         return Known()
-    magic, version, booted, full, write, rest, each, hour, *stored = _BODY.unpack_from(data)
+    magic, version, booted, full, write, each, hour, *stored = _BODY.unpack_from(data)
     if magic != MAGIC or version != VERSION:
         return Known()
-    turns = Turns(full, write, rest, each) if booted == boot else Turns()
+    turns = Turns(full, write, each) if booted == boot else Turns()
     return Known(turns, Day(hour, tuple(stored)))

@@ -19,13 +19,11 @@ SECOND: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """When the bucket is `full` again, when the last turn of a `write` came or comes, and until
-    when the provider itself asked to be left alone, `rest`. `each` is what one request takes, by
-    the rate that the others were told; 0 where there is none."""
+    """When the bucket is `full` again, and when the last turn of a `write` came or comes. `each` is
+    what one request takes, by the rate that the others were told; 0 where there is none."""
 
     full: int = 0
     write: int = 0
-    rest: int = 0
     each: int = 0
 
 
@@ -48,10 +46,9 @@ def take(turns: Turns, rate: Rate, now: int, cost: int = 1, *, writing: bool = F
     turns = _by_rate(turns, each, now)
     if writing and turns.write > now:
         return Turn(turns.write, False, turns, turns)
-    start = max(now, turns.rest)
-    begun = max(start, turns.full)
+    begun = max(now, turns.full)
     kept = rate.burst // 2 if writing else 0
-    at = max(start, begun - max(0, rate.burst - kept - cost) * each)
+    at = max(now, begun - max(0, rate.burst - kept - cost) * each)
     after = replace(turns, full=begun + cost * each, write=at if writing else turns.write)
     return Turn(at, True, turns, after)
 
@@ -71,8 +68,3 @@ def _rescaled(at: int, was: int, each: int, now: int) -> int:
 def give_back(turns: Turns, turn: Turn) -> Turns:
     """What is left when a turn is not used: as before, unless somebody came since."""
     return turn.before if turn.taken and turns == turn.after else turns
-
-
-def leave_alone(turns: Turns, until: int) -> Turns:
-    """Nobody asks before `until`."""
-    return replace(turns, rest=max(turns.rest, until))

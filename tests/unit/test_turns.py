@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfloat.backends.rates.turns import SECOND, Turns, give_back, leave_alone, take
+from modelfloat.backends.rates.turns import SECOND, Turns, give_back, take
 from modelfloat.rate import Rate
 
 ONCE = Rate(2.0, 4)
@@ -82,13 +82,6 @@ def test_another_rate_is_for_those_too_who_wait_already() -> None:
     assert take(turns, ONCE, 0).at == (50 - 3) * EACH
     assert take(turns, Rate(), 0).at == 0
     assert take(take(turns, Rate(), 0).after, ONCE, 0).at == 0
-
-
-def test_who_asked_to_be_left_alone_is() -> None:
-    turns = leave_alone(leave_alone(Turns(), 5 * SECOND), 3 * SECOND)
-    assert take(turns, ONCE, 0).at == 5 * SECOND
-    assert take(turns, Rate(), 0).at == 5 * SECOND
-    assert take(turns, ONCE, 6 * SECOND).at == 6 * SECOND
 
 
 @given(
