@@ -14,7 +14,6 @@ Concurrency: as `rpc`, `folder` and `blocks` say; of this object only `_values` 
 """
 
 import contextlib
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
@@ -29,6 +28,7 @@ from ..keys import RESERVED, check_key, check_prefix, is_replaced
 from .address import node_address
 from .blocks import BLOCK, Blocks, Value, damaged, put_value, stamp
 from .folder import Folder, Found, Upload
+from .remembered import Remembered
 from .rpc import Reply, Rpc
 
 LATENCY: Final = 0.02
@@ -41,8 +41,6 @@ CLEANUP: Final = 5.0
 """Seconds that removing an upload that failed may take."""
 TRIES: Final = 4
 """Times that a value is pinned whose blocks the node let go of, or gets a name that is taken."""
-VALUES: Final = 1024
-"""Values that are written once, whose blocks are remembered."""
 _NO_LIMIT: Final = (1 << 53) - 1
 """Bytes that js-ipfs says it may hold where it has no limit."""
 
@@ -61,7 +59,7 @@ class IpfsBackend:
         self._rpc = Rpc(name, address)
         self._folder = Folder(self._rpc, create=create)
         self._blocks = Blocks(name, self._fetch)
-        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._values = Remembered[Key]()  # of those that are written once
         self._swept = False
         self.properties = Properties(
             url=url,
@@ -111,7 +109,7 @@ class IpfsBackend:
         except BackendError:
             if not known:
                 raise
-            self._values.pop(key, None)  # it may have been stored anew by somebody
+            self._values.drop(key)  # it may have been stored anew by somebody
             value, _ = await self._value(key)
             await self._fill(key, value, offset, target)
 
@@ -137,7 +135,7 @@ class IpfsBackend:
     async def delete(self, key: Key) -> None:
         """See `Backend.delete`."""
         check_key(key)
-        self._values.pop(key, None)
+        self._values.drop(key)
         found = await self._folder.lies(key)
         if found is not None and not found.folder:
             await self._remove(key, found.cid)
@@ -176,9 +174,8 @@ class IpfsBackend:
 
     async def _value(self, key: Key) -> tuple[Value, bool]:
         """A key's value, and whether it was known."""
-        known = self._values.get(key)
+        known = self._values.find(key)
         if known is not None:
-            self._values.move_to_end(key)
             return known, True
         found = await self._folder.file(key)
         value = await self._blocks.root(key, found.cid)
@@ -186,12 +183,8 @@ class IpfsBackend:
         return value, False
 
     def _remember(self, key: Key, value: Value) -> None:
-        if is_replaced(key):
-            return
-        self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > VALUES:
-            self._values.popitem(last=False)
+        if not is_replaced(key):
+            self._values.add(key, value)
 
     async def _fill(self, key: Key, value: Value, offset: int, target: memoryview) -> None:
         if offset + len(target) > value.size:

@@ -6,8 +6,8 @@ can change, add or leave out anything: it can only not answer. What is asked for
 (`?format=raw`), as the specification of trustless gateways says
 (specs.ipfs.tech/http-gateways/trustless-gateway).
 
-Concurrency: `_folders` and `_clock` change between awaits; they hold what never changes, and what
-is assigned as a whole.
+Concurrency: `_folders`, `_values` and `_clock` change between awaits; they hold what never changes,
+and what is assigned as a whole.
 """
 
 import time
@@ -29,6 +29,7 @@ from ..keys import check_key, check_prefix, is_key
 from .address import gateway_address
 from .blocks import BLOCK, Blocks, Value
 from .dagpb import DIRECTORY, SHARDED
+from .remembered import Remembered
 
 CONNECTIONS: Final = 16
 LATENCY: Final = 0.2
@@ -60,6 +61,7 @@ class GatewayBackend:
         self._client = HttpClient(name, kept=CONNECTIONS)
         self._blocks = Blocks(name, self._fetch)
         self._folders: OrderedDict[Cid, Names] = OrderedDict()
+        self._values = Remembered[Cid]()
         self._slots = trio.CapacityLimiter(CONNECTIONS)
         self._clock: float | None = None
         self.properties = Properties(
@@ -168,7 +170,11 @@ class GatewayBackend:
             raise KeyNotFoundError(
                 f"backend {self.name}: {key} is not there", backend=self.name, key=key
             )
-        return await self._blocks.root(key, cid)
+        value = self._values.find(cid)
+        if value is None:
+            value = await self._blocks.root(key, cid)
+            self._values.add(cid, value)
+        return value
 
     async def _inside(self, folder: str) -> Names | None:
         """What a folder holds; None where it is none."""
@@ -186,6 +192,8 @@ class GatewayBackend:
         if known is not None:
             self._folders.move_to_end(cid)
             return known
+        if self._values.find(cid) is not None:
+            return None
         names: Names = {}
         if not await self._read(key, cid, names, 0):
             return None

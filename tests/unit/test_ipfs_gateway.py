@@ -1,12 +1,15 @@
 """A folder of a node read through a gateway that is not trusted."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelfloat.backends.base import Backend
+from modelfloat.backends.ipfs.blocks import INLINE, Value
 from modelfloat.backends.ipfs.dagpb import DIRECTORY, SHARDED, Link, Node, decode_node, encode_node
+from modelfloat.backends.ipfs.remembered import BLOCKS, VALUES, Remembered
 from modelfloat.backends.keys import check_key
 from modelfloat.backends.registry import open_backend
 from modelfloat.cid import DAG_PB, SHA2_256, cid_of
@@ -118,6 +121,31 @@ async def test_a_root_that_is_no_folder(kubo: Kubo) -> None:
     with pytest.raises(UnavailableError, match=r"is no node .* check the CID in its URL"):
         await backend.head(KEY)
     await backend.aclose()
+
+
+async def test_the_root_of_a_value_is_asked_for_once(kubo: Kubo, gateway: Backend) -> None:
+    assert await gateway.get(KEY, 0, 10) == VALUE[:10]
+    kubo.node.drop(str(kubo.root(f"/shelf/{KEY}")))
+    assert await gateway.get(KEY, 1 << 20, 10) == VALUE[1 << 20 : (1 << 20) + 10]
+    assert await gateway.head(KEY) == len(VALUE)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Whatever a node makes up: roots of ours are small."""
+    root = cid_of(b"", DAG_PB)
+    usual = Value(root, 1, (), b"x", None)
+    values = Remembered[int]()
+    for number in range(VALUES + 2):
+        values.add(number, usual)
+        values.find(0)
+    assert values.find(0) == usual
+    assert values.find(1) is None
+    values.add(0, replace(usual, data=bytes(INLINE + 1)))
+    values.add(2, replace(usual, blocks=((root, 1),) * (BLOCKS + 1)))
+    assert values.find(0) is values.find(2) is None
+    values.drop(3)
+    values.drop(3)
+    assert values.find(3) is None
 
 
 async def test_redirects_are_followed_as_every_block_is_checked(kubo: Kubo) -> None:
