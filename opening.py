@@ -12,6 +12,7 @@ import trio
 from .cas.encryption.keys import StoreKeys
 from .cas.encryption.secrets import Secret
 from .cas.encryption.storecipher import cipher_of
+from .cas.index.lmdbfile import file_of
 from .cas.locks import locked
 from .cas.packs.members import Member, Members
 from .cas.read.options import ReadOptions
@@ -96,10 +97,11 @@ class _Follower:
 
     async def run(self) -> None:
         """Look again and again."""
-        index = await trio.to_thread.run_sync(_index_file, self.path)
+        index = os.path.join(self.path, "index")
+        opened = await trio.to_thread.run_sync(file_of, index)
         while True:
             await trio.sleep(FOLLOW)
-            index = await trio.to_thread.run_sync(_tell_replaced, self.path, index)
+            opened = await trio.to_thread.run_sync(_tell_replaced, self.path, index, opened)
             await self.look()
 
     async def look(self) -> None:
@@ -118,18 +120,9 @@ class _Follower:
         await self.store.members.look()
 
 
-def _index_file(path: str) -> tuple[int, int] | None:
-    """Which file the index is, None while there is none."""
-    try:
-        found = os.stat(os.path.join(path, "index", "data.mdb"))
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _tell_replaced(path: str, opened: tuple[int, int] | None) -> tuple[int, int] | None:
+def _tell_replaced(path: str, index: str, opened: tuple[int, int] | None) -> tuple[int, int] | None:
     """Warn once where another file took the place of the index; which one is there now."""
-    now = _index_file(path)
+    now = file_of(index)
     if now is None or now == opened:
         return opened
     if opened is not None:

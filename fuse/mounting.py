@@ -12,21 +12,19 @@ from typing import Final
 
 import trio
 
-from ..version import __version__
+from ..cas.index.lmdbfile import file_of
 from .binding import Binding, Session
 from .bindings import load_binding
 from .control import answer_all, listening
 from .endpoint import Endpoint
 from .machine import check_machine
-from .metrics import metrics_text
 from .metricsserver import listening_on, serve_metrics
-from .mountinfo import is_mounted, mount_at, mounts
+from .mountinfo import mount_at, mounts
 from .mountoptions import MountOptions
 from .mountpoint import prepare
-from .mountstate import MountState, OpenFileState
 from .operations import Operations
+from .served import Served
 from .source import Source
-from .tuning import told, tune
 from .unmounting import unmount
 
 __all__ = ["MountOptions", "load_binding", "mounts", "serve", "unmount"]
@@ -62,35 +60,8 @@ async def serve(
     path = await trio.to_thread.run_sync(prepare, mountpoint, store.path)
     started = time.time_ns()
     operations = Operations(store, options.look(started), slow=slow)
-    index = _index_of(store.path)
-    device = ""
-
-    def state(opened: tuple[OpenFileState, ...]) -> MountState:
-        return MountState(
-            os.getpid(),
-            __version__,
-            path,
-            started,
-            opened,
-            operations.last_errors(),
-            index is not None and _index_of(store.path) not in (None, index),
-            device=device,
-            binding=binding.name,
-            reads=operations.reads(),
-            metrics=url,
-            note=session.note,
-            hidden=bool(device) and not is_mounted(device),
-        )
-
-    def figures() -> bytes:
-        return metrics_text(state(()), operations.open_count())
-
-    def begun() -> None:
-        said = [f"{path} is mounted by the binding {binding.name}", *_tuned(path), session.note]
-        log.info("%s", "; ".join(filter(None, said)))
-        if url:
-            log.info("%s tells its figures at %s", path, url)
-        ready()
+    index = os.path.join(store.path, "index")
+    file = file_of(index)
 
     # Signals are caught before the mount exists: none may leave it behind.
     with (
@@ -102,26 +73,25 @@ async def serve(
         try:
             mount = await trio.to_thread.run_sync(mount_at, path)
             device = "" if mount is None else mount.device
+            served = Served(
+                path, started, operations, binding.name, session, index, file, device, url
+            )
+
+            def begun() -> None:
+                served.tell()
+                ready()
+
             async with trio.open_nursery() as nursery:
                 if server is not None:
-                    nursery.start_soon(answer_all, server, lambda: state(operations.open_files()))
+                    nursery.start_soon(answer_all, server, served.state)
                 if asked is not None:
-                    nursery.start_soon(serve_metrics, asked, figures)
+                    nursery.start_soon(serve_metrics, asked, served.figures)
                 nursery.start_soon(operations.slow.watch)
                 await _serve(session, path, signals, begun, stopping)
                 nursery.cancel_scope.cancel()
         finally:
             session.close()
     log.info("%s is unmounted", path)
-
-
-def _index_of(store: str) -> tuple[int, int] | None:
-    """Which file the store's index is, None while there is none."""
-    try:
-        found = os.stat(os.path.join(store, "index", "data.mdb"))
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 async def _serve(
@@ -146,15 +116,6 @@ async def _announce(path: str, ready: Callable[[], None]) -> None:
     # `ready` tunes. A thread has to ask: this loop is the one that answers.
     await trio.to_thread.run_sync(os.statvfs, path, abandon_on_cancel=True)
     ready()
-
-
-def _tuned(path: str) -> list[str]:
-    """Change what may be changed of a mount; what was, and what would help."""
-    mount = mount_at(path)
-    if mount is None:
-        return []
-    done = tune(mount)
-    return [f"set {', '.join(done) if done else 'nothing'}", told(mount.device)]
 
 
 async def _stop_on_signal(

@@ -21,8 +21,7 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from ...errors import ModelFloatError
 
@@ -71,17 +70,6 @@ class Ledger:
             self._database.create_function("sort_key", 1, sort_key, deterministic=True)
             # One transaction that never ends: nothing of this is kept.
             self._database.execute("BEGIN")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file; the notes are gone."""

@@ -27,6 +27,7 @@ from .apply import apply_entry, doomed_packs, narrow_gap
 from .checknotes import Check, note_check, note_damage
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
+from .lmdbfile import file_of
 from .lookups import BATCH, WRITER, Lookups
 from .records import NUMBER, RECORD, Location, PackRecord, ShardState
 from .sourcerows import SourceRows
@@ -51,7 +52,7 @@ class Index(Lookups):
         super().__init__(path, environment)
         self.read_only = environment.read_only
         self._users = 1
-        self._file = _file_of(path)
+        self._file = file_of(path)
         self._writing = threading.Lock()
         self.sources = SourceRows(
             self._dbs.sources, lambda: self._reading("sources"), self._write_transaction
@@ -82,7 +83,7 @@ class Index(Lookups):
                 raise IndexDamagedError(
                     f"no index at {path}: if this is a store, run `modelfloat rebuild-index`"
                 )
-            file = _file_of(path)
+            file = file_of(path)
             index = _open[path] = cls(path, open_environment(path))
             index._file = file
             return index
@@ -104,7 +105,7 @@ class Index(Lookups):
 
     def check_current(self) -> None:
         """ConflictError where another process has put a new index in the place of this one."""
-        if _file_of(self.path) != self._file:
+        if file_of(self.path) != self._file:
             raise ConflictError(
                 f"the index at {self.path} was made anew meanwhile: nothing was changed; open the "
                 "store again, or run the command again"
@@ -221,12 +222,3 @@ class Index(Lookups):
             self._env.reader_check()
             with self._env.begin(write=True) as txn:
                 yield txn
-
-
-def _file_of(path: str) -> tuple[int, int] | None:
-    """Device and inode of the index in the folder `path`; None where there is none."""
-    try:
-        found = os.stat(os.path.join(path, "data.mdb"))
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

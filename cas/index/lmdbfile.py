@@ -45,6 +45,15 @@ class Meta:
     commit: int
 
 
+def file_of(folder: str) -> tuple[int, int] | None:
+    """Device and inode of the index in `folder`, by which it is known again; None where is none."""
+    try:
+        found = os.stat(os.path.join(folder, "data.mdb"))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def check_file(path: str) -> None:
     """IndexDamagedError where the data file at `path` cannot be what LMDB left there."""
     try:
