@@ -175,6 +175,9 @@ async def _serve(
     from ..fuse.endpoint import parse_endpoint
     from ..fuse.mounting import load_binding, serve
 
+    # Without its key all names could be shown, and not one file be read.
+    store.members.cipher.require()
+
     def ready() -> None:
         notify(settings.notify_socket, f"READY=1\nSTATUS=mounted on {asked.path}")
         if ready_fd is not None:

@@ -92,6 +92,22 @@ def test_without_any_and_without_a_terminal(store: Path, capsys: Capture) -> Non
     )
 
 
+def test_nothing_is_mounted_without_any(
+    store: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names could be shown, but every read would fail: a service is to fail when it starts."""
+    served = list[str]()
+
+    async def serve(_store: object, path: str, *_: object, **__: object) -> None:
+        served.append(path)
+
+    monkeypatch.setattr("modelfloat.fuse.mounting.serve", serve)
+    command = ["--store", str(store), "mount", str(tmp_path / "m"), "--foreground"]
+    assert run(command) == 1
+    assert served == []
+    assert "its key was not given" in capsys.readouterr().err
+
+
 def test_the_terminal_is_asked_once(
     store: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
