@@ -8,8 +8,9 @@ Status 509 says that the transfer quota is used up. Until the time that it names
 for any more. Bytes that are read whole are compared with the file's MAC; ranges have none, and
 those who read them know what they should be.
 
-Concurrency: `UPLOADS` pieces are under way at once, and in memory, whatever the number of puts. The
-bytes of a put are copied while its caller waits, so nothing reads them once it gave up.
+Concurrency: `UPLOADS` pieces are under way at once, and in memory, whatever the number of puts;
+small values, as leases are, go beside them, for their deadlines do not wait for shards on a slow
+line. The bytes of a put are copied while its caller waits, so nothing reads them once it gave up.
 """
 
 import itertools
@@ -40,7 +41,7 @@ UPLOADS: Final = 6
 KNOWN: Final = 4096
 """Addresses that are remembered."""
 INLINE: Final = 64 << 10
-"""Bytes that are decrypted faster than a thread is found for them."""
+"""Bytes that are decrypted faster than a thread is found for them, and uploaded at once."""
 TRIES: Final = 4
 PAUSE: Final = 0.5
 """Times that a piece is sent while a server is busy, and seconds before the second time."""
@@ -101,7 +102,8 @@ class Transfers:
     async def _send_all(self, upload: Upload, address: str, key: Key) -> None:
         async with trio.open_nursery() as nursery:
             for piece in upload.pieces:
-                await self._room.acquire_on_behalf_of(piece)
+                if piece.length > INLINE:
+                    await self._room.acquire_on_behalf_of(piece)
                 nursery.start_soon(self._send, upload, piece, address, key)
 
     async def _send(self, upload: Upload, piece: Piece, address: str, key: Key) -> None:
@@ -109,7 +111,8 @@ class Transfers:
             data = await trio.to_thread.run_sync(upload.sealed, piece)
             said = await self._taken(f"{address}/{piece.offset}", data, key)
         finally:
-            self._room.release_on_behalf_of(piece)
+            if piece.length > INLINE:
+                self._room.release_on_behalf_of(piece)
         if said:
             upload.token = said
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from modelfloat.backends.base import Backend
-from modelfloat.backends.keys import MARKER_KEY, check_key
+from modelfloat.backends.keys import MARKER_KEY, check_key, site_key
 from modelfloat.backends.mega import api, secrets, transfers
 from modelfloat.backends.mega.address import address_of
+from modelfloat.backends.mega.transfers import Transfers
 from modelfloat.backends.registry import open_backend
 from modelfloat.errors import (
     CorruptAnswerError,
@@ -24,6 +26,7 @@ from modelfloat.errors import (
     UnavailableError,
     UsageError,
 )
+from modelfloat.ids import Key, SiteId
 from modelfloat.tests.servers.mega.account import MEGA_PASSWORD, MEGA_USER, QUICK, ROUNDS, Account
 from modelfloat.tests.servers.mega.server import FakeMega
 from modelfloat.tests.support.meddler import answer, meddling
@@ -31,6 +34,7 @@ from modelfloat.tests.support.sources import noise
 
 KEY = check_key("packs/ab/abcd/0-4-2")
 OTHER = check_key("packs/ab/abcd/1-4-2")
+SITE = site_key(SiteId(bytes(16)))
 
 
 @pytest.fixture(autouse=True)
@@ -412,6 +416,29 @@ async def test_a_piece_is_sent_again(mega: FakeMega, backend: Backend, fault: st
     setattr(mega.faults, fault, 1)
     await backend.put(KEY, [value])
     assert await backend.get(KEY) == value
+
+
+async def test_a_record_does_not_wait_for_shards(
+    mega: FakeMega, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line may be so slow that they take longer than it may."""
+    taken, go_on = Transfers._taken, trio.Event()
+
+    async def slow(self: Transfers, url: str, data: bytearray, key: Key) -> str:
+        if key != SITE:
+            await go_on.wait()
+        return await taken(self, url, data, key)
+
+    monkeypatch.setattr(Transfers, "_taken", slow)
+    async with opened(mega) as backend, trio.open_nursery() as nursery:
+        for number in range(transfers.UPLOADS + 2):
+            shard = check_key(f"packs/ab/abcd/{number}-9-9")
+            nursery.start_soon(backend.put, shard, [noise(number, 200_000)])
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        with trio.fail_after(30):
+            await backend.put(SITE, [b"at work"])
+        go_on.set()
+    assert len(mega.account.contents) == transfers.UPLOADS + 3
 
 
 async def test_an_upload_that_failed_stores_nothing(mega: FakeMega, backend: Backend) -> None:
