@@ -26,7 +26,6 @@ from ...erasure.scheme import Scheme
 from ...errors import BackendError, ModelFloatError, one_failure
 from ...ids import ChunkId, ObjectId, WriterId
 from ..access import Access
-from ..formats.journal import NO_ID
 from ..formats.presence import PresenceRecord
 from ..index.index import Index
 from ..index.records import PackRecord
@@ -37,15 +36,12 @@ from ..locks import locked
 from ..objects import Objects
 from ..packs.pool import Pool
 from ..reserve import is_full
-from .collected import FindInUse, GcReport, InUse, Kept
+from .census import Census
+from .collected import FindInUse, GcReport
 from .condemning import pardon
-from .marking import Marking
-from .marks import Marks
 from .orphans import Orphan, Orphans
 from .others import Others
 from .rewriting import Copied, Rewriter
-from .selection import Selection
-from .standing import Standing
 from .sweeping import TOMBSTONES, Sweeper
 
 WHAT: Final = "modelfloat gc"
@@ -75,7 +71,6 @@ class Collection:
         self._access = access
         self._index: Index = access.index
         self._pool: Pool = access.pool
-        self._standing = Standing(access.pool)
         self._scheme = scheme
         self._objects = objects
         self._grace = grace
@@ -113,14 +108,14 @@ class Collection:
 
     async def _plan(self) -> None:
         await self._begin()
-        dead, sparse, small = await trio.to_thread.run_sync(self._selected)
+        dead, sparse, small = await trio.to_thread.run_sync(self._census.selected)
         if self._pool.members.down():
             self._report.skipped, sparse, small = len({*sparse, *small}), [], []
         self._report.deleted = len(dead)
         self._report.rewritten, self._report.merged = len(sparse), len(small)
-        self._report.freed = sum(self._stored(row) for row in dead)
+        self._report.freed = sum(self._census.stored(row) for row in dead)
         for row in sparse:
-            self._report.freed += self._marks.unmarked(row)
+            self._report.freed += self._census.marks.unmarked(row)
         orphans = await self._orphans.find()
         self._report.orphans = len(orphans)
         self._report.freed += sum(orphan.size for orphan in orphans)
@@ -130,7 +125,7 @@ class Collection:
         await self._mind()
         await self._keep_theirs()
         dead = await trio.to_thread.run_sync(self._selection.dead)
-        await self._condemn(await trio.to_thread.run_sync(self._records, dead))
+        await self._condemn(await trio.to_thread.run_sync(self._census.records, dead))
         orphans = await self._orphans.find()
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
@@ -158,35 +153,21 @@ class Collection:
     # Marking
 
     async def _begin(self) -> None:
-        self._marks = await trio.to_thread.run_sync(Marks, self._index, self._standing.rank)
-        self._marking = Marking(
-            self._index, self._objects, self._marks, trio.from_thread.check_cancelled
+        self._census = await trio.to_thread.run_sync(
+            Census,
+            self._index,
+            self._objects,
+            self._pool,
+            self._scheme,
+            self._grace,
+            self._since_ns,
+            self._find_in_use,
         )
-        self._selection = Selection(self._index, self._pool, self._marks, self._scheme, self._grace)
-        await trio.to_thread.run_sync(self._mark)
-        self._report.kept = await trio.to_thread.run_sync(self._mark_in_use)
+        self._selection = self._census.selection
+        await trio.to_thread.run_sync(self._census.mark)
+        self._report.kept = await trio.to_thread.run_sync(self._census.mark_in_use)
         await self._selection.spare_young()
         self._report.young = self._selection.young
-
-    def _mark(self) -> None:
-        self._marking.reach(head.commit for head in self._index.refs())
-        changes = self._index.reflog(self._since_ns) if self._grace else iter(())
-        former = (id_ for change in changes for id_ in (change.old, change.new) if id_ != NO_ID)
-        with self._marks.for_now():
-            self._marking.reach(former, lenient=True)
-
-    def _mark_in_use(self) -> list[Kept]:
-        return [
-            Kept(used.name, used.who, size)
-            for used in self._find_in_use()
-            if (size := self._mark_open(used))
-        ]
-
-    def _mark_open(self, used: InUse) -> int:
-        before = self._marks.bytes.copy()
-        with self._marks.for_now():
-            self._marking.reach([used.manifest], lenient=True)
-        return self._marks.stored_since(before)
 
     async def _again(self, journal: Journal) -> None:
         """Mark what the refs have come to reach since, with nobody else at work.
@@ -196,13 +177,8 @@ class Collection:
         await self._mind()
         await journal.require_complete(accept_losses=self._accept_losses)
         await self._keep_theirs()
-        await trio.to_thread.run_sync(self._mark_more)
-        await trio.to_thread.run_sync(self._mark_in_use)
-
-    def _mark_more(self) -> None:
-        if not self._marks.check():
-            self._marking.forget()
-        self._mark()
+        await trio.to_thread.run_sync(self._census.mark_more)
+        await trio.to_thread.run_sync(self._census.mark_in_use)
 
     # Deleting
 
@@ -212,30 +188,15 @@ class Collection:
         gone: set[int] = set()
         for start in range(0, len(rows), TOMBSTONES):
             batch = rows[start : start + TOMBSTONES]
-            packs, spared = await trio.to_thread.run_sync(self._judge, batch)
+            packs, spared = await trio.to_thread.run_sync(self._census.judge, batch)
             self._report.pending += await self._sweeper.delete(journal, list(packs.values()))
             self._report.deleted += len(packs)
-            self._report.freed += sum(self._stored(row) for row in packs)
+            self._report.freed += sum(self._census.stored(row) for row in packs)
             gone |= packs.keys()
             for pack in spared:
                 self._require()
                 await pardon(self._pool.members, pack.id)
         return gone
-
-    def _judge(self, rows: Sequence[int]) -> tuple[dict[int, PackRecord], list[PackRecord]]:
-        """Which of the condemned packs in `rows` are dead, by row, and which are not."""
-        # A file may have been opened since it was marked: who has one is asked as late as can be.
-        self._mark_in_use()
-        dead = set(self._selection.dead())
-        packs: dict[int, PackRecord] = {}
-        spared: list[PackRecord] = []
-        for row in rows:
-            pack = self._record(row)
-            if pack is not None and row in dead:
-                packs[row] = pack
-            elif pack is not None:
-                spared.append(pack)
-        return packs, spared
 
     async def _clean(self, journal: Journal, orphans: Sequence[Orphan]) -> None:
         """What earlier collections and crashed adds left, and objects that nothing reaches."""
@@ -249,7 +210,7 @@ class Collection:
             await self._forget(ids)
 
     async def _forget(self, ids: Sequence[ObjectId]) -> None:
-        needed = await trio.to_thread.run_sync(self._marking.is_needed, ids)
+        needed = await trio.to_thread.run_sync(self._census.marking.is_needed, ids)
         # Those of a pack that stays are kept with it: an add that finds them there relies on both.
         rest = [id_ for id_ in ids if id_ not in needed]
         stored = await trio.to_thread.run_sync(self._index.locate, [ChunkId(id_) for id_ in rest])
@@ -262,7 +223,7 @@ class Collection:
     async def _rewrite(self) -> None:
         # What was marked anew may make others worth it, whose age nobody has asked for.
         await self._selection.spare_young()
-        _, sparse, merging = await trio.to_thread.run_sync(self._selected)
+        _, sparse, merging = await trio.to_thread.run_sync(self._census.selected)
         small = set(merging)
         rows = sorted({*sparse, *small})
         for start in range(0, len(rows), BATCH):
@@ -307,33 +268,10 @@ class Collection:
             return set()
         await self._condemn([copied.victim.pack for copied in copies])
         for copied in copies:
-            self._marks.clear(copied.victim.row)
+            self._census.marks.clear(copied.victim.row)
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
-            await trio.to_thread.run_sync(self._keep_safer, copies)
+            await trio.to_thread.run_sync(self._census.keep_safer, copies)
             gone = await self._delete(journal, [copied.victim.row for copied in copies])
         self._report.deleted -= len(gone)
         return gone
-
-    def _keep_safer(self, copies: Sequence[Copied]) -> None:
-        for copied in copies:
-            old = self._record(copied.victim.row)
-            made = [self._index.pack_of_id(pack) for pack in copied.into]
-            if old is None or all(new and self._standing.replaces(new, old) for new in made):
-                continue
-            self._selection.keep(copied.victim.row)
-            log.warning("pack %s stays: what it was copied to would survive less", old.id.hex())
-
-    def _selected(self) -> tuple[list[int], list[int], list[int]]:
-        """Rows of dead, sparse and small packs."""
-        sparse = self._selection.sparse()
-        return self._selection.dead(), sparse, self._selection.small(but=frozenset(sparse))
-
-    def _records(self, rows: Sequence[int]) -> list[PackRecord]:
-        return [pack for row in rows if (pack := self._record(row)) is not None]
-
-    def _record(self, row: int) -> PackRecord | None:
-        return self._selection.record(row)
-
-    def _stored(self, row: int) -> int:
-        return int(self._marks.packs["stored"][row])
