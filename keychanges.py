@@ -18,7 +18,6 @@ from .cas.encryption.keys import StoreKeys
 from .cas.encryption.secrets import Secret
 from .cas.encryption.sheetfile import write_sheet
 from .cas.encryption.storecipher import LOCKED
-from .cas.encryption.wrapping import RECOMMENDED
 from .cas.formats.keyring import Cost
 from .cas.locks import locked
 from .cas.packs.members import Members
@@ -59,7 +58,7 @@ async def add_key(
     new: Secret,
     *,
     label: str = "",
-    cost: Cost = RECOMMENDED,
+    cost: Cost | None = None,
     wait: bool = True,
 ) -> KeyChange:
     """Have `new` open the store too; `secret` is what opens it now."""
@@ -78,7 +77,7 @@ async def change_key(
     new: Secret,
     name: str | None = None,
     *,
-    cost: Cost = RECOMMENDED,
+    cost: Cost | None = None,
     wait: bool = True,
 ) -> KeyChange:
     """Have `new` open the store in place of the key of that name, or else of `secret` itself.

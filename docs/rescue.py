@@ -242,7 +242,7 @@ class Store:
             if self.keys.encrypted and type_ in (1, 2):
                 raise ValueError("an entry in it is not encrypted")
             if self.keys.encrypted and type_ == 5:
-                where = data[24:64] + struct.pack("<I", number)
+                where = data[:112] + struct.pack("<I", number)
                 type_, entry = self.keys.entry(where, entry)
             # 3, shard placed: it is found where it is. 4, pack deleted: its rest does no harm.
             if type_ == 1:

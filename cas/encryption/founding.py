@@ -8,18 +8,18 @@ from .keyring import Keyring, new_entry
 from .keys import random_master
 from .secrets import Secret
 from .sheetfile import remove_sheet, write_sheet
-from .wrapping import RECOMMENDED
 
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
     """How a new store is to be encrypted: what opens it, and where its recovery sheet is written,
-    None where nobody wants one. `cost` is of Argon2id; `master` is the key itself."""
+    None where nobody wants one. `cost` is of Argon2id, None what is right for the secret; `master`
+    is the key itself."""
 
     secret: Secret
     sheet: str | None = None
     label: str = ""
-    cost: Cost = RECOMMENDED
+    cost: Cost | None = None
     master: bytes = field(default_factory=random_master, repr=False)
 
     def begin(self, store: StoreId) -> bytes:

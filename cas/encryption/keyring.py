@@ -26,7 +26,7 @@ from ..formats.keyring import (
 )
 from .keys import KEY_SIZE, StoreKeys
 from .secrets import Secret
-from .wrapping import RECOMMENDED, seal, unseal, unwrap, wrap
+from .wrapping import seal, unseal, unwrap, wrap
 
 LONGEST_LABEL: Final = 64
 """Bytes of UTF-8."""
@@ -121,9 +121,9 @@ class Unlocked:
 
 
 def new_entry(
-    store: StoreId, master: bytes, secret: Secret, label: str = "", cost: Cost = RECOMMENDED
+    store: StoreId, master: bytes, secret: Secret, label: str = "", cost: Cost | None = None
 ) -> Entry:
-    """A new entry that `secret` opens; takes Argon2id's time."""
+    """A new entry that `secret` opens; takes Argon2id's time, `cost` of it or what is right."""
     return Entry(wrap(store, master, secret, cost), check_label(label), time.time_ns())
 
 

@@ -1,8 +1,9 @@
 """The master key wrapped by a secret, and unwrapped: Argon2id, then AES-256-GCM.
 
 A passphrase is guessed by trying: Argon2id (RFC 9106) makes each try dear in time and memory. Key
-files go the same way, for nobody knows how random somebody's file is. A wrapped key is bound to its
-store and to all that its slot says, so that no slot can be moved or changed.
+files go the same way, for nobody knows how random somebody's file is; only of those that show to be
+nothing but random bytes a try costs next to nothing, for there are too many to try. A wrapped key
+is bound to its store and to all that its slot says, so that no slot can be moved or changed.
 """
 
 import secrets
@@ -25,6 +26,8 @@ from .secrets import Secret
 RECOMMENDED: Final = Cost(3, 64 << 10, 4)
 """64 MiB, three passes, four lanes: RFC 9106, section 4, the second recommended option, which is
 for machines that cannot spare 2 GiB. It is what small servers and containers have too."""
+TRIFLING: Final = Cost(1, 8, 1)
+"""The least that Argon2id can cost (RFC 9106, section 3.1): of a secret that nobody can guess."""
 MOST_MEMORY: Final = 1 << 20
 """KiB that a record may ask for: one GiB,"""
 MOST_WORK: Final = 4 << 20
@@ -42,11 +45,17 @@ def check_cost(cost: Cost, what: str) -> None:
         )
 
 
-def wrap(store: StoreId, master: bytes, secret: Secret, cost: Cost = RECOMMENDED) -> KeySlot:
-    """A slot that `secret` opens; takes the time and memory that `cost` says. ValueError for the
-    secret of a recovery sheet: it is the master key."""
+def cost_of(secret: Secret) -> Cost:
+    """What each try to guess a secret is to cost."""
+    return TRIFLING if secret.random else RECOMMENDED
+
+
+def wrap(store: StoreId, master: bytes, secret: Secret, cost: Cost | None = None) -> KeySlot:
+    """A slot that `secret` opens; takes the time and memory that `cost` says, or what is right for
+    the secret. ValueError for that of a recovery sheet: it is the master key."""
     if secret.kind is None:
         raise ValueError("a recovery sheet wraps nothing")
+    cost = cost or cost_of(secret)
     made = KeySlot(
         secrets.token_bytes(ID_SIZE),
         SlotKind(secret.kind),

@@ -13,7 +13,14 @@ from ...errors import FormatError, ShardDamagedError
 from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
 from .chunktable import ENTRY, PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
 from .flags import ENCRYPTED, KNOWN, VERSION, check_readable, codec_flags
-from .sealedentries import Place, Records, open_entries, seal_entries
+from .sealedentries import (
+    SEALED,
+    Place,
+    Records,
+    open_entries,
+    seal_entries,
+    sealed_length,
+)
 from .shard import shard_length
 
 MAGIC: Final = b"MFLTJRNL"
@@ -134,15 +141,11 @@ class RecordHead:
 def encode_record(record: Record, cipher: Records | None = None) -> bytes:
     """The record's bytes, its BLAKE3 last; `record.digest` is not looked at.
 
-    With a `cipher` what tells of the store's contents is encrypted: packs and refs. The same record
-    gives the same bytes whenever it is encoded.
+    With a `cipher` what tells of the store's contents is encrypted, packs and refs, and what nobody
+    else may say, tombstones. The same record gives the same bytes whenever it is encoded.
     """
     encrypted = cipher is not None and cipher.encrypted
     frames = [_frame(entry) for entry in record.entries]
-    if cipher is not None:
-        place = Place(record.store, record.writer, record.seq)
-        frames = list(seal_entries(frames, place, cipher))
-    body = b"".join(_ENTRY.pack(type_, len(data)) + data for type_, data in frames)
     flags = ENCRYPTED if encrypted else max(map(_flags, record.entries), default=0)
     head = _HEAD.pack(
         MAGIC,
@@ -155,9 +158,12 @@ def encode_record(record: Record, cipher: Records | None = None) -> bytes:
         record.seq,
         record.previous,
         record.time_ns,
-        len(record.entries),
-        len(body),
+        len(frames),
+        sum(_ENTRY.size + sealed_length(frame, cipher) for frame in frames),
     )
+    if cipher is not None:
+        frames = list(seal_entries(frames, Place(head), cipher))
+    body = b"".join(_ENTRY.pack(type_, len(data)) + data for type_, data in frames)
     return head + body + blake3(head + body).digest()
 
 
@@ -176,6 +182,27 @@ def decode_head(data: bytes, what: str) -> RecordHead:
     if _HEAD.size + head.length + 32 != len(data):
         raise FormatError(f"{what} is damaged")
     return head
+
+
+def is_vouched_for(data: bytes) -> bool:
+    """Whether a sound record of an encrypted store has an entry that only its key can have made;
+    such a one vouches for the record's head."""
+    try:
+        frames = list(_split(data, decode_head(data, "").entries))
+    except (struct.error, ValueError):
+        return False
+    return any(type_ == SEALED for type_, _ in frames)
+
+
+def is_genuine(data: bytes, cipher: Records) -> bool:
+    """Whether every entry of a sound record may stand in a store so encrypted. KeyNeededError where
+    that cannot be told without the key."""
+    try:
+        for _ in _opened(data, decode_head(data, ""), cipher):
+            pass
+    except (struct.error, ValueError):
+        return False
+    return True
 
 
 def decode_record(data: bytes, what: str, cipher: Records | None = None) -> Record:
@@ -231,7 +258,7 @@ def _opened(data: bytes, head: RecordHead, cipher: Records | None) -> Iterator[t
     frames = _split(data, head.entries)
     if cipher is None:
         return frames
-    return open_entries(frames, Place(head.store, head.writer, head.seq), cipher)
+    return open_entries(frames, Place(data[: _HEAD.size]), cipher)
 
 
 def _flags(entry: JournalEntry) -> int:

@@ -1,7 +1,8 @@
 """Which entries of a journal record are encrypted, and how they stand in it.
 
-`docs/format.md`, Encryption. Entries that tell of packs and refs are; places of shards and
-tombstones are not, so that shards are moved and deleted without the key.
+`docs/format.md`, Encryption. Entries that tell of packs and refs are, and tombstones: a backend
+that could forge one would have `gc` delete what others hold. Places of shards are not, so that
+shards are moved without the key.
 """
 
 import struct
@@ -9,22 +10,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ...ids import StoreId, WriterId
-
 SEALED: Final = 5
 """The type of an entry that is encrypted, with its own type in it."""
-TELLING: Final = (1, 2)
-"""The types of those that are encrypted: pack stored, ref changed."""
+TELLING: Final = (1, 2, 4)
+"""The types of those that are encrypted: pack stored, ref changed, pack deleted."""
 
-_PLACE: Final = struct.Struct("<16s16sQI")
+_NUMBER: Final = struct.Struct("<I")
 _TYPE: Final = struct.Struct("<Bxxx")
+_MORE: Final = 32 + _TYPE.size + 16
+"""Bytes that an encrypted entry has more: its salt, its type, its tag."""
 
 Framed = tuple[int, bytes]
 """An entry's type and bytes."""
 
 
 class Seals(Protocol):
-    """Encrypts entries. `where` is an entry's place: store, writer, record, number in it."""
+    """Encrypts entries. `where` is an entry's place: its record's head, its number in it."""
 
     def seal(self, where: bytes, entry: bytes) -> bytes:
         """An entry encrypted; the same one at the same place gives the same bytes."""
@@ -51,19 +52,25 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A record, as the entries in it are bound to it."""
+    """A record, as the entries in it are bound to it: by all of its head, which says how many
+    entries it has, and how long they are. So none of them can be taken out."""
 
-    store: StoreId
-    writer: WriterId
-    seq: int
+    head: bytes
 
     def of(self, number: int) -> bytes:
         """Where the entry of that number is."""
-        return _PLACE.pack(self.store, self.writer, self.seq, number)
+        return self.head + _NUMBER.pack(number)
+
+
+def sealed_length(frame: Framed, cipher: Records | None) -> int:
+    """Bytes of an entry as it stands in a record."""
+    type_, data = frame
+    encrypted = cipher is not None and cipher.encrypted and type_ in TELLING
+    return len(data) + (_MORE if encrypted else 0)
 
 
 def seal_entries(frames: Iterable[Framed], place: Place, cipher: Records) -> Iterator[Framed]:
-    """Entries as they stand in a record: those that tell of contents encrypted, if any are."""
+    """Entries as they stand in a record: those that must be genuine encrypted, if any are."""
     for number, (type_, data) in enumerate(frames):
         seals = cipher.entries if type_ in TELLING else None
         if seals is None:

@@ -200,7 +200,7 @@ class Collection:
 
     async def _clean(self, journal: Journal, orphans: Sequence[Orphan]) -> None:
         """What earlier collections and crashed adds left, and objects that nothing reaches."""
-        self._report.pending = await self._sweeper.finish(journal)
+        self._report.pending = await self._sweeper.finish(journal, beside=bool(self._sessions))
         # What another site is storing looks like an orphan until it is recorded.
         gone = [] if self._sessions else await self._orphans.delete(journal, orphans)
         self._report.orphans += len(gone)

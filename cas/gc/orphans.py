@@ -20,6 +20,7 @@ from ...ids import Key, PackId
 from ..capacity import shard_size
 from ..formats.journal import PackDeleted
 from ..index.index import Index
+from ..index.records import PackRecord
 from ..journal.journal import Journal
 from ..lease.lease import Fence, unfenced
 from ..packs.members import Member
@@ -145,12 +146,31 @@ class Orphans:
         holder = self.pool.holder(pack, orphan.index)
         if holder is None:
             return False
-        try:
-            return await holder.backend.head(orphan.key) == shard_size(pack, orphan.index)
-        except BackendError as error:
-            self.pool.members.note_failure(holder, error)
-            log.warning("%s; what lies on %s stays", error, orphan.member.name)
+        if not await self._has(holder, pack, orphan.index):
+            return False
+        return not self.pool.members.cipher.encrypted or await self._stands_without(holder, pack)
+
+    async def _stands_without(self, holder: Member, pack: PackRecord) -> bool:
+        """Whether a pack can be read with all lost that one backend says it has. That a shard was
+        moved there takes no key to record: the backend may have forged it."""
+        found = 0
+        for index in range(pack.n):
+            other = self.pool.holder(pack, index)
+            if other is not None and other is not holder:
+                found += await self._has(other, pack, index)
+            if found >= pack.k:
+                return True
+        log.info("pack %s lies on %s too much: orphans stay", pack.id.hex(), holder.name)
         return False
+
+    async def _has(self, member: Member, pack: PackRecord, index: int) -> bool:
+        try:
+            there = await member.backend.head(self.pool.key(pack, index))
+        except BackendError as error:
+            self.pool.members.note_failure(member, error)
+            log.warning("%s; what may be a shard too many of its pack stays", error)
+            return False
+        return there == shard_size(pack, index)
 
     async def _is_old(self, orphan: Orphan) -> bool:
         if not self.grace:

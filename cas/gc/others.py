@@ -23,7 +23,7 @@ from ..formats.presence import (
     decode_presence,
     is_sound,
 )
-from ..journal.copies import head_of, record_name
+from ..journal.copies import believable, head_of, record_name, vouched_for
 from ..lease.clock import Clock, boottime, quiet_for
 from ..lease.lease import MARGIN
 from ..lease.sessions import COMMIT_STEP, TERM
@@ -134,12 +134,13 @@ class Others:
             log.info("%s: the record of a session that ended stays", error)
 
     async def _record(self, writer: WriterId, seq: int) -> bytes | None:
-        """A sound copy of a record, wherever it lies; None where there is none.
+        """A sound copy of a record, wherever it lies, before others one that the store's key
+        vouches for; None where there is none.
 
         UnavailableError where there may be one: a copy is there that is not sound, or somebody who
         may have one does not say so.
         """
-        doubt = ""
+        doubt, anybodys = "", None
         for member in self.members.up():
             for copy in range(self.copies):
                 try:
@@ -150,9 +151,16 @@ class Others:
                     self.members.note_failure(member, error)
                     doubt = str(error)
                     break
-                if head_of(data, self.members.store, writer, seq) is not None:
-                    return data
+                if head_of(data, self.members.store, writer, seq) is not None and believable(
+                    [data], self.members.cipher
+                ):
+                    if vouched_for(data, self.members.cipher):
+                        return data
+                    anybodys = data
+                    continue
                 doubt = f"{record_name(writer, seq)} on {member.name} is damaged"
+        if anybodys is not None:
+            return anybodys
         if doubt:
             raise UnavailableError(f"what another site has stored cannot be read: {doubt}")
         return None

@@ -48,11 +48,13 @@ class Sweeper:
             )
         return left
 
-    async def finish(self, journal: Journal) -> int:
+    async def finish(self, journal: Journal, *, beside: bool) -> int:
         """Delete what earlier collections began to; the number of packs of which a shard stays.
 
         A condemned pack that the index still knows is pardoned: this collection will judge anew.
-        One that no record deleted gets a tombstone: a record that stores it may turn up later.
+        One that no record deleted gets a tombstone: a record that stores it may turn up later. With
+        others at work `beside` us it is left: it may be what they are storing, and any backend can
+        claim that it is condemned.
         """
         found = await condemned(self.members)
         known, unsaid = await trio.to_thread.run_sync(self._sort, list(found))
@@ -60,8 +62,10 @@ class Sweeper:
             self.fence()
             await pardon(self.members, pack)
             del found[pack]
-        await self._bury(journal, unsaid)
-        return await execute(self.members, found.values(), self.fence)
+        left = [found.pop(pack) for pack in unsaid] if beside else []
+        if not beside:
+            await self._bury(journal, unsaid)
+        return len(left) + await execute(self.members, found.values(), self.fence)
 
     def _sort(self, packs: Sequence[PackId]) -> tuple[list[PackId], list[PackId]]:
         """Packs that the index has, and those of which it knows nothing, not even their end."""

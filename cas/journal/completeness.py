@@ -15,7 +15,7 @@ from ...ids import WriterId
 from ..index.index import Index
 from ..packs.members import Members
 from .catchup import CatchUp
-from .copies import record_name, surely_held
+from .copies import believable, record_name, sound_copies, surely_held, vouched_for
 from .slots import given_up, last_numbers
 
 
@@ -32,7 +32,12 @@ async def require_complete(catch_up: CatchUp, *, accept_losses: bool = False) ->
     behind_by_writer = await _behind(catch_up.folder, catch_up.index, members)
     for writer, behind in behind_by_writer.items():
         await catch_up.apply_missed(writer)
-        missing = [seq for seq in behind if _is_missing(catch_up.index, writer, seq)]
+        missing = [
+            seq
+            for seq in sorted(behind)
+            if _is_missing(catch_up.index, writer, seq)
+            and not await _tells_nothing(catch_up, writer, seq)
+        ]
         if missing:
             raise IndexDamagedError(
                 f"{record_name(writer, min(missing))} cannot be applied to the index: nothing is "
@@ -40,6 +45,18 @@ async def require_complete(catch_up: CatchUp, *, accept_losses: bool = False) ->
                 "rebuild-index`"
             )
     refuse_gaps(catch_up.index)
+
+
+async def _tells_nothing(catch_up: CatchUp, writer: WriterId, seq: int) -> bool:
+    """Whether all that is found of a record, which nobody here knows to have been written, is what
+    has no need of the store's key, or was made without: nothing that gc looks at."""
+    told = (given_up(catch_up.folder), last_numbers(catch_up.folder))
+    if any(numbers.get(writer, 0) >= seq for numbers in told):
+        return False
+    members = catch_up.members
+    found = await sound_copies(members, catch_up.store, writer, seq, catch_up.copies)
+    genuine = believable(found, members.cipher)
+    return bool(found) and not any(vouched_for(data, members.cipher) for data in genuine)
 
 
 def refuse_down(members: Members, copies: int) -> None:

@@ -1,11 +1,12 @@
 """Copies of journal records on the backends: written once, read from wherever one is sound.
 
 A copy counts only where its BLAKE3 is right and it says the store, writer, number and predecessor
-that were asked for: a copy of another record at its key is as good as damaged.
+that were asked for: a copy of another record at its key is as good as damaged. So is one of an
+encrypted store that was not encrypted by its key.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -13,9 +14,16 @@ import trio
 
 from ...backends.keys import journal_key, parse_journal_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, KeyExistsError, KeyNotFoundError, UnavailableError
+from ...errors import (
+    BackendError,
+    KeyExistsError,
+    KeyNeededError,
+    KeyNotFoundError,
+    UnavailableError,
+)
 from ...ids import BackendId, Key, StoreId, WriterId
-from ..formats.journal import RecordHead, decode_head, is_sound
+from ..encryption.storecipher import StoreCipher
+from ..formats.journal import RecordHead, decode_head, is_genuine, is_sound, is_vouched_for
 from ..packs.members import Member, Members
 from ..packs.placement import UNLIMITED, Crowding, place
 
@@ -138,7 +146,11 @@ async def load_record(
     copies: int,
 ) -> bytes | None:
     """A sound copy of the record after the one with the digest `previous`, from any backend that
-    is up; None where none has one. FormatError when a newer release wrote it."""
+    is up; None where none has one. FormatError when a newer release wrote it.
+
+    Of an encrypted store one that its key vouches for is taken before any that somebody else may
+    have made.
+    """
     up = {member.id: member for member in members.up()}
     places = place(writer, [m.candidate for m in up.values()], copies)
     likely = list(enumerate(places))
@@ -157,13 +169,60 @@ async def load_record(
             name = record_name(writer, seq)
             log.warning("copy %d of %s on %s is not what was written", copy, name, up[where].name)
 
+    told: list[bytes] = []
     for start in range(0, len(order), READERS):
         async with trio.open_nursery() as nursery:
             for copy, where in order[start : start + READERS]:
                 nursery.start_soon(load, copy, where)
-        if found:
-            return found[min(found)]
-    return None
+        told = believable((found[copy] for copy in sorted(found)), members.cipher)
+        if told and vouched_for(told[0], members.cipher):
+            return told[0]
+    return told[0] if told else None
+
+
+async def sound_copies(
+    members: Members, store: StoreId, writer: WriterId, seq: int, copies: int
+) -> list[bytes]:
+    """All sound copies of a record on backends that are up, whatever they say."""
+    found: list[bytes] = []
+
+    async def load(copy: int, member: Member) -> None:
+        data = await load_copy(members, member, writer, seq, copy)
+        if data is not None and head_of(data, store, writer, seq) is not None:
+            found.append(data)
+
+    async with trio.open_nursery() as nursery:
+        for copy in range(copies):
+            for member in members.up():
+                nursery.start_soon(load, copy, member)
+    return found
+
+
+def believable(found: Iterable[bytes], cipher: StoreCipher) -> list[bytes]:
+    """Which of several sound contents of a record count, in their order.
+
+    Of an encrypted store those that its key vouches for; where there are none, those that say
+    nothing but places of shards, which takes no key. A forged one never counts.
+    """
+    different = list(dict.fromkeys(found))
+    if not cipher.encrypted:
+        return different
+    genuine = [data for data in different if not is_forged(data, cipher)]
+    return [data for data in genuine if vouched_for(data, cipher)] or genuine
+
+
+def vouched_for(data: bytes, cipher: StoreCipher) -> bool:
+    """Whether nobody but this store's writers can have made a record, if it is not forged; of a
+    store in the clear each counts as such."""
+    return not cipher.encrypted or is_vouched_for(data)
+
+
+def is_forged(data: bytes, cipher: StoreCipher) -> bool:
+    """Whether a sound record is seen not to be what a writer of this store made."""
+    try:
+        return cipher.encrypted and not is_genuine(data, cipher)
+    except KeyNeededError:
+        return False
 
 
 def head_of(data: bytes, store: StoreId, writer: WriterId, seq: int) -> RecordHead | None:

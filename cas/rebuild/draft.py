@@ -52,6 +52,7 @@ class Draft(Lookups):
             super().__init__(path, make_environment(path, private=True))
             self.ids = cipher.ids
             self._overhead = cipher.overhead
+            self._encrypted = cipher.encrypted
             self._begin(store)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
@@ -189,8 +190,10 @@ class Draft(Lookups):
         holders = self.scratch.holders(record.id)
         backends, states = [], []
         for index, stored in enumerate(record.backends):
-            said = placed.get(index, stored)
             found = holders.get(index, [])
+            # That a shard was moved takes no key to record, and any backend may have forged it.
+            still = self._encrypted and stored in found
+            said = stored if still else placed.get(index, stored)
             if found and said not in found and (was_listed(said) or not any(said)):
                 said = found[0]
             there = said in found or (any(said) and not was_listed(said))

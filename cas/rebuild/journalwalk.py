@@ -19,7 +19,7 @@ import trio
 from ...errors import FormatError
 from ...ids import StoreId, WriterId
 from ..formats.journal import DIGEST_SIZE, JournalEntry, PackListed, list_entries
-from ..journal.copies import head_of, load_copy, record_name
+from ..journal.copies import believable, head_of, load_copy, record_name, vouched_for
 from ..packs.members import Members
 from .scratch import Copy, Scratch
 
@@ -160,7 +160,10 @@ class _Writer:
                 "%s differs from copy to copy; the more frequent one counts",
                 record_name(self._writer, copies[0].seq),
             )
-        for data, _ in versions.most_common():
+        told = believable((data for data, _ in versions.most_common()), self._walk.members.cipher)
+        self._walk.damaged += sum(versions.values()) - sum(versions[data] for data in told)
+        self._walk.unopened |= bool(versions) and not told
+        for data in told:
             record = await trio.to_thread.run_sync(self._listed, data, copies[0].seq)
             if record is not None:
                 return record
@@ -197,7 +200,8 @@ class _Writer:
             log.warning("%s", error)
             self._walk.unopened = True
             return None
-        self._expected, self._before_ns = head.previous, head.time_ns
+        genuine = vouched_for(data, self._walk.members.cipher)
+        self._expected, self._before_ns = head.previous if genuine else None, head.time_ns
         digest = data[-DIGEST_SIZE:]
         return Listed(self._writer, seq, digest, head.time_ns, entries, len(data))
 

@@ -21,7 +21,14 @@ from ...errors import BackendError, FormatError, ModelFloatError
 from ...ids import BackendId, WriterId
 from ..formats.journal import DIGEST_SIZE
 from ..index.index import Index
-from ..journal.copies import head_of, load_copy, record_name
+from ..journal.copies import (
+    believable,
+    head_of,
+    is_forged,
+    load_copy,
+    record_name,
+    vouched_for,
+)
 from ..journal.slots import given_up
 from ..packs.members import Member, Members
 from ..packs.placement import Candidate, limits, misplaced, place
@@ -136,7 +143,9 @@ class _Check:
         where = self._chosen(found, data)
         await self._mend_missing(seq, where, data, bad)
         await self._mend_crowded(seq, where, data, bad)
-        head = None if data is None else head_of(data, self.index.store, self.writer, seq)
+        if data is None or not vouched_for(data, self.members.cipher):
+            return None
+        head = head_of(data, self.index.store, self.writer, seq)
         return None if head is None else head.previous
 
     async def _load(self, seq: int) -> _Found:
@@ -157,11 +166,13 @@ class _Check:
         right = {d for d in found.copies.values() if d is not None and self._is_record(d, seq)}
         if expected is not None:
             right = {data for data in right if data[-DIGEST_SIZE:] == expected}
-        return right.pop() if len(right) == 1 else None
+        told = believable(right, self.members.cipher)
+        return told[0] if len(told) == 1 else None
 
     def _is_record(self, data: bytes, seq: int) -> bool:
         try:
-            return head_of(data, self.index.store, self.writer, seq) is not None
+            head = head_of(data, self.index.store, self.writer, seq)
+            return head is not None and not is_forged(data, self.members.cipher)
         except FormatError as error:
             log.warning("%s", error)
             return False

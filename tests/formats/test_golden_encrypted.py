@@ -109,9 +109,24 @@ def test_without_the_key_what_tells_of_nothing_is_read() -> None:
     with pytest.raises(KeyNeededError):
         decode_record((GOLDEN / RECORD).read_bytes(), "golden", LOCKED)
     plain = samples.record()
-    kept = tuple(e for e in plain.entries if isinstance(e, ShardPlaced | PackDeleted))
+    kept = tuple(e for e in plain.entries if isinstance(e, ShardPlaced))
     data = encode_record(replace(plain, entries=kept), LOCKED)
     assert decode_record(data, "golden", LOCKED).entries == kept
+    gone = tuple(e for e in plain.entries if isinstance(e, PackDeleted))
+    with pytest.raises(KeyNeededError):
+        encode_record(replace(plain, entries=gone), LOCKED)
+
+
+def test_no_entry_can_be_taken_out_or_changed_beside() -> None:
+    """What is encrypted vouches for the head: a record cut short is none."""
+    plain = samples.record()
+    whole = encode_record(plain, CIPHER)
+    short = encode_record(replace(plain, entries=plain.entries[:-1]), CIPHER)
+    head = short[:104] + short[104:112]
+    cut = head + whole[112 : len(short) - 32]
+    for forged in (cut, whole[:96] + bytes(8) + whole[104:-32]):
+        with pytest.raises(FormatError, match="contradicts itself"):
+            decode_record(forged + blake3(forged).digest(), "forged", CIPHER)
 
 
 def test_an_entry_counts_in_its_own_record_only() -> None:

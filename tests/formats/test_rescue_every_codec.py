@@ -23,7 +23,8 @@ async def test_every_codec(tmp_path: Path) -> None:
     result = rescue(tmp_path / "out", backends)
     assert result.returncode == 0, result.stderr
     assert contents(tmp_path / "out" / "acme" / "model") == contents(source)
-    chunks = runpy.run_path(str(SCRIPT))["Store"]([str(path) for path in backends]).chunks
+    script = runpy.run_path(str(SCRIPT))
+    chunks = script["Store"]([str(path) for path in backends], script["Keys"]("")).chunks
     used = {codec for (codec,) in chunks.execute("SELECT DISTINCT codec FROM chunk")}
     chunks.close()
     assert used == set(CODECS)

@@ -11,7 +11,9 @@ from modelfloat.cas.encryption.keys import random_master
 from modelfloat.cas.encryption.secrets import Secret, key_file, passphrase
 from modelfloat.cas.encryption.wrapping import (
     RECOMMENDED,
+    TRIFLING,
     check_cost,
+    cost_of,
     seal,
     unseal,
     unwrap,
@@ -261,3 +263,26 @@ def test_sound_is_not_genuine() -> None:
     """The digest at the end is for damage: anybody can make one."""
     data = ring(entry(ALICE)).sealed(MASTER)
     assert data[-32:] == blake3(data[:-32]).digest()
+
+
+def test_only_random_key_files_cost_nothing() -> None:
+    """Nobody can try all of 32 random bytes; anything else may be guessed."""
+    random = bytes.fromhex("8f0bd1739ee6421c5a90f7286db3c4e51f7a02cb9d64b83e517fe0a6132c99d8")
+    text = "Die Würde des Menschen ist unantastbar!".encode()
+    guessed = [
+        bytes(32),
+        bytes(range(112, 144)),
+        random[:31],
+        random * 3,
+        random.hex().encode(),
+        text,
+        "кодовое слово мое".encode(),
+        "机密模型的密钥文件在这里".encode("gbk") + b"\r\n12345678",
+    ]
+    assert cost_of(key_file(random, "disk.key")) == TRIFLING
+    for data in guessed:
+        assert cost_of(key_file(data, "disk.key")) == RECOMMENDED
+    assert cost_of(passphrase(random.decode("latin-1"))) == RECOMMENDED
+    slot = wrap(STORE, MASTER, key_file(random, "disk.key"))
+    assert slot.cost == TRIFLING
+    assert unwrap(STORE, slot, key_file(random, "disk.key"), "x") == MASTER
