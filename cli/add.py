@@ -2,13 +2,29 @@
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .addflags import (
+    DryRun,
+    EffortName,
+    Erasure,
+    Exclude,
+    FromHfCache,
+    LowPriority,
+    Message,
+    MinShards,
+    Move,
+    NoPreflight,
+    Reread,
+    Sha256,
+    Sources,
+    SourceUrl,
+    Sync,
+    Tag,
+    Target,
+)
 from .addplan import show_plan, tell_lines
-from .completion import complete_address
 from .options import command
 from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
 from .progress import progress_of
@@ -27,131 +43,23 @@ if TYPE_CHECKING:
 @command
 def add(
     settings: Settings,
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SRC",
-            help="Files and folders; of a folder the contents are added, as cp would.",
-            show_default=False,
-            # The shell cannot know which argument will be the last: offer both kinds for each.
-            autocompletion=complete_address,
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="VENDOR/NAME[@BRANCH][/PATH]",
-            help="Where they go.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
-    ] = None,
-    message: Annotated[str, typer.Option("-m", "--message", help="What this adds.")] = "",
-    tag: Annotated[str | None, typer.Option(help="Also name the commit by this tag.")] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB",
-            help="Leave out files, and folders with all that is in them, whose name or path below "
-            "SRC matches (`*` matches slashes too); may be given several times.",
-        ),
-    ] = None,
-    sync: Annotated[
-        bool,
-        typer.Option(
-            "--sync",
-            help="Make the branch, or PATH, as the folders SRC are: what they do not have is "
-            "removed and listed, but nothing that --exclude leaves out or that was skipped.",
-        ),
-    ] = False,
-    move: Annotated[
-        bool,
-        typer.Option(
-            "--move",
-            help="Unlink each file below SRC once it was read back from the backends and compared; "
-            "of links that leave SRC the link only. Folders that become empty go, SRC stays.",
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Say what would be added and removed and whether it fits; do nothing."
-        ),
-    ] = False,
-    no_preflight: Annotated[
-        bool,
-        typer.Option(
-            "--no-preflight",
-            help="Begin even where there is not going to be room if everything is new.",
-        ),
-    ] = False,
-    reread: Annotated[
-        bool,
-        typer.Option(
-            "--reread", help="Read every file, also those that are as an earlier add read them."
-        ),
-    ] = False,
-    low_priority: Annotated[
-        bool | None,
-        typer.Option(
-            "--low-priority/--normal-priority",
-            help="Leave processor and disks to whoever else wants them (nice 19, I/O class idle).",
-            show_default=False,
-        ),
-    ] = None,
-    effort: Annotated[
-        str | None,
-        typer.Option(
-            metavar="fast|balanced|small",
-            help="What to spend on making new chunks smaller: fast stores them as they are but "
-            "for runs of one value, small takes longer; balanced by default.",
-            show_default=False,
-        ),
-    ] = None,
-    erasure: Annotated[
-        str | None,
-        typer.Option(
-            metavar="K+M",
-            help="The scheme of the repository's new packs, from now on; the store's unless an add "
-            "has said otherwise.",
-            show_default=False,
-        ),
-    ] = None,
-    min_shards: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N",
-            help="A pack counts as stored when N of its shards are durable, K at least; K+1 by "
-            "default. Those that are missing are made later.",
-            show_default=False,
-        ),
-    ] = None,
-    sha256: Annotated[
-        bool | None,
-        typer.Option(
-            "--sha256/--no-sha256",
-            help="Keep each file's SHA-256, which Hugging Face needs; by default where there are "
-            "four cores or more.",
-            show_default=False,
-        ),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Where SRC can be had again, should it be lost here: https://… of the file, or of "
-            "the folder, or hf://models/ORG/NAME@COMMIT/PATH.",
-            show_default=False,
-        ),
-    ] = None,
-    from_hf_cache: Annotated[
-        bool,
-        typer.Option(
-            "--from-hf-cache",
-            help="Import every model of the Hugging Face cache in the folder SRC, by default the "
-            "one that huggingface_hub uses, as ORG/NAME@COMMIT; there is no VENDOR/NAME then.",
-        ),
-    ] = False,
+    sources: Sources = None,
+    target: Target = None,
+    message: Message = "",
+    tag: Tag = None,
+    exclude: Exclude = None,
+    sync: Sync = False,
+    move: Move = False,
+    dry_run: DryRun = False,
+    no_preflight: NoPreflight = False,
+    reread: Reread = False,
+    low_priority: LowPriority = None,
+    effort: EffortName = None,
+    erasure: Erasure = None,
+    min_shards: MinShards = None,
+    sha256: Sha256 = None,
+    source: SourceUrl = None,
+    from_hf_cache: FromHfCache = False,
 ) -> int:
     """Add files and folders to a repository."""
     if settings.switch("low_priority", low_priority):

@@ -12,7 +12,23 @@ from .boundedlog import keep_short
 from .cacheflags import CacheFolder, CacheLocal, CacheSize, cache_options
 from .failures import log_times, tell_mounting
 from .keysource import secret_of
-from .mountflags import group_id, permission_mask, user_id
+from .mountflags import (
+    AllowOther,
+    BindingName,
+    Directory,
+    Foreground,
+    Gid,
+    Memory,
+    Metrics,
+    ReadRepair,
+    SlowRead,
+    Uid,
+    Umask,
+    WarmSets,
+    group_id,
+    permission_mask,
+    user_id,
+)
 from .mountrequest import MountRequest
 from .notify import notify
 from .options import command
@@ -30,87 +46,18 @@ if TYPE_CHECKING:
 @command
 def mount(
     settings: Settings,
-    directory: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DIR]",
-            help="Where, made if it is not there; else $MODELFLOAT_MOUNT, else /models as root and "
-            "~/modelfloat otherwise.",
-            show_default=False,
-        ),
-    ] = None,
-    foreground: Annotated[
-        bool, typer.Option("--foreground", help="Stay until unmounted; log to the terminal.")
-    ] = False,
-    allow_other: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-other/--no-allow-other",
-            help="Let other users read it too; root does so unless told not to.",
-            show_default=False,
-        ),
-    ] = None,
-    uid: Annotated[
-        str | None, typer.Option(metavar="USER", help="Whose the files are shown to be.")
-    ] = None,
-    gid: Annotated[
-        str | None, typer.Option(metavar="GROUP", help="Which group's they are shown to be.")
-    ] = None,
-    umask: Annotated[
-        str | None, typer.Option(metavar="MASK", help="Permissions held back, octal: 027.")
-    ] = None,
-    binding: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How to speak with the kernel: `kernel` by ourselves, `pyfuse3` through libfuse; "
-            "`auto`, the default, is the first that works.",
-            show_default=False,
-        ),
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="What reading may keep in memory, at most; by default a quarter of what is free, "
-            "up to 1 GiB.",
-            show_default=False,
-        ),
-    ] = None,
-    warm_sets: Annotated[
-        bool | None,
-        typer.Option(
-            "--warm-sets/--no-warm-sets",
-            help="Load the next file of a model in several files ahead of who opens it.",
-            show_default=False,
-        ),
-    ] = None,
-    read_repair: Annotated[
-        bool | None,
-        typer.Option(
-            "--read-repair/--no-read-repair",
-            help="Mend shards that reads find missing or damaged, where this user may write.",
-            show_default=False,
-        ),
-    ] = None,
-    slow_read: Annotated[
-        str | None,
-        typer.Option(
-            "--slow-read",
-            metavar="TIME",
-            help="Tell in the log of reads that take so long, `500ms` say; 0: of none.",
-            show_default=False,
-        ),
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[ADDRESS:]PORT",
-            help="Tell Prometheus what is read, on this port of the loopback (127.0.0.1 unless "
-            "ADDRESS is another of it); `off`: nothing.",
-            show_default=False,
-        ),
-    ] = None,
+    directory: Directory = None,
+    foreground: Foreground = False,
+    allow_other: AllowOther = None,
+    uid: Uid = None,
+    gid: Gid = None,
+    umask: Umask = None,
+    binding: BindingName = None,
+    memory: Memory = None,
+    warm_sets: WarmSets = None,
+    read_repair: ReadRepair = None,
+    slow_read: SlowRead = None,
+    metrics: Metrics = None,
     cache: CacheFolder = None,
     cache_size: CacheSize = None,
     cache_local: CacheLocal = None,
