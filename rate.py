@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 _REQUESTS: Final = re.compile(
-    r"(?P<count>[0-9]+(?:\.[0-9]+)?)/(?P<unit>s|min|h)(?::(?P<burst>[0-9]+))?"
+    r"(?P<count>[0-9]+(?:\.[0-9]+)?)/(?P<unit>s|min|h)(?::(?P<burst>[0-9]{1,9}))?"
 )
 _DAILY: Final = re.compile(r"(?P<count>[0-9]+(?:\.[0-9]+)?)(?P<unit>[kMGT]?B?)/day")
 _SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -69,21 +69,21 @@ def changed(own: Rate | None, text: str) -> Rate:
 
 def _with_requests(own: Rate, found: re.Match[str]) -> Rate:
     requests = float(found["count"]) / _SECONDS[found["unit"]]
+    if not _SLOWEST <= requests <= 1e6:
+        raise ValueError("a rate is at least one request an hour, and at most a million a second")
     burst = (
         max(1, math.ceil(requests * _AT_ONCE)) if found["burst"] is None else int(found["burst"])
     )
-    if not _SLOWEST <= requests <= 1e6:
-        raise ValueError("a rate is at least one request an hour, and at most a million a second")
     if not 1 <= burst <= 1_000_000:
         raise ValueError("a burst is at least one request, and at most a million")
     return replace(own, requests=requests, burst=burst)
 
 
 def _with_daily(own: Rate, found: re.Match[str]) -> Rate:
-    daily = int(float(found["count"]) * _BYTES[found["unit"].removesuffix("B")])
-    if not 0 < daily < _LARGEST:
+    daily = float(found["count"]) * _BYTES[found["unit"].removesuffix("B")]
+    if not 1 <= daily < _LARGEST:
         raise ValueError("a day's bytes are at least one, and below 2^62")
-    return replace(own, daily=daily)
+    return replace(own, daily=int(daily))
 
 
 def _count(requests: float) -> str:

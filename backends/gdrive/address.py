@@ -113,7 +113,7 @@ def _endpoint(backend: str, text: str) -> str:
         raise _secret(backend)
     try:
         parts = urlsplit(text)
-        near = ip_address(parts.hostname or "").is_loopback
+        near = ip_address(parts.hostname or "").is_loopback and parts.port != 0
     except ValueError:
         near = False
     if not near or parts.scheme not in ("http", "https") or parts.path.strip("/") or parts.query:

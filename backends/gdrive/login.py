@@ -55,7 +55,8 @@ def read_client(path: str) -> Grant:
             document = json.loads(file.read(LARGEST))
         client = document["installed"]
         id_, secret = client["client_id"], client.get("client_secret", "")
-        good = isinstance(id_, str) and isinstance(secret, str)
+        texts = isinstance(id_, str) and isinstance(secret, str)
+        good = texts and id_ != "" and f"{id_}{secret}".isprintable()
     except FileNotFoundError:
         raise NotFoundError(f"{path} is not there; name the client's file") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -15,6 +15,7 @@ from ...cid import Cid, parse_cid
 from ...errors import UsageError
 from ...redaction import redact
 from ..credentials import checked, own_value
+from ..http.hosts import is_host
 
 NODES: Final = {"ipfs": "http", "ipfs+https": "https"}
 """Schemes of nodes that are asked by their RPC."""
@@ -80,7 +81,7 @@ def _base(parts: SplitResult, scheme: str, port: int) -> tuple[str, str]:
 def _split(name: str, url: str, example: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        ours = bool(parts.hostname) and parts.port != 0
+        ours = is_host(parts.hostname) and parts.port != 0
     except ValueError:  # its text may quote user information
         ours = False
     if not ours:

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from ...errors import UsageError
 from ...redaction import redact
 from ..credentials import own_value
+from ..http.hosts import is_host
 
 SCHEMES: Final = {"webdav": "http", "webdavs": "https"}
 _PORTS: Final = {"http": 80, "https": 443}
@@ -67,7 +68,7 @@ def address_of(name: str, url: str) -> Address:
 def _split(name: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        ours = bool(parts.hostname) and parts.port != 0
+        ours = is_host(parts.hostname) and parts.port != 0
     except ValueError:  # its text may quote user information
         ours = False
     if not ours:

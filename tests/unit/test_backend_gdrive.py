@@ -626,6 +626,7 @@ async def test_no_secret_is_told(
         "gdrive://folder?endpoint=http://example.org",
         "gdrive://folder?endpoint=https://example.org",
         "gdrive://folder?endpoint=ftp://127.0.0.1",
+        "gdrive://folder?endpoint=http://127.0.0.1:port",
         "gdrive://folder?endpoint=http://127.0.0.1:1/path",
         "gdrive://folder?endpoint=https://me:secret@example.org",
         "gdrive://folder#x",

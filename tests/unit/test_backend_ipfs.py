@@ -380,6 +380,10 @@ async def test_what_another_answers_is_no_answer(status: str) -> None:
     [
         ("ipfs:///x", "names no node"),
         ("ipfs://host:0/x", "names no node"),
+        ("ipfs://host..example/x", "names no node"),
+        (f"ipfs://{'a' * 64}.example/x", "names no node"),
+        ("ipfs://xn--\x80/x", "names no node"),
+        pytest.param(f"ipfs://{'a.' * 40_000}a/x", "names no node", id="long"),
         ("ipfs://host/a/../b", "has a path that no folder has"),
         ("ipfs://host/ipfs/x", "names no folder that can be written"),
         ("ipfs://me:hunter2@host/x", "holds no credentials"),

@@ -21,7 +21,7 @@ from modelfloat.backends.gdrive.address import Place, parse_place
 from modelfloat.backends.gdrive.api import Backoff
 from modelfloat.backends.gdrive.grant import Grant, write_grant
 from modelfloat.backends.gdrive.known import Known
-from modelfloat.errors import DeniedError
+from modelfloat.errors import DeniedError, UsageError
 from modelfloat.tests.servers.gdrive import CLIENT, FakeDrive, serve_gdrive
 
 OURS = Grant(CLIENT.id, CLIENT.secret, "")
@@ -116,6 +116,14 @@ async def test_nobody_types_the_code(drive: FakeDrive) -> None:
 async def test_a_client_that_google_does_not_know(drive: FakeDrive) -> None:
     with pytest.raises(DeniedError, match="invalid_client"):
         await login.by_code("g", place_of(drive), Grant("x", "y", ""), lambda _: None)
+
+
+@pytest.mark.parametrize("id_", ["", "\ud800", "a\nb"])
+def test_a_file_whose_client_cannot_be(tmp_path: Path, id_: str) -> None:
+    path = tmp_path / "client.json"
+    path.write_text(json.dumps({"installed": {"client_id": id_}}))
+    with pytest.raises(UsageError, match="is no client"):
+        login.read_client(str(path))
 
 
 async def test_a_folder_that_is_not_shown(drive: FakeDrive) -> None:
