@@ -240,11 +240,17 @@ async def check_marker(backend: Backend, store: StoreId, backend_id: BackendId) 
 
 def check_encrypted(marker: Marker, backend: str, *, encrypted: bool) -> None:
     """FormatError where a store that is encrypted is taken for one in the clear, as after its
-    configuration was written anew: what were added then could be read by everybody."""
+    configuration was written anew: what were added then could be read by everybody; and where one
+    in the clear is taken for encrypted: its markers would come to say so too."""
     if marker.incompat & ENCRYPTED and not encrypted:
         raise FormatError(
             f"backend {backend}: its {MARKER_KEY} says that the store is encrypted, and "
             "config.toml does not: put `encrypted = true` below [store]"
+        )
+    if encrypted and not marker.incompat & ENCRYPTED:
+        raise FormatError(
+            f"backend {backend}: its {MARKER_KEY} says that the store is not encrypted, and "
+            "config.toml says that it is: take `encrypted = true` out"
         )
 
 

@@ -1,10 +1,13 @@
 """Checking the copies of an encrypted store's keyring: on every backend, and the newest one.
 
 With the keys it is known which keyrings are genuine. Without them the one in the store's folder is
-believed, and what backends have of higher numbers is left alone: it may be a later one.
+believed, and what backends have of higher numbers is left alone: it may be a later one. Where the
+folder has none, the one is that more than half of all backends have: one of them alone could forge
+what would take the place of all genuine ones.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 
 import trio
@@ -14,6 +17,7 @@ from ...errors import BackendError
 from ..encryption.copies import (
     FILE,
     Copy,
+    Found,
     find_copies,
     local_copy,
     put_copy,
@@ -41,10 +45,15 @@ async def check_keyrings(
     found = await find_copies([member.backend for member in up], members.store)
     data = await trio.to_thread.run_sync(local_copy, folder)
     local = None if data is None else sound_record(data, members.store, FILE)
-    newest = _newest([*found.records(), *([] if local is None else [local])], local, keys)
+    if keys is None:
+        newest = local or _of_most(found, len(members))
+    else:
+        newest = _newest([*found.records(), *([] if local is None else [local])], keys)
     if newest is None:
         if keys is None:
             problem = "none that is sound is left: only the recovery sheet opens the store"
+            if found.records():
+                problem = "no telling which is right: give the key, or bring other backends back"
             report.note(Problem("", 0, "", problem, False, "keyring"))
         return
     if local != newest and repair:
@@ -58,14 +67,17 @@ async def check_keyrings(
             await _check_forged(member, found.copies[member.name], newest, report, repair=repair)
 
 
-def _newest(
-    records: Iterable[KeyringRecord], local: KeyringRecord | None, keys: StoreKeys | None
-) -> KeyringRecord | None:
+def _newest(records: Iterable[KeyringRecord], keys: StoreKeys) -> KeyringRecord | None:
     """The keyring that every backend is to have."""
-    if keys is None and local is not None:
-        return local
-    genuine = (r for r in records if keys is None or open_keyring(r, keys) is not None)
+    genuine = (record for record in records if open_keyring(record, keys) is not None)
     return max(genuine, key=lambda record: record.number, default=None)
+
+
+def _of_most(found: Found, backends: int) -> KeyringRecord | None:
+    """The keyring that more than half of so many backends have, None where they have none such."""
+    shown = (copy.record for copies in found.copies.values() for copy in copies)
+    held = Counter(record for record in shown if record is not None)
+    return next((record for record, count in held.items() if 2 * count > backends), None)
 
 
 async def _check(

@@ -953,6 +953,9 @@ ELSEWHERE: dict[str, str] = {
     "says that the store is encrypted": (
         f"{_UNLOCK}::test_a_configuration_that_forgot_that_it_is_encrypted"
     ),
+    "says that the store is not encrypted": (
+        f"{_UNLOCK}::test_a_configuration_that_says_of_one_in_the_clear_that_it_is_encrypted"
+    ),
     "is no key of the keyring": (
         f"{_UNLOCK}::test_a_named_key_is_changed_by_whoever_opens_the_store"
     ),

@@ -11,11 +11,13 @@ from blake3 import blake3
 from modelfloat.backends.keys import keyring_key
 from modelfloat.backends.marker import ENCRYPTED
 from modelfloat.cas.encryption.copies import local_copy
+from modelfloat.cas.encryption.keyring import Keyring, new_entry
 from modelfloat.cas.encryption.secrets import Secret, key_file, passphrase
 from modelfloat.cas.verify.checkorder import VerifyRequest
 from modelfloat.cli.checks_store import configuration
 from modelfloat.config import read_config
-from modelfloat.creating import add_backend, change_backend
+from modelfloat.creating import add_backend, change_backend, create_store
+from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import (
     ExistsError,
     LockedError,
@@ -300,6 +302,23 @@ async def test_without_the_key_nobody_is_believed_but_the_folder(store: Path) ->
     assert keyrings(store) == {"d0": [SECOND], "d1": [SECOND], "d2": [SECOND]}
 
 
+async def test_one_backend_cannot_forge_a_keyring_for_all(store: Path) -> None:
+    """A sound one with the highest number takes nobody's place unless the key tells that it may."""
+    config = read_config(str(store))
+    forged = Keyring(config.id, 99, (new_entry(config.id, bytes(32), BOB, "evil", CHEAP),))
+    lose(store, "", "d0")
+    (store / f"backends/d1/{keyring_key(1)}").unlink()
+    (store / f"backends/d1/{keyring_key(99)}").write_bytes(forged.sealed(bytes(32)))
+    async with open_store(str(store)) as opened:
+        report = await opened.verify(VerifyRequest(repair=True))
+    assert [p.problem for p in report.problems if p.kind == "keyring"] == [
+        "no telling which is right: give the key, or bring other backends back"
+    ]
+    assert not (store / "keyring").exists()
+    assert keyrings(store) == {"d0": [], "d1": [f"{99:016x}"], "d2": [FIRST]}
+    assert await opens(store, ALICE)
+
+
 async def test_with_none_left_verify_says_so(store: Path) -> None:
     lose(store, "", "d0", "d1", "d2")
     async with open_store(str(store)) as opened:
@@ -371,6 +390,23 @@ async def test_a_configuration_that_forgot_that_it_is_encrypted(store: Path) -> 
     await change_backend(str(store), "d0", {"weight": 2.0})
     for marker in (store / "backends").glob("*/modelfloat.json"):
         assert json.loads(marker.read_text())["incompat"] == ENCRYPTED
+
+
+async def test_a_configuration_that_says_of_one_in_the_clear_that_it_is_encrypted(
+    tmp_path: Path,
+) -> None:
+    """No marker comes to say so too."""
+    store = tmp_path / "store"
+    await create_store(str(store), Scheme.parse("2+1"), [], reserve=0)
+    config = store / "config.toml"
+    config.write_text(config.read_text().replace('"2+1"\n', '"2+1"\nencrypted = true\n'))
+    async with open_store(str(store)) as opened:
+        assert opened.members.up() == []
+        downs = [member.down for member in opened.members]
+        assert all("take `encrypted = true` out" in why for why in downs)
+    await change_backend(str(store), "d0", {"weight": 2.0})
+    for marker in (store / "backends").glob("*/modelfloat.json"):
+        assert json.loads(marker.read_text())["incompat"] == 0
 
 
 async def test_doctor_tells_of_the_keyring(store: Path) -> None:
