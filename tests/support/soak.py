@@ -1,12 +1,13 @@
 """A program: one store over six directories, and whatever happens to it, for a long time.
 
-    python -m modelfloat.tests.support.soak [--seconds 1800] [--seed N]
+    python -m modelfloat.tests.support.soak [--seconds 1800] [--seed N] [--encrypted|--no-encrypted]
 
 Adds, reads, removals, repairs, drains, rebalances, restripes and collections follow each other as a
 seed says, each in a process of its own, and some of them die by SIGKILL at a step of their own (see
 `crashing`). At any time up to two backends are faulty: gone, or damaged and not repaired yet; some
 are read-only for a while, or nearly full. A file whose add ended well is read back identical at all
-times, and so is one whose add was killed or failed, if it is there at all.
+times, and so is one whose add was killed or failed, if it is there at all. An encrypted store, as
+odd seeds have it, loses copies of its keyring and its index besides, and keys come and go.
 
 What is drawn depends on the seed alone, so a history comes again with its seed. Only where within
 a command a kill strikes varies a little, for its tasks race.
@@ -64,6 +65,8 @@ class Soak(SoakedStore):
             (1, self._forbid),
             (1, self._fill),
         ]
+        if self.encrypted:
+            actions += [(2, self._rekey), (1, self._rebuild)]
         weights, calls = zip(*actions, strict=True)
         (call,) = self.chance.choices(calls, weights)
         print(f"{self.done}: {call.__name__[1:]}", flush=True)
@@ -232,6 +235,42 @@ class Soak(SoakedStore):
             self._run("backend", "set", name, "--capacity", "none")
         self._run("--json", "verify", "--repair", status=(0, 3))
 
+    # Encrypted stores
+
+    def _rekey(self) -> None:
+        """A key comes, some copies of the keyring are lost, and all keys but the first go."""
+        self._run("key", "add", "--new-passphrase-file", self._other_words(), at=self._kill())
+        lost = self.chance.sample(self._keyrings(), 2)
+        for copy in lost:
+            copy.unlink(missing_ok=True)
+        _, *others = json.loads(self._run("--json", "key", "ls").out)
+        for key in others:
+            self._run("key", "rm", key["key"], at=self._kill())
+        if not self.hurt:
+            self._run("--json", "verify", "--repair", status=(0, 3), at=self._kill())
+            self._run("--json", "verify", "--repair", status=(0, 3))
+            self._run("--json", "verify")
+            assert all(path.exists() for path in self._keyrings()), "a keyring was not put back"
+
+    def _other_words(self) -> Path:
+        words = self.folder / "other-words"
+        words.write_text("staple and a tape")
+        return words
+
+    def _keyrings(self) -> list[Path]:
+        """Where a keyring is, or has been."""
+        folders = [self.store / "backends" / n.name for n in self._backends()]
+        held = (sorted((folder / "keys").glob("*"))[-1:] for folder in folders)
+        return [self.store / "keyring", *(path for paths in held for path in paths)]
+
+    def _rebuild(self) -> None:
+        """The index is lost, and made anew."""
+        if self.hurt:
+            return
+        shutil.rmtree(self.store / "index")
+        self._run("rebuild-index", at=self._kill())
+        self._run("rebuild-index")
+
     # In the end
 
     def end(self) -> None:
@@ -249,12 +288,13 @@ class Soak(SoakedStore):
         self._run("--json", "verify")
 
 
-def soak(folder: Path, seed: int, seconds: float) -> int:
+def soak(folder: Path, seed: int, seconds: float, *, encrypted: bool | None = None) -> int:
     """Let things happen for so long, at least one; how many did. AssertionError if anything is
-    not as it must be."""
-    print(f"seed {seed}", flush=True)
+    not as it must be. Whether the store is `encrypted` the seed says, where nobody does."""
+    chosen = seed % 2 == 1 if encrypted is None else encrypted
+    print(f"seed {seed}{', encrypted' if chosen else ''}", flush=True)
     with Crasher(folder) as crasher:
-        run = Soak(folder, seed, crasher)
+        run = Soak(folder, seed, crasher, chosen)
         until = time.monotonic() + seconds
         while not run.done or time.monotonic() < until:
             run.step()
@@ -267,9 +307,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Soak a store.")
     parser.add_argument("--seconds", type=float, default=1800)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--encrypted", action=argparse.BooleanOptionalAction)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="modelfloat-soak-") as folder:
-        done = soak(Path(folder), asked.seed, asked.seconds)
+        done = soak(Path(folder), asked.seed, asked.seconds, encrypted=asked.encrypted)
     print(f"{done} things happened, and nothing was lost", file=sys.stderr)
 
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import trio
+
 from modelfloat.config import read_config, write_config
 from modelfloat.opening import open_store
 from modelfloat.tests.support.crashing import Crasher, Ran
+from modelfloat.tests.support.encrypted import WORDS, make_encrypted
 
 BACKENDS: Final = 6
 TOLD: Final = 3000
@@ -21,13 +24,15 @@ STEPS: Final = 80
 class SoakedStore:
     """A store of 4+2 over directories of its own, BACKENDS at first.
 
-    `expected` is what it must hold, by address. `away` are the backends that are gone, by name,
-    `hurt` all that are not known to be whole.
+    Where it is `encrypted`, every command is given what opens it. `expected` is what it must hold,
+    by address. `away` are the backends that are gone, by name, `hurt` all that are not known to be
+    whole.
     """
 
     folder: Path
     seed: int
     crasher: Crasher
+    encrypted: bool = False
     expected: dict[str, bytes] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     hurt: set[str] = field(default_factory=set)
@@ -37,7 +42,12 @@ class SoakedStore:
         self.chance = random.Random(self.seed)
         self.store = self.folder / "store"
         self._spare = BACKENDS
-        self._run("init", "--erasure", "4+2")
+        self._words = self.folder / "words"
+        self._words.write_text(WORDS)
+        if self.encrypted:
+            trio.run(make_encrypted, self.store, "4+2")
+        else:
+            self._run("init", "--erasure", "4+2")
 
     # Commands
 
@@ -64,7 +74,8 @@ class SoakedStore:
     def _run(
         self, *arguments: object, status: int | tuple[int, ...] = 0, at: int | None = None
     ) -> Ran:
-        ran = self.crasher.run("--store", self.store, "--quiet", *arguments, at=at)
+        key = ["--passphrase-file", self._words] * self.encrypted
+        ran = self.crasher.run("--store", self.store, "--quiet", *key, *arguments, at=at)
         allowed = (status,) if isinstance(status, int) else status
         self._told.append((arguments, ran.status, ran.err, ran.out[-TOLD:]))
         assert ran.struck or ran.status in allowed, "\n".join(map(str, self._told))
