@@ -162,7 +162,7 @@ class GDriveBackend:
         """See `Backend.list`. What others wrote or removed may show late."""
         check_prefix(prefix)
         await trio.lowlevel.checkpoint()
-        await self._files.check_root()
+        await self._files.homes.check_root()
         ours = await self._known.recent(prefix)
         async with aclosing(self._files.pages(prefix)) as pages:
             async for page in pages:
@@ -238,8 +238,8 @@ class GDriveBackend:
                 sent = await self._uploads.send(key, parts, None if file is None else file.id)
             except GoneError:
                 if file is None:
-                    await self._files.forget_homes()
-                    await self._files.check_root()
+                    await self._files.homes.forget()
+                    await self._files.homes.check_root()
                 else:
                     await self._files.lost(key, file.id)
                     tried.add(file.id)

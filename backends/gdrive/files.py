@@ -1,40 +1,26 @@
-"""Files and folders on Drive: keys found, listed, removed; folders made; ids of files to be.
+"""Files on Drive: those of a key, found, listed and removed.
 
-A key's first part is a folder below the backend's own (`packs`, `journal`, …), so that a listing of
-few keys does not go through all; the rest of it is the file's name, slashes and all, which Drive
-allows. A key without a slash is a file in the backend's folder itself.
+The first part of a key is a folder (`homes`); the rest of it is the file's name, slashes and all,
+which Drive allows. A key without a slash is a file in the backend's folder itself.
 
-Drive lets two files or folders have one name, and shows in a listing late what was made elsewhere.
-So several may come of one key: of several files the one counts that was written last (then the
-greatest id), as each holds a whole value; and of several folders all are looked into. What is asked
-by its id Drive tells at once and exactly, so nothing that a listing says of a file is relied on.
-
-Concurrency: folders are made one at a time; `_placed` and `_ids` change between awaits, and the
-worst of a stale one is a request more.
+Drive lets two files have one name, and shows in a listing late what was made elsewhere. So several
+may come of one key: the one counts that was written last (then the greatest id), as each holds a
+whole value. What is asked by its id Drive tells at once and exactly, so nothing that a listing says
+of a file is relied on.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
-import trio
-
-from ...errors import BackendError, KeyNotFoundError, UnavailableError
+from ...errors import KeyNotFoundError
 from ..keys import is_key, is_replaced
 from .answers import Refusal, failure, stranger
 from .api import DriveApi
+from .homes import FIELDS, FOLDER, Homes, split
 from .known import File, Known
-
-FOLDER: Final = "application/vnd.google-apps.folder"
-PAGE: Final = 1000
-"""Files that a listing asks for at once; the most that Drive gives."""
-IDS: Final = 50
-"""Ids that are asked for at once."""
-FRESH: Final = 30.0
-"""Seconds for which a folder that was there is taken to be there still, where a key is missed."""
-_FILE: Final = "id,name,size,modifiedTime,trashed,mimeType"
 
 
 class Files:
@@ -43,9 +29,7 @@ class Files:
     def __init__(self, api: DriveApi, known: Known) -> None:
         self._api = api
         self._known = known
-        self._ids: list[str] = []
-        self._placed = float("-inf")
-        self._making = trio.Lock()
+        self.homes = Homes(api, known)
         self.doubles: dict[str, list[str]] = {}
 
     def url(self, id_: str, **query: str) -> str:
@@ -67,7 +51,7 @@ class Files:
     async def all_of(self, key: str) -> list[File]:
         """All files of a key that a listing shows or that are known here, the one that counts
         first. What was removed here is left out, and what is gone otherwise is not."""
-        top, _, name = key.rpartition("/") if "/" not in key else _split(key)
+        top, _, name = key.rpartition("/") if "/" not in key else split(key)
         # Others may have made a folder, and a value in it that came later.
         found = await self._named(top, name, anew=is_replaced(key))
         if not found and top and not is_replaced(key):
@@ -108,7 +92,7 @@ class Files:
 
     async def about(self, key: str, id_: str) -> tuple[File, float | None] | None:
         """A file as it is now; None where it is gone, or in the trash."""
-        said, now = await self._api.dated("GET", self.url(id_, fields=_FILE), key=key)
+        said, now = await self._api.dated("GET", self.url(id_, fields=FIELDS), key=key)
         if isinstance(said, Refusal):
             if said.gone:
                 return None
@@ -131,27 +115,9 @@ class Files:
 
     async def missing(self, key: str) -> KeyNotFoundError:
         """The error for a key without a file; UnavailableError where the folder itself is gone."""
-        await self.check_root()
+        await self.homes.check_root()
         name = self._api.name
         return KeyNotFoundError(f"backend {name}: {key} is not there", backend=name, key=key)
-
-    async def check_root(self) -> None:
-        """UnavailableError unless the backend's folder is there, and not in the trash."""
-        if trio.current_time() - self._placed < FRESH:
-            return
-        place = self._api.place
-        said = await self._api.call("GET", self.url(place.folder, fields="id,mimeType,trashed"))
-        if isinstance(said, Refusal) and not said.gone:
-            raise failure(self._api.name, "", said)
-        there = not isinstance(said, Refusal) and said.get("mimeType") == FOLDER
-        if isinstance(said, Refusal) or not there or said.get("trashed") is not False:
-            raise UnavailableError(
-                f"backend {self._api.name}: its folder is not there, is in the trash, or is not "
-                "shown to this login; look for it on Google Drive, or log in with `modelfloat "
-                "backend login`",
-                backend=self._api.name,
-            )
-        self._placed = trio.current_time()
 
     async def remove(self, key: str, id_: str) -> None:
         """Remove a file for good; into the trash where a shared drive allows no more."""
@@ -162,33 +128,6 @@ class Files:
         if isinstance(said, Refusal) and not said.gone:
             raise failure(self._api.name, key, said)
 
-    async def new_id(self) -> str:
-        """An id for a file to be: a create that is repeated with it makes one file."""
-        while not self._ids:
-            url = self._api.plain_url("/drive/v3/files/generateIds", count=IDS, space="drive")
-            ids = (await self._api.got("GET", url)).get("ids")
-            if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
-                raise stranger(self._api.name, "", "ids are asked for and none come")
-            self._ids += ids
-        return self._ids.pop()
-
-    async def home_of(self, key: str) -> tuple[str, str]:
-        """The folder in which a new file of a key goes, made where there is none, and its name."""
-        if "/" not in key:
-            return self._api.place.folder, key
-        top, _, name = _split(key)
-        folders = await self._folders(top)
-        if folders:
-            return folders[0], name
-        async with self._making:
-            folders = await self._folders(top) or await self._folders(top, anew=True)
-            return (folders[0] if folders else await self._make(top)), name
-
-    async def forget_homes(self) -> None:
-        """Folders may be gone."""
-        self._placed = float("-inf")
-        await self._known.no_folders()
-
     async def pages(self, prefix: str) -> AsyncGenerator[list[tuple[str, File]], None]:
         """Keys that begin with `prefix` as a listing shows them, page by page; of several files of
         one key the one that counts. What was removed here is left out."""
@@ -196,20 +135,20 @@ class Files:
             async with aclosing(self._below([self._api.place.folder], "")) as pages:
                 async for page in pages:
                     yield [each for each in page if each[0].startswith(prefix)]
-        tops = [_split(prefix)[0]] if "/" in prefix else await self._tops(prefix)
+        tops = [split(prefix)[0]] if "/" in prefix else await self.homes.tops(prefix)
         for top in tops:
-            folders = await self._folders(top, anew=True)
+            folders = await self.homes.folders(top, anew=True)
             if folders:
                 async with aclosing(self._below(folders, f"{top}/")) as pages:
                     async for page in pages:
                         yield [each for each in page if each[0].startswith(prefix)]
 
     async def _named(self, top: str, name: str, *, anew: bool = False) -> list[File]:
-        folders = await self._folders(top, anew=anew) if top else [self._api.place.folder]
+        folders = await self.homes.folders(top, anew=anew) if top else [self._api.place.folder]
         if not folders:
             return []
         found: list[File] = []
-        async with aclosing(self._listing(folders, f"name = '{name}'")) as pages:
+        async with aclosing(self.homes.listing(folders, f"name = '{name}'")) as pages:
             async for page in pages:
                 found += [self.file_of(name, each) for each in page if each.get("name") == name]
         return found
@@ -219,7 +158,7 @@ class Files:
     ) -> AsyncGenerator[list[tuple[str, File]], None]:
         """The keys in folders; those of one name come side by side."""
         last: tuple[str, File] | None = None
-        async with aclosing(self._listing(folders, f"mimeType != '{FOLDER}'")) as pages:
+        async with aclosing(self.homes.listing(folders, f"mimeType != '{FOLDER}'")) as pages:
             async for page in pages:
                 files = [(f"{begin}{each.get('name')}", each) for each in page]
                 keyed = [(key, self.file_of(key, each)) for key, each in files if is_key(key)]
@@ -230,96 +169,6 @@ class Files:
                 yield best
         if last is not None:
             yield [last]
-
-    async def _listing(
-        self, folders: Sequence[str], which: str
-    ) -> AsyncGenerator[list[Mapping[str, Any]], None]:
-        place = self._api.place
-        inside = " or ".join(f"'{folder}' in parents" for folder in folders)
-        query: dict[str, str | int] = {
-            "q": f"({inside}) and {which} and trashed = false",
-            "fields": f"nextPageToken,incompleteSearch,files({_FILE})",
-            "pageSize": PAGE,
-            "orderBy": "name",
-            "spaces": "drive",
-        }
-        if place.drive:
-            query |= {"corpora": "drive", "driveId": place.drive}
-            query |= {"includeItemsFromAllDrives": "true"}
-        while True:
-            said = await self._api.call("GET", self._api.url("/drive/v3/files", **query))
-            if isinstance(said, Refusal):
-                raise await self._unlisted(said)
-            files = said.get("files")
-            if not isinstance(files, list) or not all(isinstance(each, dict) for each in files):
-                raise stranger(self._api.name, "", "a listing comes without files")
-            if said.get("incompleteSearch") is True:
-                raise UnavailableError(
-                    f"backend {self._api.name}: Google Drive lists a part of its folder only; try "
-                    "again later",
-                    backend=self._api.name,
-                )
-            yield files
-            if not said.get("nextPageToken"):
-                return
-            query["pageToken"] = str(said["nextPageToken"])
-
-    async def _unlisted(self, refusal: Refusal) -> BackendError:
-        """The error for a listing that is refused, as one of a folder that is gone."""
-        name = self._api.name
-        if not refusal.gone:
-            return failure(name, "", refusal)
-        self._placed = float("-inf")
-        await self.check_root()
-        await self._known.no_folders()
-        return UnavailableError(
-            f"backend {name}: a folder in its folder is gone; it is looked for anew", backend=name
-        )
-
-    async def _tops(self, prefix: str) -> list[str]:
-        """Names of folders in the backend's own that begin with a prefix."""
-        found: set[str] = set()
-        root = [self._api.place.folder]
-        async with aclosing(self._listing(root, f"mimeType = '{FOLDER}'")) as pages:
-            async for page in pages:
-                found |= {str(each.get("name")) for each in page}
-        recent = {_split(key)[0] for key in await self._known.recent(prefix) if "/" in key}
-        return sorted(top for top in found | recent if top.startswith(prefix) and is_key(top))
-
-    async def _folders(self, top: str, *, anew: bool = False) -> list[str]:
-        """The folders of that name, the eldest first; with `anew` Drive is asked as well."""
-        known = await self._known.folders(top)
-        if known and not anew:
-            return known
-        found: list[Mapping[str, Any]] = []
-        which = f"name = '{top}' and mimeType = '{FOLDER}'"
-        async with aclosing(self._listing([self._api.place.folder], which)) as pages:
-            async for page in pages:
-                found += page
-        ids = sorted(str(each.get("id")) for each in found if each.get("name") == top)
-        ids = [*known, *(id_ for id_ in ids if id_ not in known)]
-        await self._known.folders_are(top, ids)
-        return ids
-
-    async def _make(self, top: str) -> str:
-        await self.check_root()
-        id_ = await self.new_id()
-        document = {
-            "id": id_,
-            "name": top,
-            "mimeType": FOLDER,
-            "parents": [self._api.place.folder],
-        }
-        url = self._api.url("/drive/v3/files", fields="id")
-        said = await self._api.call("POST", url, document=document)
-        if isinstance(said, Refusal) and said.status != 409:  # an earlier try has made it
-            raise failure(self._api.name, "", said)
-        await self._known.folders_are(top, [*await self._known.folders(top), id_])
-        return id_
-
-
-def _split(key: str) -> tuple[str, str, str]:
-    return key.partition("/")
 
 
 def order(file: File) -> tuple[str, str]:

@@ -27,8 +27,8 @@ from ..http.client import HttpClient
 from .address import Place
 from .answers import no_login, stranger
 from .api import DriveApi
-from .files import FOLDER, Files
 from .grant import Grant
+from .homes import FOLDER, Homes
 from .known import Known
 from .oauth import DEVICE, Said, post, with_access
 
@@ -164,7 +164,7 @@ async def settled(name: str, place: Place, grant: Grant, folder: str) -> tuple[P
 async def _make_folder(api: DriveApi, name: str) -> str:
     known = Known(None)
     try:
-        id_ = await Files(api, known).new_id()
+        id_ = await Homes(api, known).new_id()
     finally:
         await known.aclose()
     document: dict[str, object] = {"id": id_, "name": name, "mimeType": FOLDER}
@@ -177,7 +177,7 @@ async def _make_folder(api: DriveApi, name: str) -> str:
 async def _check_folder(api: DriveApi) -> None:
     known = Known(None)
     try:
-        await Files(api, known).check_root()
+        await Homes(api, known).check_root()
     except UnavailableError:
         raise DeniedError(
             f"backend {api.name}: this login does not show its folder: it shows what ModelFloat "

@@ -74,8 +74,8 @@ class Uploads:
         self, key: str, parts: Sequence[Buffer], size: int, digest: bytes, target: str | None
     ) -> Mapping[str, Any]:
         if target is None:
-            folder, name = await self._files.home_of(key)
-            id_ = await self._files.new_id()
+            folder, name = await self._files.homes.home_of(key)
+            id_ = await self._files.homes.new_id()
             method, path = "POST", "/upload/drive/v3/files"
             metadata: dict[str, object] = {"id": id_, "name": name, "parents": [folder]}
         else:
@@ -273,7 +273,7 @@ class Uploads:
         url = self._files.url(str(said.get("id")), fields=FIELDS)
         there = await self._api.call("PATCH", url, key=key, document={"trashed": False})
         if isinstance(there, Refusal) or there.get("trashed") is not False:
-            await self._files.forget_homes()
+            await self._files.homes.forget()
             raise GoneError
         return there
 

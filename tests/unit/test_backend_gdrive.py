@@ -540,7 +540,7 @@ async def test_half_a_listing_is_none(drive: FakeDrive, opened: Opening) -> None
 async def test_listings_have_pages(
     drive: FakeDrive, opened: Opening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelfloat.backends.gdrive.files.PAGE", 3)
+    monkeypatch.setattr("modelfloat.backends.gdrive.homes.PAGE", 3)
     backend = opened()
     wanted = {f"packs/{n}": n for n in range(10)} | {"journal/x": 3}
     for key, size in wanted.items():
