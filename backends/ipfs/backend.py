@@ -27,9 +27,10 @@ from ..fetch import fetch, rest, short
 from ..keys import RESERVED, check_key, check_prefix, is_replaced
 from .address import node_address
 from .blocks import BLOCK, Blocks, Value, damaged, put_value, stamp
-from .folder import Folder, Found, Upload
+from .folder import Folder, Found
 from .remembered import Remembered
 from .rpc import Reply, Rpc
+from .uploads import Upload
 
 LATENCY: Final = 0.02
 """Seconds: a node mostly runs nearby; what it takes is learned while reading."""

@@ -25,6 +25,7 @@ from ...ids import Key
 from ..base import Listed
 from ..keys import MARKER_KEY, RESERVED, is_key, is_replaced
 from .rpc import Rpc
+from .uploads import Upload, parse_upload
 
 LISTERS: Final = 8
 """Folders that are listed at once."""
@@ -33,8 +34,6 @@ FRESH: Final = 5.0
 KNOWN: Final = 4096
 LOOKS: Final = 3
 """Times that a key is looked for while it is replaced."""
-MARK: Final = "~"
-"""Stands for a slash in the name of an upload, and between its parts; no key has it."""
 _DIRECTORY: Final = 1
 
 
@@ -46,34 +45,6 @@ class Found:
     cid: Cid
     size: int
     folder: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A value's name while it is stored: its key, when it began by the node's clock, and whether
-    it takes the place of another one."""
-
-    key: str
-    began: int
-    replaces: bool
-    random: str
-
-    def __str__(self) -> str:
-        parts = [self.key.replace("/", MARK), f"{self.began:012x}", "ar"[self.replaces]]
-        return MARK.join([*parts, self.random])
-
-
-def parse_upload(name: str) -> Upload | None:
-    """The upload that a name in `tmp/` tells of; None where it is none of ours."""
-    parts = name.rsplit(MARK, 3)
-    if len(parts) != 4 or parts[2] not in ("a", "r"):
-        return None
-    key = parts[0].replace(MARK, "/")
-    try:
-        began = int(parts[1], 16)
-    except ValueError:
-        return None
-    return Upload(key, began, parts[2] == "r", parts[3]) if is_key(key) else None
 
 
 class Folder:

@@ -8,7 +8,7 @@ import pytest
 from modelfloat.backends.base import Backend
 from modelfloat.backends.ipfs.backend import LEFTOVER_AGE
 from modelfloat.backends.ipfs.dagpb import encode_node, file_node
-from modelfloat.backends.ipfs.folder import Upload, parse_upload
+from modelfloat.backends.ipfs.uploads import Upload, parse_upload
 from modelfloat.backends.keys import MARKER_KEY, check_key
 from modelfloat.backends.registry import open_backend
 from modelfloat.cid import Cid, cid_of, parse_cid
