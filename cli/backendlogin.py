@@ -51,6 +51,13 @@ def backend_login(
     import trio
 
     place = _place(settings, which, whole=new_folder is None)
+    if new_folder is not None and (place.folder or not which.startswith(_SCHEME)):
+        from ..errors import UsageError
+
+        raise UsageError(
+            f"{which} names a folder, and --new-folder makes another one: write gdrive:// to make "
+            "one, or leave --new-folder out"
+        )
     name = "NAME" if which.startswith(_SCHEME) else which
     known = _client(settings, which, place, client)
     if device and all_files:

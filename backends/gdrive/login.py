@@ -59,6 +59,8 @@ def read_client(path: str) -> Grant:
         good = texts and id_ != "" and f"{id_}{secret}".isprintable()
     except FileNotFoundError:
         raise NotFoundError(f"{path} is not there; name the client's file") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; name the right file") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if not good:

@@ -776,6 +776,9 @@ PROVOKED: dict[str, Provocation] = {
     "may hold no user": plain("backend", "add", "a", f"webdavs://me:{SECRET}@host/x"),
     "is not on Google Drive": plain("backend", "login", "d0"),
     "a login needs a client": plain("backend", "login", "gdrive://folder"),
+    "names a folder, and --new-folder": plain(
+        "backend", "login", "gdrive://x", "--new-folder", "models"
+    ),
     "is no client for programs": plain("backend", "login", "gdrive://x", "--client", "{file}"),
     "name the client's file": plain("backend", "login", "gdrive://x", "--client", "{root}/none"),
     "--device and --all-files": _two_ways_to_log_in,

@@ -244,3 +244,8 @@ async def test_from_the_login_to_a_store(drive: FakeDrive, tmp_path: Path) -> No
     secrets = [CLIENT.secret, *drive.oauth.refresh, *drive.oauth.access]
     texts = "".join(outputs) + (store / "config.toml").read_text()
     assert [secret for secret in secrets if secret in texts] == []
+
+
+def test_a_client_that_is_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: Is a directory; name the right file"):
+        login.read_client(str(tmp_path))
