@@ -52,7 +52,11 @@ def _keeper(path: str, own: BackendId, account: str) -> SharedKeeper:
     """What the processes of the store in `path` know together of an account, or of a backend."""
     name = blake3(account.encode() if account else own).hexdigest(16)
     give = functools.partial(storeowner.give, store=path)
-    return SharedKeeper(os.path.join(path, "run", f"rate-{name}"), give)
+    folder = os.path.join(path, "run")
+    with contextlib.suppress(OSError):  # then each process counts by itself, and says so
+        # It is missing where the configuration was written anew.
+        os.close(storeowner.make_folder(folder, path))
+    return SharedKeeper(os.path.join(folder, f"rate-{name}"), give)
 
 
 def accounts_of(path: str) -> str:

@@ -1,5 +1,6 @@
 """Rates in a store's configuration, and what open stores make of their changes."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from modelfloat.cli.backendspec import parse_changes
 from modelfloat.config import read_config
 from modelfloat.creating import BackendSpec, change_backend
 from modelfloat.errors import UsageError
+from modelfloat.opening import open_store
 from modelfloat.rate import Rate
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -34,6 +36,21 @@ async def test_a_store_keeps_to_rates_and_takes_over_their_changes(tmp_path: Pat
         "9/min:2",
         None,
     ]
+
+
+async def test_a_store_whose_folder_was_made_anew_shares_its_rates(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody wrote its configuration into an empty folder, from a backend's marker."""
+    path, specs = tmp_path / "s", [BackendSpec("d", str(tmp_path / "d"), "host", rate="9/s:90")]
+    async with fresh_store(path, "1+0", specs) as store:
+        data = weights(tmp_path / "model")
+        await add(store, tmp_path / "model")
+    shutil.rmtree(path / "run")
+    async with open_store(str(path)) as store:
+        assert await read(store, "acme/model/model") == data
+    assert len(list((path / "run").glob("rate-*"))) == 1
+    assert caplog.messages == []
 
 
 def test_a_rate_that_cannot_be_is_refused() -> None:
