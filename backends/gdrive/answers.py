@@ -6,6 +6,7 @@ upload, and is told as a rate limit that does not pass.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,8 @@ _FULL: Final = frozenset(
 _LATER: Final = frozenset({"dailyLimitExceeded", "downloadQuotaExceeded", "downloadLimitExceeded"})
 _GONE: Final = frozenset({404, 410})
 BUSY: Final = frozenset({408, 429, 500, 502, 503, 504})
+_ODD: Final = re.compile(r"[^A-Za-z0-9_.-]")
+"""What no reason has, and what would break a message's line or move a terminal's cursor."""
 DEEPEST: Final = 64 << 10
 """Bytes of a refusal that are read."""
 
@@ -60,7 +63,8 @@ def refusal_of(status: int, body: bytes, retry_after: str) -> Refusal:
         reason = str(listed[0].get("reason", "") or error.get("status", ""))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         pass
-    return Refusal(status, reason[:80], float(retry_after) if retry_after.isdecimal() else None)
+    reason = _ODD.sub("", reason)[:80]
+    return Refusal(status, reason, float(retry_after) if retry_after.isdecimal() else None)
 
 
 def failure(backend: str, key: str, refusal: Refusal) -> BackendError:

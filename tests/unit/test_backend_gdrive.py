@@ -118,6 +118,12 @@ async def test_refusals_are_told_apart(
     assert await backend.get(KEY) == b"value"
 
 
+async def test_a_reason_is_one_word(drive: FakeDrive, opened: Opening) -> None:
+    drive.faults.refuse(403, "odd\n\x1b[2Jreason", about=lambda r: "/about" in r.path)
+    with pytest.raises(DeniedError, match=r"\(403 odd2Jreason\)"):
+        await opened().usage()
+
+
 @pytest.mark.parametrize(
     "status", [403, 503, *(pytest.param(each, marks=pytest.mark.slow) for each in (429, 500, 504))]
 )
