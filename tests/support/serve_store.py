@@ -9,20 +9,19 @@ from functools import partial
 
 import trio
 
-from modelfloat.cas import store as engine
+from modelfloat.cas.read.options import ReadOptions
 from modelfloat.errors import ModelFloatError
 from modelfloat.fuse.mounting import MountOptions, serve
 from modelfloat.opening import open_store
 from modelfloat.tests.support.bindings import binding_asked_for
 
 SMALL = 2 << 20
-"""Bytes of the cache: two chunks."""
+"""Bytes that reading may keep: two chunks."""
 
 
 def main(folder: str, mountpoint: str) -> None:
     """Serve; a failure of ours is one line on stderr and exit status 1."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    engine.CACHE = SMALL  # type: ignore[misc]
     try:
         trio.run(_serve, folder, mountpoint)
     except* ModelFloatError as group:
@@ -31,7 +30,7 @@ def main(folder: str, mountpoint: str) -> None:
 
 
 async def _serve(folder: str, mountpoint: str) -> None:
-    async with open_store(folder) as store:
+    async with open_store(folder, reading=ReadOptions(memory=SMALL)) as store:
         ready = partial(print, "ready", flush=True)
         await serve(store, mountpoint, MountOptions(), ready, binding=binding_asked_for())
 
