@@ -29,6 +29,7 @@ from .settingtable import size
 if TYPE_CHECKING:
     from ..cas.reports import Problem, ScrubStatus, VerifyReport
     from ..cas.store import Store
+    from ..cas.verify.checkorder import VerifyRequest
 
 FILES_SHOWN: Final = 20
 """Lines about lost files, unless --verbose."""
@@ -84,20 +85,13 @@ def verify(
 
     Exit status: 0 all is well, 3 damage was found (and repaired, if asked), 4 data is lost.
     """
-    from ..cas.refnames import parse_address
-    from ..cas.verify.checkorder import VerifyRequest
     from . import scrub as scrubbing
 
     part = address is not None or sample is not None
     due = scrubbing.period_of(settings, scrub=scrub, period=period, part=part)
-    rate = scrubbing.rate_of(settings) if scrub else None
-    request = VerifyRequest(
-        repair,
-        None if address is None else parse_address(address),
-        None if sample is None else parse_share(sample),
-        rate if limit is None else parse_rate(limit),
-        due,
-    )
+    slow = scrubbing.rate_of(settings) if scrub else None
+    rate = slow if limit is None else parse_rate(limit)
+    request = _request(address, sample, repair=repair, rate=rate, period=due)
     figures = settings.text("scrub_metrics", metrics) if scrub or metrics else ""
     scrubbing.refuse_lost(report_file, figures)
 
@@ -117,6 +111,22 @@ def verify(
     if figures:
         scrubbing.write_metrics(figures, store, status)
     return report.exit_status
+
+
+def _request(
+    address: str | None,
+    sample: str | None,
+    *,
+    repair: bool,
+    rate: float | None,
+    period: float | None,
+) -> "VerifyRequest":
+    from ..cas.refnames import parse_address
+    from ..cas.verify.checkorder import VerifyRequest
+
+    part = None if address is None else parse_address(address)
+    share = None if sample is None else parse_share(sample)
+    return VerifyRequest(repair, part, share, rate, period)
 
 
 def parse_share(text: str) -> float:
