@@ -77,7 +77,8 @@ class Access:
             async with contextlib.AsyncExitStack() as stack:
                 journal = await stack.enter_async_context(self._open_journal())
                 if told and not alone:
-                    await stack.enter_async_context(self.sharing.session(journal))
+                    session = self.sharing.session(journal, may_wait=True)
+                    await stack.enter_async_context(session)
                 yield journal
 
     @contextlib.asynccontextmanager

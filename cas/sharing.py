@@ -123,11 +123,15 @@ class Sharing:
         return await trio.to_thread.run_sync(own_site, self.folder)
 
     @contextlib.asynccontextmanager
-    async def session(self, journal: Journal) -> AsyncIterator[Session]:
-        """Tell other sites that a journal's writer is at work, and learn what they have done."""
+    async def session(self, journal: Journal, *, may_wait: bool = False) -> AsyncIterator[Session]:
+        """Tell other sites that a journal's writer is at work, and learn what they have done.
+
+        With `may_wait` they are told later where there is no room for it.
+        """
         members, writer = self.members, journal.writer
         last, _ = self.index.writer(writer)
-        opened = open_session(members, await self.site(), writer, last, self.copies)
+        site = await self.site()
+        opened = open_session(members, site, writer, last, self.copies, may_wait=may_wait)
         async with opened as session:
             journal.cover = session.cover
             if await self._others():

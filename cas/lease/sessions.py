@@ -16,7 +16,7 @@ import trio
 
 from ...backends.keys import session_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError
+from ...errors import BackendError, QuotaError
 from ...ids import BackendId, SiteId, WriterId
 from ..formats.presence import Presence, PresenceRecord, encode_presence
 from ..packs.members import Member, Members
@@ -39,15 +39,26 @@ log = logging.getLogger(__name__)
 
 
 class Session:
-    """One writer's session. `copies` is m+1. Use `open_session`."""
+    """One writer's session. `copies` is m+1. Use `open_session`.
+
+    With `may_wait` it goes on untold where there is no room for its record: a repair mends what it
+    can, and says what it cannot.
+    """
 
     def __init__(
-        self, members: Members, site: SiteId, copies: int, clock: Clock = boottime
+        self,
+        members: Members,
+        site: SiteId,
+        copies: int,
+        clock: Clock = boottime,
+        *,
+        may_wait: bool = False,
     ) -> None:
         self._members = members
         self._site = site
         self._copies = copies
         self._clock = clock
+        self._may_wait = may_wait
         self._until = clock()
         self._records: dict[WriterId, PresenceRecord] = {}
         self._where: dict[WriterId, set[BackendId]] = {}
@@ -72,7 +83,14 @@ class Session:
         self._records[writer] = PresenceRecord(
             Presence.SESSION, self._members.store, self._site, bytes(writer), last, TERM
         )
-        if await self._write(writer) and len(self._records) == 1:
+        try:
+            told = await self._write(writer)
+        except QuotaError as error:
+            if not self._may_wait:
+                raise
+            log.info("%s: the session is told when there is room", error)
+            told = False
+        if told and len(self._records) == 1:
             self._until = begun + TERM
 
     async def refresh(self) -> None:
@@ -145,10 +163,17 @@ class Session:
 
 @contextlib.asynccontextmanager
 async def open_session(
-    members: Members, site: SiteId, writer: WriterId, last: int, copies: int
+    members: Members,
+    site: SiteId,
+    writer: WriterId,
+    last: int,
+    copies: int,
+    *,
+    may_wait: bool = False,
 ) -> AsyncIterator[Session]:
-    """A session of a writer whose last record is `last`, known to all before anything is stored."""
-    session = Session(members, site, copies)
+    """A session of a writer whose last record is `last`, known to all before anything is stored;
+    with `may_wait` later where there is no room."""
+    session = Session(members, site, copies, may_wait=may_wait)
     try:
         await session.cover(writer, last)
         async with trio.open_nursery() as nursery:

@@ -1,5 +1,6 @@
 """Sessions: told on backends that can be written to, as soon as there is one."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -10,6 +11,7 @@ from modelfloat.cas.lease.sessions import SOON, TERM, open_session
 from modelfloat.cas.lease.sites import look
 from modelfloat.cas.packs.health import State
 from modelfloat.cas.packs.members import Member, Members
+from modelfloat.errors import QuotaError
 from modelfloat.ids import BackendId, SiteId, StoreId, WriterId
 from modelfloat.tests.support.samples import STORE
 
@@ -48,6 +50,26 @@ async def test_with_no_backend_up_it_is_told_later(autojump_clock: MockClock) ->
         assert await records(members) == 2
         await trio.sleep(3 * TERM)
         assert not session.lapsed
+    assert await records(members) == 0
+
+
+async def test_where_all_are_full_a_repair_is_told_later_and_an_add_not_begun(
+    autojump_clock: MockClock,
+) -> None:
+    members, faulty = three()
+    for backend in faulty:
+        backend.inject("full", on=["put"])
+    with pytest.raises(QuotaError):
+        async with open_session(members, SITE, WRITER, 0, 2):
+            raise AssertionError("nothing may be stored now")
+    async with open_session(members, SITE, WRITER, 0, 2, may_wait=True) as session:
+        assert session.lapsed
+        for backend in faulty:
+            backend.clear()
+        await trio.sleep(SOON)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not session.lapsed
+        assert await records(members) == 2
     assert await records(members) == 0
 
 
