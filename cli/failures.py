@@ -26,7 +26,8 @@ _HINTS: Final = {
 """What to do about an error of the system that nobody translated."""
 _OF_BACKENDS: Final = "modelfloat.cas.packs.member"
 """The logger that says which backends count as down."""
-_OF_MOUNTING: Final = "modelfloat.fuse.mounting"
+_OF_MOUNTING: Final = ("modelfloat.fuse.mounting", "modelfloat.fuse.served")
+"""The loggers that say how a mount comes and goes."""
 BROKEN_PIPE: Final = 141
 """What shells give a program whose reader went away: 128 + SIGPIPE."""
 
@@ -153,7 +154,8 @@ def tell_mounting(settings: Settings) -> None:
     """Have a mount's log begin with how it is mounted, and end with that it is no more."""
     if not settings.quiet:
         least = logging.DEBUG if settings.verbose else logging.INFO
-        logging.getLogger(_OF_MOUNTING).setLevel(least)
+        for name in _OF_MOUNTING:
+            logging.getLogger(name).setLevel(least)
 
 
 def leave_out_backends() -> None:

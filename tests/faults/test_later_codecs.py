@@ -85,7 +85,7 @@ async def test_a_release_that_does_not_know_them_refuses(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in shard_format, journal_format:
-        monkeypatch.setattr(module, "LATER_CODECS", 0)
+        monkeypatch.setattr(module, "KNOWN", 0)
     shutil.rmtree(store / "index")
     with pytest.raises(FormatError, match=r"uses features .* \(0x1\): upgrade"):
         await rebuild_store(str(store))
