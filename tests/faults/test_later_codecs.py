@@ -105,7 +105,10 @@ async def test_they_read_through_damage_and_repair_makes_the_same_shards(store: 
     flip_bit(bent, 5000)
     async with open_store(str(store)) as opened:
         assert await read(opened, "acme/model/w") == model()
-        assert (await opened.verify(repair=True)).exit_status == 3
+        repaired = await opened.verify(repair=True)
+        assert repaired.exit_status == 3
+        if repaired.unread:  # the damaged one was to spare: who checks next reads it
+            assert (await opened.verify(repair=True)).exit_status == 3
         assert (await opened.verify()).exit_status == 0
     assert {path: path.read_bytes() for path in shard_files(store)} == before
 
