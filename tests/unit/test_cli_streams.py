@@ -114,6 +114,8 @@ def test_ctrl_c_is_one_word_and_status_130(store: Path, tmp_path: Path) -> None:
             [*command, "add", str(tmp_path / "new"), "acme/new"],
             stderr=subprocess.PIPE,
             text=True,
+            # Who was started in the background may have been told to ignore it, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     with open(store / "locks" / "store", "w") as lock:
