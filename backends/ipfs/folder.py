@@ -20,9 +20,10 @@ from typing import Any, Final
 import trio
 
 from ...cid import Cid, parse_cid
-from ...errors import DeniedError, KeyNotFoundError, UnavailableError, one_failure
+from ...errors import DeniedError, KeyNotFoundError, UnavailableError
 from ...ids import Key
 from ..base import Listed
+from ..http.sidebyside import side_by_side
 from ..keys import MARKER_KEY, RESERVED, is_key, is_replaced
 from .rpc import Rpc
 from .uploads import Upload, parse_upload
@@ -150,15 +151,7 @@ class Folder:
     async def list_round(self, folders: list[str], prefix: str) -> list[Listed]:
         """The files of up to LISTERS of `folders`, whose own folders take their places there."""
         batch = [folders.pop() for _ in range(min(LISTERS, len(folders)))]
-        inside: list[list[Found]] = [[] for _ in batch]
-
-        async def look(index: int) -> None:
-            inside[index] = await self._inside(batch[index])
-
-        with one_failure():
-            async with trio.open_nursery() as nursery:
-                for index in range(len(batch)):
-                    nursery.start_soon(look, index)
+        inside = await side_by_side(self._inside, batch)
         keys: list[Listed] = []
         for folder, entries in zip(batch, inside, strict=True):
             for each in entries:

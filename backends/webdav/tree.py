@@ -15,9 +15,10 @@ from typing import Final
 
 import trio
 
-from ...errors import KeyNotFoundError, UnavailableError, one_failure
+from ...errors import KeyNotFoundError, UnavailableError
 from ...ids import Key
 from ..base import Listed
+from ..http.sidebyside import side_by_side
 from ..keys import MARKER_KEY, RESERVED, is_key, is_replaced
 from .answers import QUESTION, MalformedError, Multistatus, Resource, date
 from .requests import DavHttp
@@ -164,15 +165,7 @@ class DavTree:
     async def list_round(self, folders: list[str], prefix: str) -> list[Listed]:
         """The files of up to LISTERS of `folders`, whose own folders take their places there."""
         batch = [folders.pop() for _ in range(min(LISTERS, len(folders)))]
-        inside: list[list[Resource]] = [[] for _ in batch]
-
-        async def look(index: int) -> None:
-            inside[index] = await self._inside(batch[index])
-
-        with one_failure():
-            async with trio.open_nursery() as nursery:
-                for index in range(len(batch)):
-                    nursery.start_soon(look, index)
+        inside = await side_by_side(self._inside, batch)
         keys: list[Listed] = []
         for folder, resources in zip(batch, inside, strict=True):
             self._take(folder, resources, prefix, folders, keys)
