@@ -72,13 +72,15 @@ def members_of(path: str, config: StoreConfig) -> list[Member]:
 def member_of(path: str, config: BackendConfig) -> Member:
     """One backend as a member, opened; the caller closes it."""
     backend = open_configured(path, config)
-    decided = None if config.state is None else State(config.state)
-    domain = backend.properties.domain
+    properties = backend.properties
+    # What can only be read is no place for shards from the first one on.
+    usual = State.READ_ONLY if properties.read_only else None
+    decided = usual if config.state is None else State(config.state)
     return Member(
         config.id,
         config.name,
         backend,
-        domain,
+        properties.domain,
         config.weight,
         decided,
         capacity=config.capacity,

@@ -34,6 +34,7 @@ class Properties:
     among all its writers. `largest_object` is None where there is no limit worth knowing.
     Without `atomic_replace` a value that is replaced may be gone, or not be read, for a moment.
     `rate` is how much may be asked of it, None where nobody counts; the registry sees to it.
+    What is `read_only` can never be written to, whoever asks.
     """
 
     url: str
@@ -44,6 +45,7 @@ class Properties:
     largest_object: int | None = None
     atomic_replace: bool = True
     rate: Rate | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class GatewayBackend:
             conditional_put=False,
             concurrency=CONNECTIONS,
             latency=LATENCY,
+            read_only=True,
         )
 
     @classmethod

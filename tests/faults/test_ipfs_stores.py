@@ -19,7 +19,6 @@ from modelfloat.tests.servers.kubo import Kubo, serve_kubo
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
 NODES = 3
-TRIES = 20
 
 
 @pytest.fixture
@@ -117,27 +116,44 @@ async def test_gateways_give_what_nodes_hold(
     weights(store.parent / "other", label="other")
     capsys.readouterr()
     assert await command(store, "add", str(store.parent / "other"), "acme/other") == 1
-    assert "a gateway only reads; write to the node itself" in capsys.readouterr().err
+    assert "no backend takes new shards (backend n0: it is read-only" in capsys.readouterr().err
     assert await content(store) == wanted
 
 
 async def test_a_gateway_among_others_gets_no_shards(nodes: list[Kubo], store: Path) -> None:
-    """It is read, shows as read-only once it was written to, and new shards lie on the others."""
+    """It is read, is read-only from the beginning, and new shards lie on the others."""
     assert await command(store, "backend", "add", "disk", str(store.parent / "disk")) == 0
-    config = read_config(str(store))
-    first, *others = config.backends
-    gateway = replace(first, url=f"{nodes[0].gateway}/{nodes[0].root('/shelf')}")
-    write_config(str(store), replace(config, backends=(gateway, *others)))
+    read_through_gateway(store, nodes, "n0")
     before = {text for text, cid in nodes[0].node.cids.items() if cid.codec == RAW}
+    weights(store.parent / "other", label="other")
     async with open_store(str(store)) as opened:
-        for number in range(TRIES):  # an add may have nothing to lay there
-            weights(store.parent / "other", label=f"other {number}")
-            await add(opened, store.parent / "other", "acme/other")
-            states = {each.name: each.state for each in opened.members}
-            if (state := states.pop("n0")) == State.READ_ONLY:
-                break
-        assert state == State.READ_ONLY
+        await add(opened, store.parent / "other", "acme/other")
+        states = {each.name: each.state for each in opened.members}
+        assert states.pop("n0") is State.READ_ONLY
         assert set(states.values()) == {State.UP}
+        assert all(member.errors == 0 for member in opened.members)
         assert await read(opened, "acme/other/other") == (store.parent / "other").read_bytes()
     assert {text for text, cid in nodes[0].node.cids.items() if cid.codec == RAW} == before
     assert await content(store) == (store.parent / "model.safetensors").read_bytes()
+
+
+async def test_a_gateway_keeps_nobody_from_adding(nodes: list[Kubo], tmp_path: Path) -> None:
+    """Of two backends one takes shards: it gets both of each pack."""
+    weights(tmp_path / "model")
+    specs = tuple(BackendSpec(f"n{i}", f"{nodes[i].url}/shelf", f"node{i}") for i in range(2))
+    async with fresh_store(tmp_path / "store", "1+1", specs) as made:
+        await add(made, tmp_path / "model")
+    read_through_gateway(tmp_path / "store", nodes, "n0")
+    data = weights(tmp_path / "other", label="other")
+    async with open_store(str(tmp_path / "store")) as opened:
+        await add(opened, tmp_path / "other", "acme/other")
+        assert await read(opened, "acme/other/other") == data
+
+
+def read_through_gateway(store: Path, nodes: list[Kubo], name: str) -> None:
+    """Put a gateway in the place of one of the nodes, in the configuration."""
+    config = read_config(str(store))
+    node = nodes[int(name[1:])]
+    gateway = f"{node.gateway}/{node.root('/shelf')}"
+    backends = (replace(b, url=gateway) if b.name == name else b for b in config.backends)
+    write_config(str(store), replace(config, backends=tuple(backends)))
