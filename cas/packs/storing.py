@@ -19,12 +19,12 @@ import trio
 from ...backends.base import Buffer
 from ...backends.keys import shard_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, QuotaError, TimedOutError, UnavailableError
+from ...errors import BackendError, DeniedError, QuotaError, TimedOutError, UnavailableError
 from ...ids import BackendId, Key
 from ..formats.journal import NOWHERE, PackStored
 from .builder import SealedPack
 from .evenness import Evenness
-from .health import Event, State
+from .health import Event, State, Taking
 from .members import Member, Members
 from .placement import Candidate, Crowding, crowding, limits, place
 
@@ -61,9 +61,9 @@ class PackStorer:
         """Make all shards of a pack durable, and say where they are.
 
         A shard that no backend takes stays missing as long as k + min(spare, m) others are
-        durable; below that what a backend said. UnavailableError or QuotaError, before anything is
-        written, where those that are up and have room would have to hold more of a pack on one of
-        them than parity replaces.
+        durable; below that what a backend said. UnavailableError, QuotaError or DeniedError, before
+        anything is written, where those that are up and have room would have to hold more of a
+        pack on one of them than parity replaces.
         """
         info = pack.info
         needed = info.k + min(spare, info.m)
@@ -140,10 +140,14 @@ class PackStorer:
         groups = [f"{', '.join(sorted(names[why]))} {why}" for why in sorted(names)]
         return " and ".join(groups)
 
-    def _no_room(
-        self, taking: Collection[BackendId], needed: int, most: int
-    ) -> UnavailableError | QuotaError:
+    def _no_room(self, taking: Collection[BackendId], needed: int, most: int) -> BackendError:
         left_out = self._left_out(taking)
+        full = any(member.health.taking is Taking.FULL for member in self._members)
+        if not (taking or full or self._members.down()):
+            return DeniedError(
+                f"no backend takes new shards ({self._members.why_none()}): nothing can be stored; "
+                "add one that does, or see `backend ls`"
+            )
         if not self._members.down():
             return QuotaError(
                 f"with {left_out}, {needed} shards of a pack do not fit on the others with at most "

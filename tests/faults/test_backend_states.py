@@ -8,7 +8,7 @@ import pytest
 from modelfloat.backends.faulty import FaultyBackend, Name
 from modelfloat.cas.packs.health import State
 from modelfloat.config import read_config, write_config
-from modelfloat.errors import FormatError
+from modelfloat.errors import DeniedError, FormatError
 from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -69,6 +69,15 @@ async def test_what_is_read_only_is_not_changed_at_all(tmp_path: Path) -> None:
     assert files(path, "d0", "") == before
     # No lease was held there either, though it is the backend that decides who deletes.
     assert not (path / "backends" / "d0" / "lease").exists()
+
+
+async def test_where_none_takes_shards_that_is_what_is_told(tmp_path: Path) -> None:
+    weights(tmp_path / "model")
+    async with fresh_store(tmp_path / "store", "1+1") as store:
+        for name, state in (("d0", "read-only"), ("d1", "draining")):
+            decide(tmp_path / "store", name, state)
+        with pytest.raises(DeniedError, match=r"shards \(backend d0: it is read-only; and 1 more"):
+            await add(store, tmp_path / "model")
 
 
 async def test_a_decision_of_another_process_is_followed(tmp_path: Path) -> None:

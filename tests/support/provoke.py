@@ -888,7 +888,9 @@ PROVOKED: dict[str, Provocation] = {
     "unmounting needs": _no_fusermount,
     "install the package libisal2": _no_isal,
     # Backends
-    "nothing can be stored": lambda s: s.without_backends()("add", s.file, "acme/tiny"),
+    "up (‹reason›): nothing can be stored": lambda s: s.without_backends()(
+        "add", s.file, "acme/tiny"
+    ),
     "‹backends down and full›": _fewer,
     "give one more capacity": _no_capacity,
     "down nothing is deleted": _all_down("gc --grace 0", 2),
@@ -1012,6 +1014,9 @@ ELSEWHERE: dict[str, str] = {
         f"{_MEGA}::test_a_used_up_quota_is_left_alone_until_its_time"
     ),
     "the MEGA account has no room": f"{_MEGA}::test_a_full_account_takes_nothing",
+    "no backend takes new shards": (
+        "faults/test_backend_states.py::test_where_none_takes_shards_that_is_what_is_told"
+    ),
     "no account in MEGA is named": f"{_MEGA}::test_who_may_not_enter_is_told_why",
     "MEGA knows no such account": f"{_MEGA}::test_who_may_not_enter_is_told_why",
     "asks for a second factor": f"{_MEGA}::test_who_may_not_enter_is_told_why",
