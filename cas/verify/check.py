@@ -86,6 +86,7 @@ class Checker:
         """
         self._report.packs += 1
         self._report.shards += pack.n
+        self.doubts.begin(pack)
         await self._until_checked(pack, self._is_checked)
 
     async def look_again(self, pack: PackRecord) -> None:

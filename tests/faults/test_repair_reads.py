@@ -199,6 +199,37 @@ async def test_what_was_read_after_all_counts_as_checked(tmp_path: Path) -> None
         assert split <= checked
 
 
+async def test_a_pack_that_lost_what_others_kept_is_read_whole(tmp_path: Path) -> None:
+    """One repair is enough for it, spare shards and all."""
+    path = tmp_path / "store"
+    await several(path)
+    async with open_store(str(path)) as store:
+        pack = max(on(store, "d0"), key=lambda pack: (pack.k > 1, pack.number))
+        lost = on(store, "d0")[pack]
+        spare = max(index for index in range(pack.n) if index != lost)
+        (path / "backends" / "d0" / store.pool.key(pack, lost)).unlink()
+        name = store.members.name_of(pack.backends[spare])
+        flip_bit(path / "backends" / name / store.pool.key(pack, spare), 20)
+        report = await store.verify(repair=True)
+        assert report.unread == 0
+        assert {(p.index, p.repaired) for p in report.problems} == {(lost, True), (spare, True)}
+        assert (await store.verify()).exit_status == 0
+        assert all(pack.checked_ns for pack in store.index.packs())
+
+
+async def test_a_pack_that_lost_what_others_kept_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    await several(path)
+    async with open_store(str(path)) as store:
+        pack = max(on(store, "d0"), key=lambda pack: (pack.k > 1, pack.number))
+        (path / "backends" / "d0" / store.pool.key(pack, on(store, "d0")[pack])).unlink()
+        traffic = metered(store)
+        report = await store.verify(repair=True)
+        assert (report.exit_status, report.unread) == (3, 0)
+        wanted = (pack.n - 1) * pack.shard
+        assert wanted <= traffic.read[folder(pack)] <= wanted + 2 * TAIL
+
+
 async def test_packs_with_nothing_to_spare_come_first(tmp_path: Path) -> None:
     async with fresh_store(tmp_path / "store") as store:
         for label in ("one", "two", "three"):
