@@ -59,10 +59,11 @@ class Looks:
     def _begin(self, nursery: trio.Nursery, member: Member, now: float) -> None:
         if id(member) in self._under_way:
             return
+        # Claimed here, because a task begins later than this asks again what is due.
         if member.health.look_at <= now:
-            nursery.start_soon(self.at, member)
+            nursery.start_soon(self._look, member, self._claim(member))
         elif member.health.room_at <= now:
-            nursery.start_soon(self.ask_for_room, member)
+            nursery.start_soon(self._ask_for_room, member, self._claim(member))
 
     def _due(self, member: Member) -> float:
         """When to begin with a member; that of one under way is known when that has ended."""
@@ -82,7 +83,14 @@ class Looks:
         if others is not None:
             await others.wait()
             return
-        with self._alone(member):
+        await self._look(member, self._claim(member))
+
+    def _claim(self, member: Member) -> trio.Event:
+        done = self._under_way[id(member)] = trio.Event()
+        return done
+
+    async def _look(self, member: Member, done: trio.Event) -> None:
+        with self._under_claim(member, done):
             began = trio.current_time()
             problem = await self._problem(member)
             member.answered = None if problem else trio.current_time() - began
@@ -90,8 +98,7 @@ class Looks:
             self._note(member, event, problem)
 
     @contextlib.contextmanager
-    def _alone(self, member: Member) -> Iterator[None]:
-        done = self._under_way[id(member)] = trio.Event()
+    def _under_claim(self, member: Member, done: trio.Event) -> Iterator[None]:
         try:
             yield
         finally:
@@ -112,9 +119,11 @@ class Looks:
 
     async def ask_for_room(self, member: Member) -> None:
         """See whether one takes shards again. Where nobody can tell the next shard tries it."""
-        if id(member) in self._under_way:
-            return
-        with self._alone(member):
+        if id(member) not in self._under_way:
+            await self._ask_for_room(member, self._claim(member))
+
+    async def _ask_for_room(self, member: Member, done: trio.Event) -> None:
+        with self._under_claim(member, done):
             free = None
             with trio.move_on_after(LOOK_LIMIT):
                 free = await self._free(member)

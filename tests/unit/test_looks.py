@@ -11,7 +11,7 @@ from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.marker import Marker, MarkerBackend, write_marker
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.packs.health import FIRST, LAST, ROOM_FIRST, Event, State
-from modelfloat.cas.packs.looks import LOOK_LIMIT
+from modelfloat.cas.packs.looks import LOOK_LIMIT, Looks
 from modelfloat.cas.packs.members import Member, Members
 from modelfloat.errors import DeniedError, QuotaError, UnavailableError
 from modelfloat.ids import BackendId, StoreId
@@ -80,9 +80,9 @@ async def test_what_does_not_answer_is_down_and_comes_back(autojump_clock: MockC
         assert two.first.state is State.DOWN
         assert "injected fault unavailable" in two.first.down
         await trio.sleep(600)
-        # Doubling pauses: 1 + 2 + 4 + 8 + 16 s, then one look in 15 to 30 s.
+        # The first look, after pauses up to 1, 2, 4, 8 and 16 s, then one in 15 to 30 s.
         looks = 600 / LAST
-        assert looks <= fault.struck <= 2 * looks + 10
+        assert looks <= fault.struck <= 2 * looks + 6
         two.faulty[0].clear()
         await trio.sleep(LAST)
         assert two.first.state is State.UP
@@ -144,3 +144,22 @@ async def test_what_the_configuration_decides_is_taken_over() -> None:
     assert two.members.taking() == [two.second]
     two.members.adopt([Member(two.first.id, "d0", backend, "d0", 2.0), two.second])
     assert two.first.state is State.UP
+
+
+async def test_what_is_due_is_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    moments: list[float] = []
+    problem = Looks._problem
+
+    async def noted(looks: Looks, member: Member) -> str:
+        moments.append(trio.current_time())
+        return await problem(looks, member)
+
+    monkeypatch.setattr(Looks, "_problem", noted)
+    async with watched() as two:
+        two.faulty[0].inject("unavailable")
+        two.members.note_failure(two.first, failure(two.first))
+        await trio.sleep(20 * LAST)
+    assert len(moments) > 20
+    assert len(set(moments)) == len(moments)
