@@ -21,6 +21,8 @@ WriterId = NewType("WriterId", bytes)
 """128 random bits: one append-only journal."""
 SiteId = NewType("SiteId", bytes)
 """128 random bits: one folder that has an index of the store and writes to its backends."""
+PublicKey = NewType("PublicKey", bytes)
+"""An ed25519 public key, 32 bytes: whose signature of a ref change it is."""
 PackNumber = NewType("PackNumber", int)
 """A pack's number in one index; small, local to that index, never reused in it."""
 Key = NewType("Key", str)

@@ -139,7 +139,7 @@ def check_version(data: bytes, keys: Keys) -> None:
     version, incompat = struct.unpack_from("<H10xI", data, 8)
     if bool(incompat & 2) != keys.encrypted:
         raise ValueError(f"it is {'' if incompat & 2 else 'not '}encrypted")
-    if version != 1 or incompat & ~3:  # bit 0: codecs above 1
+    if version != 1 or incompat & ~7:  # bit 0: codecs above 1; bit 2: signed
         raise ValueError(f"version {version}, flags {incompat:#x}: newer than this script")
 
 
@@ -239,7 +239,7 @@ class Store:
             type_, length = struct.unpack_from("<BxxxI", data, at)
             entry = data[at + 8 : at + 8 + length]
             at += 8 + length
-            if self.keys.encrypted and type_ in (1, 2):
+            if self.keys.encrypted and type_ in (1, 2, 6):
                 raise ValueError("an entry in it is not encrypted")
             if self.keys.encrypted and type_ == 5:
                 where = data[:112] + struct.pack("<I", number)
@@ -249,7 +249,7 @@ class Store:
                 id_, k, m, *lengths = struct.unpack_from("<16sBBxxQQ", entry)
                 if id_ in self.shards:
                     self._learn(id_, (k, m, *lengths), entry[44 + 16 * (k + m) :])
-            elif type_ == 2:
+            elif type_ in (2, 6):  # 6: signed, which is not checked here
                 self._ref_changed(entry)
 
     def _ref_changed(self, entry: bytes) -> None:

@@ -15,8 +15,13 @@ releases know `raw` and `zstd` only, and must not take a pack over that they can
 ENCRYPTED: Final = 1 << 1
 """`incompat`, bit 1: what is in it is encrypted. Bit 0 is not set beside it: who knows this one
 knows all codecs there were when it came, and a codec would be a hint at what is stored."""
+SIGNED: Final = 1 << 2
+"""`incompat`, bit 2, of journal records: a ref change in it is signed. It is set beside bit 1 too:
+an earlier release must not take such a record for a damaged one."""
 KNOWN: Final = LATER_CODECS | ENCRYPTED
-"""All of `incompat` that this release knows of shards and journal records."""
+"""All of `incompat` that this release knows of shards."""
+KNOWN_OF_RECORDS: Final = KNOWN | SIGNED
+"""All of `incompat` that it knows of journal records."""
 FIRST_CODECS: Final = 1
 """The highest codec of packs without that flag."""
 

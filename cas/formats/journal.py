@@ -1,7 +1,7 @@
 """Journal records: what happened to a store, per writer, in order. `docs/format.md`, Journal."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -12,7 +12,9 @@ from ...erasure.scheme import LARGEST_K, LARGEST_M
 from ...errors import FormatError, ShardDamagedError
 from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
 from .chunktable import ENTRY, PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
-from .flags import ENCRYPTED, KNOWN, VERSION, check_readable, codec_flags
+from .flags import ENCRYPTED, SIGNED, VERSION, check_readable, codec_flags
+from .flags import KNOWN_OF_RECORDS as KNOWN
+from .refsignature import RefSignature
 from .sealedentries import (
     SEALED,
     Place,
@@ -61,7 +63,10 @@ class PackStored:
 
 @dataclass(frozen=True, slots=True)
 class RefChanged:
-    """A ref moved from `old` to `new`; NO_ID means that it was or is not there."""
+    """A ref moved from `old` to `new`; NO_ID means that it was or is not there.
+
+    `signature` is of whoever vouches for that, None where nobody does.
+    """
 
     kind: RefKind
     vendor: str
@@ -71,6 +76,7 @@ class RefChanged:
     old: ObjectId
     new: ObjectId
     time_ns: int
+    signature: RefSignature | None = None
 
     @property
     def id(self) -> bytes:
@@ -146,7 +152,7 @@ def encode_record(record: Record, cipher: Records | None = None) -> bytes:
     """
     encrypted = cipher is not None and cipher.encrypted
     frames = [_frame(entry) for entry in record.entries]
-    flags = ENCRYPTED if encrypted else max(map(_flags, record.entries), default=0)
+    flags = _record_flags(record.entries, encrypted=encrypted)
     head = _HEAD.pack(
         MAGIC,
         VERSION,
@@ -246,7 +252,7 @@ def _frame(entry: JournalEntry) -> tuple[int, bytes]:
         case PackStored():
             return 1, _encode_pack(entry)
         case RefChanged():
-            return 2, encode_ref(entry)
+            return (2 if entry.signature is None else 6), encode_ref(entry)
         case ShardPlaced():
             return 3, _PLACED.pack(entry.pack, entry.index, entry.backend)
         case PackDeleted():
@@ -261,10 +267,14 @@ def _opened(data: bytes, head: RecordHead, cipher: Records | None) -> Iterator[t
     return open_entries(frames, Place(data[: _HEAD.size]), cipher)
 
 
-def _flags(entry: JournalEntry) -> int:
-    if isinstance(entry, PackStored):
-        return codec_flags(chunk.codec for chunk in entry.chunks)
-    return 0
+def _record_flags(entries: Iterable[JournalEntry], *, encrypted: bool) -> int:
+    flags = ENCRYPTED if encrypted else 0
+    for entry in entries:
+        if isinstance(entry, RefChanged) and entry.signature is not None:
+            flags |= SIGNED
+        elif isinstance(entry, PackStored) and not encrypted:
+            flags |= codec_flags(chunk.codec for chunk in entry.chunks)
+    return flags
 
 
 def _split(data: bytes, count: int) -> Iterator[tuple[int, bytes]]:
@@ -282,8 +292,10 @@ def _split(data: bytes, count: int) -> Iterator[tuple[int, bytes]]:
 def _decode_entry(type_: int, payload: bytes, overhead: int = 0) -> JournalEntry:
     if type_ == 1:
         return _decode_pack(payload, overhead)
-    if type_ == 2:
-        return decode_ref(payload)
+    if type_ in (2, 6):
+        change = decode_ref(payload)
+        if (change.signature is None) == (type_ == 2):
+            return change
     if type_ == 3:
         pack, index, backend = _PLACED.unpack(payload)
         return ShardPlaced(PackId(pack), index, BackendId(backend))
@@ -318,7 +330,13 @@ def list_pack(data: bytes) -> PackListed:
 
 
 def encode_ref(r: RefChanged) -> bytes:
-    """A ref change as its entry and the index hold it."""
+    """A ref change as its entry and the index hold it, its signature behind it."""
+    signature = b"" if r.signature is None else r.signature.encode()
+    return encode_unsigned(r) + signature
+
+
+def encode_unsigned(r: RefChanged) -> bytes:
+    """A ref change without its signature: what that is of."""
     head = _REF.pack(r.kind, r.previous, r.old, r.new, r.time_ns)
     return head + b"".join(_text(t) for t in (r.vendor, r.name, r.ref))
 
@@ -331,11 +349,11 @@ def decode_ref(data: bytes) -> RefChanged:
         (length,) = _LENGTH.unpack_from(data, at)
         texts.append(data[at + 2 : at + 2 + length].decode())
         at += 2 + length
-    if at != len(data):
-        raise ValueError("a ref change of another length")
     vendor, name, ref = texts
+    # What is no signature, and not nothing, is struct.error.
+    signature = RefSignature.decode(data[at:]) if len(data) != at else None
     return RefChanged(
-        RefKind(kind), vendor, name, ref, previous, ObjectId(old), ObjectId(new), time_ns
+        RefKind(kind), vendor, name, ref, previous, ObjectId(old), ObjectId(new), time_ns, signature
     )
 
 

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 
 SEALED: Final = 5
 """The type of an entry that is encrypted, with its own type in it."""
-TELLING: Final = (1, 2, 4)
-"""The types of those that are encrypted: pack stored, ref changed, pack deleted."""
+TELLING: Final = (1, 2, 4, 6)
+"""The types of those that are encrypted: pack stored, ref changed, pack deleted, ref signed."""
 
 _NUMBER: Final = struct.Struct("<I")
 _TYPE: Final = struct.Struct("<Bxxx")

@@ -21,7 +21,7 @@ from ..formats.journal import (
     encode_ref,
 )
 from ..refnames import RepoName, ref_key
-from .environment import Databases
+from .environment import SIGNED, Databases
 from .records import (
     HEAD,
     NUMBER,
@@ -69,6 +69,8 @@ def _apply_ref(dbs: Databases, txn: Any, change: RefChanged) -> None:
     # A clock set to before 1970 must not keep a change from being noted.
     told = REFLOG.pack(max(0, change.time_ns), change.id)
     txn.put(told, encode_ref(change), db=dbs.reflog)
+    if change.signature is not None and txn.get(b"format", db=dbs.meta) != SIGNED:
+        txn.put(b"format", SIGNED, db=dbs.meta)
     if change.previous != NO_ID:
         txn.put(change.previous, b"", db=dbs.superseded)
         _drop_head(dbs, txn, key, change.previous)

@@ -20,6 +20,8 @@ from .lmdbfile import check_file
 from .networkfs import refuse_network
 
 FORMAT: Final = b"3"
+SIGNED: Final = b"4"
+"""The format of an index with signed ref changes; whoever applies the first one says so."""
 EARLIER: Final = (b"1", b"2")
 """Formats that are brought up to date in place."""
 MAP_SIZE: Final = 1 << 40
@@ -100,11 +102,11 @@ def _settle(path: str, env: Any, read_only: str) -> Environment:
         found = _format_of(env)
         _check_format(path, found)
         dbs = _databases(env, create=False)
-        if read_only or (found == FORMAT and dbs.sums is not None):
+        if read_only or (found not in EARLIER and dbs.sums is not None):
             return Environment(env, dbs, read_only)
         dbs = _databases(env, create=True)
         with env.begin(write=True, db=dbs.meta) as txn:
-            txn.put(b"format", FORMAT)
+            txn.put(b"format", SIGNED if found == SIGNED else FORMAT)
         return Environment(env, dbs, read_only)
     except BaseException:
         env.close()
@@ -112,10 +114,10 @@ def _settle(path: str, env: Any, read_only: str) -> Environment:
 
 
 def _check_format(path: str, found: bytes) -> None:
-    if found != FORMAT and found not in EARLIER:
+    if found not in (FORMAT, SIGNED, *EARLIER):
         raise FormatError(
             f"the index at {path} has format {found.decode(errors='replace')!r}, this release "
-            f"reads up to {FORMAT.decode()!r}; upgrade modelfloat"
+            f"reads up to {SIGNED.decode()!r}; upgrade modelfloat"
         )
 
 

@@ -242,6 +242,14 @@ class Lookups:
         with self._reading("reflog") as txn, txn.cursor() as cursor:
             return list(islice(cursor.iternext(), count)) if cursor.set_range(key) else []
 
+    def change(self, time_ns: int, id_: bytes) -> RefChanged | None:
+        """The ref change of that time and id; None in an index that does not know it any more."""
+        if self._dbs.reflog is None:
+            return None
+        with self._reading("reflog") as txn:
+            data = txn.get(REFLOG.pack(max(0, time_ns), id_))
+            return None if data is None else decode_ref(data)
+
     def last_change_ns(self) -> int:
         """The latest time of any ref change, ns since the epoch; 0 where none is known."""
         if self._dbs.reflog is None:

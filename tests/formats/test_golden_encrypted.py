@@ -1,5 +1,6 @@
 """The formats of encrypted stores, pinned: the same keys give the golden bytes, and read them."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +24,11 @@ from modelfloat.errors import FormatError, KeyNeededError, ShardDamagedError
 from modelfloat.ids import BackendId, WriterId
 from modelfloat.tests.support import samples
 from modelfloat.tests.support.encrypted import CIPHER, encoded_chunks, sample_shards
+from modelfloat.tests.support.signers import signed_record
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORD = "journal-v1-encrypted.bin"
+SIGNED_RECORD = "journal-v1-encrypted-signed.bin"
 
 
 def shard(index: int) -> bytes:
@@ -43,6 +46,11 @@ def record() -> bytes:
     return encode_record(replace(plain, entries=(stored, *plain.entries[1:])), CIPHER)
 
 
+def record_of_signed() -> bytes:
+    """A record of a signed ref change, and of one that is not."""
+    return encode_record(signed_record(), CIPHER)
+
+
 def marker() -> bytes:
     """A backend's marker."""
     own = BackendId(bytes([1]) * 16)
@@ -53,6 +61,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "shard-v1-0-encrypted.bin": lambda: shard(0),
     "shard-v1-5-encrypted.bin": lambda: shard(5),
     RECORD: record,
+    SIGNED_RECORD: record_of_signed,
     "marker-v1-encrypted.json": marker,
 }
 
@@ -60,6 +69,21 @@ FILES: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", FILES)
 def test_encoding_is_pinned(name: str) -> None:
     assert FILES[name]() == (GOLDEN / name).read_bytes()
+
+
+def test_signed_record_decodes() -> None:
+    data = (GOLDEN / SIGNED_RECORD).read_bytes()
+    expected = replace(signed_record(), digest=data[-32:])
+    assert decode_record(data, "golden", CIPHER) == expected
+    assert struct.unpack_from("<III", data, 12) == (0, 0, 6)
+
+
+def test_a_signed_change_that_is_not_encrypted_is_refused() -> None:
+    data = bytearray(encode_record(signed_record()))
+    data[20] |= 2
+    sealed = bytes(data[:-32]) + blake3(bytes(data[:-32])).digest()
+    with pytest.raises(FormatError, match="contradicts itself"):
+        decode_record(sealed, "record", CIPHER)
 
 
 def test_shards_decode() -> None:

@@ -52,6 +52,7 @@ from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import ChunkDamagedError, FormatError
 from modelfloat.ids import ChunkId
 from modelfloat.tests.support import samples
+from modelfloat.tests.support.signers import signed_record
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -173,6 +174,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "presence-v1-site.bin": lambda: encode_presence(samples.presence()["site"]),
     "journal-v1.bin": lambda: encode_record(samples.record()),
     "journal-v1-codecs.bin": later_record,
+    "journal-v1-signed.bin": lambda: encode_record(signed_record()),
     "cache-map-v1.bin": cache_map,
 }
 
@@ -216,8 +218,8 @@ def test_what_has_later_codecs_says_so(name: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_later_bit_is_refused() -> None:
     data = bytearray((GOLDEN / "journal-v1-codecs.bin").read_bytes())
-    data[20] |= 4
-    with pytest.raises(FormatError, match=r"does not know \(0x5\): upgrade"):
+    data[20] |= 128
+    with pytest.raises(FormatError, match=r"does not know \(0x81\): upgrade"):
         decode_record(bytes(data), "record")
 
 
@@ -307,6 +309,18 @@ def test_extensions_of_later_releases_are_passed_over() -> None:
 def test_journal_decodes() -> None:
     data = (GOLDEN / "journal-v1.bin").read_bytes()
     assert decode_record(data, "golden") == replace(samples.record(), digest=data[-32:])
+
+
+def test_signed_record_decodes() -> None:
+    data = (GOLDEN / "journal-v1-signed.bin").read_bytes()
+    assert decode_record(data, "golden") == replace(signed_record(), digest=data[-32:])
+    assert struct.unpack_from("<III", data, 12) == (0, 0, 4)
+
+
+def test_a_release_that_knows_no_signatures_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_format, "KNOWN", 3)
+    with pytest.raises(FormatError, match=r"x uses features .* \(0x4\): upgrade"):
+        decode_record((GOLDEN / "journal-v1-signed.bin").read_bytes(), "x")
 
 
 def test_presence_decodes() -> None:

@@ -239,11 +239,9 @@ async def test_a_backend_whose_adding_was_interrupted_joins_when_it_is_added_aga
 
 
 async def test_a_newer_index_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with fresh_store(tmp_path / "store"):
-        pass
-    monkeypatch.setattr("modelfloat.cas.index.environment.FORMAT", b"1.5")
-    with pytest.raises(FormatError, match=r"reads up to '1\.5'; upgrade"):
-        async with open_store(str(tmp_path / "store")):
+    monkeypatch.setattr("modelfloat.cas.index.index.FORMAT", b"5")
+    with pytest.raises(FormatError, match=r"has format '5', this release reads up to '4'; upgrade"):
+        async with fresh_store(tmp_path / "store"):
             pass
 
 
