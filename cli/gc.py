@@ -95,16 +95,22 @@ def lines(report: "GcReport", *, all_files: bool) -> list[str]:
 def _freed(report: "GcReport") -> str:
     done = []
     if report.deleted:
-        done.append(f"{plural(report.deleted, 'pack')} deleted")
+        done.append(f"{plural(report.deleted, 'pack')} deleted{_of(report.deleted_size)}")
     if report.rewritten:
-        done.append(f"{report.rewritten:,} rewritten")
+        done.append(f"{report.rewritten:,} rewritten{_of(report.rewritten_size)}")
     if report.merged:
         into = f" into {report.merged_into:,}" if report.merged_into else ""
-        done.append(f"{plural(report.merged, 'small pack')} merged{into}")
+        small = plural(report.merged, "small pack")
+        done.append(f"{small} merged{into}{_of(report.merged_size)}")
     if report.orphans:
-        done.append(f"{plural(report.orphans, 'orphaned shard')} deleted")
+        shards = plural(report.orphans, "orphaned shard")
+        done.append(f"{shards} deleted{_of(report.orphans_size)}")
     if not done:
         return "nothing to free"
     # Merging alone may take a little more room than it gives.
     size = human_size(max(0, report.freed))
     return f"{'would free' if report.dry_run else 'freed'} {size}: {', '.join(done)}"
+
+
+def _of(size: int) -> str:
+    return f" ({human_size(size)})"

@@ -85,7 +85,7 @@ class Census:
     def selected(self) -> tuple[list[int], list[int], list[int]]:
         """Rows of dead, sparse and small packs."""
         sparse = self.selection.sparse()
-        return self.selection.dead(), sparse, self.selection.small(but=frozenset(sparse))
+        return self.selection.dead(), sparse, self.selection.small(sparse)
 
     def judge(self, rows: Sequence[int]) -> tuple[dict[int, PackRecord], list[PackRecord]]:
         """Which of the condemned packs in `rows` are dead, by row, and which are not."""
@@ -120,3 +120,7 @@ class Census:
     def stored(self, row: int) -> int:
         """Bytes with parity of a pack."""
         return int(self.marks.packs["stored"][row])
+
+    def needed(self, row: int) -> int:
+        """Bytes with parity that what is needed of a pack takes."""
+        return self.stored(row) - self.marks.unmarked(row)

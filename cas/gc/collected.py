@@ -61,18 +61,23 @@ class GcReport:
     """What `gc` did, or with `dry_run` would do.
 
     `deleted` counts packs of which nothing was needed, `rewritten` those of which little was,
-    `merged` small ones, which became `merged_into`. `orphans` are shards that nothing named.
-    `freed` is net of what was written anew. `kept` is what open files keep. `pending` counts packs
-    with shards on backends that are down, which a later gc deletes, and `skipped` packs that could
-    not be rewritten.
+    `merged` small ones, all of which became `merged_into`, of `written` bytes. `orphans` are shards
+    that nothing named. Each has its bytes in `…_size`. `freed` is net of what was written anew.
+    `kept` is what open files keep. `pending` counts packs with shards on backends that are down,
+    which a later gc deletes, and `skipped` packs that could not be rewritten.
     """
 
     dry_run: bool = False
     deleted: int = 0
+    deleted_size: int = 0
     rewritten: int = 0
+    rewritten_size: int = 0
     merged: int = 0
+    merged_size: int = 0
     merged_into: int = 0
+    written: int = 0
     orphans: int = 0
+    orphans_size: int = 0
     freed: int = 0
     pending: int = 0
     skipped: int = 0

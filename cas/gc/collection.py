@@ -17,6 +17,7 @@ up. `docs/decisions/` says why that is enough on one machine.
 import logging
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import trio
@@ -45,8 +46,6 @@ from .rewriting import Copied, Rewriter
 from .sweeping import TOMBSTONES, Sweeper
 
 WHAT: Final = "modelfloat gc"
-BATCH: Final = 64
-"""Packs that are rewritten before those that they replace are deleted: bounds the room it takes."""
 
 log = logging.getLogger(__name__)
 
@@ -111,14 +110,11 @@ class Collection:
         dead, sparse, small = await trio.to_thread.run_sync(self._census.selected)
         if self._pool.members.down():
             self._report.skipped, sparse, small = len({*sparse, *small}), [], []
-        self._report.deleted = len(dead)
-        self._report.rewritten, self._report.merged = len(sparse), len(small)
-        self._report.freed = sum(self._census.stored(row) for row in dead)
-        for row in sparse:
-            self._report.freed += self._census.marks.unmarked(row)
-        orphans = await self._orphans.find()
-        self._report.orphans = len(orphans)
-        self._report.freed += sum(orphan.size for orphan in orphans)
+        self._note_deleted(dead)
+        self._note_replaced({*sparse, *small}, set(small))
+        kept = sum(self._census.needed(row) for row in (*sparse, *small))
+        self._report.written, self._report.freed = kept, self._report.freed - kept
+        self._note_orphans(await self._orphans.find())
 
     async def _collect(self) -> None:
         await self._begin()
@@ -129,7 +125,7 @@ class Collection:
         orphans = await self._orphans.find()
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
-            await self._delete(journal, dead)
+            self._note_deleted(await self._delete(journal, dead))
             await self._clean(journal, orphans)
         await self._rewrite()
 
@@ -190,8 +186,6 @@ class Collection:
             batch = rows[start : start + TOMBSTONES]
             packs, spared = await trio.to_thread.run_sync(self._census.judge, batch)
             self._report.pending += await self._sweeper.delete(journal, list(packs.values()))
-            self._report.deleted += len(packs)
-            self._report.freed += sum(self._census.stored(row) for row in packs)
             gone |= packs.keys()
             for pack in spared:
                 self._require()
@@ -203,8 +197,7 @@ class Collection:
         self._report.pending = await self._sweeper.finish(journal, beside=bool(self._sessions))
         # What another site is storing looks like an orphan until it is recorded.
         gone = [] if self._sessions else await self._orphans.delete(journal, orphans)
-        self._report.orphans += len(gone)
-        self._report.freed += sum(orphan.size for orphan in gone)
+        self._note_orphans(gone)
         batches = await trio.to_thread.run_sync(lambda: iter(self._index.object_ids()))
         while ids := await trio.to_thread.run_sync(next, batches, None):
             await self._forget(ids)
@@ -224,25 +217,24 @@ class Collection:
         # What was marked anew may make others worth it, whose age nobody has asked for.
         await self._selection.spare_young()
         _, sparse, merging = await trio.to_thread.run_sync(self._census.selected)
-        small = set(merging)
-        rows = sorted({*sparse, *small})
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
+        small, waiting = set(merging), {*sparse, *merging}
+        rows = sorted(waiting)
+        for batch in await trio.to_thread.run_sync(lambda: list(self._selection.batches(rows))):
             if self._pool.members.down():
                 down = ", ".join(sorted(member.name for member in self._pool.members.down()))
-                self._leave(len(rows) - start, f"with {down} down new packs would survive less")
+                self._leave(len(waiting), f"with {down} down new packs would survive less")
                 return
             try:
                 done = await self._copy(batch)
             except ModelFloatError as error:
                 if not isinstance(error, BackendError) and not is_full(error):
                     raise
-                self._leave(len(rows) - start, error)
+                self._leave(len(waiting), error)
                 return
             gone = await self._replace(done)
+            waiting -= set(batch)
             self._report.skipped += len(batch) - len(gone)
-            self._report.merged += len(gone & small)
-            self._report.rewritten += len(gone - small)
+            self._note_replaced(gone, small)
 
     def _leave(self, count: int, why: object) -> None:
         self._report.skipped += count
@@ -258,6 +250,7 @@ class Collection:
             rewriter = Rewriter(self._index.store, self._scheme, self._index, self._pool, journal)
             result = await rewriter.run(victims)
         self._report.merged_into += result.packs
+        self._report.written += result.written
         self._report.freed -= result.written
         return result.done
 
@@ -272,6 +265,28 @@ class Collection:
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
             await trio.to_thread.run_sync(self._census.keep_safer, copies)
-            gone = await self._delete(journal, [copied.victim.row for copied in copies])
-        self._report.deleted -= len(gone)
-        return gone
+            return await self._delete(journal, [copied.victim.row for copied in copies])
+
+    # What the report says
+
+    def _note_deleted(self, rows: Sequence[int] | AbstractSet[int]) -> None:
+        report, size = self._report, sum(map(self._census.stored, rows))
+        report.deleted += len(rows)
+        report.deleted_size += size
+        report.freed += size
+
+    def _note_replaced(self, rows: AbstractSet[int], small: AbstractSet[int]) -> None:
+        report = self._report
+        merged = sum(map(self._census.stored, rows & small))
+        rewritten = sum(map(self._census.stored, rows - small))
+        report.merged += len(rows & small)
+        report.rewritten += len(rows - small)
+        report.merged_size += merged
+        report.rewritten_size += rewritten
+        report.freed += merged + rewritten
+
+    def _note_orphans(self, orphans: Sequence[Orphan]) -> None:
+        report, size = self._report, sum(orphan.size for orphan in orphans)
+        report.orphans += len(orphans)
+        report.orphans_size += size
+        report.freed += size

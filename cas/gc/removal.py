@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import trio
 import trio.from_thread
 
@@ -24,7 +23,6 @@ from ..refnames import Address, RefHead, RepoName
 from .collected import RemoveReport
 from .marking import Marking
 from .marks import Marks
-from .selection import SMALL
 from .standing import Standing
 
 
@@ -83,14 +81,14 @@ class Removal:
 
     def _only(self, left: Sequence[ObjectId], gone: Sequence[ObjectId]) -> int:
         """Bytes, with parity, of data that the objects `gone` reach and `left` do not, and that a
-        gc would delete: it copies nothing out of a large pack of which half is still needed."""
+        gc would delete for sure: of a pack of which half is still needed it copies nothing, unless
+        that is small and there are many such."""
         marks = Marks(self.index, Standing(self.pool).rank)
         marking = Marking(self.index, self.objects, marks, trio.from_thread.check_cancelled)
         marking.reach(left)
         before = marks.bytes.copy()
         marking.reach(gone, lenient=True)
-        length = marks.packs["length"][: len(before)]
-        return marks.stored_since(before, np.logical_and(2 * before >= length, length >= SMALL))
+        return marks.stored_since(before, 2 * before >= marks.packs["length"][: len(before)])
 
     async def _remove(self, journal: Journal, address: Address) -> tuple[list[RefHead], int]:
         """Take away the heads that the address means now, and when (ns).

@@ -1,15 +1,16 @@
 """Which packs a collection deletes, which it rewrites, and which are too young to be touched.
 
 A pack of which nothing is marked is dead. One of which less than half is marked is sparse: what is
-needed of it is copied. Small packs are copied together, where that makes fewer of them. What misses
-a shard is not copied before it was repaired. A pack younger than the grace period is left alone: an
-add that broke off will be repeated and find what it had stored. The age is that of its shards, by
-their backend's clock.
+needed of it is copied. Small packs are copied together, where that is worth it (`merging`). What
+misses a shard is not copied before it was repaired. A pack younger than the grace period is left
+alone: an add that broke off will be repeated and find what it had stored. The age is that of its
+shards, by their backend's clock.
 """
 
 import logging
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import trio
@@ -20,12 +21,13 @@ from ...ids import PackId
 from ..formats.chunktable import PACK_CHUNKS, Kind
 from ..index.index import Index
 from ..index.records import PackRecord
-from ..packer import OBJECT_PACK_SIZE
+from ..packer import OBJECT_PACK_SIZE, SMALL_CHUNKS
 from ..packs.builder import pack_limit
 from ..packs.pool import Pool
 from ..schemes import scheme_like
 from .condemning import each
 from .marks import Array, Marks
+from .merging import Full, Small, worth_merging
 from .rewriting import Victim
 from .standing import WHOLE
 
@@ -34,6 +36,22 @@ SMALL: Final = 16 << 20
 QUARTER: Final = 4
 """A pack counts as small up to this part of the longest and of the most chunks, so that a full pack
 never does and merging comes to an end."""
+
+
+class Batch(NamedTuple):
+    """What is rewritten before the packs that it replaces are deleted: `size` in bytes."""
+
+    packs: int
+    size: int
+    chunks: int
+
+
+BATCH: Final = Batch(10_000, 2 << 30, 500_000)
+
+_Like = tuple[int, Scheme]
+"""Kind and scheme of the new pack that what is copied goes into."""
+_REST: Final = -1
+"""The row of what is left of packs that are rewritten anyway."""
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +121,44 @@ class Selection:
         """Rows of packs that are to be rewritten, in the order in which they were stored."""
         return self._rows(self._sparse())
 
-    def small(self, but: AbstractSet[int] = frozenset()) -> list[int]:
-        """Rows of small packs that become fewer when they are merged, `but` these."""
-        chosen = [row for row in self._rows(self._is_small()) if row not in but]
-        alike: dict[tuple[int, Scheme], list[int]] = {}
-        for row in chosen:
+    def small(self, sparse: Sequence[int] = ()) -> list[int]:
+        """Rows of small packs that are to be merged, where those in `sparse` are rewritten: what is
+        left of these is one more small pack of their likes."""
+        apart = set(sparse)
+        small = self._alike(row for row in self._rows(self._is_small()) if row not in apart)
+        rests = self._alike(sparse)
+        found: list[int] = []
+        for like, packs in small.items():
+            full = _full(like)
+            rest = sum(pack.size for pack in rests.get(like, ())) % full.size
+            left = [Small(_REST, rest, 0)] if rest else []
+            found += [pack.row for pack in worth_merging([*packs, *left], full)]
+        return sorted(row for row in found if row != _REST)
+
+    def batches(self, rows: Sequence[int]) -> Iterator[list[int]]:
+        """`rows` in parts that are rewritten one after the other, those of one kind together: each
+        takes room for what is copied until the old packs are deleted, and memory for its chunks."""
+        for packs in self._alike(rows).values():
+            batch, size, chunks = list[int](), 0, 0
+            for pack in packs:
+                batch.append(pack.row)
+                size, chunks = size + pack.size, chunks + pack.chunks
+                if len(batch) == BATCH.packs or size >= BATCH.size or chunks >= BATCH.chunks:
+                    yield batch
+                    batch, size, chunks = [], 0, 0
+            if batch:
+                yield batch
+
+    def _alike(self, rows: Iterable[int]) -> dict[_Like, list[Small]]:
+        """What is needed of the packs in `rows`, by what new pack it may share."""
+        alike: dict[_Like, list[Small]] = {}
+        for row in rows:
             pack = self.record(row)
             if pack is not None:
-                scheme = scheme_like(self._scheme, pack.k, pack.m)
-                alike.setdefault((pack.kind, scheme), []).append(row)
-        return sorted(row for rows in alike.values() if len(rows) > 1 for row in rows)
+                like = (pack.kind, scheme_like(self._scheme, pack.k, pack.m))
+                size, chunks = int(self._marks.bytes[row]), int(self._marks.places[row])
+                alike.setdefault(like, []).append(Small(row, size, chunks))
+        return alike
 
     def victim(self, row: int) -> Victim | None:
         """A pack that is to be rewritten; None where it is gone."""
@@ -161,3 +207,10 @@ class Selection:
         lasting: Array = (self._marks.places > 0) & (self._marks.fleeting == 0)
         found: Array = np.logical_and(short & few, lasting)
         return found
+
+
+def _full(like: _Like) -> Full:
+    kind, scheme = like
+    if kind == Kind.OBJECT:
+        return Full(OBJECT_PACK_SIZE, SMALL_CHUNKS)
+    return Full(pack_limit(scheme), PACK_CHUNKS)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.backends.keys import parse_shard_key
+from modelfloat.cas.gc.merging import MANY
 from modelfloat.cas.store import Store
 from modelfloat.opening import open_store
 from modelfloat.tests.support.crashing import Crasher, Fault, Ran, each_step
@@ -21,8 +22,8 @@ KEPT = {"acme/part/a": "a", "acme/other/c": "c", "acme/more/d": "d"}
 async def template(tmp_path: Path) -> dict[str, bytes]:
     """A store of 2+1 in `template`, in which a gc has every kind of work to do.
 
-    One pack of which a third is needed, one of which nothing is, small ones to be merged; a shard
-    that nothing names.
+    One pack of which a third is needed, one of which nothing is, so many small ones that they are
+    merged; a shard that nothing names.
     """
     source = tmp_path / "source"
     source.mkdir()
@@ -38,6 +39,9 @@ async def template(tmp_path: Path) -> dict[str, bytes]:
         await add(store, source / "c", "acme/other")
         await add(store, source / "d", "acme/more")
         await add(store, tmp_path / "e", "acme/gone")
+        for number in range(MANY):
+            weights(tmp_path / "few", 50_000, f"few {number}")
+            await add(store, tmp_path / "few", f"acme/few-{number}")
     shard = shard_files(tmp_path / "template")[0]
     orphan = tmp_path / "template/backends/d0/packs/ff" / ("ff" * 16)
     orphan.mkdir(parents=True)
@@ -100,7 +104,8 @@ async def check_finished(path: Path, files: dict[str, bytes], size: int) -> None
         assert (await store.verify()).exit_status == 0
         check_named(store)
         assert used(path) <= size * 1.02
-        assert (await store.gc(grace=0)).deleted == 0
+        again = await store.gc(grace=0)
+        assert (again.deleted, again.rewritten, again.merged, again.freed) == (0, 0, 0, 0)
 
 
 def collect(crasher: Crasher, path: Path, at: int | None = None, fault: Fault = "kill") -> Ran:

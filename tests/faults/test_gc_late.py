@@ -11,10 +11,11 @@ import pytest
 
 from modelfloat.backends.keys import shard_key
 from modelfloat.cas.formats.condemned import Condemned
-from modelfloat.cas.gc import collection
+from modelfloat.cas.gc import merging, selection
 from modelfloat.cas.gc.collected import InUse
 from modelfloat.cas.gc.condemning import condemn
 from modelfloat.cas.gc.removal import Removal
+from modelfloat.cas.gc.selection import Batch
 from modelfloat.cas.gc.sweeping import Sweeper
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.refnames import RefHead, parse_address
@@ -110,7 +111,8 @@ async def test_what_a_failed_try_saw_is_not_told_of_the_next(tmp_path: Path) -> 
         (path / "reserve").unlink()
         Reserve(str(path)).make(100_000)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(collection, "BATCH", 1)
+            patch.setattr(selection, "BATCH", Batch(1, 1, 1))
+            patch.setattr(merging, "MANY", 2)
             patch.setattr(Sweeper, "condemn", full_once)
             report = await store.gc(grace=0)
         assert calls > 2
@@ -142,6 +144,7 @@ async def test_no_lookup_of_packs_holds_the_event_loop(tmp_path: Path) -> None:
 
         grow_old(tmp_path / "s", 2 * DAY)
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(merging, "MANY", 2)
             for name in ("pack", "pack_of_id"):
                 patch.setattr(Index, name, watched(name))
             merged = [(await store.gc(grace=grace)).merged for grace in (DAY, 0)]

@@ -1,6 +1,7 @@
 """What rm and gc print, and how they end."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_gc_says_what_it_did(store: Path, capsys: pytest.CaptureFixture[str]) ->
     done = output(capsys, store, "gc", "--grace", "0").splitlines()[0]
     assert done == planned.replace("would free", "freed")
     # The two files have the same header, so a little of one's pack is still needed.
-    assert done.endswith(": 1 pack deleted, 1 rewritten")
+    assert re.search(r": 1 pack deleted \([^)]+ kB\), 1 rewritten \([^)]+ MB\)$", done)
     document: Any = json.loads(output(capsys, store, "gc", "--grace", "0", "--json"))
     assert (document["deleted"], document["pending"], document["dry_run"]) == (0, 0, False)
     assert "write a duration" in output(capsys, store, "gc", "--grace", "soon", status=2)
@@ -95,12 +96,19 @@ def test_gc_names_who_keeps_what() -> None:
         rewritten=12,
         merged=40,
         merged_into=2,
+        deleted_size=37_000_000_000,
+        rewritten_size=1_500_000_000,
+        merged_size=200_000_000,
+        written=500_000_000,
         freed=38_200_000_000,
         pending=3,
         kept=[Kept("acme/llama/model.safetensors", "pid 4242 (python)", 1_200_000_000)] * 22,
     )
     told = lines(report, all_files=False)
-    assert told[0] == "freed 38.2 GB: 600 packs deleted, 12 rewritten, 40 small packs merged into 2"
+    assert told[0] == (
+        "freed 38.2 GB: 600 packs deleted (37.0 GB), 12 rewritten (1.50 GB), "
+        "40 small packs merged into 2 (200 MB)"
+    )
     assert told[1] == "kept 1.20 GB for pid 4242 (python) reading acme/llama/model.safetensors"
     assert told[21] == "kept 2 more open files; --verbose names them"
     assert "3 packs with shards on backends that are down" in told[22]
