@@ -83,7 +83,8 @@ def verify(
 ) -> int:
     """Check every shard against its hashes.
 
-    Exit status: 0 all is well, 3 damage was found (and repaired, if asked), 4 data is lost.
+    Exit status: 0 all is well, 1 a backend refuses us, 3 damage was found (and repaired, if asked)
+    or a backend is down, 4 data is lost.
     """
     from . import scrub as scrubbing
 
@@ -229,7 +230,7 @@ def _down(report: "VerifyReport", name: str, why: str) -> str:
 
 def _told(report: "VerifyReport", problem: "Problem") -> bool:
     """Whether a problem is only that its backend is down, which has a line of its own."""
-    return problem.backend in report.down and problem.problem == "its backend is down"
+    return problem.backend in report.down and problem.unseen
 
 
 def _kind(problem: "Problem") -> tuple[str, str, str]:
@@ -247,6 +248,8 @@ def _verdict(report: "VerifyReport", *, repair: bool) -> str:
         return f"DATA IS LOST: {back}add the files named above again with `modelfloat add`"
     if status == 0:
         return "no damage found"
+    if report.unseen_only and status != 4:
+        return _unseen(report, repair=repair)
     open_problems = sum(not problem.repaired for problem in report.problems)
     open_problems += report.unlisted - report.unlisted_repaired
     if not repair:
@@ -254,3 +257,12 @@ def _verdict(report: "VerifyReport", *, repair: bool) -> str:
     if open_problems:
         return f"repaired in part: {open_problems:,} could not be written anew"
     return "damage found and repaired"
+
+
+def _unseen(report: "VerifyReport", *, repair: bool) -> str:
+    """Where nothing is known to be wrong but that some could not be looked at."""
+    names = ", ".join(sorted(report.down))
+    if report.exit_status == 1:
+        return f"no damage found in what could be read: see why {names} refuses us, verify again"
+    anew = "" if repair else ", or have it made anew with `modelfloat verify --repair`"
+    return f"no damage found in what could be read: bring {names} back and verify again{anew}"

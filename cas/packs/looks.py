@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from ...backends.marker import check_encrypted, check_marker
-from ...errors import BackendError, FormatError
+from ...errors import BackendError, DeniedError, FormatError
 from ...ids import StoreId
 from .health import NEVER, Event, Taking
 from .member import Member
@@ -92,6 +92,7 @@ class Looks:
     async def _look(self, member: Member, done: trio.Event) -> None:
         with self._under_claim(member, done):
             began = trio.current_time()
+            member.refuses = False
             problem = await self._problem(member)
             member.answered = None if problem else trio.current_time() - began
             event = Event.LOOKED_BADLY if problem else Event.LOOKED_WELL
@@ -113,6 +114,7 @@ class Looks:
                 marker = await check_marker(member.backend, self._store, member.id)
                 check_encrypted(marker, member.name, encrypted=self._encrypted)
             except (BackendError, FormatError) as error:
+                member.refuses = isinstance(error, DeniedError)
                 return str(error)
             return ""
         return f"backend {member.name} did not answer within {LOOK_LIMIT:g} s"

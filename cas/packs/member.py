@@ -39,6 +39,7 @@ class Member:
     `capacity` is how many bytes of shards it may hold, None where only its space limits them, and
     `used` how many it does: counted only where some member has a capacity (`cas.capacity`).
     `untried` where nobody has tried whether it decides conditional puts, as others may have.
+    It `refuses` us where the last look at it was denied.
     """
 
     id: BackendId
@@ -55,6 +56,7 @@ class Member:
     capacity: int | None = None
     used: int = 0
     untried: bool = False
+    refuses: bool = field(default=False, init=False)
 
     def __post_init__(self, decided: State | None) -> None:
         self.health = Health().decide(decided, -NEVER)

@@ -80,7 +80,9 @@ class Checking:
                     await self._mark_anew(report)
                     report.replaced = await self._replace_lost()
                     await self._check(request, report, progress, journal)
-        report.down = {member.name: member.down for member in self._members.down()}
+        down = self._members.down()
+        report.down = {member.name: member.down for member in down}
+        report.refused = [member.name for member in down if member.refuses]
         report.seconds = time.monotonic() - started
         if request.address is None and not self.index.read_only:
             ended_ns = time.time_ns()

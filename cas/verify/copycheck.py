@@ -32,7 +32,7 @@ from ..journal.copies import (
 from ..journal.slots import given_up
 from ..packs.members import Member, Members
 from ..packs.placement import Candidate, limits, misplaced, place
-from ..reports import Problem, VerifyReport
+from ..reports import UNSEEN, Problem, VerifyReport
 from .rerecord import LostRecord
 
 LOCKS: Final = "locks"
@@ -236,7 +236,7 @@ class _Check:
         for copy, home in enumerate(self._places()):
             if where[copy] is not None or copy in bad:
                 continue
-            problem = "missing copy" if home in self.reachable else "its backend is down"
+            problem = "missing copy" if home in self.reachable else UNSEEN
             if data is None:
                 problem = "no sound copy is left on a backend that is up"
             target = self._target(where)

@@ -5,7 +5,6 @@ Memory: the shard.
 """
 
 import logging
-from typing import Final
 
 import trio
 
@@ -25,10 +24,9 @@ from ..index.records import PackRecord, ShardState
 from ..packs.members import Member, Members
 from ..packs.pool import Pool
 from ..packs.scrutiny import footer_of
+from ..reports import UNSEEN
 from .judgement import Found
 from .shardbuffers import ShardBuffers
-
-DOWN: Final = "its backend is down"
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ def absent(pool: Pool, pack: PackRecord, index: int) -> Found | None:
         problem = "was never stored" if never else "its backend is gone"
         return Found(None, b"", ShardState.MISSING, problem)
     if member.down:
-        return Found(None, b"", pack.states[index], DOWN)
+        return Found(None, b"", pack.states[index], UNSEEN)
     return None
 
 
@@ -55,7 +53,7 @@ async def read_shard(
     member = pool.holder(pack, index)
     gone = absent(pool, pack, index)
     if gone is not None or member is None:
-        return gone or Found(None, b"", ShardState.MISSING, DOWN)
+        return gone or Found(None, b"", ShardState.MISSING, UNSEEN)
     known = pack.states[index]
     try:
         data = await _whole(member, pool.key(pack, index), size, shard_size(pack, index), buffers)

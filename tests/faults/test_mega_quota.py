@@ -1,6 +1,7 @@
 """A store of which one backend lies in MEGA, when MEGA's allowances are used up."""
 
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -64,3 +65,15 @@ async def test_a_full_account_is_told(mega: FakeMega, command: Run, tmp_path: Pa
     assert "cloud" in said
     await command("get", "acme/more", tmp_path / "out")
     assert (tmp_path / "out" / "more").read_bytes() == (tmp_path / "more").read_bytes()
+
+
+async def test_a_wrong_password_is_no_damage(
+    mega: FakeMega, command: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "store" / "accounts")
+    with monkeypatch.context() as patch:
+        patch.setenv("MODELFLOAT_MEGA_PASSWORD", "another")
+        said = await command("verify", status=1)
+    assert "see why cloud refuses us" in said
+    assert "or another password" in said
+    await command("verify")

@@ -8,6 +8,7 @@ import pytest
 from modelfloat.cas.refnames import RepoName
 from modelfloat.cas.reports import (
     LISTED,
+    UNSEEN,
     AddReport,
     BackendStatus,
     Problem,
@@ -98,6 +99,22 @@ def test_verify_counts_what_a_backend_that_is_down_has() -> None:
     report = VerifyReport(problems=[gone, gone, record], down={"d1": "its folder is gone"})
     lines = verify.lines(report, repair=False, all_files=False)
     assert lines[1] == "d1: down, with 2 shards and 1 journal record (its folder is gone)"
+    assert report.exit_status == 3
+    assert lines[-1].startswith("no damage found in what could be read: bring d1 back")
+
+
+def test_who_is_refused_knows_of_no_damage() -> None:
+    gone, damaged = problem("d1", UNSEEN), problem("d2", "missing")
+    report = VerifyReport(down={"d1": "credentials"}, refused=["d1"])
+    for each in [gone] * (LISTED + 1):
+        report.note(each)
+    assert report.exit_status == 1
+    last = verify.lines(report, repair=False, all_files=False)[-1]
+    assert last == "no damage found in what could be read: see why d1 refuses us, verify again"
+    report.note(damaged)
+    assert report.exit_status == 3
+    report = VerifyReport(problems=[gone], down={"d1": "a", "d2": "b"}, refused=["d1"])
+    assert report.exit_status == 3
 
 
 def test_verify_tells_what_was_repaired() -> None:
