@@ -4,7 +4,8 @@
     ├── UsageError                  2   wrong arguments, names, URLs, schemes
     ├── NotFoundError               1   a store, repository, REV or path that is not there
     ├── ExistsError                 1   something that is there already and may not be
-    ├── ConflictError               1   a ref moved while it was being updated
+    ├── ConflictError               1   what was to be changed is not as it was seen
+    │   └── RefMovedError           1   a ref moved while it was being updated
     ├── BusyError                   1   programs still use what was to be taken away
     ├── LockedError                 1   another process holds the lock
     ├── LeaseLostError              1   a lease on the store ended while it was relied on
@@ -61,7 +62,11 @@ class ExistsError(ModelFloatError):
 
 
 class ConflictError(ModelFloatError):
-    """A ref moved while it was being updated; nothing was lost, the command can be repeated."""
+    """What was to be changed is not as it was seen; nothing was lost."""
+
+
+class RefMovedError(ConflictError):
+    """A ref moved while it was being updated; nothing was changed, the command can be repeated."""
 
 
 class BusyError(ModelFloatError):

@@ -39,12 +39,23 @@ class Refs:
         """All heads of a repository's branches and tags."""
         return self._index.refs(repo)
 
+    def heads_of(self, repo: RepoName, kind: RefKind, ref: str) -> tuple[RefHead, ...]:
+        """All heads of one ref: none, one, or several after updates that met."""
+        return tuple(self._index.ref(repo, kind, ref))
+
+    def last_change_ns(self) -> int:
+        """The latest time of any ref change, ns since the epoch; 0 where none is known."""
+        return self._index.last_change_ns()
+
     def head(self, repo: RepoName, kind: RefKind, ref: str) -> RefHead | None:
         """The head of a ref; ConflictError where concurrent updates left several."""
-        heads = self._index.ref(repo, kind, ref)
+        heads = self.heads_of(repo, kind, ref)
         if len(heads) > 1:
             commits = ", ".join(h.commit.hex()[:12] for h in heads)
-            raise ConflictError(f"{repo}@{ref} has several heads ({commits}); name one of them")
+            raise ConflictError(
+                f"{repo}@{ref} has several heads ({commits}); name one of them, or make it one: "
+                f"`modelfloat branch {repo} {ref} COMMIT`"
+            )
         return heads[0] if heads else None
 
     def check_new(self, repo: RepoName, kind: RefKind, ref: str) -> None:

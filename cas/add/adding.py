@@ -10,6 +10,7 @@ import trio
 from ...erasure.scheme import Scheme
 from ...errors import one_failure
 from ..access import Access
+from ..history.moving import move_ref
 from ..journal.journal import Journal
 from ..lease.reliance import CondemnedError, Reliance
 from ..objects import Objects
@@ -43,7 +44,9 @@ class Adding:
         with one_failure():
             async with self.access.in_session("modelfloat add") as (journal, session):
                 reading = await self._readable(request, session.reliance)
-                writing = reading.writing(journal, lambda: self.access.refs(journal, session))
+                writing = reading.writing(
+                    journal, lambda moves: move_ref(self.access, journal, moves, session)
+                )
                 while True:
                     try:
                         report = await Writer(writing, request, progress).run()

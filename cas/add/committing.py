@@ -11,10 +11,11 @@ from typing import Final
 import trio
 
 from ...erasure.scheme import Scheme
-from ...errors import ExistsError, NotFoundError, UsageError
+from ...errors import ExistsError, NotFoundError, RefMovedError, UsageError
 from ...ids import ObjectId
 from ..formats.commit import Commit, encode_commit
-from ..formats.journal import NO_ID, RefChanged, RefKind
+from ..formats.journal import RefKind
+from ..history.moving import RefMove
 from ..refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
 from ..refs import Refs
 from ..reports import AddReport
@@ -136,36 +137,18 @@ class Committer:
 
     async def _move(self, head: RefHead | None, commit: ObjectId | None) -> bool:
         """Move the branch from `head` to `commit` and set the tag; False if it moved meanwhile."""
-        async with self._w.moving() as fence:
-            now = self._w.refs.head(self._repo, RefKind.BRANCH, self._branch)
-            if now != head:
-                return False
-            changes = []
-            if commit is not None:
-                changes.append(self._change(RefKind.BRANCH, self._branch, head, commit))
-            target = commit or (head.commit if head is not None else None)
-            if self._request.tag is not None:
-                if target is None:
-                    raise NotFoundError(
-                        "there is nothing to tag: nothing was added; add something first"
-                    )
-                check_names(self._w.refs, self._request)
-                changes.append(self._change(RefKind.TAG, self._request.tag, None, target))
-            fence()
-            await self._w.journal.append(changes)
+        target = commit or (head.commit if head is not None else None)
+        if target is None:
+            raise NotFoundError("there is nothing to tag: nothing was added; add something first")
+        seen = () if head is None else (head,)
+        moves = [RefMove(self._repo, RefKind.BRANCH, self._branch, seen, target)]
+        if self._request.tag is not None:
+            moves.append(RefMove(self._repo, RefKind.TAG, self._request.tag, (), target))
+        try:
+            await self._w.move(moves)
+        except RefMovedError:
+            return False
         return True
-
-    def _change(self, kind: RefKind, ref: str, head: RefHead | None, new: ObjectId) -> RefChanged:
-        return RefChanged(
-            kind,
-            self._repo.vendor,
-            self._repo.name,
-            ref,
-            NO_ID if head is None else head.change,
-            ObjectId(NO_ID) if head is None else head.commit,
-            new,
-            time.time_ns(),
-        )
 
 
 def _files(count: int) -> str:

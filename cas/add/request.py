@@ -1,8 +1,7 @@
 """What an add is asked for, and what it needs of a store."""
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -10,16 +9,16 @@ from typing import Final
 from ...erasure.scheme import Scheme
 from ...ids import StoreId
 from ..codecs.effort import Effort
+from ..history.moving import RefMove
 from ..index.index import Index
 from ..journal.journal import Journal
-from ..lease.lease import Fence
 from ..lease.reliance import Reliance
 from ..objects import Objects
 from ..packs.pool import Pool
 from ..refnames import Address
 from ..refs import Refs
 
-Moving = Callable[[], AbstractAsyncContextManager[Fence]]
+Move = Callable[[Sequence[RefMove]], Awaitable[object]]
 ENOUGH_CORES: Final = 4
 """With so many cores SHA-256 is computed while adding: the others have enough to do."""
 
@@ -96,7 +95,7 @@ class Reading:
     pool: Pool
     reliance: Reliance
 
-    def writing(self, journal: Journal, moving: Moving) -> "Writing":
+    def writing(self, journal: Journal, move: Move) -> "Writing":
         """The same with what writing takes besides."""
         return Writing(
             self.path,
@@ -109,17 +108,16 @@ class Reading:
             self.pool,
             self.reliance,
             journal,
-            moving,
+            move,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Writing(Reading):
-    """What an add needs of a store besides; within `moving` the refs hold still, and what it gives
-    is called right before one moves."""
+    """What an add needs of a store besides; `move` moves refs (`cas.history.moving`)."""
 
     journal: Journal
-    moving: Moving
+    move: Move
 
 
 @cache

@@ -4,17 +4,17 @@ Nothing is deleted here. What only the removed refs reached stays until a gc fin
 its grace period; until then the log of refs knows the commits.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
 import trio.from_thread
 
-from ...errors import NotFoundError, UsageError
+from ...errors import NotFoundError, RefMovedError, UsageError, one_failure
 from ...ids import ObjectId
 from ..access import Access
-from ..formats.journal import NO_ID, RefChanged, RefKind
+from ..formats.journal import RefChanged, RefKind
+from ..history.moving import RefMove, move_ref
 from ..index.index import Index
 from ..journal.journal import Journal
 from ..objects import Objects
@@ -42,14 +42,13 @@ class Removal:
         """
         heads = await trio.to_thread.run_sync(self._meant, address)
         frees = await trio.to_thread.run_sync(self._frees, heads)
-        async with self.access.writing("modelfloat rm", told=False) as journal:
-            removed, now = await self._remove(journal, address)
-        if not removed:
-            # Somebody else removed it while we counted: so there is none, or it came back.
-            return await self.refs(address, grace)
-        if {head.change for head in removed} != {head.change for head in heads}:
-            # It moved while we counted: what it had come to by then was removed.
-            heads, frees = removed, await trio.to_thread.run_sync(self._frees, removed)
+        with one_failure():
+            async with self.access.writing("modelfloat rm", told=False) as journal:
+                while not (changes := await self._remove(journal, heads)):
+                    # It moved while we counted: what it has come to by then is removed.
+                    heads = await trio.to_thread.run_sync(self._meant, address)
+                    frees = await trio.to_thread.run_sync(self._frees, heads)
+        now = max(change.time_ns for change in changes)
         return RemoveReport(address.repo, tuple(heads), frees=frees, grace=grace, removed_ns=now)
 
     async def frees(self, repo: RepoName) -> int:
@@ -90,35 +89,23 @@ class Removal:
         marking.reach(gone, lenient=True)
         return marks.stored_since(before, 2 * before >= marks.packs["length"][: len(before)])
 
-    async def _remove(self, journal: Journal, address: Address) -> tuple[list[RefHead], int]:
-        """Take away the heads that the address means now, and when (ns).
-
-        That is never before a change that is known: a clock that was set back would take the grace
-        period away, once it is right again.
-        """
-        async with self.access.refs(journal) as fence:
-            heads = _of(self.index.refs(address.repo), address.rev)
-            now = max(time.time_ns(), self.index.last_change_ns())
-            if heads:
-                fence()
-                await journal.append([removed(head, now) for head in heads])
-        return heads, now
+    async def _remove(self, journal: Journal, heads: Sequence[RefHead]) -> list[RefChanged]:
+        """Take heads away; the changes, none where one of the refs has others by now."""
+        try:
+            return await move_ref(self.access, journal, _taken_away(heads))
+        except RefMovedError:
+            return []
 
 
 def _of(heads: Sequence[RefHead], rev: str | None) -> list[RefHead]:
     return [head for head in heads if rev in (None, head.ref)]
 
 
-def removed(head: RefHead, time_ns: int) -> RefChanged:
-    """The change that takes a head away."""
-    repo: RepoName = head.repo
-    return RefChanged(
-        RefKind(head.kind),
-        repo.vendor,
-        repo.name,
-        head.ref,
-        head.change,
-        head.commit,
-        ObjectId(NO_ID),
-        time_ns,
-    )
+def _taken_away(heads: Sequence[RefHead]) -> list[RefMove]:
+    """The moves that take away heads, all of each ref."""
+    refs: dict[tuple[RefKind, str], list[RefHead]] = {}
+    for head in heads:
+        refs.setdefault((head.kind, head.ref), []).append(head)
+    return [
+        RefMove(seen[0].repo, kind, ref, tuple(seen), None) for (kind, ref), seen in refs.items()
+    ]

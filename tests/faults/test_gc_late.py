@@ -11,6 +11,7 @@ import pytest
 
 from modelfloat.backends.keys import shard_key
 from modelfloat.cas.formats.condemned import Condemned
+from modelfloat.cas.formats.journal import RefChanged
 from modelfloat.cas.gc import merging, selection
 from modelfloat.cas.gc.collected import InUse
 from modelfloat.cas.gc.condemning import condemn
@@ -18,7 +19,7 @@ from modelfloat.cas.gc.removal import Removal
 from modelfloat.cas.gc.selection import Batch
 from modelfloat.cas.gc.sweeping import Sweeper
 from modelfloat.cas.index.index import Index
-from modelfloat.cas.refnames import RefHead, parse_address
+from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.reserve import Reserve
 from modelfloat.cas.store import Store
 from modelfloat.errors import NotFoundError, QuotaError
@@ -160,7 +161,7 @@ async def test_who_finds_nothing_left_to_remove_says_so(tmp_path: Path) -> None:
         await add(store, tmp_path / "a", "acme/a")
         real = Removal._remove
 
-        async def second(self: Removal, *arguments: Any) -> tuple[list[RefHead], int]:
+        async def second(self: Removal, *arguments: Any) -> list[RefChanged]:
             patch.undo()
             assert (await other.remove(parse_address("acme/a"))).refs
             return await real(self, *arguments)

@@ -1104,6 +1104,8 @@ ELSEWHERE: dict[str, str] = {
         "mount/test_umount.py::test_a_mount_that_hangs_is_told_and_can_be_hidden"
     ),
     "is in use; end what uses it": "mount/test_umount.py::test_who_uses_it_is_listed",
+    "moved meanwhile to": "unit/test_moving_refs.py::test_who_saw_an_older_head_is_told_who_won",
+    "was removed meanwhile": "unit/test_moving_refs.py::test_what_was_removed_meanwhile_is_told",
     "has several heads": "fs/test_fs_names.py::test_a_branch_of_two_heads_is_an_error_not_a_choice",
     "written by another get": "unit/test_get.py::test_two_at_once_do_not_write_one_file",
     "contradicts itself in": "faults/test_index_damage.py::test_a_row_that_contradicts_itself",
