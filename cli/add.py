@@ -12,7 +12,6 @@ from .addflags import (
     Exclude,
     FromHfCache,
     LowPriority,
-    Message,
     MinShards,
     Move,
     NoPreflight,
@@ -25,6 +24,7 @@ from .addflags import (
     Target,
 )
 from .addplan import show_plan, tell_lines
+from .commitflags import Author, Message
 from .options import command
 from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
 from .progress import progress_of
@@ -46,6 +46,7 @@ def add(
     sources: Sources = None,
     target: Target = None,
     message: Message = "",
+    author: Author = None,
     tag: Tag = None,
     exclude: Exclude = None,
     sync: Sync = False,
@@ -75,7 +76,7 @@ def add(
 
         plain = not any((message, tag, exclude, sync, move, reread, sha256 is not None, source))
         adding = Adding(
-            settings.text("author"),
+            settings.text("author", author),
             Effort.named(settings.text("effort", effort)),
             not no_preflight,
             _scheme(erasure),
@@ -93,7 +94,7 @@ def add(
         _address(target),
         message,
         tag,
-        settings.text("author"),
+        settings.text("author", author),
         exclude or (),
         sync=sync,
         move=move,

@@ -25,7 +25,6 @@ Target = Annotated[
         autocompletion=complete_address,
     ),
 ]
-Message = Annotated[str, typer.Option("-m", "--message", help="What this adds.")]
 Tag = Annotated[str | None, typer.Option(help="Also name the commit by this tag.")]
 Exclude = Annotated[
     list[str] | None,

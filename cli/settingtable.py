@@ -227,18 +227,26 @@ def _is_root(_environment: Mapping[str, str]) -> bool:
     return os.geteuid() == 0
 
 
-def _default_author(_environment: Mapping[str, str]) -> str:
-    """What git would say, or the login name."""
-    name, email = _git_config("user.name"), _git_config("user.email")
+def _default_author(environment: Mapping[str, str]) -> str:
+    """What git would say of who a commit is by (git-commit(1)), or the login name."""
+    known = _git_identity()
+    name, email = (
+        environment.get(f"GIT_AUTHOR_{part.upper()}")
+        or known.get(f"author.{part}")
+        or known.get(f"user.{part}")
+        or ""
+        for part in ("name", "email")
+    )
     if name and email:
         return f"{name} <{email}>"
     return name or email or _login_name()
 
 
-def _git_config(key: str) -> str:
+def _git_identity() -> dict[str, str]:
+    """`user.name` and its like as git is configured here; of several values the last counts."""
     try:
-        answer = subprocess.run(  # noqa: S603  a fixed command, no shell
-            ["git", "config", "--get", key],  # noqa: S607  git is wherever PATH has it
+        answer = subprocess.run(
+            ["git", "config", "--null", "--get-regexp", r"^(user|author)\.(name|email)$"],  # noqa: S607  git is wherever PATH has it
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
@@ -246,8 +254,9 @@ def _git_config(key: str) -> str:
             check=False,
         )
     except OSError:
-        return ""
-    return answer.stdout.strip()
+        return {}
+    pairs = (row.partition("\n") for row in answer.stdout.split("\0"))
+    return {key: value.strip() for key, _, value in pairs}
 
 
 def _login_name() -> str:
@@ -291,7 +300,7 @@ SETTINGS: Final = (
         _always(""),
         "--passphrase-file",
     ),
-    Setting("author", words, "who commits are by", _default_author),
+    Setting("author", words, "who commits are by", _default_author, "--author"),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),
     Setting("scrub_period", duration, "in which scrubs check everything", _month, "--period"),

@@ -75,6 +75,17 @@ def test_repeated_adds_say_what_was_stored(shell: Add, source: Path) -> None:
     assert document(out)["unchanged_files"] == 0
 
 
+def test_who_a_commit_is_by(shell: Add, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELFLOAT_AUTHOR", "Eva")
+    shell("add", source, "acme/model", "--author", "Ada <ada@example.org>", "-m", "first")
+    (source / "b").write_bytes(b"other")
+    shell("add", source, "acme/model")
+    commits = document(shell("log", "--json", "acme/model")[0])
+    assert [c["author"] for c in commits] == ["Eva", "Ada <ada@example.org>"]
+    _, said = shell("add", source, "acme/model", "--author", " ", status=2)
+    assert said == "modelfloat: --author: ' ' cannot be: it must not be empty\n"
+
+
 def test_sync_lists_what_it_removes(shell: Add, source: Path) -> None:
     shell("add", source, "acme/m")
     (source / "b").unlink()

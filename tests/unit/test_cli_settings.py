@@ -106,6 +106,19 @@ def test_author_from_git(git_config: Path) -> None:
     assert author({}) == "Ada <ada@example.org>"
     git_config.write_text("[user]\nname = Ada\n")
     assert author({}) == "Ada"
+    git_config.write_text("[user]\nname = Ada\nname = Eva\nemail = e@x.org\n[author]\nname = Ida\n")
+    assert author({}) == "Ida <e@x.org>"
+    assert author({"GIT_AUTHOR_NAME": "Ute", "GIT_AUTHOR_EMAIL": "u@x.org"}) == "Ute <u@x.org>"
+    git_config.write_text("[user]\nname = Ada\nname = Eva\n")
+    assert author({}) == "Eva"
+
+
+@pytest.mark.usefixtures("git_config")
+def test_author_as_typed_comes_first() -> None:
+    settings = Settings("/s", environment={"MODELFLOAT_AUTHOR": "Eva"}, stored={"author": "Ida"})
+    assert settings.text("author", "Ada") == "Ada"
+    assert settings.text("author") == "Eva"
+    assert Settings("/s", stored={"author": "Ida"}).text("author") == "Ida"
 
 
 def test_author_without_git_is_the_login_name(monkeypatch: pytest.MonkeyPatch) -> None:
