@@ -109,6 +109,18 @@ class Directory:
         """The trees under the tree index of a long directory; none for any other."""
         return tuple(tree.id for tree in self._trees)
 
+    @property
+    def trees(self) -> list[TreeRef]:
+        """All trees that its entries lie in, in order: the root itself, or those under it."""
+        if self._trees:
+            return self._trees
+        tree = self._load(0)
+        return [TreeRef(self._id, len(tree), tree[0].name if len(tree) else b"")]
+
+    def tree(self, number: int) -> Tree:
+        """One of `trees`."""
+        return self._load(number)
+
     def lookup(self, name: bytes) -> Entry | None:
         """The entry of that name."""
         which = find_tree(self._trees, name) if self._trees else 0

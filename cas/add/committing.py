@@ -23,7 +23,8 @@ from ..schemes import own_scheme
 from .request import AddRequest, Writing
 from .staging import Staging
 from .syncing import Removals
-from .trees import Merged, merge
+from .treepages import Merged
+from .trees import merge
 
 PutObjects = Callable[[Sequence[bytes]], Awaitable[None]]
 """Stores objects; they are durable after the flush that follows."""

@@ -5,8 +5,9 @@ Both trees are read side by side in the order of their names, and the new one is
 object, so a directory may be of any length.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from ...errors import ExistsError
 from ...ids import ObjectId
@@ -14,17 +15,10 @@ from ..formats.tree import Entry, EntryType, encode_tree
 from ..objects import Directory, Objects
 from .staged import DEFAULT_MODE, Staged, shown
 from .syncing import Path, Removals
+from .treepages import Change, Merged, Sink, bytes_of, edit_pages
 
-Sink = Callable[[bytes], None]
-"""Takes one new object. Some may be there already: what did not change is encoded again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """A directory after the merge: its tree's id, and the bytes of all files beneath."""
-
-    tree: ObjectId
-    size: int
+FEW: Final = 8
+"""A directory with more than so many times the names that are new is edited tree by tree."""
 
 
 def check_conflicts(objects: Objects, base: ObjectId | None, staged: Staged) -> None:
@@ -82,20 +76,38 @@ class _Merge:
         folders: dict[bytes, Entry] = {}
         for name, new in staged.folders.items():
             folders[name] = self._subdirectory(directory, name, new, (*path, name), whole=whole)
-        size, root = 0, b""
+        if directory is not None and not whole and _few(staged, directory):
+            return edit_pages(self.objects, base, _changes(directory, staged, folders), self.sink)
+        return self._entry_by_entry(directory, staged, folders, path, whole=whole)
 
-        def counted() -> Iterator[Entry]:
-            nonlocal size
-            olds = iter(()) if directory is None else directory.entries()
-            pairs = _side_by_side(olds, _entries(staged, folders))
+    def _entry_by_entry(
+        self,
+        directory: Directory | None,
+        staged: Staged,
+        folders: dict[bytes, Entry],
+        path: Path,
+        *,
+        whole: bool,
+    ) -> Merged:
+        grown, root = 0, b""
+
+        def olds() -> Iterator[Entry]:
+            nonlocal grown
+            for entry in iter(()) if directory is None else directory.entries():
+                grown -= bytes_of(entry)
+                yield entry
+
+        def news() -> Iterator[Entry]:
+            nonlocal grown
+            pairs = _side_by_side(olds(), _entries(staged, folders))
             for entry in self._without_removed(pairs, path) if whole else map(_latest, pairs):
                 if entry is not None:
-                    size += entry.size if entry.type is not EntryType.SYMLINK else 0
+                    grown += bytes_of(entry)
                     yield entry
 
-        for root in encode_tree(counted(), self.objects.ids):
+        for root in encode_tree(news(), self.objects.ids):
             self.sink(root)
-        return Merged(self.objects.ids.object(root), size)
+        return Merged(self.objects.ids.object(root), grown)
 
     def _subdirectory(
         self, parent: Directory | None, name: bytes, new: Staged, path: Path, *, whole: bool
@@ -108,7 +120,8 @@ class _Merge:
         mode, mtime_ns = new.mode, new.mtime_ns
         if mtime_ns is None:
             mode, mtime_ns = (base.mode, base.mtime_ns) if base else (DEFAULT_MODE, self.now_ns)
-        return Entry(name, EntryType.DIRECTORY, mode, mtime_ns, inner.size, inner.tree)
+        size = bytes_of(base) + inner.grown
+        return Entry(name, EntryType.DIRECTORY, mode, mtime_ns, size, inner.tree)
 
     def _without_removed(self, pairs: Iterator["_Pair"], path: Path) -> Iterator[Entry | None]:
         """What a whole directory becomes: old entries that have no new one go."""
@@ -129,6 +142,18 @@ class _Merge:
 
 _Pair = tuple[Entry | None, Entry | None]
 """Old and new entry of one name; one of them may be missing."""
+
+
+def _few(staged: Staged, directory: Directory) -> bool:
+    return FEW * (len(staged.leaves) + len(staged.folders)) < len(directory)
+
+
+def _changes(directory: Directory, staged: Staged, folders: dict[bytes, Entry]) -> Iterator[Change]:
+    """What is new in a directory, sorted by name."""
+    for new in _entries(staged, folders):
+        old = directory.lookup(new.name)
+        if _latest((old, new)) is not old:
+            yield new.name, new
 
 
 def _entries(staged: Staged, folders: dict[bytes, Entry]) -> Iterator[Entry]:

@@ -114,6 +114,45 @@ def is_entry_name(name: bytes) -> bool:
     return 0 < len(name) <= 0xFFFF and name not in (b".", b"..") and not {0, 0x2F} & set(name)
 
 
+class Splitter:
+    """Cuts the entries of a directory into trees, by content: one changed name changes the trees
+    beside it only. Where a tree ends depends on nothing that lies before its first entry."""
+
+    __slots__ = ("_group", "_size")
+
+    def __init__(self) -> None:
+        self._group: list[Entry] = []
+        self._size = _COUNT.size
+
+    def push(self, entry: Entry) -> list[Entry] | None:
+        """Take the next entry in; what lies in the tree that ended before it or with it, if any."""
+        length = _length(entry)
+        ended = self.take() if self.ends_before(entry) else None
+        self._group.append(entry)
+        self._size += length
+        if len(self._group) >= 64 and int.from_bytes(blake3(entry.name).digest(2), "big") >> 6 == 0:
+            return self.take()
+        return ended
+
+    def ends_before(self, entry: Entry) -> bool:
+        """Whether the tree that is open has no room for the entry that comes next."""
+        return bool(self._group) and self._size + _length(entry) > SPLIT_SIZE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether entries wait for the end of their tree."""
+        return bool(self._group)
+
+    def take(self) -> list[Entry]:
+        """End the tree that is open; its entries."""
+        group, self._group, self._size = self._group, [], _COUNT.size
+        return group
+
+
+def _length(entry: Entry) -> int:
+    return 4 + _ENTRY.size + len(entry.name) + len(entry.target)
+
+
 def encode_tree(entries: Iterable[Entry], ids: ChunkIds = PLAIN) -> Iterator[bytes]:
     """The objects of a directory, its root (a tree, or a tree index) last; one at a time.
 
@@ -121,34 +160,31 @@ def encode_tree(entries: Iterable[Entry], ids: ChunkIds = PLAIN) -> Iterator[byt
     `ids` names the store's objects.
     """
     refs: list[TreeRef] = []
-    for group in _split(entries):
-        tree = _encode_one(group)
-        refs.append(TreeRef(ids.object(tree), len(group), group[0].name if group else b""))
+    for group in _groups(entries):
+        tree = encode_one_tree(group)
+        refs.append(tree_ref(group, ids.object(tree)))
         yield tree
     if len(refs) > 1:
-        yield _encode_index(refs)
+        yield encode_tree_index(refs)
 
 
-def _split(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Groups of entries, cut by content: one changed name changes the trees beside it only."""
-    group: list[Entry] = []
-    size = _COUNT.size
-    several = False
+def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    splitter, several = Splitter(), False
     for entry in entries:
-        length = 4 + _ENTRY.size + len(entry.name) + len(entry.target)
-        if group and size + length > SPLIT_SIZE:
+        if group := splitter.push(entry):
             yield group
-            group, size, several = [], _COUNT.size, True
-        group.append(entry)
-        size += length
-        if len(group) >= 64 and int.from_bytes(blake3(entry.name).digest(2), "big") >> 6 == 0:
-            yield group
-            group, size, several = [], _COUNT.size, True
-    if group or not several:
-        yield group
+            several = True
+    if splitter.is_open or not several:
+        yield splitter.take()
 
 
-def _encode_one(entries: list[Entry]) -> bytes:
+def tree_ref(group: list[Entry], id_: ObjectId) -> TreeRef:
+    """What a tree index says of the tree of these entries."""
+    return TreeRef(id_, len(group), group[0].name if group else b"")
+
+
+def encode_one_tree(entries: list[Entry]) -> bytes:
+    """The tree of entries that a `Splitter` left together."""
     at = _COUNT.size + 4 * len(entries)
     offsets, parts = [], []
     for e in entries:
@@ -160,7 +196,8 @@ def _encode_one(entries: list[Entry]) -> bytes:
     return b"".join([head, *offsets, *parts])
 
 
-def _encode_index(refs: list[TreeRef]) -> bytes:
+def encode_tree_index(refs: list[TreeRef]) -> bytes:
+    """The index of several trees that make one directory."""
     parts = [header(ObjectType.TREE_INDEX), _OFFSET.pack(len(refs))]
     for ref in refs:
         parts += [_INDEX_ENTRY.pack(ref.id, ref.count, len(ref.first)), ref.first]

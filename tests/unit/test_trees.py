@@ -9,7 +9,8 @@ import pytest
 
 from modelfloat.cas.add.scan import Item
 from modelfloat.cas.add.staged import Staged
-from modelfloat.cas.add.trees import Merged, check_conflicts, merge
+from modelfloat.cas.add.treepages import Merged
+from modelfloat.cas.add.trees import check_conflicts, merge
 from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType
 from modelfloat.cas.index.index import Index
@@ -71,7 +72,7 @@ def test_files_and_folders_are_laid_over(trees: Trees) -> None:
     assert trees.objects.find(second.tree, (b"sub", b"deep", b"b")) == file("b")
     assert trees.objects.find(second.tree, (b"sub", b"c")) == file("c", 5)
     assert trees.objects.find(second.tree, (b"a",)) == file("a", 7, "new a")
-    assert second.size == 10 + 5 + 7
+    assert (first.grown, second.grown) == (10 + 10, 5 + 7 - 10)
     assert trees.objects.find(second.tree, (b"a", b"b")) is None
 
 
@@ -121,3 +122,22 @@ def test_ten_thousand_entries_are_found(trees: Trees) -> None:
     assert directory.lookup(b"f07777") == file("f07777")
     assert directory.lookup(b"nothing") is None
     assert next(iter(directory.entries(9_999))).name == b"f09999"
+
+
+def test_a_merge_is_the_same_by_trees_and_by_entries(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Staged()
+    for number in range(3000):
+        stage(root, "sub" if number % 3 else "", file(f"f{number:05}"))
+    base = trees.merge(None, root).tree
+    over = staged(
+        ("", file("f00000", 7, "new")), ("sub", file("f99999")), ("other/deep", file("x"))
+    )
+    found = []
+    for few in (0, 1 << 60):
+        monkeypatch.setattr("modelfloat.cas.add.trees.FEW", few)
+        found.append(trees.merge(base, over))
+    assert found[0] == found[1]
+    assert found[0].grown == 7 - 10 + 10 + 10
+    assert trees.objects.find(found[0].tree, (b"sub", b"f99999")) == file("f99999")
