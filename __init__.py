@@ -1,18 +1,20 @@
 """ModelFloat: git for model weights, with a mount.
 
-`modelfloat.open(path)` opens a store for ordinary synchronous code; `modelfloat.errors` has what it
-may raise.
+`modelfloat.open(path)` opens a store for ordinary synchronous code, `modelfloat.join` makes a
+folder a site of one that is on its backends; `modelfloat.errors` has what they may raise.
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .version import __version__
 
 if TYPE_CHECKING:
     from .api import Store
+    from .joining import JoinReport
 
-__all__ = ["__version__", "open"]
+__all__ = ["__version__", "join", "open"]
 
 
 def open(  # noqa: A001 - modelfloat.open reads as it should
@@ -32,3 +34,22 @@ def open(  # noqa: A001 - modelfloat.open reads as it should
     from .api import Store
 
     return Store(path, wait=wait, passphrase=passphrase, key_file=key_file)
+
+
+def join(
+    path: str | os.PathLike[str],
+    backends: Sequence[str | os.PathLike[str]],
+    *,
+    named: Mapping[str, str] | None = None,
+    passphrase: str | None = None,
+    key_file: str | os.PathLike[str] | None = None,
+) -> "JoinReport":
+    """Make the folder `path` a site of the store that is on `backends`, given by URL or path.
+
+    One that answers suffices: it tells of the others, and `named` says by name where those are of
+    which it does not. ExistsError where a store is in the folder, UsageError where places are
+    missing, UnavailableError where too many are down; of an encrypted store as of `open`.
+    """
+    from .api import join_store_at
+
+    return join_store_at(path, backends, named or {}, passphrase, key_file)

@@ -15,7 +15,7 @@ A `Store` runs the engine in a thread of its own and may be used from any thread
 import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -23,6 +23,7 @@ from typing import Self, TypeVar
 import trio
 import trio.from_thread
 
+from .backends.registry import is_local_path
 from .cas.add.request import AddRequest
 from .cas.addressed import look_up, shown_head
 from .cas.codecs.effort import Effort
@@ -39,8 +40,10 @@ from .cas.store import Store as Engine
 from .cas.verify.checkorder import VerifyRequest
 from .erasure.scheme import Scheme
 from .errors import UsageError, first_failure, one_failure
+from .finding import Place, find_store
 from .fuse.inuse import find_in_use
 from .fuse.owndevices import mounted_devices
+from .joining import JoinReport, join_store
 from .opening import open_store
 from .storedfile import File
 
@@ -347,6 +350,25 @@ class Store:
     def read(self, reader: FileReader, offset: int, size: int) -> memoryview | bytes:
         """Bytes of an open file; what `File` is made of."""
         return self._call(lambda _: reader.read(offset, size))
+
+
+def join_store_at(
+    path: str | os.PathLike[str],
+    backends: Sequence[str | os.PathLike[str]],
+    named: Mapping[str, str],
+    passphrase: str | None,
+    key_file: str | os.PathLike[str] | None,
+) -> JoinReport:
+    """What `modelfloat.join` does."""
+    secret = _secret_from(passphrase, key_file)
+    places = [Place(os.path.abspath(b) if is_local_path(str(b)) else str(b)) for b in backends]
+    places += [Place(url, name) for name, url in named.items()]
+
+    async def run() -> JoinReport:
+        found = await find_store(os.fspath(path), places)
+        return await join_store(os.fspath(path), found, secret=secret)
+
+    return trio.run(run)
 
 
 def _secret_from(

@@ -148,8 +148,8 @@ def read_config(store: str) -> StoreConfig:
     except (FileNotFoundError, NotADirectoryError):
         if remains := what_remains(store):
             raise NotFoundError(
-                f"{path} is missing, but {remains} is there: restore it, or write it anew from a "
-                "backend's marker (docs/guide.md says how)"
+                f"{path} is missing, but {remains} is there: restore it, or have `modelfloat init "
+                "--join --backend URL` make it anew from a backend"
             ) from None
         raise NotFoundError(
             f"there is no store at {store}; make one with `modelfloat init`, or name another with "

@@ -96,15 +96,15 @@ async def create_store(
         raise ExistsError(f"{path} is a store already; use another folder or work with that one")
     if remains := await trio.to_thread.run_sync(what_remains, path):
         raise ExistsError(
-            f"{config_path(path)} is missing, but {remains} is there: restore it, or write it "
-            "anew from a backend's marker (docs/guide.md says how); a new store takes another "
+            f"{config_path(path)} is missing, but {remains} is there: restore it, or have "
+            "`modelfloat init --join` make it anew from the backends; a new store takes another "
             "folder"
         )
     specs = list(backends) or _own_directories(scheme)
     for spec in specs:
         _refuse_fleeting(spec.url)
     chosen = scheme or default_scheme(len(backends))
-    _make_folders(path)
+    make_folders(path)
     store = random_store_id()
     configs = tuple(
         BackendConfig(
@@ -180,7 +180,7 @@ async def change_backend(path: str, name: str, changes: BackendChanges) -> str:
         known[name] = replace(known[name], **changes)
         if known[name].conditional_put is None:
             # As after its configuration was written anew from a marker.
-            known[name] = await _probed(path, known[name])
+            known[name] = await tried(path, known[name])
         await announce(path, replace(config, backends=tuple(known.values())))
     async with open_store(path) as store:
         return await store.survives()
@@ -210,7 +210,7 @@ async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
     try:
         await write_marker(fresh, marker_of(config, new, opened), new=True)
         await put_keyring(path, config, fresh)
-        probed = await _probed(path, new)
+        probed = await tried(path, new)
         backends = tuple(probed if each.id == new.id else each for each in config.backends)
         write_config(path, replace(config, backends=backends))
         for each, backend in others:
@@ -221,7 +221,7 @@ async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
         await close_all(opened)
 
 
-async def _probed(path: str, config: BackendConfig) -> BackendConfig:
+async def tried(path: str, config: BackendConfig) -> BackendConfig:
     """What is to be remembered of a backend that is marked: also whether it decides conditional
     puts, where it cannot say so by itself."""
     if not is_probed(config.url):
@@ -266,7 +266,7 @@ async def _mark_all(
             marked.append(backend)
             if keyring is not None:
                 await put_copy(backend, 1, keyring)
-        probed = [await _probed(path, each) for each in config.backends]
+        probed = [await tried(path, each) for each in config.backends]
     except BaseException:
         with trio.move_on_after(10, shield=True):
             for backend in marked:
@@ -293,6 +293,7 @@ def _own_directories(scheme: Scheme | None) -> list[BackendSpec]:
     return [BackendSpec(f"d{i}", f"{OWN_FOLDER}/d{i}") for i in range(count)]
 
 
-def _make_folders(path: str) -> None:
+def make_folders(path: str) -> None:
+    """The folders of a store in `path`; blocks."""
     for folder in ("", OWN_FOLDER, "locks", "log", "run"):
         os.makedirs(os.path.join(path, folder), mode=0o700, exist_ok=True)

@@ -152,23 +152,39 @@ async def rebuild_store(
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)  # without a store no lock is made
     keys = keys or await unlock_keys(path, config, secret)
-    locks, what = os.path.join(path, "locks"), "modelfloat rebuild-index"
-    await trio.Path(locks).mkdir(exist_ok=True)
     with one_failure():
-        async with (
-            locked(os.path.join(locks, "gc"), wait=wait, what=what),
-            locked(os.path.join(locks, "store"), wait=wait, what=what),
-        ):
-            return await _rebuild(path, progress or Progress(), keys, wait=wait)
+        async with _alone(path, "modelfloat rebuild-index", wait=wait):
+            # A backend may have come or gone while the locks were waited for.
+            config = await trio.to_thread.run_sync(read_config, path)
+            return await _rebuild(path, config, progress or Progress(), keys, wait=wait)
+
+
+async def make_index(
+    path: str, config: StoreConfig, progress: Progress, keys: StoreKeys | None, *, wait: bool = True
+) -> "RebuildReport":
+    """The same for a store whose configuration is not written yet, in a folder that is there."""
+    with one_failure():
+        async with _alone(path, "modelfloat init --join", wait=wait):
+            return await _rebuild(path, config, progress, keys, wait=wait)
+
+
+@contextlib.asynccontextmanager
+async def _alone(path: str, what: str, *, wait: bool) -> AsyncIterator[None]:
+    locks = os.path.join(path, "locks")
+    await trio.Path(locks).mkdir(exist_ok=True)
+    async with (
+        locked(os.path.join(locks, "gc"), wait=wait, what=what),
+        locked(os.path.join(locks, "store"), wait=wait, what=what),
+    ):
+        yield
 
 
 async def _rebuild(
-    path: str, progress: Progress, keys: StoreKeys | None, *, wait: bool
+    path: str, config: StoreConfig, progress: Progress, keys: StoreKeys | None, *, wait: bool
 ) -> "RebuildReport":
-    """With its locks held: a backend may have come or gone while they were waited for."""
+    """With the store's locks held."""
     from .cas.rebuild.rebuild import rebuild_index  # here, because hardly a command does this
 
-    config = await trio.to_thread.run_sync(read_config, path)
     cipher = cipher_of(keys, encrypted=config.encrypted)
     cipher.require()
     members = await trio.to_thread.run_sync(members_of, path, config)

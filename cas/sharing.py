@@ -118,6 +118,10 @@ class Sharing:
                 "here and there"
             )
 
+    async def announce(self) -> set[SiteId]:
+        """Make this site known to others, as far as it is not; those that there are."""
+        return await self._others()
+
     async def site(self) -> SiteId:
         """This site's id."""
         return await trio.to_thread.run_sync(own_site, self.folder)

@@ -1,4 +1,5 @@
-"""`NAME=URL[,domain=…,weight=…,capacity=…,rate=…]`, as `init --backend` takes it."""
+"""`NAME=URL[,domain=…,weight=…,capacity=…,rate=…]`, as `init --backend` takes it; and what it takes
+with `--join`."""
 
 import os
 import re
@@ -9,8 +10,10 @@ from ..redaction import redact
 
 if TYPE_CHECKING:
     from ..creating import BackendChanges, BackendSpec
+    from ..finding import Place
 
 _OPTIONS: Final = ("domain", "weight", "capacity", "rate")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _OPTION: Final = re.compile(r"(?P<url>.*),(?P<key>[a-z]+)=(?P<value>[^,]*)", re.DOTALL)
 
 
@@ -35,6 +38,25 @@ def parse_backend(text: str) -> "BackendSpec":
         options[match["key"]] = match["value"]
         rest = match["url"]
     return make_backend(name, rest, *map(options.get, _OPTIONS))
+
+
+def parse_place(text: str) -> "Place":
+    """Where a backend is that its store knows already, as `init --join` takes it: URL, or
+    NAME=URL[,rate=…]; UsageError says what is wrong with it."""
+    from ..backends.registry import is_local_path
+    from ..finding import Place
+
+    name = text.partition("=")[0]
+    if _NAME.fullmatch(name) is None or name == text:
+        url = os.path.abspath(os.path.expanduser(text)) if is_local_path(text) else text
+        return Place(url)
+    spec = parse_backend(text)
+    if (spec.domain, spec.weight, spec.capacity) != (None, 1.0, None):
+        raise UsageError(
+            f"backend {spec.name}: its domain, weight and capacity are the store's: join without "
+            "them; `modelfloat backend set` changes them"
+        )
+    return Place(spec.url, spec.name, spec.rate)
 
 
 def make_backend(

@@ -1,10 +1,12 @@
-"""`modelfloat init`: make a store."""
+"""`modelfloat init`: make a store; with `--join`, see `join`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .backendspec import parse_backend
+from .join import joined
 from .newencryption import encryption_of
 from .options import command
 from .output import human_size, plural, say, say_json
@@ -31,10 +33,19 @@ def init(
         list[str] | None,
         typer.Option(
             metavar="NAME=URL[,domain=…,weight=…,capacity=…,rate=…]",
-            help="A place for shards; may be given several times. A plain path is a URL.",
+            help="A place for shards; may be given several times. A plain path is a URL. With "
+            "--join the URL alone will do.",
             show_default=False,
         ),
     ] = None,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join",
+            help="Use the store that is on these backends already, from this machine too, or "
+            "again where its folder is lost. One that answers will do; it tells of the others.",
+        ),
+    ] = False,
     encrypt: Annotated[
         bool,
         typer.Option(
@@ -52,8 +63,11 @@ def init(
             show_default=False,
         ),
     ] = None,
-) -> None:
+) -> int | None:
     """Make a store in the folder that --store names."""
+    if join:
+        _refuse_new(erasure, recovery_file, encrypt=encrypt)
+        return joined(settings, backend or ())
     import functools
 
     import trio
@@ -77,6 +91,14 @@ def init(
             say(_encrypted(encryption))
         if report.reserve < reserve:
             say(_smaller(report.reserve, reserve))
+    return None
+
+
+def _refuse_new(erasure: str | None, recovery_file: str | None, *, encrypt: bool) -> None:
+    if erasure is not None or recovery_file is not None or encrypt:
+        raise UsageError(
+            "--join takes a store as it is: leave --erasure, --encrypt and --recovery-file out"
+        )
 
 
 def document(report: "InitReport") -> dict[str, object]:

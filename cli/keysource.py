@@ -37,12 +37,17 @@ def secret_of(settings: Settings, *, ask: bool = True) -> "Secret | None":
         return None
     found = given_secret(settings)
     if found is None and ask and has_terminal():
-        from ..cas.encryption.secrets import passphrase
-
-        found = passphrase(_ask(f"passphrase of {settings.store}: "))
+        found = passphrase_of(settings.store)
     if found is not None:
         hide_memory()
     return found
+
+
+def passphrase_of(store: str) -> "Secret":
+    """The passphrase that is typed at the terminal, for what is called `store` there."""
+    from ..cas.encryption.secrets import passphrase
+
+    return passphrase(_ask(f"passphrase of {store}: "))
 
 
 def is_encrypted(store: str) -> bool:

@@ -65,13 +65,28 @@ def _warn_of_mounts(store: str) -> None:
 
 def lines(report: "RebuildReport", *, everything: bool) -> list[str]:
     """The report for people: what the index has now, what is missing, what is to be done."""
-    total = (
+    found = [totals(report)]
+    found += [f"{name}: down ({reason(name, why)})" for name, why in report.down.items()]
+    found += findings(report, everything=everything)
+    if report.kept:
+        found.append(f"the old index is kept as {report.kept}; remove it when all is well")
+    if report.dropped:
+        found.append(f"of earlier rebuilds, removed for it: {', '.join(report.dropped)}")
+    return [*found, verdict(report)]
+
+
+def totals(report: "RebuildReport") -> str:
+    """What was read, and what the index has now, in a line."""
+    return (
         f"{plural(report.records, 'record')} of {plural(report.writers, 'writer')} read in "
         f"{human_seconds(report.seconds)}: {plural(report.packs, 'pack')}, "
         f"{plural(report.chunks, 'chunk')}, {plural(report.refs, 'ref')}"
     )
-    found = [total]
-    found += [f"{name}: down ({reason(name, why)})" for name, why in report.down.items()]
+
+
+def findings(report: "RebuildReport", *, everything: bool) -> list[str]:
+    """What was not as it should be, in lines."""
+    found = []
     kinds = (
         [f"{name}: no sound copy of it is left" for name in report.missing],
         [f"pack {pack}: found again by its shards" for pack in report.found_again],
@@ -82,11 +97,7 @@ def lines(report: "RebuildReport", *, everything: bool) -> list[str]:
         found += _some(kind, everything)
     if report.missing_objects:
         found.append(f"{plural(report.missing_objects, 'object')} that refs reach cannot be had")
-    if report.kept:
-        found.append(f"the old index is kept as {report.kept}; remove it when all is well")
-    if report.dropped:
-        found.append(f"of earlier rebuilds, removed for it: {', '.join(report.dropped)}")
-    return [*found, _verdict(report)]
+    return found
 
 
 def _some(found: list[str], everything: bool) -> list[str]:
@@ -95,7 +106,8 @@ def _some(found: list[str], everything: bool) -> list[str]:
     return [*found[:SHOWN], f"… and {len(found) - SHOWN} more; --verbose names them"]
 
 
-def _verdict(report: "RebuildReport") -> str:
+def verdict(report: "RebuildReport") -> str:
+    """What all of it means, in a line."""
     if report.exit_status == 4:
         return "DATA IS LOST: bring backends back, or add the files again that cannot be read"
     if report.refs_unsure:

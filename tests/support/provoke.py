@@ -696,6 +696,56 @@ def _two_ways_to_log_in(scene: Scene) -> Outcome:
     return scene("backend", "login", "gdrive://folder", *options)
 
 
+def _join(*places: str) -> Provocation:
+    """`find_store` as the API calls it."""
+
+    def provoke(scene: Scene) -> Outcome:
+        import trio
+
+        from modelfloat.finding import Place, find_store
+
+        given = [Place(place) for place in places]
+        return scene.raised(lambda: trio.run(find_store, str(scene.root / "new"), given))
+
+    return provoke
+
+
+def _joined(*backends: str) -> Provocation:
+    """`init --join` in a new folder."""
+
+    def provoke(scene: Scene) -> Outcome:
+        given = [each.format(store=scene.store, root=scene.root) for each in backends]
+        options = [option for each in given for option in ("--backend", each)]
+        return scene("init", "--join", *options, store=scene.root / "new")
+
+    return provoke
+
+
+def _joined_elsewhere(scene: Scene) -> Outcome:
+    (scene.store / "backends/d0").rename(scene.root / "moved")
+    return _joined("{root}/moved")(scene)
+
+
+def _nobody_answers(scene: Scene) -> Outcome:
+    import io
+
+    from modelfloat.cli import join
+
+    scene.patch.setattr("sys.stdin", io.StringIO("\n"))
+    return scene.raised(lambda: join._ask("d1", "backends/d1"))
+
+
+def _two_stores(scene: Scene) -> Outcome:
+    scene("init", store=scene.root / "one")
+    return _joined("{store}/backends/d0", "{root}/one/backends/d0")(scene)
+
+
+def _joined_over_another(scene: Scene) -> Outcome:
+    scene("init", store=scene.root / "new")
+    (scene.root / "new/config.toml").unlink()
+    return _joined("{store}/backends/d0")(scene)
+
+
 PROVOKED: dict[str, Provocation] = {
     # Wrong usage
     "two names with a slash": plain("cat", "acme"),
@@ -783,6 +833,15 @@ PROVOKED: dict[str, Provocation] = {
     "is no client for programs": plain("backend", "login", "gdrive://x", "--client", "{file}"),
     "name the client's file": plain("backend", "login", "gdrive://x", "--client", "{root}/none"),
     "--device and --all-files": _two_ways_to_log_in,
+    "--join takes a store as it is": plain("init", "--join", "--erasure", "2+1"),
+    "--join needs --backend": plain("init", "--join", "--store", "{root}/new"),
+    "nowhere to look for a store": _join(),
+    "are the store's: join without": _joined("d0={store}/backends/d0,domain=x"),
+    "where is ‹name and URL, for each›?": _joined_elsewhere,
+    "nobody said where": _nobody_answers,
+    "name those of one store": _two_stores,
+    "show the same backend": _joined("{store}/backends/d0", "{store}/backends/d0/"),
+    "what was given as": _joined("d1={store}/backends/d0"),
     "nothing of who asks": plain("backend", "add", "a", f"gdrive://me:{SECRET}@folder"),
     "names no node": plain("backend", "add", "a", "ipfs:///x"),
     "names no folder that can be": plain("backend", "add", "a", "ipfs://host/ipfs/x"),
@@ -804,8 +863,7 @@ PROVOKED: dict[str, Provocation] = {
     "the store ‹path› is closed": _closed,
     # Not there
     "there is no store at": plain("--store", "{root}/none", "ls", "--store", "{root}/none"),
-    "=‹config.toml› is missing, but ‹file› is there: restore it, or write it anew from a backend's "
-    "marker (docs/guide.md says how)": lambda s: s.without_config()("ls"),
+    "--backend URL` make it anew": lambda s: s.without_config()("ls"),
     "the store has no backend": plain("backend", "rm", "none"),
     "there is no repository": plain("log", "acme/none"),
     "there is no vendor": plain("ls", "nobody"),
@@ -826,6 +884,8 @@ PROVOKED: dict[str, Provocation] = {
     "does not set": plain("config", "--unset", "wait"),
     # In the way
     "is a store already": plain("init"),
+    "belongs to another store; join": _joined_over_another,
+    "no backend shows which store": _joined("{root}/none"),
     "; a new store takes another": lambda s: s.without_config()("init"),
     "has a backend ‹name› already": plain("backend", "add", "d0", "{root}/d0"),
     "has a tag ‹name› already": plain("add", "{file}", "acme/tiny", "--tag", "v1"),
@@ -936,6 +996,7 @@ _MEGA = "unit/test_backend_mega.py"
 _UNLOCK = "unit/test_unlocking.py"
 _KEY = "unit/test_cli_key.py"
 ELSEWHERE: dict[str, str] = {
+    "did not answer within": "faults/test_joining.py::test_a_place_that_hangs_is_not_waited_for",
     "the store is encrypted and its key was not given": (
         "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
     ),

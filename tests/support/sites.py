@@ -1,26 +1,39 @@
 """Two folders over the backends of one store, each with an index of its own: two sites."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import trio
 
 from modelfloat.backends.registry import is_local_path
+from modelfloat.cas.encryption.secrets import Secret
 from modelfloat.cas.store import Store
-from modelfloat.config import read_config, write_config
-from modelfloat.opening import rebuild_store
+from modelfloat.config import read_config
+from modelfloat.finding import Place, find_store
+from modelfloat.joining import JoinReport, join_store
+
+
+async def join(folder: Path, *urls: str | Path | Place, secret: Secret | None = None) -> JoinReport:
+    """Make a folder a site of the store that is at these places."""
+    places = [url if isinstance(url, Place) else Place(str(url)) for url in urls]
+    found = await find_store(str(folder), places)
+    return await join_store(str(folder), found, secret=secret, reserve=0)
+
+
+def places_of(store: Path) -> Sequence[Place]:
+    """Where the backends of the store in that folder are."""
+    return [
+        Place(str(store / b.url) if is_local_path(b.url) else b.url, b.name)
+        for b in read_config(str(store)).backends
+    ]
 
 
 async def another_site(store: Path, folder: Path) -> Path:
-    """A second site of the store at `store`, as another machine makes it: from the configuration
-    and what lies on the backends."""
+    """A second site of the store at `store`, as another machine makes it: from what lies on the
+    backends."""
     await trio.Path(folder).mkdir()
-    config = read_config(str(store))
-    backends = tuple(
-        replace(b, url=str(store / b.url)) if is_local_path(b.url) else b for b in config.backends
-    )
-    write_config(str(folder), replace(config, backends=backends))
-    await rebuild_store(str(folder))
+    await join(folder, *places_of(store))
     return folder
 
 

@@ -12,6 +12,7 @@ import trio
 import modelfloat
 from modelfloat.cli.main import run
 from modelfloat.creating import create_store
+from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import ExistsError, NotFoundError, UsageError
 from modelfloat.tests.support.stores import weights
 
@@ -158,3 +159,19 @@ def test_it_lists_a_repository_as_the_command_does(
     (said,) = json.loads(capsys.readouterr().out)
     assert (listed.name, listed.size, listed.mtime_ns) == ("acme/tiny", 7, said["updated_ns"])
     assert said["size"] == 7
+
+
+def test_a_store_is_joined(tmp_path: Path) -> None:
+    trio.run(partial(create_store, str(tmp_path / "s"), Scheme(2, 1), [], reserve=0))
+    data = weights(tmp_path / "model.safetensors", 300_000)
+    with modelfloat.open(tmp_path / "s") as store:
+        store.add(tmp_path / "model.safetensors", "acme/model")
+    (tmp_path / "s/backends/d1").rename(tmp_path / "moved")
+    there = tmp_path / "s/backends/d0"
+    report = modelfloat.join(tmp_path / "other", [there], named={"d1": str(tmp_path / "moved")})
+    assert (report.backends, report.down) == (("d0", "d1", "d2"), {})
+    with (
+        modelfloat.open(tmp_path / "other") as store,
+        store.open("acme/model/model.safetensors") as f,
+    ):
+        assert f.read() == data

@@ -1,0 +1,240 @@
+"""A store found on its backends, where nothing else is known of it: who it is, where they are.
+
+Any backend that answers suffices: its marker names the store, its scheme and every backend. All of
+these are asked for theirs, for one that was away when the list changed has an old one. The list
+that most markers have counts, of several the longest; the others only say where more may be found.
+
+What a marker tells of a place is taken where it means something here: never a path that begins in
+another folder, nor a URL that held a secret. Nor one on a server that nobody has named: whoever has
+one backend could write a marker that has our credentials sent to him. Where such a place is must be
+told.
+"""
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import trio
+
+from .backends.marker import ENCRYPTED, Marker, MarkerBackend, read_marker
+from .backends.registry import is_local_path
+from .config import BackendConfig, StoreConfig
+from .configured import open_configured
+from .errors import BackendError, ModelFloatError, UnavailableError, UsageError, one_failure
+from .ids import BackendId, random_backend_id
+
+DEADLINE: Final = 10.0
+"""Seconds that a backend has to show its marker."""
+PROVIDERS: Final = frozenset({"az", "file", "gdrive", "gs", "mega", "memory", "s3"})
+"""Schemes whose URLs name no server, unless they have an `endpoint`."""
+HIDDEN: Final = "…"
+"""What stands in a URL in the place of a secret: see `redaction`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a backend is; `name` is what its store calls it, "" where only the marker tells. `rate`
+    is how much may be asked of it, None where that is for its provider to say."""
+
+    url: str
+    name: str = ""
+    rate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStore:
+    """What the markers tell. Backends that are `down` cannot be asked now, by name with the reason;
+    of those in `unknown` nobody said where they are: by name what the marker tells of it."""
+
+    config: StoreConfig
+    down: dict[str, str]
+    unknown: dict[str, str]
+
+
+async def find_store(path: str, places: Sequence[Place]) -> FoundStore:
+    """The store that has backends at `places`, for a site of it in the folder `path`.
+
+    UnavailableError where none of them shows a marker, UsageError where they are of several stores,
+    or are one backend twice. Relative paths in markers begin where those do that were given.
+    """
+    if not places:
+        raise UsageError("there is nowhere to look for a store: name one of its backends")
+    search = _Search(str(await trio.Path(path).absolute()), tuple(places))
+    with one_failure():
+        await search.ask_given()
+        while missing := search.missing():
+            await search.ask(missing)
+    return search.result()
+
+
+@dataclass(slots=True)
+class _Search:
+    path: str
+    places: tuple[Place, ...]
+    markers: dict[BackendId, Marker] = field(default_factory=dict)
+    where: dict[BackendId, Place] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Names of given places that do not answer, with the reason."""
+    asked: set[BackendId] = field(default_factory=set)
+    down: dict[BackendId, str] = field(default_factory=dict)
+
+    async def ask_given(self) -> None:
+        """Ask every place that was given."""
+        found = await self._markers(self.places)
+        for place, answer in zip(self.places, found, strict=True):
+            if isinstance(answer, Marker):
+                self._take(place, answer)
+        if not self.markers:
+            first = next(answer for answer in found if not isinstance(answer, Marker))
+            raise UnavailableError(f"no backend shows which store it is of: {first}")
+        for place, answer in zip(self.places, found, strict=True):
+            if isinstance(answer, Marker):
+                continue
+            if place.name not in {entry.name for entry in self._listed()}:
+                raise answer
+            self.failed[place.name] = str(answer)
+
+    def _take(self, place: Place, marker: Marker) -> None:
+        other = next(iter(self.markers.values()), marker)
+        if marker.store != other.store:
+            raise UsageError(
+                f"{other.name} is a backend of the store {other.store.hex()}, and {marker.name} of "
+                f"{marker.store.hex()}: name those of one store"
+            )
+        if marker.backend in self.markers:
+            raise UsageError(f"two places show the same backend, {marker.name}; name it once")
+        if place.name not in ("", marker.name):
+            raise UsageError(
+                f"what was given as {place.name} is the backend {marker.name} of its store; write "
+                "that name, or none"
+            )
+        self.markers[marker.backend], self.where[marker.backend] = marker, place
+        self.asked.add(marker.backend)
+
+    def missing(self) -> list[MarkerBackend]:
+        """Listed backends that were not asked yet, of which it is known where they are."""
+        listed = {entry.id: entry for marker in self.markers.values() for entry in marker.backends}
+        missing = [entry for id_, entry in listed.items() if id_ not in self.asked]
+        return [entry for entry in missing if self._place(entry) is not None]
+
+    async def ask(self, entries: Sequence[MarkerBackend]) -> None:
+        """Ask backends that markers tell of for theirs."""
+        places = [place for entry in entries if (place := self._place(entry)) is not None]
+        for entry, place, answer in zip(entries, places, await self._markers(places), strict=True):
+            self.asked.add(entry.id)
+            self.where[entry.id] = place
+            store = next(iter(self.markers.values())).store
+            if not isinstance(answer, Marker):
+                self.down[entry.id] = str(answer)
+            elif (answer.store, answer.backend) == (store, entry.id):
+                self.markers[entry.id] = answer
+            else:
+                self.down[entry.id] = f"backend {entry.name}: another backend is in its place"
+
+    def _place(self, entry: MarkerBackend) -> Place | None:
+        """Where a backend is that a marker tells of; None where that is not known."""
+        given = next((p for p in self.places if p.name == entry.name), None)
+        if given is not None:
+            return given
+        if HIDDEN in entry.url or server_of(entry.url) not in self._servers():
+            return None
+        if not is_local_path(entry.url) or os.path.isabs(entry.url):
+            return Place(entry.url)
+        base = self._base()
+        return None if base is None else Place(self._shown(os.path.join(base, entry.url)))
+
+    def _servers(self) -> set[str]:
+        return {"", *(server_of(place.url) for place in self.places)}
+
+    def _base(self) -> str | None:
+        """The folder that relative paths in the markers begin in, as far as one was given."""
+        for id_, marker in self.markers.items():
+            own = next((e.url for e in marker.backends if e.id == id_), "")
+            url = os.path.join(self.path, self.where[id_].url)
+            if own and is_local_path(own) and not os.path.isabs(own) and url.endswith(f"/{own}"):
+                return url.removesuffix(own)
+        return None
+
+    def _shown(self, url: str) -> str:
+        """A path as it stands in a configuration: relative where it lies in the store's folder."""
+        return url.removeprefix(f"{self.path}/") if is_local_path(url) else url
+
+    async def _markers(self, places: Sequence[Place]) -> list[Marker | BackendError]:
+        """What each shows, all asked at once. Other errors than a backend's are raised."""
+        found: dict[int, Marker | BackendError] = {}
+
+        async def ask(number: int, place: Place) -> None:
+            found[number] = await _marker(self.path, place)
+
+        async with trio.open_nursery() as nursery:
+            for number, place in enumerate(places):
+                nursery.start_soon(ask, number, place)
+        return [found[number] for number in range(len(places))]
+
+    def _listed(self) -> tuple[MarkerBackend, ...]:
+        """The list that counts, in its order: who decides between sites goes by that."""
+        votes = Counter(tuple(e.id for e in m.backends) for m in self.markers.values())
+        best = max(votes, key=lambda ids: (votes[ids], len(ids), ids))
+        holder = next(m for m in self.markers.values() if tuple(e.id for e in m.backends) == best)
+        return holder.backends
+
+    def result(self) -> FoundStore:
+        """What was found."""
+        listed, marker = self._listed(), next(iter(self.markers.values()))
+        unknown = {e.name: e.url for e in listed if e.id not in self.where}
+        down = {
+            e.name: self.failed.get(e.name) or self.down[e.id]
+            for e in listed
+            if e.id in self.where and e.id not in self.markers
+        }
+        configs = tuple(self._configured(entry) for entry in listed)
+        schemes = Counter(m.erasure for m in self.markers.values())
+        encrypted = any(m.incompat & ENCRYPTED for m in self.markers.values())
+        (scheme, _), *_ = schemes.most_common()
+        return FoundStore(
+            StoreConfig(marker.store, scheme, configs, encrypted=encrypted), down, unknown
+        )
+
+    def _configured(self, entry: MarkerBackend) -> BackendConfig:
+        place = self.where.get(entry.id, Place(entry.url))
+        return BackendConfig(
+            entry.name,
+            self._shown(place.url),
+            entry.id,
+            entry.domain,
+            entry.weight,
+            entry.capacity,
+            rate=place.rate,
+        )
+
+
+async def _marker(path: str, place: Place) -> Marker | BackendError:
+    config = BackendConfig(place.name or "NAME", place.url, random_backend_id(), rate=place.rate)
+    backend = open_configured(path, config)
+    try:
+        with trio.move_on_after(DEADLINE):
+            return await read_marker(backend)
+        return UnavailableError(f"backend {config.name} did not answer within {DEADLINE:g} s")
+    except BackendError as error:
+        return error
+    finally:
+        with trio.CancelScope(shield=True), contextlib.suppress(ModelFloatError):
+            await backend.aclose()
+
+
+def server_of(url: str) -> str:
+    """The server that a URL has us speak with; "" where that is this machine, or the provider that
+    its scheme stands for."""
+    if is_local_path(url):
+        return ""
+    parts = urlsplit(url)
+    endpoint = parse_qs(parts.query).get("endpoint", [""])[0]
+    if endpoint:
+        return server_of(endpoint if "://" in endpoint else f"https://{endpoint}")
+    if parts.scheme in PROVIDERS:
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower()
