@@ -6,6 +6,7 @@ backends asked, as after a change on another machine, or on a new one.
 
 import logging
 import os
+from typing import Final
 
 import trio
 
@@ -24,6 +25,9 @@ from .cas.formats.keyring import KeyringRecord, encode_keyring
 from .config import StoreConfig
 from .configured import close_all, open_configured
 from .errors import UnavailableError, UsageError, WrongKeyError
+
+PATIENCE: Final = 5.0
+"""Seconds for which backends are waited for that may know of a later keyring than others have."""
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +102,7 @@ def _keep(path: str, data: bytes) -> None:
 async def _ask_backends(path: str, config: StoreConfig) -> Found:
     backends = [open_configured(path, each) for each in config.backends]
     try:
-        return await find_copies(backends, config.id)
+        return await find_copies(backends, config.id, PATIENCE)
     finally:
         with trio.CancelScope(shield=True):
             await close_all(backends)

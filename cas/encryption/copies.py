@@ -7,6 +7,7 @@ command needs no backend to open the store.
 
 import contextlib
 import logging
+import math
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
@@ -18,7 +19,7 @@ import trio
 from ...backends.base import Backend
 from ...backends.keys import keyring_key, parse_keyring_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, FormatError, KeyNotFoundError
+from ...errors import BackendError, FormatError, KeyNotFoundError, TimedOutError
 from ...ids import StoreId
 from ...wholefile import replace_file
 from ..formats.keyring import LONGEST, KeyringRecord, decode_keyring
@@ -64,19 +65,40 @@ class Found:
         return [sound[data] for data in order[:MOST_TRIED]]
 
 
-async def find_copies(backends: Iterable[Backend], store: StoreId) -> Found:
-    """What every backend has, all of them asked at once. Nothing is raised."""
-    found = Found()
+async def find_copies(
+    backends: Iterable[Backend], store: StoreId, patience: float = math.inf
+) -> Found:
+    """What every backend has, all of them asked at once. Nothing is raised.
+
+    Once one has a sound keyring the others are waited for until `patience` seconds have passed.
+    """
+    found, sound, asked = Found(), trio.Event(), list(backends)
 
     async def ask(backend: Backend) -> None:
         try:
-            found.copies[backend.name] = await _copies_on(backend, store)
+            found.copies[backend.name] = copies = await _copies_on(backend, store)
         except BackendError as error:
             found.failed[backend.name] = error
+        else:
+            if any(copy.record is not None for copy in copies):
+                sound.set()
 
-    async with trio.open_nursery() as nursery:
-        for backend in backends:
-            nursery.start_soon(ask, backend)
+    async def give_up(scope: trio.CancelScope) -> None:
+        await trio.sleep(patience)
+        await sound.wait()
+        scope.cancel()
+
+    async with trio.open_nursery() as watching:
+        async with trio.open_nursery() as nursery:
+            watching.start_soon(give_up, nursery.cancel_scope)
+            for backend in asked:
+                nursery.start_soon(ask, backend)
+        watching.cancel_scope.cancel()
+    for backend in asked:
+        if backend.name not in found.copies and backend.name not in found.failed:
+            found.failed[backend.name] = TimedOutError(
+                f"backend {backend.name} did not answer within {patience:g} s", backend=backend.name
+            )
     return found
 
 

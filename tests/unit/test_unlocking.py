@@ -6,11 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import trio
 from blake3 import blake3
+from trio.testing import MockClock
 
+from modelfloat.backends.base import Backend
+from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import keyring_key
 from modelfloat.backends.marker import ENCRYPTED
-from modelfloat.cas.encryption.copies import local_copy
+from modelfloat.backends.memory import MemoryBackend
+from modelfloat.cas.encryption.copies import find_copies, local_copy, put_copy
+from modelfloat.cas.encryption.founding import Encryption
 from modelfloat.cas.encryption.keyring import Keyring, new_entry
 from modelfloat.cas.encryption.secrets import Secret, key_file, passphrase
 from modelfloat.cas.verify.checkorder import VerifyRequest
@@ -38,8 +44,9 @@ from modelfloat.tests.support.encrypted import (
     keyrings,
     make_encrypted,
 )
+from modelfloat.tests.support.samples import STORE
 from modelfloat.tests.support.stores import flip_bit
-from modelfloat.unlocking import unlock_keys, unlock_store
+from modelfloat.unlocking import PATIENCE, unlock_keys, unlock_store
 
 FIRST, SECOND, THIRD = (f"{number:016x}" for number in (1, 2, 3))
 
@@ -427,3 +434,36 @@ async def test_no_secret_is_in_any_message(store: Path) -> None:
         await unlock_store(str(store), read_config(str(store)), secret)
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(secret)
+
+
+async def served(data: bytes, *, hangs: bool) -> list[Backend]:
+    """Two backends that have a keyring, the second of which may not answer."""
+    backends: list[Backend] = []
+    for name in ("quick", "late"):
+        inner = MemoryBackend(name)
+        await put_copy(inner, 1, data)
+        backend = FaultyBackend(inner)
+        if hangs and name == "late":
+            backend.inject("hang")
+        backends.append(backend)
+    return backends
+
+
+async def test_who_hangs_is_not_waited_for_where_another_answers(
+    autojump_clock: MockClock,
+) -> None:
+    data = Encryption(ALICE, None, "first", CHEAP, MASTER).begin(STORE)
+    found = await find_copies(await served(data, hangs=True), STORE, PATIENCE)
+    assert [copy.data for copy in found.copies["quick"]] == [data]
+    assert [record.number for record in found.records()] == [1]
+    assert "did not answer within 5 s" in str(found.failed["late"])
+    found = await find_copies(await served(data, hangs=False), STORE, PATIENCE)
+    assert set(found.copies) == {"quick", "late"}
+    assert not found.failed
+
+
+async def test_without_a_sound_keyring_all_are_waited_for(autojump_clock: MockClock) -> None:
+    quick, late = await served(b"no keyring", hangs=True)
+    with trio.move_on_after(20 * PATIENCE) as waiting:
+        await find_copies([quick, late], STORE, PATIENCE)
+    assert waiting.cancelled_caught
