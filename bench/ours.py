@@ -34,7 +34,7 @@ class Store:
     ) -> None:
         self.path = path
         self.environment = {**environment(), **(knowing or {})}
-        self._command = _command()
+        self._command = command()
         places = [f"--backend={name}={url}" for name, url in (backends or {}).items()]
         self._call("init", *([] if scheme is None else ["--erasure", scheme]), *places)
 
@@ -115,7 +115,8 @@ def environment() -> dict[str, str]:
     return kept
 
 
-def _command() -> str:
+def command() -> str:
+    """Where the installed program is; BenchError where there is none."""
     command = Path(sys.executable).with_name("modelfloat")
     if not command.exists():
         raise BenchError("there is no modelfloat command beside this Python; run ./run setup first")
