@@ -13,13 +13,14 @@ from typing import Final
 
 import trio
 
-from ..errors import BackendError, BusyError, LeaseLostError, UnavailableError
+from ..errors import BackendError, BusyError, LeaseLostError, ModelFloatError, UnavailableError
 from ..ids import BackendId, PackId, SiteId
 from .index.index import Index
 from .journal.journal import Journal
 from .lease.clock import boottime
 from .lease.home import condemned_ids, home_of, untried
 from .lease.lease import Fence, Leases, unfenced
+from .lease.mounts import MountSigns, Opened
 from .lease.sessions import COMMIT_STEP, Session, open_session
 from .lease.sites import forget_unused, freshen, is_stale, look, own_site
 from .packs.members import Member, Members
@@ -141,6 +142,22 @@ class Sharing:
             if await self._others():
                 await self._meet(journal, session)
             yield session
+
+    async def mounted(
+        self, opened: Opened, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Tell other sites of a mount and of what is `opened` on it, until cancelled.
+
+        Where this site has no name, for its folder cannot be written, that is said in the log.
+        """
+        try:
+            await trio.Path(self.folder).mkdir(exist_ok=True)
+            signs = MountSigns(self.members, await self.site(), self.copies, opened)
+        except (ModelFloatError, OSError) as error:
+            log.warning("%s; `gc` on other machines does not know of this mount", error)
+            task_status.started()
+            await trio.sleep_forever()
+        await signs.run(task_status)
 
     @contextlib.asynccontextmanager
     async def refs(self, journal: Journal, session: Session | None) -> AsyncIterator[Fence]:

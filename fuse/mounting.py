@@ -7,12 +7,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Final, Protocol
 
 import trio
 
 from ..cas.index.lmdbfile import file_of
+from ..ids import ObjectId
 from .binding import Binding, Session
 from .bindings import load_binding
 from .control import answer_all, listening
@@ -35,6 +36,24 @@ GRACE: Final = 5.0
 log = logging.getLogger(__name__)
 
 
+class TellOthers(Protocol):
+    """Tells other machines of a mount until it is cancelled: the manifests that are open on it."""
+
+    async def __call__(
+        self, opened: Callable[[], Iterable[ObjectId]], task_status: trio.TaskStatus[None]
+    ) -> None:
+        """`opened` gives the manifests of that moment."""
+        ...
+
+
+async def to_nobody(
+    opened: Callable[[], Iterable[ObjectId]],
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """For what is served to this machine alone."""
+    task_status.started()
+
+
 async def serve(
     store: Source,
     mountpoint: str,
@@ -45,13 +64,16 @@ async def serve(
     binding: Binding | None = None,
     slow: float = 0.0,
     metrics: Endpoint | None = None,
+    tell_others: TellOthers = to_nobody,
 ) -> None:
     """Mount `store` on the folder `mountpoint` and serve it until it is unmounted.
 
     SIGTERM and SIGINT unmount it as well; when they come again, requests under way are dropped at
     once. `ready` is called as soon as the mount answers, `stopping` when it is told to end. Runs in
     the main thread, which alone may wait for signals. Reads that take `slow` seconds are told in
-    the log, 0: none is; Prometheus may ask at `metrics`. UsageError, ExistsError, UnsupportedError
+    the log, 0: none is; Prometheus may ask at `metrics`. `tell_others` runs beside it, and tells
+    those who collect garbage elsewhere what is open; nothing is shown before it has started.
+    UsageError, ExistsError, UnsupportedError
     or ModelFloatError when it cannot be mounted.
     """
     if binding is None:
@@ -87,6 +109,7 @@ async def serve(
                 if asked is not None:
                     nursery.start_soon(serve_metrics, asked, served.figures)
                 nursery.start_soon(operations.slow.watch)
+                await nursery.start(tell_others, operations.open_manifests)
                 await _serve(session, path, signals, begun, stopping)
                 nursery.cancel_scope.cancel()
         finally:

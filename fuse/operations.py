@@ -12,7 +12,7 @@ import errno
 from collections.abc import Iterable
 from typing import Final
 
-from ..ids import Inode
+from ..ids import Inode, ObjectId
 from .attributes import Attributes, Look
 from .directories import WINDOW, Directories, Listed, NamedAttributes
 from .failures import refusal
@@ -95,6 +95,10 @@ class Operations:
     def open_files(self) -> tuple[OpenFileState, ...]:
         """What is open at this moment."""
         return tuple(self._files.states())
+
+    def open_manifests(self) -> list[ObjectId]:
+        """The manifests of the files that are open at this moment."""
+        return [ObjectId(bytes.fromhex(state.manifest)) for state in self._files.states()]
 
     def open_count(self) -> int:
         """How many files are open at this moment."""

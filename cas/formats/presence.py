@@ -1,4 +1,4 @@
-"""Records of who is at work: leases, sessions and sites. `docs/format.md`, Who is at work."""
+"""Records of who is at work: leases, sessions, sites, mounts. `docs/format.md`, Who is at work."""
 
 import struct
 from dataclasses import dataclass
@@ -8,16 +8,22 @@ from typing import Final
 from blake3 import blake3
 
 from ...errors import FormatError
-from ...ids import SiteId, StoreId
+from ...ids import ObjectId, SiteId, StoreId
 from .flags import VERSION, check_readable
 
 MAGIC: Final = b"MFLTPRES"
 DIGEST_SIZE: Final = 32
 SIZE: Final = 120
-"""Bytes of every record."""
+"""Bytes of a record that tells of no open files."""
 NOBODY: Final = bytes(16)
 """The owner in a site's record."""
+READS: Final = 1
+"""`incompat`, bit 0: somebody reads, and the files follow that are open. Earlier releases must not
+take such a record for a damaged one, nor delete beside it."""
+MOST_OPEN: Final = 16_384
+"""Files that one record names at most."""
 
+_ID: Final = 32
 _BODY: Final = struct.Struct("<8sHxxIII16sBBxxIQ16s16s")
 
 
@@ -27,6 +33,7 @@ class Presence(IntEnum):
     LEASE = 1
     SESSION = 2
     SITE = 3
+    MOUNT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,8 @@ class PresenceRecord:
 
     Of a lease `number` is the number of the holding, `owner` a random id of it, `held` whether it
     lasts. Of a session `owner` is the writer id, `number` its last record before the session. Of a
-    site all three are zero.
+    site all three are zero. Of a mount `owner` is a random id of it, `number` how many files are
+    open on it, and `open` their manifests, MOST_OPEN at most.
     """
 
     kind: Presence
@@ -45,6 +53,7 @@ class PresenceRecord:
     number: int
     term: int
     held: bool = True
+    open: tuple[ObjectId, ...] = ()
 
 
 def encode_presence(record: PresenceRecord) -> bytes:
@@ -54,7 +63,7 @@ def encode_presence(record: PresenceRecord) -> bytes:
         VERSION,
         0,
         0,
-        0,
+        READS if record.kind is Presence.MOUNT else 0,
         record.store,
         record.kind,
         record.held,
@@ -63,6 +72,7 @@ def encode_presence(record: PresenceRecord) -> bytes:
         record.site,
         record.owner,
     )
+    body += b"".join(record.open)
     return body + blake3(body).digest()
 
 
@@ -79,9 +89,16 @@ def decode_presence(data: bytes, what: str) -> PresenceRecord:
     _, version, _, _, incompat, store, kind, held, term, number, site, owner = _BODY.unpack_from(
         data
     )
-    check_readable(what, version, incompat)
-    if not is_sound(data) or len(data) != SIZE or kind not in set(Presence) or held > 1:
+    check_readable(what, version, incompat, known=READS)
+    if not is_sound(data) or kind not in set(Presence) or held > 1:
+        raise FormatError(f"{what} is damaged")
+    ids = data[_BODY.size : -DIGEST_SIZE]
+    reads = Presence(kind) is Presence.MOUNT
+    if reads != bool(incompat & READS) or len(ids) % _ID or (ids and not reads):
+        raise FormatError(f"{what} is damaged")
+    opened = tuple(ObjectId(ids[at : at + _ID]) for at in range(0, len(ids), _ID))
+    if len(opened) > min(number, MOST_OPEN):
         raise FormatError(f"{what} is damaged")
     return PresenceRecord(
-        Presence(kind), StoreId(store), SiteId(site), owner, number, term, held == 1
+        Presence(kind), StoreId(store), SiteId(site), owner, number, term, held == 1, opened
     )

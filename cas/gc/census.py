@@ -7,7 +7,7 @@ Synchronous, for worker threads.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import trio
 import trio.from_thread
@@ -117,10 +117,10 @@ class Census:
         found = map(self.selection.record, rows)
         return [pack for pack in found if pack is not None]
 
-    def stored(self, row: int) -> int:
-        """Bytes with parity of a pack."""
-        return int(self.marks.packs["stored"][row])
+    def stored_in(self, rows: Iterable[int]) -> int:
+        """Bytes with parity of packs."""
+        return sum(int(self.marks.packs["stored"][row]) for row in rows)
 
-    def needed(self, row: int) -> int:
-        """Bytes with parity that what is needed of a pack takes."""
-        return self.stored(row) - self.marks.unmarked(row)
+    def needed_of(self, rows: Sequence[int]) -> int:
+        """Bytes with parity that what is needed of packs takes."""
+        return self.stored_in(rows) - sum(map(self.marks.unmarked, rows))

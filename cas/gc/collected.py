@@ -91,3 +91,29 @@ class GcReport:
         self.pending = self.skipped = self.young = 0
         self.kept = []
         self.warnings = []
+
+    def note_deleted(self, packs: int, size: int) -> None:
+        """Packs of which nothing was needed are gone."""
+        self.deleted, self.deleted_size = self.deleted + packs, self.deleted_size + size
+        self.freed += size
+
+    def note_rewritten(self, packs: int, size: int) -> None:
+        """Packs of which little was needed are gone."""
+        self.rewritten, self.rewritten_size = self.rewritten + packs, self.rewritten_size + size
+        self.freed += size
+
+    def note_merged(self, packs: int, size: int) -> None:
+        """Small packs are gone."""
+        self.merged, self.merged_size = self.merged + packs, self.merged_size + size
+        self.freed += size
+
+    def note_written(self, size: int) -> None:
+        """New packs were written."""
+        self.written += size
+        self.freed -= size
+
+    def note_orphans(self, sizes: Sequence[int]) -> None:
+        """Shards that nothing named are gone."""
+        self.orphans += len(sizes)
+        self.orphans_size += sum(sizes)
+        self.freed += sum(sizes)

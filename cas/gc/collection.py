@@ -25,9 +25,8 @@ import trio.from_thread
 
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, ModelFloatError, one_failure
-from ...ids import ChunkId, ObjectId, WriterId
+from ...ids import ChunkId, ObjectId, SiteId
 from ..access import Access
-from ..formats.presence import PresenceRecord
 from ..index.index import Index
 from ..index.records import PackRecord
 from ..journal.completeness import refuse_down
@@ -40,8 +39,9 @@ from ..reserve import is_full
 from .census import Census
 from .collected import FindInUse, GcReport
 from .condemning import pardon
+from .elsewhere import Elsewhere
 from .orphans import Orphan, Orphans
-from .others import Others
+from .others import UNKNOWN, Others
 from .rewriting import Copied, Rewriter
 from .sweeping import TOMBSTONES, Sweeper
 
@@ -76,7 +76,6 @@ class Collection:
         self._find_in_use = find_in_use
         self._since_ns = time.time_ns() - int(min(grace, time.time()) * 1e9)
         self._fence: Fence = unfenced
-        self._sessions: dict[WriterId, PresenceRecord] = {}
         members = access.pool.members
         self._sweeper = Sweeper(access.index, members, access.copies, self._require)
         self._orphans = Orphans(access.index, access.pool, grace, self._require)
@@ -96,29 +95,35 @@ class Collection:
                 await trio.Path(self._access.lock("")).mkdir(exist_ok=True)
                 lock = locked(self._access.lock("gc"), wait=self._access.wait, what=WHAT)
                 async with lock, self._access.sharing.leased() as self._fence:
-                    members, site = self._pool.members, await self._access.sharing.site()
-                    self._others = Others(members, site, self._access.copies)
+                    self._meet(await self._access.sharing.site())
                     await self._collect()
         self._report.seconds = time.monotonic() - started
         return self._report
+
+    def _meet(self, site: SiteId) -> None:
+        others = Others(self._pool.members, site, self._access.copies)
+        self._elsewhere = Elsewhere(others, self._grace, self._find_in_use)
 
     def _require(self) -> None:
         self._fence()
 
     async def _plan(self) -> None:
+        self._meet(UNKNOWN)
+        await self._elsewhere.glance()
         await self._begin()
         dead, sparse, small = await trio.to_thread.run_sync(self._census.selected)
         if self._pool.members.down():
             self._report.skipped, sparse, small = len({*sparse, *small}), [], []
         self._note_deleted(dead)
         self._note_replaced({*sparse, *small}, set(small))
-        kept = sum(self._census.needed(row) for row in (*sparse, *small))
-        self._report.written, self._report.freed = kept, self._report.freed - kept
-        self._note_orphans(await self._orphans.find())
+        self._report.note_written(self._census.needed_of((*sparse, *small)))
+        self._report.note_orphans([orphan.size for orphan in await self._orphans.find()])
 
     async def _collect(self) -> None:
+        # Before anything is marked: who comes later sees what is condemned, or removed, by then.
+        await self._elsewhere.look()
         await self._begin()
-        await self._mind()
+        await self._elsewhere.look()
         await self._keep_theirs()
         dead = await trio.to_thread.run_sync(self._selection.dead)
         await self._condemn(await trio.to_thread.run_sync(self._census.records, dead))
@@ -134,16 +139,11 @@ class Collection:
         self._require()
         await self._sweeper.condemn(packs)
         if packs:
-            await self._others.let_finish(wait=self._access.wait)
-
-    async def _mind(self) -> None:
-        """See who is at work elsewhere. Before what they recorded is looked for: what is not found
-        then, and is theirs, is of a session that is seen here."""
-        self._sessions = await self._others.at_work()
+            await self._elsewhere.let_finish(wait=self._access.wait)
 
     async def _keep_theirs(self) -> None:
         """What they have stored is not garbage, though no ref reaches it yet."""
-        packs = await self._others.stored(self._sessions)
+        packs = await self._elsewhere.stored()
         await trio.to_thread.run_sync(self._selection.keep_packs, packs)
 
     # Marking
@@ -157,7 +157,7 @@ class Collection:
             self._scheme,
             self._grace,
             self._since_ns,
-            self._find_in_use,
+            self._elsewhere.in_use,
         )
         self._selection = self._census.selection
         await trio.to_thread.run_sync(self._census.mark)
@@ -170,7 +170,7 @@ class Collection:
 
         All of it where what was marked may not be the best any more.
         """
-        await self._mind()
+        await self._elsewhere.look()
         await journal.require_complete(accept_losses=self._accept_losses)
         await self._keep_theirs()
         await trio.to_thread.run_sync(self._census.mark_more)
@@ -194,10 +194,10 @@ class Collection:
 
     async def _clean(self, journal: Journal, orphans: Sequence[Orphan]) -> None:
         """What earlier collections and crashed adds left, and objects that nothing reaches."""
-        self._report.pending = await self._sweeper.finish(journal, beside=bool(self._sessions))
+        self._report.pending = await self._sweeper.finish(journal, beside=self._elsewhere.writers)
         # What another site is storing looks like an orphan until it is recorded.
-        gone = [] if self._sessions else await self._orphans.delete(journal, orphans)
-        self._note_orphans(gone)
+        gone = [] if self._elsewhere.writers else await self._orphans.delete(journal, orphans)
+        self._report.note_orphans([orphan.size for orphan in gone])
         batches = await trio.to_thread.run_sync(lambda: iter(self._index.object_ids()))
         while ids := await trio.to_thread.run_sync(next, batches, None):
             await self._forget(ids)
@@ -250,8 +250,7 @@ class Collection:
             rewriter = Rewriter(self._index.store, self._scheme, self._index, self._pool, journal)
             result = await rewriter.run(victims)
         self._report.merged_into += result.packs
-        self._report.written += result.written
-        self._report.freed -= result.written
+        self._report.note_written(result.written)
         return result.done
 
     async def _replace(self, copies: Sequence[Copied]) -> set[int]:
@@ -270,23 +269,9 @@ class Collection:
     # What the report says
 
     def _note_deleted(self, rows: Sequence[int] | AbstractSet[int]) -> None:
-        report, size = self._report, sum(map(self._census.stored, rows))
-        report.deleted += len(rows)
-        report.deleted_size += size
-        report.freed += size
+        self._report.note_deleted(len(rows), self._census.stored_in(rows))
 
     def _note_replaced(self, rows: AbstractSet[int], small: AbstractSet[int]) -> None:
-        report = self._report
-        merged = sum(map(self._census.stored, rows & small))
-        rewritten = sum(map(self._census.stored, rows - small))
-        report.merged += len(rows & small)
-        report.rewritten += len(rows - small)
-        report.merged_size += merged
-        report.rewritten_size += rewritten
-        report.freed += merged + rewritten
-
-    def _note_orphans(self, orphans: Sequence[Orphan]) -> None:
-        report, size = self._report, sum(orphan.size for orphan in orphans)
-        report.orphans += len(orphans)
-        report.orphans_size += size
-        report.freed += size
+        merged, rewritten = rows & small, rows - small
+        self._report.note_merged(len(merged), self._census.stored_in(merged))
+        self._report.note_rewritten(len(rewritten), self._census.stored_in(rewritten))

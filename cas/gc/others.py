@@ -1,12 +1,15 @@
 """Sessions of other sites, as who collects garbage sees them: who is at work, and what they stored.
 
 A session counts while any copy of its record was written within its term and MARGIN, by the clock
-of the backend that it lies on. One of this site never does here: its writers share a lock with gc.
+of the backend that it lies on. One of this site never does here: its writers share a lock with gc,
+and its mounts are asked themselves. What a mount had open when it was last heard of is kept for a
+day: it may only be cut off.
 """
 
+import contextlib
 import logging
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -14,7 +17,7 @@ import trio
 from ...backends.keys import journal_key, parse_session_key, session_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyNotFoundError, LockedError, UnavailableError
-from ...ids import PackId, SiteId, WriterId
+from ...ids import Key, PackId, SiteId, WriterId
 from ..formats.journal import PackStored, decode_record
 from ..formats.presence import (
     NOBODY,
@@ -28,14 +31,50 @@ from ..lease.clock import Clock, boottime, quiet_for
 from ..lease.lease import MARGIN
 from ..lease.sessions import COMMIT_STEP, TERM
 from ..packs.members import Member, Members
+from .collected import InUse
 
 POLL: Final = 2.0
 """Seconds between two looks at sessions that are waited for."""
+
+REMEMBERED: Final = 86_400.0
+"""Seconds for which it is kept what a mount had open that is not heard of any more."""
 
 log = logging.getLogger(__name__)
 
 UNKNOWN: Final = SiteId(NOBODY)
 """The site of a session whose record is damaged."""
+
+
+@dataclass(slots=True)
+class AtWork:
+    """Sessions of other sites: of writers and of mounts, and what is, or was, open on these."""
+
+    writers: dict[WriterId, PresenceRecord] = field(default_factory=dict)
+    mounts: dict[WriterId, PresenceRecord] = field(default_factory=dict)
+    in_use: list[InUse] = field(default_factory=list)
+
+    def note(self, key: WriterId, record: PresenceRecord, quiet: float) -> bool:
+        """Take a record in that was written `quiet` seconds ago; False for one that ended.
+
+        UnavailableError where it does not name all that is open.
+        """
+        counts = quiet < record.term + MARGIN
+        if record.kind is not Presence.MOUNT:
+            if counts:
+                self.writers[key] = record
+            return counts
+        who = f"a mount of the site {record.site.hex()[:8]}"
+        if quiet >= max(REMEMBERED, record.term + MARGIN):
+            return False
+        if record.number > len(record.open):
+            raise UnavailableError(
+                f"{who} has {record.number:,} files open, more than it can name, so anything may "
+                "be needed there; run gc again when fewer are"
+            )
+        if counts:
+            self.mounts[key] = record
+        self.in_use += [InUse(id_, f"manifest {id_.hex()[:16]}", who) for id_ in record.open]
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +86,40 @@ class Others:
     copies: int
     clock: Clock = boottime
 
-    async def at_work(self) -> dict[WriterId, PresenceRecord]:
+    async def at_work(self) -> AtWork:
         """Every open session of another site. Records of those that ended are removed.
 
         UnavailableError where a backend that is up cannot be asked.
         """
-        found: dict[WriterId, PresenceRecord] = {}
+        found, kept = AtWork(), set[WriterId]()
         ended: list[tuple[Member, WriterId]] = []
         for member in self.members.up():
             try:
-                for writer in await self._listed(member):
-                    record = await self._open(member, writer)
-                    if record is None:
-                        ended.append((member, writer))
+                for key in await self._listed(member):
+                    record, quiet = await self._asked(member, key)
+                    if record is not None and found.note(key, record, quiet):
+                        kept.add(key)
                     else:
-                        found[writer] = record
+                        ended.append((member, key))
             except BackendError as error:
                 self.members.note_failure(member, error)
                 raise UnavailableError(f"sessions cannot be listed: {error}") from error
-        for member, writer in ended:
-            if writer not in found:
-                await self._remove(member, writer)
+        for member, key in ended:
+            if key not in kept:
+                await self._remove(member, key)
+        return found
+
+    async def told(self) -> AtWork:
+        """Every session that any record tells of, whatever its age and site; changes nothing."""
+        found = AtWork()
+        for member in self.members.up():
+            try:
+                for key in await self._listed(member):
+                    with contextlib.suppress(KeyNotFoundError):
+                        found.note(key, await self._read(member, session_key(key)), 0.0)
+            except BackendError as error:
+                self.members.note_failure(member, error)
+                log.info("%s", error)
         return found
 
     async def let_finish(self, *, wait: bool) -> None:
@@ -75,7 +127,7 @@ class Others:
 
         LockedError where somebody is and it shall not `wait`.
         """
-        first, began, told = await self.at_work(), self.clock(), False
+        first, began, told = (await self.at_work()).writers, self.clock(), False
         left = first
         while left and self.clock() < began + COMMIT_STEP:
             site = next(iter(left.values())).site.hex()[:8]
@@ -87,7 +139,7 @@ class Others:
                 log.warning("waiting for the site %s, which writes to the store", site)
                 told = True
             await trio.sleep(POLL)
-            now = await self.at_work()
+            now = (await self.at_work()).writers
             left = {writer: now[writer] for writer in first if writer in now}
 
     async def stored(self, sessions: dict[WriterId, PresenceRecord]) -> set[PackId]:
@@ -109,23 +161,24 @@ class Others:
             parsed = [parse_session_key(listed.key) async for listed in listing]
         return [writer for writer in parsed if writer is not None]
 
-    async def _open(self, member: Member, writer: WriterId) -> PresenceRecord | None:
-        """What a record says of a session that counts; None of one that does not."""
-        key = session_key(writer)
+    async def _asked(self, member: Member, owner: WriterId) -> tuple[PresenceRecord | None, float]:
+        """What a record says of a session of another site, None of any other, and how many seconds
+        ago it was written."""
+        key = session_key(owner)
         try:
-            data = await member.backend.get(key)
-            if is_sound(data):
-                record = decode_presence(data, f"{key} on {member.name}")
-            else:
-                record = PresenceRecord(
-                    Presence.SESSION, self.members.store, UNKNOWN, bytes(writer), 0, TERM
-                )
+            record = await self._read(member, key)
             if record.site == self.site:
-                return None
-            quiet = await quiet_for(member.backend, key, self.members.store, self.site)
+                return None, 0.0
+            return record, await quiet_for(member.backend, key, self.members.store, self.site)
         except KeyNotFoundError:
-            return None
-        return record if quiet < record.term + MARGIN else None
+            return None, 0.0
+
+    async def _read(self, member: Member, key: Key) -> PresenceRecord:
+        """A session's record; a damaged one is a writer's of whom nothing is known."""
+        data = await member.backend.get(key)
+        if is_sound(data):
+            return decode_presence(data, f"{key} on {member.name}")
+        return PresenceRecord(Presence.SESSION, self.members.store, UNKNOWN, NOBODY, 0, TERM)
 
     async def _remove(self, member: Member, writer: WriterId) -> None:
         try:

@@ -14,15 +14,13 @@ from typing import Final
 
 import trio
 
-from ...backends.keys import session_key
-from ...backends.retry import RetryBackend
 from ...errors import BackendError, QuotaError
-from ...ids import BackendId, SiteId, WriterId
-from ..formats.presence import Presence, PresenceRecord, encode_presence
-from ..packs.members import Member, Members
-from ..packs.placement import UNLIMITED, Crowding, place
+from ...ids import SiteId, WriterId
+from ..formats.presence import Presence, PresenceRecord
+from ..packs.members import Members
 from .clock import Clock, boottime
 from .reliance import Reliance
+from .signs import Signs
 
 TERM: Final = 300
 """Seconds without a new record after which a session counts no more."""
@@ -32,8 +30,6 @@ SOON: Final = 1.0
 """Seconds until that is tried again where it could not be."""
 COMMIT_STEP: Final = 600.0
 """Longest time, in seconds, from a writer's last look at what is condemned to its ref's move."""
-CLEANUP: Final = 10.0
-"""Seconds that removing the records at the end may take."""
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +52,11 @@ class Session:
     ) -> None:
         self._members = members
         self._site = site
-        self._copies = copies
+        self._signs = Signs(members, copies)
         self._clock = clock
         self._may_wait = may_wait
         self._until = clock()
         self._records: dict[WriterId, PresenceRecord] = {}
-        self._where: dict[WriterId, set[BackendId]] = {}
         self.reliance = Reliance()
 
     @property
@@ -84,7 +79,7 @@ class Session:
             Presence.SESSION, self._members.store, self._site, bytes(writer), last, TERM
         )
         try:
-            told = await self._write(writer)
+            told = await self._signs.write(self._records[writer])
         except QuotaError as error:
             if not self._may_wait:
                 raise
@@ -96,7 +91,7 @@ class Session:
     async def refresh(self) -> None:
         """Write the records again; what a backend said where too few took one."""
         begun = self._clock()
-        told = [await self._write(writer) for writer in list(self._records)]
+        told = [await self._signs.write(record) for record in list(self._records.values())]
         if all(told):
             self._until = begun + TERM
 
@@ -111,54 +106,7 @@ class Session:
 
     async def close(self) -> None:
         """Remove the records; those that cannot be go by themselves."""
-        with trio.move_on_after(CLEANUP, shield=True):
-            async with trio.open_nursery() as nursery:
-                for writer, where in self._where.items():
-                    for id_ in where:
-                        nursery.start_soon(self._remove, writer, id_)
-
-    async def _write(self, writer: WriterId) -> bool:
-        """Lay a writer's record on m+1 backends while they last, on others where some fail; False
-        where none can be written to."""
-        up = {m.id: m for m in self._members.recording(self._copies)}
-        if not up:
-            return False
-        held = self._where.setdefault(writer, set())
-        targets = place(writer, [m.candidate for m in up.values()], self._copies)
-        tried, failures, done = set[BackendId](), list[BackendError](), set[BackendId]()
-
-        async def put(member: Member) -> None:
-            try:
-                data = encode_presence(self._records[writer])
-                held.add(member.id)
-                await RetryBackend(member.backend).put(session_key(writer), [data])
-                done.add(member.id)
-            except BackendError as error:
-                self._members.note_failure(member, error)
-                failures.append(error)
-
-        wanted = len(set(targets))
-        while targets:
-            tried.update(targets)
-            async with trio.open_nursery() as nursery:
-                for where in set(targets):
-                    nursery.start_soon(put, up[where])
-            free = [m.candidate for m in up.values() if m.id not in tried]
-            taken = [up[where].candidate for where in done]
-            most = Crowding(1, UNLIMITED.domain)
-            targets = place(writer, free, wanted - len(done), taken, most)
-        if len(done) < max(1, wanted - 1):
-            raise failures[0]
-        return True
-
-    async def _remove(self, writer: WriterId, where: BackendId) -> None:
-        member = self._members.get(where)
-        if member is None or member.down:
-            return
-        try:
-            await member.backend.delete(session_key(writer))
-        except BackendError as error:
-            log.info("%s: the session's record there goes by itself", error)
+        await self._signs.remove()
 
 
 @contextlib.asynccontextmanager

@@ -100,6 +100,23 @@ async def look(members: Members, site: SiteId, *, again: bool = False) -> set[Si
     return others - {site}
 
 
+async def known_sites(members: Members) -> set[SiteId]:
+    """All sites that backends which are up know of; nothing is written."""
+    found: set[SiteId] = set()
+
+    async def ask(member: Member) -> None:
+        try:
+            found.update(await _listed(member))
+        except BackendError as error:
+            members.note_failure(member, error)
+            log.info("%s", error)
+
+    async with trio.open_nursery() as nursery:
+        for member in members.up():
+            nursery.start_soon(ask, member)
+    return found
+
+
 async def forget_unused(members: Members, site: SiteId) -> None:
     """Remove the records of other sites that have written nothing for as long as UNUSED: one that
     does so again announces itself before anything else."""

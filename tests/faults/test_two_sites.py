@@ -19,7 +19,7 @@ from modelfloat.cas import sharing
 from modelfloat.cas.add.committing import Committer
 from modelfloat.cas.formats.journal import RefKind
 from modelfloat.cas.formats.presence import Presence, PresenceRecord, encode_presence
-from modelfloat.cas.gc import others
+from modelfloat.cas.gc import elsewhere, others
 from modelfloat.cas.lease import lease
 from modelfloat.cas.lease.clock import boottime
 from modelfloat.cas.lease.home import home_of
@@ -52,6 +52,13 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks at what others do follow each other without a pause worth the name."""
     for module in (lease, others):
         monkeypatch.setattr(module, "POLL", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def at_once_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is new and was just removed may be deleted while others are at work: so these tests need
+    no clock. `test_mounts_elsewhere` tests that it is refused."""
+    monkeypatch.setattr(elsewhere, "AT_ONCE", 0)
 
 
 @contextlib.asynccontextmanager

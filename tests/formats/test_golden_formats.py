@@ -14,6 +14,7 @@ from blake3 import blake3
 from modelfloat.cas.chunking.regions import ElementType, Region
 from modelfloat.cas.formats import cachemap
 from modelfloat.cas.formats import journal as journal_format
+from modelfloat.cas.formats import presence as presence_format
 from modelfloat.cas.formats import shard as shard_format
 from modelfloat.cas.formats.cachemap import (
     SLOT,
@@ -39,7 +40,7 @@ from modelfloat.cas.formats.manifest import (
     with_sources,
 )
 from modelfloat.cas.formats.objects import encode_extensions, object_id
-from modelfloat.cas.formats.presence import decode_presence, encode_presence
+from modelfloat.cas.formats.presence import Presence, decode_presence, encode_presence
 from modelfloat.cas.formats.regiontable import (
     decode_region_page,
     decode_regions,
@@ -50,7 +51,7 @@ from modelfloat.cas.formats.shard import decode_tail, encode_tail, footer_length
 from modelfloat.cas.formats.tree import Tree, decode_tree_index, encode_tree
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import ChunkDamagedError, FormatError
-from modelfloat.ids import ChunkId
+from modelfloat.ids import ChunkId, ObjectId
 from modelfloat.tests.support import samples
 from modelfloat.tests.support.signers import signed_record
 
@@ -171,6 +172,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "presence-v1-lease.bin": lambda: encode_presence(samples.presence()["lease"]),
     "presence-v1-lease-back.bin": lambda: encode_presence(samples.presence()["lease-back"]),
     "presence-v1-session.bin": lambda: encode_presence(samples.presence()["session"]),
+    "presence-v1-mount.bin": lambda: encode_presence(samples.presence()["mount"]),
     "presence-v1-site.bin": lambda: encode_presence(samples.presence()["site"]),
     "journal-v1.bin": lambda: encode_record(samples.record()),
     "journal-v1-codecs.bin": later_record,
@@ -339,6 +341,27 @@ def test_a_damaged_or_newer_presence_is_refused() -> None:
         decode_presence(newer + blake3(newer).digest(), "x")
     with pytest.raises(FormatError, match="no record of who is at work"):
         decode_presence(data[:100], "x")
+
+
+def test_a_release_that_knows_no_mounts_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not collect garbage beside one, for it takes the record for no damaged one."""
+    monkeypatch.setattr(presence_format, "READS", 0)
+    with pytest.raises(FormatError, match=r"x uses features .* \(0x1\): upgrade"):
+        decode_presence((GOLDEN / "presence-v1-mount.bin").read_bytes(), "x")
+
+
+def test_a_mount_that_tells_nonsense_is_refused() -> None:
+    mount = samples.presence()["mount"]
+    for number, record in enumerate(
+        [
+            replace(mount, number=1),
+            replace(mount, open=(*mount.open, ObjectId(b"short"))),
+            replace(mount, kind=Presence.SESSION),
+            replace(mount, number=99_999, open=mount.open * 9_000),
+        ]
+    ):
+        with pytest.raises(FormatError, match="is damaged"):
+            decode_presence(encode_presence(record), str(number))
 
 
 def test_condemned_decodes() -> None:

@@ -78,6 +78,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
         lambda d: decode_presence(d, "x"),
         (GOLDEN / "presence-v1-lease.bin").read_bytes(),
     ),
+    "mount": (lambda d: decode_presence(d, "x"), (GOLDEN / "presence-v1-mount.bin").read_bytes()),
     "keyring": (lambda d: decode_keyring(d, "x"), (GOLDEN / "keyring-v1.bin").read_bytes()),
     "manifest": (whole_manifest, (GOLDEN / "manifest-v1-inline.bin").read_bytes()),
     "paged": (whole_manifest, (GOLDEN / "manifest-v1-paged.bin").read_bytes()),

@@ -997,6 +997,12 @@ _UNLOCK = "unit/test_unlocking.py"
 _KEY = "unit/test_cli_key.py"
 ELSEWHERE: dict[str, str] = {
     "did not answer within": "faults/test_joining.py::test_a_place_that_hangs_is_not_waited_for",
+    "and so short a grace period would delete": (
+        "faults/test_mounts_elsewhere.py::test_nothing_is_deleted_at_once_beside_a_mount_elsewhere"
+    ),
+    "files open, more than it can name": (
+        "faults/test_mounts_elsewhere.py::test_a_mount_that_cannot_name_all_keeps_everything"
+    ),
     "the store is encrypted and its key was not given": (
         "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
     ),

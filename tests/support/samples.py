@@ -99,7 +99,7 @@ def condemned() -> Condemned:
 
 
 def presence() -> dict[str, PresenceRecord]:
-    """A lease that is held, one that was given back, a session, a site."""
+    """A lease that is held, one that was given back, a session, a site, a mount."""
     site, owner = SiteId(bytes([0x51]) * 16), bytes([0x0E]) * 16
     lease = PresenceRecord(Presence.LEASE, STORE, site, owner, 7, 90)
     return {
@@ -107,6 +107,9 @@ def presence() -> dict[str, PresenceRecord]:
         "lease-back": replace(lease, held=False),
         "session": PresenceRecord(Presence.SESSION, STORE, site, bytes(WRITER), 6, 300),
         "site": PresenceRecord(Presence.SITE, STORE, site, NOBODY, 0, 0, held=False),
+        "mount": PresenceRecord(
+            Presence.MOUNT, STORE, site, owner, 3, 600, open=(id_of("one"), id_of("two"))
+        ),
     }
 
 

@@ -1,0 +1,60 @@
+"""Who is at work on other machines while one collects, and so what may be deleted beside them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ...errors import BusyError
+from ...ids import PackId
+from .collected import FindInUse, InUse
+from .others import AtWork, Others
+
+AT_ONCE: Final = 3600.0
+"""A grace period shorter than so many seconds leaves mounts elsewhere no time: to follow what was
+removed, and to tell what is open all the same. Nothing is deleted so beside anybody elsewhere."""
+
+
+class Elsewhere:
+    """What is known of others, as of the last look. `grace` is the collection's, in seconds."""
+
+    def __init__(self, others: Others, grace: float, find_in_use: FindInUse) -> None:
+        self._others = others
+        self._grace = grace
+        self._find_in_use = find_in_use
+        self._seen = AtWork()
+
+    @property
+    def writers(self) -> bool:
+        """Whether somebody writes to the store."""
+        return bool(self._seen.writers)
+
+    async def look(self) -> None:
+        """See who is at work. Before what they recorded is looked for: what is not found then, and
+        is theirs, is of a session that is seen here.
+
+        BusyError where somebody is and all would be deleted at once.
+        """
+        self._seen = await self._others.at_work()
+        found, doing = self._seen.mounts or self._seen.writers, "writes to the store"
+        if found and self._grace < AT_ONCE:
+            doing = "has the store mounted" if self._seen.mounts else doing
+            site = next(iter(found.values())).site.hex()[:8]
+            raise BusyError(
+                f"the site {site} {doing}, and so short a grace period would delete what it may "
+                "need: run gc when it has ended, or with `--grace 1h` or more"
+            )
+
+    async def glance(self) -> None:
+        """See what there are records of, and change nothing."""
+        self._seen = await self._others.told()
+
+    async def stored(self) -> set[PackId]:
+        """Packs that they have stored, though no ref reaches them yet."""
+        return await self._others.stored(self._seen.writers)
+
+    async def let_finish(self, *, wait: bool) -> None:
+        """Give writers, who may rely on what was condemned, time to see that."""
+        await self._others.let_finish(wait=wait)
+
+    def in_use(self) -> Sequence[InUse]:
+        """What is open on mounts here, and elsewhere as far as it was seen."""
+        return [*self._find_in_use(), *self._seen.in_use]
