@@ -25,6 +25,8 @@ from . import (
     log,
     ls,
     mount,
+    pull,
+    push,
     rebuild_index,
     restripe,
     rm,
@@ -65,6 +67,8 @@ app.command("restripe", cls=PlainCommand)(restripe.restripe)
 app.command("mount", cls=PlainCommand)(mount.mount)
 app.command("umount", cls=PlainCommand)(umount.umount)
 app.command("warm", cls=PlainCommand)(warm.warm)
+app.command("push", cls=PlainCommand)(push.push)
+app.command("pull", cls=PlainCommand)(pull.pull)
 app.command("verify", cls=PlainCommand)(verify.verify)
 app.command("rebuild-index", cls=PlainCommand)(rebuild_index.rebuild_index)
 app.command("stats", cls=PlainCommand)(stats.stats)

@@ -1,7 +1,7 @@
 """Manifests and their pages: a file's recipe. `docs/format.md`, Manifest."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -17,6 +17,7 @@ from .objects import (
     decode_extensions,
     encode_extensions,
     expect,
+    extension_offset,
     header,
     object_version,
 )
@@ -175,6 +176,21 @@ def _decode_table(data: bytes, size: int) -> tuple[PageRef, ...]:
     if starts[0] != 0 or not ascending or not all(page.count for page in pages):
         raise ChunkDamagedError("a manifest's region pages do not add up")
     return pages
+
+
+def id_offsets(data: bytes) -> Iterator[int]:
+    """Where in a manifest's bytes the ids of chunks, pages and region pages stand.
+
+    ChunkDamagedError when it contradicts itself.
+    """
+    manifest = decode_manifest(data)
+    step = _PAGE.size if manifest.pages else ENTRY.size
+    body = step * (len(manifest.pages) or manifest.chunk_count)
+    yield from range(_HEAD.size, _HEAD.size + body, step)
+    if not manifest.region_pages:
+        return
+    at = _HEAD.size + body + extension_offset(data[_HEAD.size + body :], TAG_REGIONS)
+    yield from (at + _PAGE.size * number for number in range(len(manifest.region_pages)))
 
 
 def with_sources(data: bytes, urls: Sequence[str]) -> bytes:

@@ -88,3 +88,17 @@ def decode_extensions(data: bytes) -> dict[int, bytes]:
         found[tag] = data[at : at + length]
         at += length
     return found
+
+
+def extension_offset(data: bytes, tag: int) -> int:
+    """Where in encoded extensions the value of `tag` begins: of several the last one's, which is
+    the one that counts."""
+    at, found = 0, -1
+    while at + _EXTENSION.size <= len(data):
+        this, length = _EXTENSION.unpack_from(data, at)
+        at += _EXTENSION.size
+        found = at if this == tag else found
+        at += length
+    if found < 0:
+        raise ChunkDamagedError(f"an object has no extension {tag}")
+    return found

@@ -81,6 +81,10 @@ class Tree:
     def __getitem__(self, index: int) -> Entry:
         return self._entry(self._offsets[index])
 
+    def start(self, index: int) -> int:
+        """Where in the tree's bytes an entry begins."""
+        return int(self._offsets[index])
+
     def lookup(self, name: bytes) -> Entry | None:
         """The entry of that name, by binary search."""
         index = bisect_left(self._offsets, name, key=self._name)
@@ -107,6 +111,24 @@ class Tree:
         ):
             raise ChunkDamagedError("a tree's entry is cut short")
         return Entry(name, kind, mode, mtime_ns, size, target)
+
+
+def target_offsets(data: bytes) -> Iterator[int]:
+    """Where in a tree's bytes the ids of manifests and trees stand; ChunkDamagedError if it is
+    none."""
+    tree = Tree(data)
+    for index in range(len(tree)):
+        entry = tree[index]
+        if entry.type is not EntryType.SYMLINK:
+            yield tree.start(index) + _ENTRY.size + len(entry.name)
+
+
+def tree_offsets(data: bytes) -> Iterator[int]:
+    """Where in a tree index's bytes the ids of its trees stand; ChunkDamagedError if it is none."""
+    at = _COUNT.size
+    for ref in decode_tree_index(data):
+        yield at
+        at += _INDEX_ENTRY.size + len(ref.first)
 
 
 def is_entry_name(name: bytes) -> bool:

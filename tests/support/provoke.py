@@ -673,6 +673,26 @@ def _restriped_alone(scene: Scene) -> Outcome:
     return scene("restripe", "--erasure", "2+2")
 
 
+def _filled_elsewhere(scene: Scene, content: bytes = b"of another store") -> Path:
+    """Another store of three directories, whose acme/tiny, tagged v1, has nothing in common."""
+    other = scene.root / "other"
+    scene("init", "--erasure", "2+1", store=other)
+    scene.file.write_bytes(content)
+    scene("add", scene.file, "acme/tiny", "--tag", "v1", store=other)
+    return other
+
+
+def _pushed_elsewhere(address: str) -> Provocation:
+    def provoke(scene: Scene) -> Outcome:
+        return scene("push", _filled_elsewhere(scene), address)
+
+    return provoke
+
+
+def _pulled_from_a_backend(scene: Scene) -> Outcome:
+    return scene("pull", _filled_elsewhere(scene) / "backends/d0", "acme/tiny")
+
+
 def _marker_forbids(scene: Scene) -> Outcome:
     import trio
 
@@ -758,6 +778,19 @@ PROVOKED: dict[str, Provocation] = {
     "is a repository: name a file": plain("cat", "acme/tiny"),
     "log takes VENDOR": plain("log", "acme/tiny/file"),
     "restripe takes VENDOR/NAME": plain("restripe", "acme/tiny/x", "--erasure", "2+1"),
+    "whole repositories, branches and tags": plain("push", "{root}/other", "acme/tiny/file"),
+    "both are folders of one store": plain("push", "{store}", "acme/tiny"),
+    "is a file: name a store's folder": plain("push", "{file}", "acme/tiny"),
+    "neither a store's folder nor": plain("pull", "{root}", "acme/tiny"),
+    "is a backend of this very store": plain("push", "{store}/backends/d0", "acme/tiny"),
+    "backends of a store: name": _pulled_from_a_backend,
+    "--their-key-file and": plain(
+        *("push", "{root}/other", "acme/tiny"),
+        *("--their-key-file", "a", "--their-passphrase-file", "b"),
+    ),
+    "there is nothing at ‹path›": plain("pull", "{root}/other", "acme/tiny"),
+    "has gone another way": _pushed_elsewhere("acme/tiny"),
+    "is another commit (‹commit›)": _pushed_elsewhere("acme/tiny@v1"),
     "there is no effort": lambda s: s.api(
         lambda store: store.add(s.file, "acme/tiny", effort="most")
     ),
@@ -991,6 +1024,7 @@ _IPFS = "unit/test_backend_ipfs.py"
 _GATEWAY = "unit/test_ipfs_gateway.py"
 _KEYS = "unit/test_keyring.py"
 _SHEET = "unit/test_recovery_sheet.py"
+_TRANSFER = "unit/test_transfer.py"
 _DRIVE = "unit/test_backend_gdrive.py"
 _MEGA = "unit/test_backend_mega.py"
 _UNLOCK = "unit/test_unlocking.py"
@@ -1003,6 +1037,7 @@ ELSEWHERE: dict[str, str] = {
     "files open, more than it can name": (
         "faults/test_mounts_elsewhere.py::test_a_mount_that_cannot_name_all_keeps_everything"
     ),
+    "its objects are gone or damaged": f"{_TRANSFER}::test_objects_that_are_gone_are_named",
     "the store is encrypted and its key was not given": (
         "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
     ),

@@ -15,8 +15,9 @@ COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log", "diff"),
     *("mount", "umount", "warm", "verify", "stats", "config", "doctor", "rebuild-index"),
     *("rm", "gc", "restripe", "key"),
+    *("push", "pull"),
 }
-LATER = ("push", "pull", "tag", "branch")
+LATER = ("tag", "branch")
 LATER_OPTIONS = ("--shared",)
 ANYWHERE = (
     *("--store", "--json", "--quiet", "--verbose", "--version"),

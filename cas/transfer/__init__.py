@@ -1,0 +1,1 @@
+"""Repositories carried from one store into another."""

@@ -1,0 +1,150 @@
+"""Which refs a transfer is about, and what becomes of each there.
+
+A branch moves forward only: to a commit that has the one it is at in its history. A tag does not
+move. Synchronous reads of both mirrors: for worker threads.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ...errors import ConflictError, ExistsError, ModelFloatError, NotFoundError, UsageError
+from ...ids import ObjectId
+from ..formats.journal import RefKind
+from ..objects import Objects
+from ..refnames import Address, RefHead, RepoName
+from ..refs import Refs
+from .counterparts import Counterparts
+from .history import descends
+from .report import Fate, TransferRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A ref that is to be carried, and the commit that it is at."""
+
+    repo: RepoName
+    kind: RefKind
+    ref: str
+    commit: ObjectId
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.ref}"
+
+
+def wanted_refs(refs: Refs, request: TransferRequest) -> dict[RepoName, list[Wanted]]:
+    """The refs that a request means, by repository; NotFoundError, UsageError or ConflictError
+    where that is nothing, or not one commit."""
+    found: dict[RepoName, dict[tuple[RefKind, str], Wanted]] = {}
+    for address in request.addresses:
+        mine = found.setdefault(address.repo, {})
+        for head in _meant(refs, address, tags=request.tags):
+            # Of several heads none is the one.
+            one = refs.head(head.repo, head.kind, head.ref)
+            if one is not None:
+                mine[head.kind, head.ref] = Wanted(head.repo, head.kind, head.ref, one.commit)
+    return {repo: list(each.values()) for repo, each in found.items()}
+
+
+def _meant(refs: Refs, address: Address, *, tags: bool) -> Iterator[RefHead]:
+    repo, rev = address.repo, address.rev
+    if address.path:
+        raise UsageError(f"{address} is a path: whole repositories, branches and tags are carried")
+    heads = refs.heads(repo)
+    if not heads:
+        raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
+    named = [head for head in heads if head.ref == rev]
+    if rev is not None and not named:
+        known = ", ".join(sorted({head.ref for head in heads})[:8])
+        raise NotFoundError(f"{repo} has no branch or tag {rev!r}; it has {known}")
+    yield from named
+    for head in heads:
+        branch = head.kind is RefKind.BRANCH
+        if (branch and rev is None) or (not branch and tags):
+            yield head
+
+
+class Judge:
+    """Says what becomes of refs in the store that is sent to."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        their_objects: Objects,
+        theirs: Refs,
+        counterparts: Counterparts,
+        request: TransferRequest,
+    ) -> None:
+        self._objects = objects
+        self._their_objects = their_objects
+        self._theirs = theirs
+        self._counterparts = counterparts
+        self._request = request
+
+    def before(self, wanted: Sequence[Wanted]) -> list[tuple[Wanted, Fate, RefHead | None]]:
+        """What is going to become of refs, by what is known now; ConflictError or ExistsError where
+        one may not move."""
+        return [(each, *self._before(each)) for each in wanted]
+
+    def _before(self, wanted: Wanted) -> tuple[Fate, RefHead | None]:
+        head = self._head(wanted)
+        if head is None:
+            return Fate.NEW, None
+        (their,) = self._counterparts.find([wanted.commit])
+        if their is not None and _has(self._their_objects, their):
+            return self.after(wanted, ObjectId(their))
+        here = self._counterparts.origin(head.commit)
+        if here is None and not self._counterparts.same and wanted.kind is RefKind.BRANCH:
+            # Its commits may be ours: that shows when ours have their ids there.
+            return Fate.FORWARD, head
+        mine = here is not None and wanted.kind is RefKind.BRANCH and _has(self._objects, here)
+        if mine and descends(self._objects, wanted.commit, ObjectId(here or b"")):
+            return Fate.FORWARD, head
+        return self._otherwise(wanted, head), head
+
+    def after(self, wanted: Wanted, their: ObjectId) -> tuple[Fate, RefHead | None]:
+        """What becomes of a ref whose commit is there, as `their`; errors as of `before`."""
+        head = self._head(wanted)
+        if head is None:
+            return Fate.NEW, None
+        if head.commit == their:
+            return Fate.SAME, head
+        if wanted.kind is RefKind.BRANCH:
+            if descends(self._their_objects, their, head.commit):
+                return Fate.FORWARD, head
+            if not self._request.force and descends(self._their_objects, head.commit, their):
+                return Fate.AHEAD, head
+        return self._otherwise(wanted, head), head
+
+    def _head(self, wanted: Wanted) -> RefHead | None:
+        head = self._theirs.head(wanted.repo, wanted.kind, wanted.ref)
+        if head is None:
+            self._theirs.check_new(wanted.repo, wanted.kind, wanted.ref)
+        return head
+
+    def _otherwise(self, wanted: Wanted, head: RefHead) -> Fate:
+        if self._request.force:
+            return Fate.FORCED
+        source, dest = self._request.names
+        if wanted.kind is RefKind.TAG:
+            raise ExistsError(
+                f"the tag {wanted} of {dest} is another commit ({_commit(head)}): nothing was "
+                "moved; say --force to move it"
+            )
+        commit = self._their_objects.commit(head.commit)
+        raise ConflictError(
+            f"{wanted} of {dest} has gone another way: {_commit(head)} by {commit.author or '?'} "
+            f"is not in the history of {source}; nothing was moved; carry that there first, or "
+            "say --force to leave it behind"
+        )
+
+
+def _commit(head: RefHead) -> str:
+    return f"commit {head.commit.hex()[:12]}"
+
+
+def _has(objects: Objects, id_: bytes) -> bool:
+    try:
+        objects.commit(ObjectId(id_))
+    except ModelFloatError:
+        return False
+    return True

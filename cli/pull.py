@@ -1,0 +1,79 @@
+"""`modelfloat pull`: repositories fetched from another store, or from a directory."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import command
+from .output import say, say_json
+from .progress import progress_of
+from .session import in_store
+from .settings import Settings
+from .transfers import (
+    DryRun,
+    Force,
+    Preflight,
+    Tags,
+    TheirKeyFile,
+    TheirPassphraseFile,
+    document,
+    lines,
+    place_of,
+    their_secret,
+)
+
+if TYPE_CHECKING:
+    from ..cas.store import Store
+    from ..cas.transfer.report import TransferReport
+
+
+@command
+def pull(
+    settings: Settings,
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE",
+            help="Another store's folder, or a directory that push has made.",
+            show_default=False,
+        ),
+    ],
+    repositories: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VENDOR/NAME[@REV]...",
+            help="Repositories with all their branches, or one branch or tag of them.",
+            show_default=False,
+        ),
+    ],
+    tags: Tags = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    preflight: Preflight = True,
+    their_key_file: TheirKeyFile = None,
+    their_passphrase_file: TheirPassphraseFile = None,
+) -> None:
+    """Fetch repositories from another store, or from a directory that push has made.
+
+    Their history comes too. Only what is missing here is read, and every chunk is verified; an
+    interrupted pull goes on where it was. Branches move last, and forward only.
+    """
+    from ..exchanging import pull as fetch
+    from ..exchanging import request_of
+    from ..otherstore import Other
+
+    place = place_of(where)
+    names = (place, settings.store)
+    request = request_of(repositories, tags=tags, force=force, preflight=preflight, names=names)
+
+    async def work(store: "Store") -> "TransferReport":
+        secret = their_secret(settings, place, their_key_file, their_passphrase_file)
+        other = Other(place, store.path, secret, dry_run=dry_run, wait=settings.wait)
+        with progress_of(settings, "pull") as progress:
+            return await fetch(store, other, request, progress)
+
+    report = in_store(settings, work)
+    if settings.json:
+        say_json(document(report))
+    elif not settings.quiet:
+        say("\n".join(lines(report, "pulled", settings.store)))

@@ -1,0 +1,100 @@
+"""`modelfloat push`: repositories sent to another store, or into a directory to carry about."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .completion import complete_address
+from .options import command
+from .output import say, say_json
+from .progress import progress_of
+from .session import in_store
+from .settings import Settings
+from .transfers import (
+    DryRun,
+    Force,
+    Preflight,
+    Tags,
+    TheirKeyFile,
+    TheirPassphraseFile,
+    document,
+    lines,
+    place_of,
+    their_secret,
+)
+
+if TYPE_CHECKING:
+    from ..cas.store import Store
+    from ..cas.transfer.report import TransferReport
+
+
+@command
+def push(
+    settings: Settings,
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE",
+            help="Another store's folder, or a directory: made if it is missing or empty.",
+            show_default=False,
+        ),
+    ],
+    repositories: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VENDOR/NAME[@REV]...",
+            help="Repositories with all their branches, or one branch or tag of them.",
+            show_default=False,
+            autocompletion=complete_address,
+        ),
+    ],
+    tags: Tags = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    preflight: Preflight = True,
+    erasure: Annotated[
+        str | None,
+        typer.Option(
+            "--erasure",
+            metavar="K+M",
+            help="The scheme of a directory that is made; 8+1 by default.",
+            show_default=False,
+        ),
+    ] = None,
+    their_key_file: TheirKeyFile = None,
+    their_passphrase_file: TheirPassphraseFile = None,
+) -> None:
+    """Send repositories to another store, or into a directory that is carried to it.
+
+    Their history comes too. Only what is missing there is sent; an interrupted push goes on where
+    it was. Branches move last, and forward only.
+    """
+    from ..erasure.scheme import Scheme
+    from ..exchanging import push as send
+    from ..exchanging import request_of
+    from ..otherstore import Other
+
+    place = place_of(where)
+    names = (settings.store, place)
+    request = request_of(repositories, tags=tags, force=force, preflight=preflight, names=names)
+    scheme = None if erasure is None else Scheme.parse(erasure)
+
+    async def work(store: "Store") -> "TransferReport":
+        secret = their_secret(settings, place, their_key_file, their_passphrase_file)
+        other = Other(
+            place,
+            store.path,
+            secret,
+            make=True,
+            erasure=scheme,
+            dry_run=dry_run,
+            wait=settings.wait,
+        )
+        with progress_of(settings, "push") as progress:
+            return await send(store, other, request, progress)
+
+    report = in_store(settings, work)
+    if settings.json:
+        say_json(document(report))
+    elif not settings.quiet:
+        say("\n".join(lines(report, "pushed", place)))

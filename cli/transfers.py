@@ -1,0 +1,142 @@
+"""What `push` and `pull` have in common: who opens the other end, and what they tell."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .keysource import passphrase_of, given_secret, has_terminal, hide_memory, read_secret
+from .output import human_rate, human_seconds, human_size, one_line, plural
+from .settings import Flags, Settings, resolve
+
+if TYPE_CHECKING:
+    from ..cas.encryption.secrets import Secret
+    from ..cas.transfer.report import RefSent, TransferReport
+
+Tags = Annotated[bool, typer.Option("--tags", help="All tags of these repositories too.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Move branches that went another way there, and tags, as well."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, with bytes; change nothing.")
+]
+Preflight = Annotated[
+    bool,
+    typer.Option("--preflight/--no-preflight", help="First see whether it is going to fit."),
+]
+TheirKeyFile = Annotated[
+    str | None,
+    typer.Option(
+        "--their-key-file",
+        metavar="FILE",
+        help="Open the other store, if it is encrypted, with a key file or its recovery sheet.",
+        show_default=False,
+    ),
+]
+TheirPassphraseFile = Annotated[
+    str | None,
+    typer.Option(
+        "--their-passphrase-file",
+        metavar="FILE",
+        help="Open it with the passphrase in the first line of a file; else it is asked for.",
+        show_default=False,
+    ),
+]
+
+
+def their_secret(
+    settings: Settings, where: str, key_file: str | None, passphrase_file: str | None
+) -> "Secret | None":
+    """What opens the other end; None where it is in the clear, or nothing is given.
+
+    Files that are named here, then what its own configuration names, then the terminal.
+    """
+    from ..errors import UsageError
+    from ..otherstore import is_encrypted
+
+    if key_file and passphrase_file:
+        raise UsageError(
+            "--their-key-file and --their-passphrase-file are both given; give one of them"
+        )
+    if not is_encrypted(where):
+        return None
+    if key_file or passphrase_file:
+        found = read_secret("key_file", key_file) if key_file else None
+        return found or read_secret("passphrase_file", str(passphrase_file))
+    theirs = resolve(Flags(store=where), settings.environment)
+    given = given_secret(theirs)
+    if given is None and has_terminal():
+        given = passphrase_of(where)
+    hide_memory()
+    return given
+
+
+def place_of(where: str) -> str:
+    """The other end's folder, as an absolute path."""
+    return os.path.abspath(os.path.expanduser(where))
+
+
+def document(report: "TransferReport") -> dict[str, object]:
+    """The report as `--json` prints it."""
+    return {
+        "dry_run": report.dry_run,
+        "refs": [_ref(each) for each in report.refs],
+        "commits": report.commits,
+        "files": report.files,
+        "logical_bytes": report.logical,
+        "chunks": report.chunks,
+        "missing_bytes": report.missing,
+        "unknown_bytes": report.unknown,
+        "sent_bytes": report.sent,
+        "stored_bytes": report.stored,
+        "objects": report.objects,
+        "encoded_anew": report.encoded_anew,
+        "seconds": report.seconds,
+    }
+
+
+def _ref(sent: "RefSent") -> dict[str, object]:
+    return {
+        "repository": str(sent.repo),
+        "kind": sent.kind.name.lower(),
+        "name": sent.ref,
+        "result": sent.fate.value,
+        "old": None if sent.old is None else sent.old.hex(),
+        "new": None if sent.new is None else sent.new.hex(),
+    }
+
+
+def lines(report: "TransferReport", done: str, there: str) -> list[str]:
+    """The report for people: `done` is `pushed` or `pulled`, `there` names what was written to."""
+    found = [_told(each, report.dry_run) for each in report.refs]
+    return [*found, _amount(report, done, there)]
+
+
+def _told(sent: "RefSent", dry_run: bool) -> str:
+    from ..cas.transfer.report import Fate
+
+    name = one_line(f"{sent.repo}@{sent.ref}")
+    old = "" if sent.old is None else sent.old.hex()[:12]
+    new = "" if sent.new is None else sent.new.hex()[:12]
+    would = "would be " if dry_run else ""
+    said = {
+        Fate.NEW: f"{would}new{new and f', commit {new}'}",
+        Fate.FORWARD: f"{would}moved forward from {old}{new and f' to {new}'}",
+        Fate.SAME: f"is the same there, commit {old}",
+        Fate.AHEAD: f"is ahead there, at {old}: nothing to do",
+        Fate.FORCED: f"{would}moved from {old}{new and f' to {new}'}, which does not follow it",
+    }
+    return f"{name}: {said[sent.fate]}"
+
+
+def _amount(report: "TransferReport", done: str, there: str) -> str:
+    if not report.commits:
+        return f"{there} has all of it"
+    of = f"{plural(report.commits, 'commit')}, {human_size(report.missing)} of chunks"
+    if report.dry_run:
+        unsure = f", {human_size(report.unknown)} of it at most" if report.unknown else ""
+        return f"would send {of}{unsure} ({human_size(report.sent)} as stored) to {there}"
+    rate = human_rate(report.missing, report.seconds)
+    stored = f"{human_size(report.sent)} encoded, {human_size(report.stored)} with parity"
+    return f"{done} {of} ({stored}) in {human_seconds(report.seconds)}, {rate}"
