@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .keysource import passphrase_of, given_secret, has_terminal, hide_memory, read_secret
+from .keysource import given_secret, has_terminal, hide_memory, passphrase_of, read_secret
 from .output import human_rate, human_seconds, human_size, one_line, plural
 from .settings import Flags, Settings, resolve
 
