@@ -33,6 +33,15 @@ class BufferPool:
         self._count = count
         self._free: list[mmap.mmap] = []
 
+    @property
+    def ready(self) -> bool:
+        """Whether a slot is at hand, as far as others leave it there."""
+        return bool(self._free)
+
+    def prepare(self) -> None:
+        """Make a slot for whoever takes the next one: making one takes milliseconds."""
+        self._free.append(self._make())
+
     def take(self) -> memoryview:
         """A writable view of one slot; its content is arbitrary."""
         try:
@@ -69,7 +78,14 @@ class SizedBuffers:
 
     def take(self, size: int) -> memoryview:
         """A writable view of `size` bytes; its content is arbitrary."""
-        for pool in self._pools:
-            if pool.size // 2 < size <= pool.size:
-                return pool.take()[:size]
-        return memoryview(bytearray(size))
+        pool = self._pool(size)
+        return memoryview(bytearray(size)) if pool is None else pool.take()[:size]
+
+    def lacking(self, size: int) -> BufferPool | None:
+        """The pool that has no slot for so many bytes, and would have to make one; else None."""
+        pool = self._pool(size)
+        return None if pool is None or pool.ready else pool
+
+    def _pool(self, size: int) -> BufferPool | None:
+        fitting = (pool for pool in self._pools if pool.size // 2 < size <= pool.size)
+        return next(fitting, None)

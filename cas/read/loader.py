@@ -208,6 +208,10 @@ class Loader:
         async with reading as lent:
             encoded = lent
             if encoded is None:
+                lacking = self._buffers.lacking(size)
+                if lacking is not None:
+                    # In a thread: the event loop has connections to look after meanwhile.
+                    await trio.to_thread.run_sync(lacking.prepare, limiter=self._cpus)
                 encoded = await self._pool.load(pack, first.offset, size, self._buffers.take)
             return await trio.to_thread.run_sync(
                 self._decode, extent, encoded, lent is not None, limiter=self._cpus

@@ -64,3 +64,15 @@ def test_a_slot_is_given_only_where_it_is_filled_at_least_half() -> None:
         assert memoryview(view.obj).nbytes == held
     assert memoryview(buffers.take(SIZE // 4 - 5).obj).nbytes == SIZE // 4
     assert len(buffers.take(2 * SIZE)) == 2 * SIZE
+
+
+def test_a_slot_that_is_made_beforehand_is_the_next_one_taken() -> None:
+    buffers = SizedBuffers(SIZE, count=1)
+    assert buffers.lacking(SIZE // 2) is None  # too few bytes for a slot
+    lacking = buffers.lacking(SIZE)
+    assert lacking is not None
+    lacking.prepare()
+    assert buffers.lacking(SIZE) is None
+    view = buffers.take(SIZE)
+    assert buffers.lacking(SIZE) is lacking
+    del view
