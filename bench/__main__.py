@@ -11,6 +11,7 @@ from typing import Final
 from modelfloat.bench import (
     add,
     codecs,
+    collect,
     crowd,
     dedup,
     effort,
@@ -72,6 +73,7 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "index": index.measure,
     "packs": manypacks.measure,
     "rebuild": rebuild.measure,
+    "collect": collect.measure,
     "files": files.measure,
     "history": history.measure,
     "memory": memory.measure,

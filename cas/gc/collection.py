@@ -28,7 +28,6 @@ from ...errors import BackendError, ModelFloatError, one_failure
 from ...ids import ChunkId, ObjectId, SiteId
 from ..access import Access
 from ..index.index import Index
-from ..index.records import PackRecord
 from ..journal.completeness import refuse_down
 from ..journal.journal import Journal
 from ..lease.lease import Fence, unfenced
@@ -46,6 +45,8 @@ from .rewriting import Copied, Rewriter
 from .sweeping import TOMBSTONES, Sweeper
 
 WHAT: Final = "modelfloat gc"
+CONDEMNED: Final = 2000
+"""Packs whose records are in memory at once while they are condemned."""
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Collection:
         await self._elsewhere.look()
         await self._keep_theirs()
         dead = await trio.to_thread.run_sync(self._selection.dead)
-        await self._condemn(await trio.to_thread.run_sync(self._census.records, dead))
+        await self._condemn(dead)
         orphans = await self._orphans.find()
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
@@ -134,11 +135,14 @@ class Collection:
             await self._clean(journal, orphans)
         await self._rewrite()
 
-    async def _condemn(self, packs: Sequence[PackRecord]) -> None:
+    async def _condemn(self, rows: Sequence[int]) -> None:
         """Announce what is to go, and give writers elsewhere, who may rely on it, time to see."""
-        self._require()
-        await self._sweeper.condemn(packs)
-        if packs:
+        for start in range(0, len(rows), CONDEMNED):
+            part = rows[start : start + CONDEMNED]
+            packs = await trio.to_thread.run_sync(self._census.records, part)
+            self._require()
+            await self._sweeper.condemn(packs)
+        if rows:
             await self._elsewhere.let_finish(wait=self._access.wait)
 
     async def _keep_theirs(self) -> None:
@@ -258,7 +262,7 @@ class Collection:
         safer than what they were copied to; the rows of those that were deleted."""
         if not copies:
             return set()
-        await self._condemn([copied.victim.pack for copied in copies])
+        await self._condemn([copied.victim.row for copied in copies])
         for copied in copies:
             self._census.marks.clear(copied.victim.row)
         async with self._access.writing(WHAT, alone=True) as journal:

@@ -63,16 +63,17 @@ class AtWork:
             if counts:
                 self.writers[key] = record
             return counts
-        who = f"a mount of the site {record.site.hex()[:8]}"
+        site = record.site.hex()[:8]
         if quiet >= max(REMEMBERED, record.term + MARGIN):
             return False
         if record.number > len(record.open):
             raise UnavailableError(
-                f"{who} has {record.number:,} files open, more than it can name, so anything may "
-                "be needed there; run gc again when fewer are"
+                f"a mount of the site {site} has {record.number:,} files open, more than it can "
+                "name, so anything may be needed there; run gc again when fewer are"
             )
         if counts:
             self.mounts[key] = record
+        who = f"a mount of the site {site}"
         self.in_use += [InUse(id_, f"manifest {id_.hex()[:16]}", who) for id_ in record.open]
         return True
 

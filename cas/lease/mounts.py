@@ -15,7 +15,7 @@ from typing import Final
 
 import trio
 
-from ...errors import BackendError, ModelFloatError
+from ...errors import BackendError, UnavailableError
 from ...ids import UUID_SIZE, ObjectId, SiteId
 from ..formats.presence import MOST_OPEN, Presence, PresenceRecord
 from ..packs.members import Members
@@ -85,9 +85,9 @@ class MountSigns:
         if told:
             self._doubt = ""
         else:
-            self._warn(ModelFloatError("no backend can be written to"))
+            self._warn(UnavailableError("no backend is up"))
 
-    def _warn(self, why: ModelFloatError) -> None:
+    def _warn(self, why: BackendError) -> None:
         """Say it once for as long as it goes on so."""
         if not self._doubt:
             log.warning(
