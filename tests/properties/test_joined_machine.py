@@ -1,0 +1,214 @@
+"""Two joined stores and whatever may happen between them: after each step every reachable file is
+what it was, at both of them.
+
+Commands run as a user runs them, through the command line, here or there; a killed one dies by
+SIGKILL at some step of its own and is then repeated where it died. Two that race run at once.
+"""
+
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from modelfloat.cas.reports import VerifyReport
+from modelfloat.opening import open_store
+from modelfloat.tests.support.crashing import Crasher, Ran
+from modelfloat.tests.support.model import Tree, all_trees, folder_tree
+from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.sites import another_site
+
+SITES = ("here", "there")
+SITE = st.sampled_from(SITES)
+REPOS = st.sampled_from(["acme/one", "acme/two"])
+BRANCHES = st.sampled_from(["main", "dev"])
+NAMES = st.sampled_from(["a", "b/c", "b/d"])
+SIZES = st.sampled_from([0, 1000, 70_000, 300_000])
+
+
+class JoinedMachine(RuleBasedStateMachine):
+    """`expected` is what every ref must hold, wherever it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="modelfloat-joined-"))
+        self.source = self.folder / "source"
+        self.source.mkdir()
+        self.stores = {site: self.folder / site for site in SITES}
+        self.crashers = {}
+        for site in SITES:
+            (self.folder / f"crasher-{site}").mkdir()
+            self.crashers[site] = Crasher(self.folder / f"crasher-{site}")
+            self.crashers[site].__enter__()
+        self.expected: dict[str, Tree] = {}
+        self.tagged = 0
+
+    def teardown(self) -> None:
+        for crasher in self.crashers.values():
+            crasher.__exit__(None, None, None)
+        shutil.rmtree(self.folder)
+
+    @initialize()
+    def init(self) -> None:
+        self.run("here", "init", "--erasure", "2+2")
+        self.join()
+
+    def join(self) -> None:
+        """Make the store `there` from what lies on the backends of the one here."""
+        trio.run(another_site, self.stores["here"], self.stores["there"])
+
+    # Commands
+
+    def run(
+        self, site: str, *arguments: object, status: tuple[int, ...] = (0,), at: int | None = None
+    ) -> Ran:
+        """Run a command at a site; one that is killed `at` a step may end as it likes."""
+        ran = self.crashers[site].run("--store", self.stores[site], *arguments, at=at)
+        assert at is not None or ran.status in status, (site, arguments, ran.status, ran.err)
+        return ran
+
+    @rule(name=NAMES, size=SIZES, seed=st.integers(0, 3))
+    def write(self, name: str, size: int, seed: int) -> None:
+        path = self.source / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(noise(f"{seed}", size))
+
+    @rule(name=NAMES)
+    def unlink(self, name: str) -> None:
+        (self.source / name).unlink(missing_ok=True)
+
+    def after_add(self, ref: str, *, sync: bool) -> dict[str, Tree]:
+        """What is to be expected after an add of the source."""
+        found = folder_tree(self.source)
+        base = {} if sync else self.expected.get(ref, {})
+        return self.expected | {ref: base | found}
+
+    @rule(site=SITE, repo=REPOS, branch=BRANCHES, sync=st.booleans())
+    def add(self, site: str, repo: str, branch: str, sync: bool) -> None:
+        ref = f"{repo}@{branch}"
+        self.run(site, "add", self.source, ref, *["--sync"] * sync)
+        self.expected = self.after_add(ref, sync=sync)
+
+    @rule(site=SITE, repo=REPOS)
+    def tag(self, site: str, repo: str) -> None:
+        self.tagged += 1
+        name = f"v{self.tagged}"
+        self.run(site, "add", self.source, repo, "--tag", name)
+        self.expected = self.after_add(f"{repo}@main", sync=False)
+        self.expected[f"{repo}@{name}"] = self.expected[f"{repo}@main"]
+
+    @precondition(lambda self: self.expected)
+    @rule(site=SITE, data=st.data())
+    def rm(self, site: str, data: st.DataObject) -> None:
+        ref = data.draw(st.sampled_from(sorted(self.expected)))
+        self.run(site, "rm", ref)
+        del self.expected[ref]
+
+    @rule(site=SITE)
+    def gc(self, site: str) -> None:
+        self.run(site, "gc", "--grace", "0")
+
+    @rule(repo=REPOS, branch=BRANCHES)
+    def race(self, repo: str, branch: str) -> None:
+        """Both add another file to one branch at once: neither may lose its own."""
+        ref, files, racing = f"{repo}@{branch}", {}, []
+        with ThreadPoolExecutor(len(SITES)) as threads:
+            for site in SITES:
+                path = self.folder / f"of-{site}"
+                files[path.name] = noise(f"{site} {len(self.expected)}", 50_000)
+                path.write_bytes(files[path.name])
+                racing.append(threads.submit(self.run, site, "add", path, ref))
+        for each in racing:
+            each.result()
+        self.expected = self.expected | {ref: self.expected.get(ref, {}) | files}
+
+    # What happens to a store
+
+    @rule(site=SITE, gone=st.booleans())
+    def rebuild_index(self, site: str, gone: bool) -> None:
+        if gone:
+            shutil.rmtree(self.stores[site] / "index")
+        self.run(site, "rebuild-index")
+
+    @rule()
+    def join_anew(self) -> None:
+        """The machine there is lost, and another one joins."""
+        shutil.rmtree(self.stores["there"])
+        self.join()
+
+    @rule(
+        site=SITE,
+        command=st.sampled_from(["add", "sync", "gc", "rm"]),
+        at=st.integers(0, 90),
+        repo=REPOS,
+        branch=BRANCHES,
+    )
+    def kill(self, site: str, command: str, at: int, repo: str, branch: str) -> None:
+        """SIGKILL at a step; what was is there, or what was to be. Then the command is repeated."""
+        ref, after, arguments = f"{repo}@{branch}", self.expected, ["gc", "--grace", "0"]
+        if command in ("add", "sync"):
+            after = self.after_add(ref, sync=command == "sync")
+            arguments = ["add", str(self.source), ref, *["--sync"] * (command == "sync")]
+        elif command == "rm":
+            after = {name: tree for name, tree in self.expected.items() if name != ref}
+            arguments = ["rm", ref]
+        self.run(site, *arguments, at=at)
+        found = self.seen_at(site)
+        assert found in (self.expected, after)
+        self.run(site, *arguments, status=(1,) if command == "rm" and ref not in found else (0,))
+        self.expected = after
+
+    # What must be true
+
+    @invariant()
+    def everything_reads_back(self) -> None:
+        if self.stores["there"].exists():
+            for site in SITES:
+                assert self.seen_at(site) == self.expected, site
+
+    def seen_at(self, site: str) -> dict[str, Tree]:
+        """What every ref holds as read at a site, which must find nothing amiss."""
+        found, report = trio.run(self._look, self.stores[site])
+        assert (report.exit_status, report.problems) == (0, []), site
+        return found
+
+    async def _look(self, folder: Path) -> tuple[dict[str, Tree], VerifyReport]:
+        async with open_store(str(folder)) as store:
+            async with store.access.writing("a look at both", told=False) as journal:
+                await journal.take_over()
+            return await all_trees(store), await store.verify()
+
+
+def explore(examples: int, steps: int, *, shrink: bool) -> None:
+    """Run so many histories of so many steps. Shrinking one takes many more."""
+    run_state_machine_as_test(
+        JoinedMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            phases=set(Phase) if shrink else {Phase.generate},
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_two_stores_through_whatever_happens() -> None:
+    explore(2, 12, shrink=False)
+
+
+@pytest.mark.slow
+def test_two_stores_through_much_more() -> None:
+    explore(60, 30, shrink=True)
