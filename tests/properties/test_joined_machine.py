@@ -28,7 +28,6 @@ from modelfloat.opening import open_store
 from modelfloat.tests.support.crashing import Crasher, Ran
 from modelfloat.tests.support.model import Tree, all_trees, folder_tree
 from modelfloat.tests.support.samples import noise
-from modelfloat.tests.support.sites import another_site
 
 SITES = ("here", "there")
 SITE = st.sampled_from(SITES)
@@ -67,7 +66,8 @@ class JoinedMachine(RuleBasedStateMachine):
 
     def join(self) -> None:
         """Make the store `there` from what lies on the backends of the one here."""
-        trio.run(another_site, self.stores["here"], self.stores["there"])
+        places = sorted((self.stores["here"] / "backends").iterdir())
+        self.run("there", "init", "--join", *(f"--backend={place}" for place in places))
 
     # Commands
 
