@@ -22,7 +22,7 @@ from .lease.home import condemned_ids, home_of, untried
 from .lease.lease import Fence, Leases, unfenced
 from .lease.mounts import MountSigns, Opened
 from .lease.sessions import COMMIT_STEP, Session, open_session
-from .lease.sites import forget_unused, freshen, is_stale, look, own_site
+from .lease.sites import forget_unused, freshen, is_stale, known_sites, look, own_site
 from .packs.members import Member, Members
 
 STORE: Final = "store"
@@ -142,6 +142,11 @@ class Sharing:
             if await self._others():
                 await self._meet(journal, session)
             yield session
+
+    async def is_shared(self) -> bool:
+        """Whether any backend that is up knows of another site; nothing is written."""
+        known = await known_sites(self.members)
+        return bool(known) and bool(known - {await self.site()})
 
     async def mounted(
         self, opened: Opened, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

@@ -6,6 +6,7 @@ after it was left. Readers are never locked out; who may write when is `cas.acce
 
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from ..erasure.scheme import Scheme
-from ..errors import IndexDamagedError, NotFoundError, UsageError
+from ..errors import IndexDamagedError, ModelFloatError, NotFoundError, UsageError
 from ..ids import PackNumber, StoreId
 from .access import Access
 from .cache.diskcache import DiskCache
@@ -45,6 +46,7 @@ from .read.options import ReadOptions
 from .read.reader import Reader
 from .read.refetch import FetchRange, Refetch
 from .read.regions import StoredTensor, tensors_of
+from .read.renewal import Renewal
 from .refnames import Address, RepoName
 from .refs import Refs
 from .reports import AddPlan, AddReport, Progress, VerifyReport
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from .gc.restriping import RestripeReport
     from .verify.checking import Checking
     from .verify.checkorder import VerifyRequest
+
+log = logging.getLogger(__name__)
 
 LEAST_SLOTS: Final = 8
 MOST_SLOTS: Final = 64
@@ -100,6 +104,7 @@ class Store:
         self.pool = Pool(members, self.sightings.note, counted, self.budget)
         slots = max(LEAST_SLOTS, min(MOST_SLOTS, self.budget.limit // (4 * EXTENT)))
         self.loader = loader = Loader(index, self.pool, self.budget, slots=slots)
+        loader.renew = Renewal(self._renew)
         self.disk = self._disk_files((reading or ReadOptions()).cache)
         self._refetch = None if fetch is None else Refetch(fetch, index.ids)
         self.reader = Reader(
@@ -135,6 +140,16 @@ class Store:
             _ = self._checking
             self.read_repair = ReadRepair(self._mend)
             self.sightings.noted = self.read_repair.note
+
+    async def _renew(self) -> None:
+        """Take over what other sites recorded, unless somebody is alone with the store."""
+        access = replace(self.access, wait=False)
+        try:
+            if await access.sharing.is_shared():
+                async with access.writing("taking over where chunks lie", told=False) as journal:
+                    await journal.take_over()
+        except ModelFloatError as error:
+            log.info("%s; what other sites did lately is not known", error)
 
     def _disk_files(self, options: CacheOptions | None) -> DiskFiles | None:
         if options is None or not options.size:

@@ -4,7 +4,8 @@ Chunks that lie side by side in a pack are fetched as one extent: one request, o
 thread for decoding and verifying. A raw chunk is not copied: it is a slice of that buffer.
 
 A chunk that cannot be had so, or does not verify, is read alone from each of its places, and then
-with the shards whose blocks do not match their footers left out (`cas.packs.scrutiny`).
+with the shards whose blocks do not match their footers left out (`cas.packs.scrutiny`). Where that
+fails too another site may have moved it: what is known is renewed, and its places are read anew.
 """
 
 import logging
@@ -36,6 +37,7 @@ from ..packs.pool import SCRATCH, Pool
 from ..packs.scrutiny import load_sound
 from .budget import MemoryBudget
 from .cache import Loaded
+from .renewal import Renew, nothing_newer
 from .seldom import Seldom
 from .wholepacks import WholePacks
 
@@ -75,6 +77,7 @@ class Loader:
         self._cpus = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._direct = DirectReads(pool, budget)
         self.at_hand = False
+        self.renew: Renew = nothing_newer
         self._turns = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         # Turns bound them; a thread that hangs has none any more.
         self._threads = trio.CapacityLimiter(math.inf)
@@ -257,6 +260,20 @@ class Loader:
         for what was damaged may be mended, or replaced, between the reads of two shards.
         """
         places = await trio.to_thread.run_sync(self._places, id_, limiter=self._cpus)
+        found = await self._load_from(id_, places)
+        if isinstance(found, Loaded):
+            return found
+        await self.renew()
+        now = await trio.to_thread.run_sync(self._places, id_, limiter=self._cpus)
+        if {place.pack.id for place in now} != {place.pack.id for place in places}:
+            log.info("chunk %s lies elsewhere by now", id_.hex()[:16])
+            found = await self._load_from(id_, now)
+        if isinstance(found, Loaded):
+            return found
+        raise found
+
+    async def _load_from(self, id_: ChunkId, places: list[Placed]) -> Loaded | DamageError:
+        """One chunk from one of these places; why it is not to be had from any."""
         damaged, reason = False, None
         passed: dict[str, None] = {}  # each told once, and only where the chunk is had after all
         for load in (self._load_plain, self._load_sound, self._load_sound):
@@ -279,7 +296,7 @@ class Loader:
                 passed[f"it does not verify in pack {chunk.pack.id.hex()}"] = None
         for why in passed:
             log.info("chunk %s: %s", id_.hex()[:16], why)
-        raise self._beyond_help(id_, places, damaged, reason)
+        return self._beyond_help(id_, places, damaged, reason)
 
     def _places(self, id_: ChunkId) -> list[Placed]:
         known = ((place, self._index.pack(place.pack)) for place in self._index.locate([id_])[0])

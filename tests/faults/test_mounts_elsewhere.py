@@ -14,6 +14,7 @@ import trio.testing
 from modelfloat.backends.base import Backend, Listed
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.cas.formats.presence import MOST_OPEN, Presence, decode_presence
+from modelfloat.cas.gc import merging
 from modelfloat.cas.gc.elsewhere import AT_ONCE
 from modelfloat.cas.gc.others import REMEMBERED
 from modelfloat.cas.gc.sweeping import Sweeper
@@ -25,7 +26,14 @@ from modelfloat.errors import BusyError, UnavailableError
 from modelfloat.ids import ObjectId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.sites import another_site
-from modelfloat.tests.support.stores import add, fresh_store, shard_files, weights
+from modelfloat.tests.support.stores import (
+    add,
+    forget_chunks,
+    fresh_store,
+    read,
+    shard_files,
+    weights,
+)
 
 DAY = 86_400.0
 
@@ -240,3 +248,30 @@ async def test_a_mount_goes_on_that_cannot_be_told(
         assert await scene.read_there() == scene.data
     assert "does not know what is open on this mount" in caplog.text
     caplog.clear()
+
+
+async def test_who_reads_elsewhere_finds_what_was_copied_into_a_new_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its index knows the old pack only, whose shards are gone when it reads on."""
+    monkeypatch.setattr(merging, "MANY", 2)
+    files = {name: weights(tmp_path / name, 200_000, name) for name in "ab"}
+    async with fresh_store(tmp_path / "s", "2+1") as here:
+        for name in files:
+            await add(here, tmp_path / name, f"acme/{name}")
+        other = await another_site(tmp_path / "s", tmp_path / "other")
+        async with open_store(str(other)) as there:
+            assert await read(there, "acme/a/a") == files["a"]
+            forget_chunks(there)
+            assert (await here.gc(grace=0)).merged > 0
+            old = {pack.id for pack in there.index.packs()}
+            results: list[bytes] = []
+
+            async def read_too(name: str) -> None:
+                results.append(await read(there, f"acme/{name}/{name}"))
+
+            async with trio.open_nursery() as nursery:
+                for name in files:
+                    nursery.start_soon(read_too, name)
+            assert sorted(results) == sorted(files.values())
+            assert not old & {pack.id for pack in there.index.packs()}
