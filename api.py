@@ -23,6 +23,7 @@ from typing import Self, TypeVar
 import trio
 import trio.from_thread
 
+from . import exchanging
 from .backends.registry import is_local_path
 from .cas.add.request import AddRequest
 from .cas.addressed import look_up, shown_head
@@ -37,6 +38,7 @@ from .cas.read.regions import StoredTensor
 from .cas.refnames import parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
 from .cas.store import Store as Engine
+from .cas.transfer.report import TransferReport, TransferRequest
 from .cas.verify.checkorder import VerifyRequest
 from .erasure.scheme import Scheme
 from .errors import UsageError, first_failure, one_failure
@@ -45,6 +47,7 @@ from .fuse.inuse import find_in_use
 from .fuse.owndevices import mounted_devices
 from .joining import JoinReport, join_store
 from .opening import open_store
+from .otherstore import Other
 from .storedfile import File
 
 _T = TypeVar("_T")
@@ -322,6 +325,74 @@ class Store:
                 accept_losses=accept_losses,
                 find_in_use=lambda: find_in_use(engine.path),
             )
+        )
+
+    def push(
+        self,
+        where: str | os.PathLike[str],
+        addresses: str | Sequence[str],
+        *,
+        tags: bool = False,
+        force: bool = False,
+        dry_run: bool = False,
+        preflight: bool = True,
+        erasure: str | None = None,
+        passphrase: str | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+    ) -> TransferReport:
+        """Send `vendor/name[@branch|@tag]` to another store's folder, or into a directory, which is
+        made if it is missing or empty, of the scheme `erasure`; what was sent.
+
+        See `modelfloat push --help`. `passphrase` or `key_file` opens the other store.
+        """
+        scheme = None if erasure is None else Scheme.parse(erasure)
+        other = Other(
+            os.path.abspath(where),
+            os.path.abspath(self._path),
+            _secret_from(passphrase, key_file),
+            make=True,
+            erasure=scheme,
+            dry_run=dry_run,
+            wait=self._wait,
+        )
+        request = self._transfer(addresses, (self._path, other.where), tags, force, preflight)
+        return self._call(lambda engine: exchanging.push(engine, other, request))
+
+    def pull(
+        self,
+        where: str | os.PathLike[str],
+        addresses: str | Sequence[str],
+        *,
+        tags: bool = False,
+        force: bool = False,
+        dry_run: bool = False,
+        preflight: bool = True,
+        passphrase: str | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+    ) -> TransferReport:
+        """Fetch `vendor/name[@branch|@tag]` from another store's folder, or from a directory that
+        `push` has made; what was fetched. Otherwise as `push`."""
+        other = Other(
+            os.path.abspath(where),
+            os.path.abspath(self._path),
+            _secret_from(passphrase, key_file),
+            dry_run=dry_run,
+            wait=self._wait,
+        )
+        request = self._transfer(addresses, (other.where, self._path), tags, force, preflight)
+        return self._call(lambda engine: exchanging.pull(engine, other, request))
+
+    @staticmethod
+    def _transfer(
+        addresses: str | Sequence[str],
+        names: tuple[str, str],
+        tags: bool,
+        force: bool,
+        preflight: bool,
+    ) -> TransferRequest:
+        listed = [addresses] if isinstance(addresses, str) else addresses
+        return exchanging.request_of(
+            listed, tags=tags, force=force, preflight=preflight, names=names
         )
 
     def verify(

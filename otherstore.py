@@ -164,9 +164,9 @@ def _refuse_foreign(where: str, marker: Marker, own: str) -> None:
         )
 
 
-def _configure(folder: str, where: str, marker: Marker) -> None:
+def _configure(folder: str, where: str, marker: Marker, state: str | None = None) -> None:
     """Say where the directory lies now: it may have come by another way."""
-    backend = BackendConfig(marker.name, where, marker.backend)
+    backend = BackendConfig(marker.name, where, marker.backend, state=state)
     encrypted = bool(marker.incompat & ENCRYPTED)
     config = StoreConfig(marker.store, marker.erasure, (backend,), encrypted=encrypted)
     with contextlib.suppress(ModelFloatError):
@@ -223,8 +223,10 @@ def _known(path: str) -> dict[WriterId, int]:
 
 async def _anew(folder: str, where: str, marker: Marker, other: Other) -> None:
     await trio.to_thread.run_sync(_put_away, folder)
-    await trio.to_thread.run_sync(_configure, folder, where, marker)
+    # Who only reads it leaves it as it is: it may be a medium that cannot be written.
+    await trio.to_thread.run_sync(_configure, folder, where, marker, "read-only")
     await rebuild_store(folder, wait=other.wait, secret=other.secret)
+    await trio.to_thread.run_sync(_configure, folder, where, marker)
 
 
 def _put_away(folder: str) -> None:

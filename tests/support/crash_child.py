@@ -18,6 +18,8 @@ from modelfloat.cli import (  # noqa: F401 - imported before the forks
     get,
     key,
     ls,
+    pull,
+    push,
     rebuild_index,
     restripe,
     rm,
