@@ -29,6 +29,8 @@ from .cas.add.request import AddRequest
 from .cas.addressed import look_up, shown_head
 from .cas.codecs.effort import Effort
 from .cas.diff.diff import Difference, compare
+from .cas.edit.edits import EditReport
+from .cas.edit.renaming import RenameReport
 from .cas.encryption import secrets
 from .cas.encryption.secretfiles import read_key_file
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
@@ -302,13 +304,38 @@ class Store:
         addresses = parse_address(old), parse_address(new)
         return self._call(lambda engine: compare(engine, *addresses))
 
-    def rm(self, address: str, *, grace: float = GRACE) -> RemoveReport:
-        """Remove `vendor/name[@branch|@tag]`; `frees` of what it returns is bytes, for a later gc.
+    def rm(
+        self, address: str, *, grace: float = GRACE, author: str = "", message: str = ""
+    ) -> RemoveReport:
+        """Remove `vendor/name[@branch|@tag]`, or by a commit what a branch has at a path.
 
-        `grace` is how many seconds that gc will keep it. NotFoundError if there is none.
+        `frees` of what it returns is bytes, for a later gc; `grace` is how many seconds that gc
+        will keep it. What went from a branch stays in its history. NotFoundError if there is none.
         """
         where = parse_address(address)
-        return self._call(lambda engine: engine.remove(where, grace=grace))
+        return self._call(
+            lambda engine: engine.remove(where, grace=grace, author=author, message=message)
+        )
+
+    def mv(
+        self, source: str, target: str, *, author: str = "", message: str = ""
+    ) -> EditReport | RenameReport:
+        """Move a file or a folder within its branch, by a commit; or, without paths, rename a
+        repository, a branch or a tag. ExistsError where something has that name."""
+        places = parse_address(source), parse_address(target)
+        return self._call(lambda engine: engine.move(*places, author=author, message=message))
+
+    def restore(
+        self, address: str, branch: str | None = None, *, author: str = "", message: str = ""
+    ) -> EditReport:
+        """Make what `vendor/name@rev[/path]` names, on `branch`, as it is there, by a commit.
+
+        `branch` None is the one that REV counts back from (`dev~2`), else `main`.
+        """
+        where = parse_address(address)
+        return self._call(
+            lambda engine: engine.restore(where, branch, author=author, message=message)
+        )
 
     def gc(
         self, *, grace: float = GRACE, dry_run: bool = False, accept_losses: bool = False

@@ -1,6 +1,7 @@
 """Names of repositories, refs and revisions: `vendor/name@REV/path` and its parts."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,8 +39,13 @@ class Address:
 
     def __str__(self) -> str:
         rev = "" if self.rev is None else f"@{self.rev}"
-        tail = "".join("/" + part.decode("utf-8", "backslashreplace") for part in self.path)
+        tail = f"/{shown_path(self.path)}" if self.path else ""
         return f"{self.repo}{rev}{tail}"
+
+
+def shown_path(path: Sequence[bytes]) -> str:
+    """A path in a repository as messages show it."""
+    return b"/".join(path).decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ from .verify.scrublog import ScrubLog
 if TYPE_CHECKING:
     from .add.adding import Adding
     from .add.request import AddRequest
+    from .edit.editing import Editing
+    from .edit.edits import EditReport
+    from .edit.renaming import RenameReport
     from .gc.removal import Removal
     from .gc.restriping import RestripeReport
     from .verify.checking import Checking
@@ -247,10 +250,27 @@ class Store:
 
     # Removing
 
-    async def remove(self, address: Address, *, grace: float = GRACE) -> RemoveReport:
-        """Remove a repository, or one branch or tag of it; what that frees at a later gc."""
+    async def remove(
+        self, address: Address, *, grace: float = GRACE, author: str = "", message: str = ""
+    ) -> RemoveReport:
+        """Remove a repository, one branch or tag of it, or with a path what lies there on a branch,
+        by a commit; what that frees at a later gc."""
         self.members.cipher.require()
-        return await self.reserve.retrying(lambda: self._removal.refs(address, grace))
+        if not address.path:
+            return await self.reserve.retrying(lambda: self._removal.refs(address, grace))
+        from .edit.removing import Removing
+
+        done = await self._editing.run(Removing(self.objects, address), author, message)
+        return RemoveReport(
+            done.repo,
+            branch=done.branch,
+            path=done.path,
+            commit=done.commit,
+            before=done.before,
+            files=done.files,
+            size=done.size,
+            grace=grace,
+        )
 
     async def frees(self, repo: RepoName) -> int:
         """Bytes that removing a repository would free; reads all of the index that refs reach."""
@@ -261,6 +281,44 @@ class Store:
         from .gc.removal import Removal
 
         return Removal(self.access, self.index, self.objects, self.pool)
+
+    # Editing
+
+    async def move(
+        self, source: Address, target: Address, *, author: str = "", message: str = ""
+    ) -> "EditReport | RenameReport":
+        """Move what lies at `source` to `target` by a commit of its branch; without paths rename a
+        repository, or one branch or tag of it."""
+        from .edit.relocating import Relocating
+        from .edit.renaming import Renaming, is_of_paths
+
+        self.members.cipher.require()
+        if not is_of_paths(source, target):
+            return await Renaming(self.access, self.refs).run(source, target)
+        edit = Relocating(self.objects, source, target)
+        return await self._editing.run(edit, author, message)
+
+    async def restore(
+        self, address: Address, branch: str | None = None, *, author: str = "", message: str = ""
+    ) -> "EditReport":
+        """Make what `address` names, or everything, on `branch` as it is there, by a commit.
+
+        None means the branch that its REV counts back from, else `main`.
+        """
+        from .edit.restoring import Restoring, branch_to_restore
+
+        self.members.cipher.require()
+        into = await trio.to_thread.run_sync(branch_to_restore, self.refs, address)
+        edit = Restoring(self.objects, self.refs, address, branch or into)
+        return await self._editing.run(edit, author, message)
+
+    @functools.cached_property
+    def _editing(self) -> "Editing":
+        from .edit.editing import Editing
+
+        return Editing(self.access, self.objects, self.refs, self.scheme)
+
+    # Collecting
 
     async def gc(
         self,

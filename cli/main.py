@@ -25,9 +25,11 @@ from . import (
     log,
     ls,
     mount,
+    mv,
     pull,
     push,
     rebuild_index,
+    restore,
     restripe,
     rm,
     stats,
@@ -62,6 +64,8 @@ app.command("get", cls=PlainCommand)(get.get)
 app.command("log", cls=PlainCommand)(log.log)
 app.command("diff", cls=PlainCommand)(diff.diff)
 app.command("rm", cls=PlainCommand)(rm.rm)
+app.command("mv", cls=PlainCommand)(mv.mv)
+app.command("restore", cls=PlainCommand)(restore.restore)
 app.command("gc", cls=PlainCommand)(gc.gc)
 app.command("restripe", cls=PlainCommand)(restripe.restripe)
 app.command("mount", cls=PlainCommand)(mount.mount)

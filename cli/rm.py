@@ -1,19 +1,22 @@
-"""`modelfloat rm`: remove a repository, or one branch or tag of it."""
+"""`modelfloat rm`: remove a repository, a branch or tag of it, or what lies at a path."""
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .commitflags import Author, Message
 from .completion import complete_address
 from .options import command
-from .output import human_size, iso_time, one_line, say, say_json
+from .output import human_size, iso_time, one_line, plural, say, say_json
 from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.gc.collected import RemoveReport
     from ..cas.refnames import RefHead
+    from ..ids import ObjectId
 
 
 @command
@@ -22,27 +25,44 @@ def rm(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="VENDOR/NAME[@BRANCH|@TAG]",
-            help="What to remove: a repository with all its branches and tags, or one of them.",
+            metavar="VENDOR/NAME[@BRANCH|@TAG][/PATH]",
+            help="What to remove: a repository with all its branches and tags, one of them, or a "
+            "file or folder of a branch.",
             show_default=False,
             autocompletion=complete_address,
         ),
     ],
+    message: Message = "",
+    author: Author = None,
 ) -> None:
-    """Remove a repository, a branch or a tag.
+    """Remove a repository, a branch or a tag; of a path, a file or a folder, by a commit.
 
-    Nothing is deleted yet: gc does that, once what was removed is older than its grace period.
+    Nothing is deleted yet: gc does that, once what was removed is older than its grace period. What
+    lay at a path is in the branch's history, and `restore` brings it back.
     """
     from ..cas.refnames import parse_address
 
     address = parse_address(target)
     grace = settings.number("grace")
-    report = in_store(settings, lambda store: store.remove(address, grace=grace))
+    by = settings.text("author", author) if address.path else ""
+    report = in_store(
+        settings, lambda store: store.remove(address, grace=grace, author=by, message=message)
+    )
     say_json(document(report)) if settings.json else say(text(report))
 
 
 def document(report: "RemoveReport") -> dict[str, object]:
     """The report as `--json` prints it."""
+    if report.commit is not None and report.before is not None:
+        return {
+            "repository": str(report.repo),
+            "branch": report.branch,
+            "path": report.path,
+            "commit": report.commit.hex(),
+            "before": report.before.hex(),
+            "files": report.files,
+            "size": report.size,
+        }
     return {
         "repository": str(report.repo),
         "removed": [
@@ -56,6 +76,8 @@ def document(report: "RemoveReport") -> dict[str, object]:
 
 def text(report: "RemoveReport") -> str:
     """What was removed, name by name, and what that frees when."""
+    if report.commit is not None and report.before is not None:
+        return _commit_text(report, report.commit, report.before)
     lines = [f"removed {_named(report, head)}" for head in report.refs]
     if not report.frees:
         return "\n".join([*lines, "frees nothing: all of it is still needed elsewhere"])
@@ -65,6 +87,17 @@ def text(report: "RemoveReport") -> str:
     date = time.strftime("%Y-%m-%d", time.localtime(_due(report) // 1_000_000_000))
     lines.append(f"frees {size} at gc after {date}; `modelfloat gc --grace 0` frees it now")
     return "\n".join(lines)
+
+
+def _commit_text(report: "RemoveReport", commit: "ObjectId", before: "ObjectId") -> str:
+    """What went from a branch, and how it comes back."""
+    extent = f"{plural(report.files, 'file')}, {human_size(report.size)}"
+    name, where = one_line(report.path), one_line(f"{report.repo}@{report.branch}")
+    back = shlex.quote(one_line(f"{report.repo}@{before.hex()[:12]}/{report.path}"))
+    return (
+        f"{where}: removed {name} ({extent}), commit {commit.hex()[:12]}\n"
+        f"its history has it: `modelfloat restore {back} {report.branch}` brings it back"
+    )
 
 
 def _named(report: "RemoveReport", head: "RefHead") -> str:

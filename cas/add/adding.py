@@ -68,17 +68,4 @@ class Adding:
             return own_scheme(self.refs, self.objects, request.address.repo, branch_of(request))
 
         scheme = request.erasure or await trio.to_thread.run_sync(own) or self.scheme
-        # What names the files is kept as the store's other objects are, whatever the files are.
-        copies = max(scheme.m, self.scheme.m)
-        index, pool = self.access.index, self.access.pool
-        return Reading(
-            self.access.path,
-            index.store,
-            scheme,
-            copies,
-            index,
-            self.objects,
-            self.refs,
-            pool,
-            reliance,
-        )
+        return Reading.of(self.access, self.refs, self.objects, self.scheme, scheme, reliance)

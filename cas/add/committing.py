@@ -5,32 +5,29 @@ the trees are merged once more, over its new head.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable
 
 import trio
 
 from ...erasure.scheme import Scheme
 from ...errors import ExistsError, NotFoundError, RefMovedError, UsageError
 from ...ids import ObjectId
-from ..formats.commit import Commit, encode_commit
 from ..formats.journal import RefKind
 from ..history.moving import RefMove
+from ..history.newcommit import new_commit
 from ..refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
 from ..refs import Refs
 from ..reports import AddReport
 from ..schemes import own_scheme
+from .newobjects import Group, PutObjects
 from .request import AddRequest, Writing
 from .staging import Staging
 from .syncing import Removals
 from .treepages import Merged
 from .trees import merge
 
-PutObjects = Callable[[Sequence[bytes]], Awaitable[None]]
-"""Stores objects; they are durable after the flush that follows."""
 Flush = Callable[[], Awaitable[None]]
-GROUP: Final = 4 << 20
-"""Bytes of trees that are stored at a time."""
+"""Returns when everything that was put is durable."""
 
 
 def branch_of(request: AddRequest) -> str:
@@ -89,17 +86,9 @@ class Committer:
             self._report.removed, self._report.removed_files = removals.names(), removals.files
         if merged.tree == base and own == before:
             return None
-        commit = encode_commit(
-            Commit(
-                merged.tree,
-                () if head is None else (head.commit,),
-                now,
-                time.localtime(now // 1_000_000_000).tm_gmtoff // 60,
-                self._request.author,
-                self._request.message or self._default_message(changed=merged.tree != base),
-                own,
-            )
-        )
+        parents = () if head is None else (head.commit,)
+        message = self._request.message or self._default_message(changed=merged.tree != base)
+        commit = new_commit(merged.tree, parents, self._request.author, message, own, now)
         await put_objects([commit])
         return self._w.index.ids.object(commit)
 
@@ -113,7 +102,7 @@ class Committer:
         """The merged trees, stored group by group while the next ones are made."""
 
         def work() -> Merged:
-            group = _Group(put_objects)
+            group = Group(put_objects)
             staged = self._staging.staged
             merged = merge(self._w.objects, base, staged, now_ns, group.add, removals)
             group.flush()
@@ -154,24 +143,3 @@ class Committer:
 
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
-
-
-class _Group:
-    """Objects made in a worker thread, handed to the event loop some at a time."""
-
-    def __init__(self, put_objects: PutObjects) -> None:
-        self._put_objects = put_objects
-        self._objects: list[bytes] = []
-        self._size = 0
-
-    def add(self, data: bytes) -> None:
-        """Take one in."""
-        self._objects.append(data)
-        self._size += len(data)
-        if self._size >= GROUP:
-            self.flush()
-
-    def flush(self) -> None:
-        """Have those stored that were taken in."""
-        trio.from_thread.run(self._put_objects, self._objects)
-        self._objects, self._size = [], 0

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 
 import trio
 
-from ...ids import ChunkId, ObjectId
+from ...ids import ChunkId
 from ..chunking.regions import ElementType
 from ..formats.chunktable import Kind
 from ..packer import LaneName, Packer
 from ..packs.builder import NewChunk
-from ..packs.encoding import Cut, encode_chunks, encode_objects, shares
+from ..packs.encoding import Cut, encode_chunks, shares
 from ..reports import AddReport, Progress
 from .known import Known
+from .newobjects import NewObjects
 from .request import AddRequest, Reading
 from .siblings import Folders
 from .unchanged import Unchanged
@@ -49,6 +50,7 @@ class Ingest:
         self.objects = reading.index.objects
         self.ids = reading.index.ids
         self._packer = packer
+        self._new_objects = NewObjects(self._known, packer, self.ids, self.cpus)
 
     async def claim(self, parts: Sequence[Part]) -> list[Cut]:
         """The new ones among chunks: whoever claims a chunk must encode and pack it.
@@ -109,16 +111,4 @@ class Ingest:
 
     async def put_objects(self, objects: Sequence[bytes]) -> None:
         """Store what of `objects` is not stored yet."""
-        by_id, missing = await trio.to_thread.run_sync(self._missing, objects, limiter=self.cpus)
-        pending = self._packer.pending[Kind.OBJECT]
-        new = [id_ for id_ in missing if ChunkId(id_) not in pending]
-        if not new:
-            return
-        pending.update(ChunkId(id_) for id_ in new)
-        found = {id_: by_id[id_] for id_ in new}
-        chunks = await trio.to_thread.run_sync(encode_objects, found, limiter=self.cpus)
-        await self._packer.put_objects(chunks, found)
-
-    def _missing(self, objects: Sequence[bytes]) -> tuple[dict[ObjectId, bytes], list[ObjectId]]:
-        by_id = {self.ids.object(data): data for data in objects}
-        return by_id, self._known.missing_objects(list(by_id))
+        await self._new_objects.put(objects)

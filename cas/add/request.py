@@ -8,6 +8,7 @@ from typing import Final
 
 from ...erasure.scheme import Scheme
 from ...ids import StoreId
+from ..access import Access
 from ..codecs.effort import Effort
 from ..history.moving import RefMove
 from ..index.index import Index
@@ -94,6 +95,25 @@ class Reading:
     refs: Refs
     pool: Pool
     reliance: Reliance
+
+    @classmethod
+    def of(
+        cls,
+        access: Access,
+        refs: Refs,
+        objects: Objects,
+        store: Scheme,
+        scheme: Scheme,
+        reliance: Reliance,
+    ) -> "Reading":
+        """What a store that is reached by `access` has for packs of `scheme`; `store` is its own.
+
+        What names the files is kept as the store's other objects are, whatever the files are.
+        """
+        index, copies = access.index, max(scheme.m, store.m)
+        return cls(
+            access.path, index.store, scheme, copies, index, objects, refs, access.pool, reliance
+        )
 
     def writing(self, journal: Journal, move: Move) -> "Writing":
         """The same with what writing takes besides."""

@@ -40,17 +40,21 @@ class Kept:
 
 @dataclass(slots=True)
 class RemoveReport:
-    """What `rm` removed: refs of `repo`, or with a path what lay there on one branch.
+    """What `rm` removed: refs of `repo`, or with a `path` what lay there on one `branch`.
 
     `frees` is what a gc will free, once `grace` seconds have passed, of what only this reached.
-    `commit` is the branch's new one, None where refs were removed.
+    `commit` is the branch's new one, after `before`; None where refs were removed. Of a path
+    `files` files and links went, of `size` bytes; the branch's history has them still.
     """
 
     repo: RepoName
     refs: tuple[RefHead, ...] = ()
+    branch: str = ""
     path: str = ""
     commit: ObjectId | None = None
+    before: ObjectId | None = None
     files: int = 0
+    size: int = 0
     frees: int = 0
     grace: float = GRACE
     removed_ns: int = 0

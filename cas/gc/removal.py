@@ -38,7 +38,7 @@ class Removal:
     async def refs(self, address: Address, grace: float) -> RemoveReport:
         """Remove a repository, or one branch or tag of it; NotFoundError if there is none.
 
-        UsageError for a path in it, or a REV that is no branch's or tag's name.
+        UsageError for a REV that is no branch's or tag's name.
         """
         heads = await trio.to_thread.run_sync(self._meant, address)
         frees = await trio.to_thread.run_sync(self._frees, heads)
@@ -58,11 +58,6 @@ class Removal:
     def _meant(self, address: Address) -> list[RefHead]:
         repo, rev = address.repo, address.rev
         heads = self.index.refs(repo)
-        if address.path:
-            raise UsageError(
-                f"{address} is a path: rm removes repositories, branches and tags; `modelfloat add "
-                f"--sync` makes what is in {repo} equal to a folder"
-            )
         if not heads:
             raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
         found = _of(heads, rev)

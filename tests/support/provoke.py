@@ -809,7 +809,13 @@ PROVOKED: dict[str, Provocation] = {
     "the target comes last": plain("add", "acme/tiny", "{root}"),
     "--from-hf-cache takes": plain("add", "--from-hf-cache", "{root}", "acme/tiny"),
     "it is no Hugging Face cache": plain("add", "--from-hf-cache", "{root}"),
-    "is a path: rm removes": plain("rm", "acme/tiny/file"),
+    "is no branch, and only branches": plain("rm", "acme/tiny@v1/file"),
+    "cannot be moved into itself": plain("mv", "acme/tiny/folder", "acme/tiny/folder/inside/"),
+    "would nest deeper than ‹400› folders; choose another path": plain(
+        "mv", "acme/tiny/file", f"acme/tiny/{'x/' * 401}"
+    ),
+    "cannot become ‹address›": plain("mv", "acme/tiny/file", "acme/other/file"),
+    "restore needs the commit": plain("restore", "acme/tiny/file"),
     "is a commit: rm removes": plain("rm", "acme/tiny@main~1"),
     "--source is no URL": plain("add", "--source", "a b", "{file}", "acme/source"),
     "is no file of a hub's commit": plain(
@@ -910,6 +916,7 @@ PROVOKED: dict[str, Provocation] = {
     "leaves its repository": _link_out,
     "‹source›: ‹reason›": plain("add", "{root}/none", "acme/tiny"),
     "has no branch or tag ‹name›": plain("rm", "acme/tiny@none"),
+    "has no branch ‹name›": plain("rm", "acme/tiny@none/file"),
     "there is no folder": plain("get", "acme/tiny/file", "{root}/none/file"),
     "no store is mounted": lambda scene: scene.program("umount", scene.root),
     "no mount of ‹store› is running": plain("stats", "--mount"),
@@ -925,6 +932,11 @@ PROVOKED: dict[str, Provocation] = {
     "has a ‹branch or tag› ‹name›": plain("add", "{file}", "acme/tiny@v1"),
     "is a commit; choose a name": _tag_like_a_commit,
     "there and would become": lambda s: s("add", s.folder("file/inner"), "acme/tiny"),
+    "is no folder there": plain("mv", "acme/tiny/folder", "acme/tiny/file/folder"),
+    "is there already; remove it first": plain("mv", "acme/tiny/file", "acme/tiny/folder/inner"),
+    "there is a repository ‹name›": lambda s: (
+        s("add", s.file, "acme/other") and s("mv", "acme/tiny", "acme/other")
+    ),
     "holds what is left out": _sync_file_over_left_out,
     "is there and differs": lambda s: _get_over(s, "file", "acme/tiny"),
     "is there and is a directory": lambda s: _get_over(s, "file/", "acme/tiny"),

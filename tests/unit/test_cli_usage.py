@@ -14,7 +14,7 @@ from modelfloat.version import __version__
 COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log", "diff"),
     *("mount", "umount", "warm", "verify", "stats", "config", "doctor", "rebuild-index"),
-    *("rm", "gc", "restripe", "key"),
+    *("rm", "mv", "restore", "gc", "restripe", "key"),
     *("push", "pull"),
 }
 LATER = ("tag", "branch")
@@ -168,7 +168,7 @@ def test_completion_script(shell: str) -> None:
 
 
 def test_completion_of_commands_and_options() -> None:
-    assert complete("modelfloat m") == ["mount"]
+    assert complete("modelfloat mo") == ["mount"]
     assert {"--store", "--repair"} <= set(complete("modelfloat verify --"))
 
 

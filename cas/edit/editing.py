@@ -1,0 +1,171 @@
+"""Editing a branch: its tree changed page by page, a commit, and last the ref.
+
+The write order is that of an add, and so is the session that others are told of: the new trees are
+relied on from the moment they are stored.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+
+import trio
+
+from ...erasure.scheme import Scheme
+from ...errors import NotFoundError, RefMovedError, UsageError, one_failure
+from ...ids import ObjectId
+from ..access import Access
+from ..add.known import Known
+from ..add.newobjects import Group, NewObjects
+from ..add.request import Reading
+from ..formats.journal import RefKind
+from ..history.moving import RefMove, move_ref
+from ..history.newcommit import new_commit
+from ..journal.journal import Journal
+from ..lease.reliance import CondemnedError
+from ..lease.sessions import Session
+from ..objects import Objects
+from ..packer import Packer
+from ..refnames import DEFAULT_BRANCH, Address, RefHead, RepoName
+from ..refs import Refs
+from ..schemes import own_scheme
+from .edits import Edit, Edited, EditReport
+from .treechange import apply_change
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Editing:
+    """Edits branches of one store, whose packs are of `scheme` unless a repository has its own."""
+
+    access: Access
+    objects: Objects
+    refs: Refs
+    scheme: Scheme
+
+    async def run(self, edit: Edit, author: str, message: str = "") -> EditReport:
+        """Make the edit, as a commit by `author`.
+
+        RefMovedError where what it is about was changed by somebody else meanwhile.
+        """
+        with one_failure():
+            async with self.access.in_session(edit.what) as (journal, session):
+                while True:
+                    try:
+                        return await self._once(edit, author, message, journal, session)
+                    except* CondemnedError as again:
+                        log.info("editing once more: %s", again.exceptions[0])
+
+    async def _once(
+        self, edit: Edit, author: str, message: str, journal: Journal, session: Session
+    ) -> EditReport:
+        async with trio.open_nursery() as nursery:
+            reading = await trio.to_thread.run_sync(self._reading, edit, session)
+            packer = Packer(
+                reading.store,
+                reading.scheme,
+                reading.pool,
+                journal,
+                nursery,
+                copies=reading.copies,
+                made=session.reliance.relied.add,
+            )
+            new = NewObjects(Known(reading), packer, reading.index.ids)
+            commit = _Commit(self, edit, author, message, journal, session, packer, new)
+            report = await commit.run()
+            packer.close()
+        return report
+
+    def _reading(self, edit: Edit, session: Session) -> Reading:
+        own = own_scheme(self.refs, self.objects, edit.repo, edit.branch)
+        scheme = own or self.scheme
+        return Reading.of(
+            self.access, self.refs, self.objects, self.scheme, scheme, session.reliance
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """One edit, made over the branch's head until that has not moved meanwhile."""
+
+    editing: Editing
+    edit: Edit
+    author: str
+    message: str
+    journal: Journal
+    session: Session
+    packer: Packer
+    new: NewObjects
+
+    async def run(self) -> EditReport:
+        seen, lost = None, None
+        while True:
+            head = await trio.to_thread.run_sync(self._head)
+            edited, commit = await trio.to_thread.run_sync(self._make, head)
+            if lost is not None and edited.seen != seen:
+                raise lost
+            await self.packer.flush()
+            if commit is None:
+                return self._report(head, edited, None)
+            try:
+                await self._move(head, commit)
+            except RefMovedError as error:
+                seen, lost = edited.seen, error
+                continue
+            return self._report(head, edited, commit)
+
+    def _head(self) -> RefHead:
+        return branch_head(self.editing.refs, self.edit.repo, self.edit.branch)
+
+    def _make(self, head: RefHead) -> tuple[Edited, ObjectId | None]:
+        """Have trees and a commit stored; None for it where nothing would change."""
+        objects, now = self.editing.objects, time.time_ns()
+        base = objects.commit(head.commit)
+        edited = self.edit.of(base.tree)
+        group = Group(self.new.put)
+        tree = base.tree if edited.tree is None else edited.tree
+        if edited.change is not None:
+            tree = apply_change(objects, tree, edited.change, now, group.add).tree
+        if tree == base.tree:
+            return edited, None
+        message = self.message or edited.message
+        data = new_commit(tree, (head.commit,), self.author, message, base.erasure, now)
+        group.add(data)
+        group.flush()
+        return edited, objects.ids.object(data)
+
+    async def _move(self, head: RefHead, commit: ObjectId) -> None:
+        move = RefMove(head.repo, head.kind, head.ref, (head,), commit)
+        await move_ref(self.editing.access, self.journal, [move], self.session)
+
+    def _report(self, head: RefHead, edited: Edited, commit: ObjectId | None) -> EditReport:
+        return EditReport(
+            head.repo, head.ref, head.commit, commit, edited.path, edited.files, edited.size
+        )
+
+
+def branch_of(address: Address) -> str:
+    """The branch that an edit of what `address` names moves."""
+    return DEFAULT_BRANCH if address.rev is None else address.rev
+
+
+def branch_head(refs: Refs, repo: RepoName, branch: str) -> RefHead:
+    """The head of a branch that is to be edited.
+
+    NotFoundError where there is none, UsageError where the name is a tag's or a commit's.
+    """
+    head = refs.head(repo, RefKind.BRANCH, branch)
+    if head is not None:
+        return head
+    try:
+        refs.resolve(repo, branch)
+    except NotFoundError:
+        heads = refs.heads(repo)
+        names = sorted({head.ref for head in heads if head.kind is RefKind.BRANCH})
+        if not heads:
+            raise
+        known = ", ".join(names[:8]) or "none"
+        raise NotFoundError(f"{repo} has no branch {branch!r}; it has {known}") from None
+    raise UsageError(
+        f"{repo}@{branch} is no branch, and only branches get new commits; name a branch"
+    )

@@ -1,0 +1,94 @@
+"""`restore`: a path, or everything, as it was in another commit, by a commit of its own."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ...errors import UsageError
+from ...ids import ObjectId
+from ..add.treepages import bytes_of
+from ..formats.journal import RefKind
+from ..formats.tree import Entry, EntryType
+from ..objects import Objects
+from ..refnames import DEFAULT_BRANCH, Address, RepoName, shown_path
+from ..refs import Refs
+from .edits import Edited
+from .removing import nothing_at
+from .treechange import Path, TreeChange, extent_of, require_folders
+
+_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """Makes what `address`, which has a REV, names on `branch` as it is there.
+
+    A folder becomes equal to what it was: what came to it since then goes.
+    """
+
+    objects: Objects
+    refs: Refs
+    address: Address
+    branch: str
+
+    @property
+    def what(self) -> str:
+        """For those who wait for a lock."""
+        return "modelfloat restore"
+
+    @property
+    def repo(self) -> RepoName:
+        """The repository."""
+        return self.address.repo
+
+    def of(self, tree: ObjectId) -> Edited:
+        """The tree with that in it. NotFoundError where REV has nothing there, ExistsError where
+        a file stands where a folder is needed."""
+        commit = self.refs.resolve(self.repo, self.address.rev)
+        old, path = self.objects.commit(commit).tree, self.address.path
+        as_of = f"as of {commit.hex()[:_DIGITS]}"
+        if not path:
+            root = Entry(b"", EntryType.DIRECTORY, 0, 0, self._size(old), old)
+            files = extent_of(self.objects, root).files
+            return Edited(f"restore everything {as_of}", tree=old, files=files, size=root.size)
+        entry = self.objects.find(old, path)
+        if entry is None:
+            raise nothing_at(self.address)
+        require_folders(self.objects, tree, path)
+        name = shown_path(path)
+        return Edited(
+            f"restore {name} {as_of}",
+            self._change(old, path, entry),
+            path=name,
+            files=extent_of(self.objects, entry).files,
+            size=bytes_of(entry),
+            seen=(self.objects.find(tree, path),),
+        )
+
+    def _change(self, old: ObjectId, path: Path, entry: Entry) -> TreeChange:
+        """`entry` put at `path`; folders that are missing on the way are made as they were."""
+        change = TreeChange()
+        here = change
+        for depth in range(1, len(path)):
+            was = self.objects.find(old, path[:depth])
+            here = here.at(path[depth - 1 : depth])
+            if was is not None:
+                here.mode, here.mtime_ns = was.mode, was.mtime_ns
+        change.put(path, entry)
+        return change
+
+    def _size(self, tree: ObjectId) -> int:
+        return sum(map(bytes_of, self.objects.directory(tree).entries()))
+
+
+def branch_to_restore(refs: Refs, address: Address) -> str:
+    """The branch on which `address` is restored unless one is named: the one that its REV counts
+    back from, as `dev~2` does, and else `main`. UsageError without a REV."""
+    if address.rev is None:
+        raise UsageError(
+            f"{address}: restore needs the commit that has it as it was; write "
+            f"{replace(address, rev='REV')}"
+        )
+    base, *steps = re.split("[~^]", address.rev, maxsplit=1)
+    counts_back = steps and refs.heads_of(address.repo, RefKind.BRANCH, base)
+    return base if counts_back else DEFAULT_BRANCH
