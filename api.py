@@ -33,8 +33,10 @@ from .cas.edit.edits import EditReport
 from .cas.edit.renaming import RenameReport
 from .cas.encryption import secrets
 from .cas.encryption.secretfiles import read_key_file
+from .cas.formats.journal import RefChanged
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
+from .cas.history.commits import Told, told
 from .cas.read.filereader import FileReader
 from .cas.read.regions import StoredTensor
 from .cas.refnames import parse_address
@@ -303,6 +305,47 @@ class Store:
         """
         addresses = parse_address(old), parse_address(new)
         return self._call(lambda engine: compare(engine, *addresses))
+
+    def log(self, address: str, *, every: bool = False) -> list[Told]:
+        """The commits of `vendor/name[@REV]`, newest first, each with what it changed; of all
+        branches and tags with `every`."""
+        where = parse_address(address)
+
+        def tell(engine: Engine) -> list[Told]:
+            heads = engine.refs.heads(where.repo) if every else ()
+            starts = [head.commit for head in heads] or engine.refs.starts(where.repo, where.rev)
+            return list(told(engine.objects, starts))
+
+        return self._call(lambda engine: trio.to_thread.run_sync(tell, engine))
+
+    def reflog(self, address: str) -> list[RefChanged]:
+        """How the refs of `vendor/name[@BRANCH]` moved, the latest change first."""
+        where = parse_address(address)
+
+        def tell(engine: Engine) -> list[RefChanged]:
+            return list(engine.refs.changes(where.repo, where.rev))
+
+        return self._call(lambda engine: trio.to_thread.run_sync(tell, engine))
+
+    def tag(self, repository: str, tag: str, rev: str | None = None) -> list[RefChanged]:
+        """Make a tag of REV, or of the branch main; what changed. ExistsError where it is there."""
+        repo = parse_address(repository).repo
+        return self._call(lambda engine: engine.tag(repo, tag, rev))
+
+    def branch(
+        self, repository: str, branch: str, rev: str | None = None, *, force: bool = False
+    ) -> list[RefChanged]:
+        """Make a branch at REV, or move one on; what changed.
+
+        With `force` also where it has commits that REV has not, which is a ConflictError else.
+        """
+        repo = parse_address(repository).repo
+        return self._call(lambda engine: engine.branch(repo, branch, rev, force=force))
+
+    def undo(self, address: str) -> list[RefChanged]:
+        """Undo the last change of `vendor/name`, or of one branch or tag of it; what changed."""
+        where = parse_address(address)
+        return self._call(lambda engine: engine.undo(where.repo, where.rev))
 
     def rm(
         self, address: str, *, grace: float = GRACE, author: str = "", message: str = ""

@@ -6,7 +6,8 @@ event loop must not wait for a disk.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 
 from ..cid import Cid, raw_cid
@@ -21,6 +22,11 @@ from .formats.tree import Entry, EntryType, Tree, TreeRef, decode_tree_index, fi
 from .index.index import Index
 from .read.recipe import Recipe
 from .read.regions import RegionTable
+
+Both = tuple[Entry | None, Entry | None]
+"""What two directories have of one name."""
+_Part = tuple[Callable[[], Tree], bytes]
+"""One tree of a directory, to be read, and the name that it begins with."""
 
 
 class Objects:
@@ -141,6 +147,27 @@ class Directory:
                 tree = self._load(which)
                 yield from (tree[index] for index in range(len(tree)))
 
+    def changes_from(self, other: "Directory | None") -> Iterator[Both]:
+        """Every name that is not in both with equal bytes, in order: what the other one has of it,
+        and what this one has. Trees that both have are not looked at, nor most of two trees that
+        differ in one entry."""
+        before = [] if other is None else other._trees_unlike(self)
+        after = self._trees_unlike(other)
+        if [first for _, first in before] == [first for _, first in after]:
+            # Names begin with the same ones in each pair: none is in another pair.
+            for (old, _), (new, _) in zip(before, after, strict=True):
+                yield from _apart(old(), new())
+        else:
+            yield from both_of(_entries_of(before), _entries_of(after))
+
+    def _trees_unlike(self, other: "Directory | None") -> "list[_Part]":
+        same = other._tree_ids() if other is not None else frozenset()
+        return [
+            (partial(self._load, which), tree.first)
+            for which, tree in enumerate(self.trees)
+            if tree.id not in same
+        ]
+
     def _ordered_ids(self) -> tuple[ObjectId, ...]:
         return self.pages or (self._id,)
 
@@ -153,3 +180,29 @@ class Directory:
             current = (which, Tree(self._objects.raw(self._trees[which].id)))
             self._current = current
         return current[1]
+
+
+def _entries_of(parts: Sequence[_Part]) -> Iterator[Entry]:
+    for load, _ in parts:
+        tree = load()
+        yield from (tree[index] for index in range(len(tree)))
+
+
+def _apart(old: Tree, new: Tree) -> Iterator[Both]:
+    first, last = old.alike(new)
+    before = (old[index] for index in range(first, len(old) - last))
+    after = (new[index] for index in range(first, len(new) - last))
+    return both_of(before, after)
+
+
+def both_of(left: Iterator[Entry], right: Iterator[Entry]) -> Iterator[Both]:
+    """The entries of two directories, both sorted, name by name; equal ones left out."""
+    before, after = next(left, None), next(right, None)
+    while before or after:
+        name = min(entry.name for entry in (before, after) if entry)
+        here = before if before and before.name == name else None
+        there = after if after and after.name == name else None
+        if here != there:
+            yield here, there
+        before = next(left, None) if here else before
+        after = next(right, None) if there else after

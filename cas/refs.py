@@ -5,16 +5,21 @@ Synchronous reads of the index, small transactions each. Refs change through the
 """
 
 import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from ..errors import ConflictError, ExistsError, NotFoundError, UsageError
 from ..ids import ObjectId
-from .formats.journal import RefKind
+from .formats.journal import RefChanged, RefKind
 from .index.index import Index
 from .objects import Objects
 from .refnames import DEFAULT_BRANCH, RefHead, RepoName
 
 _HEX: Final = re.compile(r"[0-9a-f]{4,64}")
+_STEP: Final = re.compile(r"([~^])([0-9]{0,18})")
+"""As git has them: `~2` is the first parent's first parent, `^2` the second parent."""
 _SEARCH_LIMIT: Final = 100_000
 """Most commits that a commit prefix is looked for in."""
 
@@ -67,17 +72,42 @@ class Refs:
             raise ExistsError(f"{repo}@{ref} is a commit; choose a name that is no commit's")
 
     def resolve(self, repo: RepoName, rev: str | None = None) -> ObjectId:
-        """The commit that REV means: a branch, tag, commit prefix, or one of these and `~n`."""
-        base, tilde, steps = (rev or DEFAULT_BRANCH).partition("~")
-        if tilde and not re.fullmatch(r"[0-9]{0,18}", steps):
-            raise UsageError(f"{rev!r} is no revision: a number must follow '~'")
+        """The commit that REV means: a branch, a tag, a commit prefix, or `~n`, `^n` of one."""
+        base, steps = _steps(rev or DEFAULT_BRANCH)
         commit = self._resolve_base(repo, base)
-        for _ in range(int(steps or 1) if tilde else 0):
-            parents = self._objects.commit(commit).parents
-            if not parents:
-                raise NotFoundError(f"{repo}@{rev}: history is shorter than that")
-            commit = parents[0]
+        for parent, count in steps:
+            for _ in range(count):
+                parents = self._objects.commit(commit).parents
+                if parent >= len(parents):
+                    raise NotFoundError(f"{repo}@{rev}: history is shorter than that")
+                commit = parents[parent]
         return commit
+
+    def starts(self, repo: RepoName, rev: str | None = None) -> list[ObjectId]:
+        """The commits that a log of REV begins with: of a branch with several heads all of them."""
+        heads = self.heads_of(repo, RefKind.BRANCH, rev or DEFAULT_BRANCH)
+        if len(heads) > 1:
+            return [head.commit for head in heads]
+        return [self.resolve(repo, rev)]
+
+    def reaches(self, repo: RepoName, commit: ObjectId) -> bool:
+        """Whether a branch or tag of the repository reaches a commit."""
+        return any(id_ == commit for id_ in self._commits(head.commit for head in self.heads(repo)))
+
+    def descends(self, commit: ObjectId, ancestor: ObjectId) -> bool:
+        """Whether a commit is another one, or comes after it."""
+        return any(id_ == ancestor for id_ in self._commits([commit]))
+
+    def _commits(self, starts: Iterable[ObjectId]) -> Iterator[ObjectId]:
+        """Commits and all before them, each once."""
+        seen: set[ObjectId] = set()
+        queue = deque(starts)
+        while queue:
+            commit = queue.popleft()
+            if commit not in seen:
+                seen.add(commit)
+                yield commit
+                queue.extend(self._objects.commit(commit).parents)
 
     def _resolve_base(self, repo: RepoName, base: str) -> ObjectId:
         for kind in RefKind:
@@ -88,6 +118,8 @@ class Refs:
         if not heads:
             raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
         found = self._by_prefix(heads, base) if _HEX.fullmatch(base) else set()
+        if not found and _HEX.fullmatch(base):
+            found = self._left_behind(repo, base)
         if len(found) == 1:
             return found.pop()
         if found:
@@ -95,16 +127,42 @@ class Refs:
         known = ", ".join(sorted({h.ref for h in heads})[:8])
         raise NotFoundError(f"{repo} has no branch, tag or commit {base!r}; it has {known}")
 
-    def _by_prefix(self, heads: list[RefHead], prefix: str) -> set[ObjectId]:
+    def _left_behind(self, repo: RepoName, prefix: str) -> set[ObjectId]:
+        """Commits of that prefix which refs of the repository pointed at once, and that are there
+        still."""
         found: set[ObjectId] = set()
-        seen: set[ObjectId] = set()
-        queue = [head.commit for head in heads]
-        while queue and len(seen) < _SEARCH_LIMIT:
-            commit = queue.pop()
-            if commit in seen:
-                continue
-            seen.add(commit)
-            if commit.hex().startswith(prefix):
-                found.add(commit)
-            queue.extend(self._objects.commit(commit).parents)
+        for change in self.changes(repo):
+            for commit in (change.old, change.new):
+                if commit.hex().startswith(prefix) and self._index.object(commit) is not None:
+                    found.add(commit)
         return found
+
+    def changes(self, repo: RepoName, ref: str | None = None) -> Iterator[RefChanged]:
+        """The changes of a repository's refs, or of one name, latest first."""
+        for change in self._index.reflog_back():
+            mine = (change.vendor, change.name) == (repo.vendor, repo.name)
+            if mine and ref in (None, change.ref):
+                yield change
+
+    def is_superseded(self, change: RefChanged) -> bool:
+        """Whether another change went on from this one."""
+        return self._index.is_superseded(change.id)
+
+    def _by_prefix(self, heads: list[RefHead], prefix: str) -> set[ObjectId]:
+        starts = (head.commit for head in heads)
+        commits = islice(self._commits(starts), _SEARCH_LIMIT)
+        return {commit for commit in commits if commit.hex().startswith(prefix)}
+
+
+def _steps(rev: str) -> tuple[str, list[tuple[int, int]]]:
+    """What REV begins with, and the ways back from there: which parent, and how many times."""
+    base, *_ = re.split("[~^]", rev, maxsplit=1)
+    rest = rev[len(base) :]
+    found = _STEP.findall(rest)
+    if "".join(sign + number for sign, number in found) != rest:
+        raise UsageError(f"{rev!r} is no revision: a number must follow '~'")
+    return base, [
+        (0, int(number or 1)) if sign == "~" else (int(number or 1) - 1, 1)
+        for sign, number in found
+        if sign == "~" or number != "0"
+    ]

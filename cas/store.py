@@ -26,6 +26,7 @@ from .cache.writer import CacheWriter
 from .encryption.storecipher import CLEAR, StoreCipher
 from .following import follow
 from .formats.chunkids import PLAIN
+from .formats.journal import RefChanged
 from .formats.manifest import Manifest
 from .formats.tree import Entry, EntryType
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from .edit.editing import Editing
     from .edit.edits import EditReport
     from .edit.renaming import RenameReport
+    from .gc.pointing import Pointing
     from .gc.removal import Removal
     from .gc.restriping import RestripeReport
     from .verify.checking import Checking
@@ -275,6 +277,33 @@ class Store:
     async def frees(self, repo: RepoName) -> int:
         """Bytes that removing a repository would free; reads all of the index that refs reach."""
         return await self._removal.frees(repo)
+
+    # History
+
+    async def tag(self, repo: RepoName, name: str, rev: str | None = None) -> list[RefChanged]:
+        """Make a tag of what REV means; see `cas.gc.pointing` for this and the next two."""
+        self.members.cipher.require()
+        return await self.reserve.retrying(lambda: self._pointing.tag(repo, name, rev))
+
+    async def branch(
+        self, repo: RepoName, name: str, rev: str | None = None, *, force: bool = False
+    ) -> list[RefChanged]:
+        """Make a branch of what REV means, move it on, or make its several heads one."""
+        self.members.cipher.require()
+        return await self.reserve.retrying(
+            lambda: self._pointing.branch(repo, name, rev, force=force)
+        )
+
+    async def undo(self, repo: RepoName, ref: str | None = None) -> list[RefChanged]:
+        """Undo the last change of a repository's refs, or of one branch or tag."""
+        self.members.cipher.require()
+        return await self.reserve.retrying(lambda: self._pointing.undo(repo, ref))
+
+    @functools.cached_property
+    def _pointing(self) -> "Pointing":
+        from .gc.pointing import Pointing
+
+        return Pointing(self.access, self.index, self.objects, self.refs, self.pool)
 
     @functools.cached_property
     def _removal(self) -> "Removal":

@@ -14,6 +14,7 @@ import typer
 from . import (
     add,
     backend,
+    branch,
     cat,
     config,
     diff,
@@ -32,8 +33,11 @@ from . import (
     restore,
     restripe,
     rm,
+    show,
     stats,
+    tag,
     umount,
+    undo,
     verify,
     warm,
 )
@@ -63,6 +67,10 @@ app.command("cat", cls=PlainCommand)(cat.cat)
 app.command("get", cls=PlainCommand)(get.get)
 app.command("log", cls=PlainCommand)(log.log)
 app.command("diff", cls=PlainCommand)(diff.diff)
+app.command("show", cls=PlainCommand)(show.show)
+app.command("tag", cls=PlainCommand)(tag.tag)
+app.command("branch", cls=PlainCommand)(branch.branch)
+app.command("undo", cls=PlainCommand)(undo.undo)
 app.command("rm", cls=PlainCommand)(rm.rm)
 app.command("mv", cls=PlainCommand)(mv.mv)
 app.command("restore", cls=PlainCommand)(restore.restore)

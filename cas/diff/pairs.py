@@ -6,9 +6,10 @@ depth of a tree alone.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from ..formats.tree import Entry, EntryType
-from ..objects import Objects
+from ..objects import Both, Objects, both_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +61,33 @@ def files(objects: Objects, root: Entry) -> Iterator[Entry]:
 
 def _merged(objects: Objects, path: bytes, old: Entry | None, new: Entry | None) -> Iterator[Pair]:
     """The entries of two directories, by name; those that are alike left out."""
-    left, right = _entries(objects, old), _entries(objects, new)
-    before, after = next(left, None), next(right, None)
-    while before or after:
-        name = min(entry.name for entry in (before, after) if entry)
-        here = before if before and before.name == name else None
-        there = after if after and after.name == name else None
+    for here, there in _both(objects, old, new):
         if here is None or there is None or not _alike(here, there):
+            entry = here or there
+            name = entry.name if entry else b""
             yield Pair(path + b"/" + name if path else name, here, there)
-        before = next(left, None) if here else before
-        after = next(right, None) if there else after
+
+
+def _both(objects: Objects, old: Entry | None, new: Entry | None) -> Iterator[Both]:
+    """What each has of every name; of two that are not directories, or of one, it alone."""
+    if _is_directory(new) and (old is None or _is_directory(old)):
+        before = None if old is None else objects.directory(old.object)
+        return objects.directory(new.object).changes_from(before)
+    if _is_directory(old) and new is None:
+        return ((entry, None) for entry in objects.directory(old.object).entries())
+    return both_of(_entries(objects, old), _entries(objects, new))
 
 
 def _entries(objects: Objects, entry: Entry | None) -> Iterator[Entry]:
     if entry is None:
         return iter(())
-    if entry.type is not EntryType.DIRECTORY:
+    if not _is_directory(entry):
         return iter([entry])
     return objects.directory(entry.object).entries()
+
+
+def _is_directory(entry: Entry | None) -> TypeGuard[Entry]:
+    return entry is not None and entry.type is EntryType.DIRECTORY
 
 
 def _alike(old: Entry, new: Entry) -> bool:

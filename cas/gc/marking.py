@@ -42,6 +42,8 @@ class Marking:
         self._checkpoint = checkpoint
         self._chunks: list[bytes] = []
         self._homeless: set[bytes] = set()
+        self.missing = False
+        """Whether a chunk of a file that was reached has no place."""
 
     def reach(self, roots: Iterable[ObjectId], *, lenient: bool = False) -> None:
         """Mark what the objects `roots` reach, and themselves.
@@ -96,5 +98,5 @@ class Marking:
             self._flush()
 
     def _flush(self) -> None:
-        self._marks.mark(self._chunks)
+        self.missing |= bool(self._marks.mark(self._chunks).nowhere)
         self._chunks.clear()

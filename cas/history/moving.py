@@ -31,13 +31,15 @@ SHOWN: Final = 12
 @dataclass(frozen=True, slots=True)
 class RefMove:
     """What one ref should be: `new`, or with None not there. `seen` are all heads that the caller
-    found, none where there was no such ref."""
+    found, none where there was no such ref. With `reached` some ref of the repository must reach
+    `new` still: then nobody may have deleted anything of it."""
 
     repo: RepoName
     kind: RefKind
     ref: str
     seen: tuple[RefHead, ...]
     new: ObjectId | None
+    reached: bool = False
 
 
 async def move_ref(
@@ -70,12 +72,15 @@ def _changes(refs: Refs, objects: Objects, moves: Sequence[RefMove]) -> list[Ref
         if move.new is not None and not move.seen:
             check_ref_name(move.ref, move.kind.name.lower())
             refs.check_new(move.repo, move.kind, move.ref)
-    now, latest = time.time_ns(), refs.last_change_ns()
-    return [
-        change
-        for move in moves
-        for change in _changes_of(move, now if _keeps(objects, move) else max(now, latest))
-    ]
+        if move.new is not None and move.reached and not refs.reaches(move.repo, move.new):
+            raise RefMovedError(
+                f"no ref of {move.repo} reaches {move.new.hex()[:SHOWN]} any more: nothing was "
+                "changed; run the command again"
+            )
+    now = time.time_ns()
+    if not all(_keeps(objects, move) for move in moves):
+        now = max(now, refs.last_change_ns() + 1)
+    return [change for move in moves for change in _changes_of(move, now)]
 
 
 def _require_seen(refs: Refs, objects: Objects, move: RefMove) -> None:
@@ -106,12 +111,13 @@ def _author(objects: Objects, commit: ObjectId) -> str:
 
 
 def _keeps(objects: Objects, move: RefMove) -> bool:
-    """Whether what the ref reached is reached by what it moves to, as far as the parents tell.
+    """Whether a ref that is there goes on from what it reached, as far as the parents tell.
 
-    What is left behind is kept for a grace period from the change's time on. That is never before a
-    change that is known: a clock that was set back would take the period away.
+    What is left behind is kept for a grace period from the change's time on. That is after every
+    change that is known: a clock that was set back would take the period away, and hide which
+    change was the last one.
     """
-    if move.new is None:
+    if move.new is None or not move.seen:
         return False
     try:
         reached = {move.new, *objects.commit(move.new).parents}

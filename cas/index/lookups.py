@@ -250,6 +250,28 @@ class Lookups:
             data = txn.get(REFLOG.pack(max(0, time_ns), id_))
             return None if data is None else decode_ref(data)
 
+    def reflog_back(self, batch: int = 1000) -> Iterator[RefChanged]:
+        """Every ref change that is known, the latest first; read in batches."""
+        before: bytes | None = None
+        while rows := self._changes_before(before, batch):
+            before = rows[-1][0]
+            with guarded(self.path, "reflog"):
+                changes = [decode_ref(value) for _, value in rows]
+            yield from changes
+
+    def _changes_before(self, key: bytes | None, count: int) -> list[tuple[bytes, bytes]]:
+        if self._dbs.reflog is None:
+            return []
+        with self._reading("reflog") as txn, txn.cursor() as cursor:
+            behind = key is not None and cursor.set_range(key)
+            found = cursor.prev() if behind else cursor.last()
+            return list(islice(cursor.iterprev(), count)) if found else []
+
+    def is_superseded(self, change: bytes) -> bool:
+        """Whether a change of that id is named by another as its previous one."""
+        with self._reading("superseded") as txn:
+            return txn.get(change) is not None
+
     def last_change_ns(self) -> int:
         """The latest time of any ref change, ns since the epoch; 0 where none is known."""
         if self._dbs.reflog is None:

@@ -255,6 +255,12 @@ async def test_without_a_ref_home_two_heads_are_seen_and_neither_is_lost(
             assert await read(here, f"acme/m@{head}/{name}") == files[name]
         with pytest.raises(UnavailableError, match="none of these decides who of them goes first"):
             await here.gc(grace=0)
+        repo = parse_address("acme/m").repo
+        assert sorted(id_.hex() for id_ in here.refs.starts(repo)) == sorted(heads)
+        await here.branch(repo, "main", heads[0])
+        async with there.access.writing("a test") as journal:
+            await journal.take_over()
+        assert here.refs.resolve(repo).hex() == there.refs.resolve(repo).hex() == heads[0]
     assert "gets two heads" in caplog.text
     caplog.clear()
 

@@ -766,6 +766,12 @@ def _joined_over_another(scene: Scene) -> Outcome:
     return _joined("{store}/backends/d0")(scene)
 
 
+def _left_commits(scene: Scene) -> Outcome:
+    """A branch is to go back to the commit before its own."""
+    scene("add", scene.file, "acme/tiny/more")
+    return scene("branch", "acme/tiny", "main", "v1")
+
+
 PROVOKED: dict[str, Provocation] = {
     # Wrong usage
     "two names with a slash": plain("cat", "acme"),
@@ -777,6 +783,12 @@ PROVOKED: dict[str, Provocation] = {
     "is no revision": plain("ls", "acme/tiny@main~x"),
     "is a repository: name a file": plain("cat", "acme/tiny"),
     "log takes VENDOR": plain("log", "acme/tiny/file"),
+    "‹command› takes VENDOR/NAME": plain("tag", "acme/tiny@main"),
+    "undo takes VENDOR/NAME": plain("undo", "acme/tiny/file"),
+    "no change of ‹address› is known": plain("log", "--reflog", "acme/none"),
+    "there is nothing to undo of": plain("undo", "acme/none"),
+    "has a branch ‹name› already": plain("branch", "acme/tiny", "main"),
+    "has commits that": _left_commits,
     "restripe takes VENDOR/NAME": plain("restripe", "acme/tiny/x", "--erasure", "2+1"),
     "whole repositories, branches and tags": plain("push", "{root}/other", "acme/tiny/file"),
     "both are folders of one store": plain("push", "{store}", "acme/tiny"),
@@ -1218,6 +1230,9 @@ ELSEWHERE: dict[str, str] = {
         "mount/test_umount.py::test_a_mount_that_hangs_is_told_and_can_be_hidden"
     ),
     "is in use; end what uses it": "mount/test_umount.py::test_who_uses_it_is_listed",
+    "made several heads one": "unit/test_refs_by_hand.py::test_heads_made_one_are_not_two_again",
+    "had is gone": "unit/test_refs_by_hand.py::test_what_gc_deleted_does_not_come_back",
+    "reaches ‹commit› any more": "unit/test_moving_refs.py::test_what_no_ref_reaches_is_not_named",
     "moved meanwhile to": "unit/test_moving_refs.py::test_who_saw_an_older_head_is_told_who_won",
     "was removed meanwhile": "unit/test_moving_refs.py::test_what_was_removed_meanwhile_is_told",
     "has several heads": "fs/test_fs_names.py::test_a_branch_of_two_heads_is_an_error_not_a_choice",

@@ -15,9 +15,9 @@ COMMANDS = {
     *("init", "backend", "add", "ls", "cat", "get", "log", "diff"),
     *("mount", "umount", "warm", "verify", "stats", "config", "doctor", "rebuild-index"),
     *("rm", "mv", "restore", "gc", "restripe", "key"),
+    *("show", "tag", "branch", "undo"),
     *("push", "pull"),
 }
-LATER = ("tag", "branch")
 LATER_OPTIONS = ("--shared",)
 ANYWHERE = (
     *("--store", "--json", "--quiet", "--verbose", "--version"),
@@ -84,14 +84,6 @@ def test_commands_of_backend(capsys: pytest.CaptureFixture[str]) -> None:
 def test_commands_of_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["key", "--help"]) == 0
     assert listed_commands(capsys.readouterr().out) == {"ls", "add", "change", "rm", "recovery"}
-
-
-@pytest.mark.parametrize("command", LATER)
-def test_commands_that_come_later_are_unknown(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run([command]) == 2
-    assert "No such command" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Refs move in one way: compared with what was seen, all at once, and the winner is named."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,17 @@ async def test_what_is_left_behind_stays_for_its_grace(store: Store) -> None:
     told = RefChanged(RefKind.TAG, "acme", "model", "v1", NO_ID, ObjectId(NO_ID), first, ahead)
     async with store.access.writing("a clock that is ahead") as journal:
         await journal.append([told])
-    (forward,) = await move(store, branch((), first, "next"))
+    last = store.refs.resolve(REPO)
     (back,) = await move(store, branch(heads(store), first))
+    (forward,) = await move(store, branch(heads(store), last))
+    assert back.time_ns == ahead + 1
     assert forward.time_ns < ahead
-    assert back.time_ns == ahead
+
+
+async def test_what_no_ref_reaches_is_not_named(store: Store) -> None:
+    last = store.refs.resolve(REPO)
+    await move(store, branch(heads(store), store.refs.resolve(REPO, "main~1")))
+    tag = RefMove(REPO, RefKind.TAG, "v1", (), last, reached=True)
+    with pytest.raises(RefMovedError, match="no ref of acme/model reaches"):
+        await move(store, tag)
+    await move(store, replace(tag, new=store.refs.resolve(REPO)))

@@ -1,0 +1,68 @@
+"""Commits in order, newest first, with what each changed and how large its tree is.
+
+Synchronous reads of the index's mirror.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ...ids import ObjectId
+from ..formats.commit import Commit
+from ..formats.tree import EntryType
+from ..objects import Objects
+from .treechanges import Changes, TreeChanges
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A commit: `size` is that of all its files, `changes` what it changed against its first
+    parent."""
+
+    id: ObjectId
+    commit: Commit
+    size: int
+    changes: Changes
+
+
+def history(objects: Objects, starts: Iterable[ObjectId]) -> Iterator[tuple[ObjectId, Commit]]:
+    """Commits and all before them, newest first, as far as clocks tell; no commit comes before one
+    that follows it on the way that it was found by."""
+    seen = set(starts)
+    frontier = []
+    for start in seen:
+        commit = objects.commit(start)
+        frontier.append((-commit.time_ns, start, commit))
+    heapq.heapify(frontier)
+    while frontier:
+        _, id_, commit = heapq.heappop(frontier)
+        yield id_, commit
+        for parent in commit.parents:
+            if parent not in seen:
+                seen.add(parent)
+                older = objects.commit(parent)
+                # A clock that was set back puts no commit behind its parent.
+                when = -min(older.time_ns, commit.time_ns)
+                heapq.heappush(frontier, (when, parent, older))
+
+
+def told(objects: Objects, starts: Iterable[ObjectId]) -> Iterator[Told]:
+    """The same with what there is to say of each. A tree is summed up once: the sizes of those
+    before it follow from what changed."""
+    compare = TreeChanges(objects)
+    sizes: dict[ObjectId, int] = {}
+    for id_, commit in history(objects, starts):
+        parent = objects.commit(commit.parents[0]).tree if commit.parents else None
+        changes = compare.count(parent, commit.tree)
+        size = sizes.pop(id_, None)
+        if size is None:
+            size = size_of(objects, commit.tree)
+        if commit.parents:
+            sizes.setdefault(commit.parents[0], size - changes.grown)
+        yield Told(id_, commit, size, changes)
+
+
+def size_of(objects: Objects, tree: ObjectId) -> int:
+    """The size of all files of a directory, in bytes."""
+    entries = objects.directory(tree).entries()
+    return sum(entry.size for entry in entries if entry.type is not EntryType.SYMLINK)

@@ -1,0 +1,91 @@
+"""What `tag`, `branch` and `undo` have in common: the repository they take, and what they say."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .completion import complete_address
+from .log import SHOWN, move_document, move_line
+from .output import human_time, iso_time, one_line, say, say_columns, say_json
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..cas.formats.journal import RefChanged, RefKind
+    from ..cas.refnames import RefHead, RepoName
+    from ..cas.store import Store
+
+Repository = Annotated[
+    str,
+    typer.Argument(
+        metavar="VENDOR/NAME",
+        help="The repository.",
+        show_default=False,
+        autocompletion=complete_address,
+    ),
+]
+Rev = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[REV]",
+        help="The commit: a branch, a tag, a commit, or BRANCH~N; else main.",
+        show_default=False,
+    ),
+]
+
+
+def repository(text: str, command: str) -> "RepoName":
+    """The repository that is named, and nothing in it; UsageError otherwise."""
+    from ..cas.refnames import parse_address
+    from ..errors import UsageError
+
+    address = parse_address(text)
+    if address.path or address.rev is not None:
+        raise UsageError(f"{text}: {command} takes VENDOR/NAME and nothing behind it")
+    return address.repo
+
+
+def say_moves(settings: Settings, changes: "Sequence[RefChanged]") -> None:
+    """Say what moved."""
+    if settings.json:
+        say_json(list(map(move_document, changes)))
+        return
+    for change in changes:
+        say(f"{one_line(f'{change.vendor}/{change.name}')}: {move_line(change)}")
+    if not changes:
+        say("nothing to move: it points there already")
+
+
+def say_heads(store: "Store", settings: Settings, repo: "RepoName", kind: "RefKind") -> None:
+    """List the branches or tags of a repository, with their commits; NotFoundError if it has no
+    ref at all."""
+    from ..errors import NotFoundError
+
+    heads = store.refs.heads(repo)
+    if not heads:
+        raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
+    mine = [head for head in heads if head.kind is kind]
+    if settings.json:
+        say_json([_document(store, head) for head in mine])
+    else:
+        several = {head.ref for head in mine if sum(h.ref == head.ref for h in mine) > 1}
+        say_columns((_row(store, head, several) for head in mine), "<<<<")
+
+
+def _row(store: "Store", head: "RefHead", several: set[str]) -> list[str]:
+    commit = store.objects.commit(head.commit)
+    message = one_line(commit.message.strip().partition("\n")[0]) or "(no message)"
+    note = "one of several heads: " * (head.ref in several)
+    moved = human_time(head.time_ns)
+    return [one_line(head.ref), head.commit.hex()[:SHOWN], moved, note + message]
+
+
+def _document(store: "Store", head: "RefHead") -> dict[str, object]:
+    commit = store.objects.commit(head.commit)
+    return {
+        "name": head.ref,
+        "commit": head.commit.hex(),
+        "moved": iso_time(head.time_ns),
+        "author": commit.author,
+        "message": commit.message,
+    }

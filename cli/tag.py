@@ -1,0 +1,38 @@
+"""`modelfloat tag`: tags made, or listed."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import command
+from .refmoves import Repository, Rev, repository, say_heads, say_moves
+from .session import in_store
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..cas.store import Store
+
+
+@command
+def tag(
+    settings: Settings,
+    address: Repository,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[TAG]", help="The new tag; none lists them.", show_default=False),
+    ] = None,
+    rev: Rev = None,
+) -> None:
+    """Make a tag of a commit, or list the tags of a repository."""
+    from ..cas.formats.journal import RefKind
+
+    repo = repository(address, "tag")
+    if name is None:
+
+        async def listed(store: "Store") -> None:
+            say_heads(store, settings, repo, RefKind.TAG)
+
+        in_store(settings, listed, ask=False)
+        return
+    wanted = name
+    say_moves(settings, in_store(settings, lambda store: store.tag(repo, wanted, rev)))
