@@ -105,6 +105,9 @@ def _freed(report: "GcReport") -> str:
     if report.orphans:
         shards = plural(report.orphans, "orphaned shard")
         done.append(f"{shards} deleted{_of(report.orphans_size)}")
+    if report.compacted:
+        into = plural(report.segments, "journal segment")
+        done.append(f"{report.compacted:,} journal records made into {into}")
     if not done:
         return "nothing to free"
     # Merging alone may take a little more room than it gives.

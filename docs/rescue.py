@@ -139,7 +139,7 @@ def check_version(data: bytes, keys: Keys) -> None:
     version, incompat = struct.unpack_from("<H10xI", data, 8)
     if bool(incompat & 2) != keys.encrypted:
         raise ValueError(f"it is {'' if incompat & 2 else 'not '}encrypted")
-    if version != 1 or incompat & ~7:  # bit 0: codecs above 1; bit 2: signed
+    if version != 1 or incompat & ~15:  # bit 0: codecs above 1; bit 2: signed; bit 3: a segment
         raise ValueError(f"version {version}, flags {incompat:#x}: newer than this script")
 
 

@@ -66,6 +66,12 @@ def encode_table(chunks: Sequence[PackedChunk]) -> bytes:
     )
 
 
+def codecs_of_table(data: bytes | memoryview) -> Sequence[int]:
+    """The codecs of the chunks of a table that was checked, each once."""
+    found: list[int] = np.unique(np.frombuffer(data, FIELDS)["codec"]).tolist()
+    return found
+
+
 def check_table(
     data: bytes | memoryview, pack_length: int, overhead: int = 0
 ) -> "np.ndarray[Any, Any]":

@@ -18,9 +18,12 @@ knows all codecs there were when it came, and a codec would be a hint at what is
 SIGNED: Final = 1 << 2
 """`incompat`, bit 2, of journal records: a ref change in it is signed. It is set beside bit 1 too:
 an earlier release must not take such a record for a damaged one."""
+SEGMENT: Final = 1 << 3
+"""`incompat`, bit 3, of journal records: it says what other records said, which may be gone. It is
+set beside bit 1 too."""
 KNOWN: Final = LATER_CODECS | ENCRYPTED
 """All of `incompat` that this release knows of shards."""
-KNOWN_OF_RECORDS: Final = KNOWN | SIGNED
+KNOWN_OF_RECORDS: Final = KNOWN | SIGNED | SEGMENT
 """All of `incompat` that it knows of journal records."""
 FIRST_CODECS: Final = 1
 """The highest codec of packs without that flag."""

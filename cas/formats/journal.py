@@ -1,7 +1,7 @@
 """Journal records: what happened to a store, per writer, in order. `docs/format.md`, Journal."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -11,8 +11,16 @@ from blake3 import blake3
 from ...erasure.scheme import LARGEST_K, LARGEST_M
 from ...errors import FormatError, ShardDamagedError
 from ...ids import BackendId, ObjectId, PackId, StoreId, WriterId
-from .chunktable import ENTRY, PACK_CHUNKS, Kind, PackedChunk, decode_table, encode_table
-from .flags import ENCRYPTED, SIGNED, VERSION, check_readable, codec_flags
+from .chunktable import (
+    ENTRY,
+    PACK_CHUNKS,
+    Kind,
+    PackedChunk,
+    codecs_of_table,
+    decode_table,
+    encode_table,
+)
+from .flags import ENCRYPTED, SEGMENT, SIGNED, VERSION, check_readable, codec_flags
 from .flags import KNOWN_OF_RECORDS as KNOWN
 from .refsignature import RefSignature
 from .sealedentries import (
@@ -37,6 +45,7 @@ _ENTRY: Final = struct.Struct("<BxxxI")
 _PACK: Final = struct.Struct("<16sBBBxQQIxxxx")
 _REF: Final = struct.Struct("<Bxxx32s32s32sq")
 _PLACED: Final = struct.Struct("<16sB7x16s")
+_COMPACTED: Final = struct.Struct("<16sQq32s")
 _LENGTH: Final = struct.Struct("<H")
 
 
@@ -115,7 +124,23 @@ class PackListed:
     table: bytes
 
 
-JournalEntry = PackStored | RefChanged | ShardPlaced | PackDeleted
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The entries behind this one, up to the next of its kind, are those of another record that
+    still tell something: that record, whose BLAKE3 is `digest`, may be gone.
+
+    A record with such entries is a segment.
+    """
+
+    writer: WriterId
+    seq: int
+    time_ns: int
+    digest: bytes
+
+
+JournalEntry = PackStored | RefChanged | ShardPlaced | PackDeleted | Compacted
+ListedEntry = PackListed | JournalEntry
+"""An entry as `list_entries` gives it, and as a record may be made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +175,16 @@ def encode_record(record: Record, cipher: Records | None = None) -> bytes:
     With a `cipher` what tells of the store's contents is encrypted, packs and refs, and what nobody
     else may say, tombstones. The same record gives the same bytes whenever it is encoded.
     """
+    return encode_listed(record, record.entries, cipher)
+
+
+def encode_listed(
+    record: Record, entries: Sequence[ListedEntry], cipher: Records | None = None
+) -> bytes:
+    """The same with these entries in place of its own, whose chunk tables may be bytes."""
     encrypted = cipher is not None and cipher.encrypted
-    frames = [_frame(entry) for entry in record.entries]
-    flags = _record_flags(record.entries, encrypted=encrypted)
+    frames = [_frame(entry) for entry in entries]
+    flags = _record_flags(entries, encrypted=encrypted)
     head = _HEAD.pack(
         MAGIC,
         VERSION,
@@ -176,6 +208,12 @@ def encode_record(record: Record, cipher: Records | None = None) -> bytes:
 def is_sound(data: bytes) -> bool:
     """Whether the bytes end in the BLAKE3 of those before."""
     return blake3(memoryview(data)[:-32]).digest() == data[-32:]
+
+
+def says_segment(data: bytes) -> bool:
+    """Whether the flags of a sound record say that it is a segment."""
+    incompat: int = _HEAD.unpack_from(data)[4]
+    return bool(incompat & SEGMENT)
 
 
 def decode_head(data: bytes, what: str) -> RecordHead:
@@ -232,9 +270,7 @@ def decode_record(data: bytes, what: str, cipher: Records | None = None) -> Reco
     )
 
 
-def list_entries(
-    data: bytes, what: str, cipher: Records | None = None
-) -> list[PackListed | JournalEntry]:
+def list_entries(data: bytes, what: str, cipher: Records | None = None) -> list[ListedEntry]:
     """The entries of a sound record, chunk tables unread; errors as from `decode_record`."""
     head = decode_head(data, what)
     try:
@@ -246,17 +282,27 @@ def list_entries(
         raise FormatError(f"{what} contradicts itself") from error
 
 
-def _frame(entry: JournalEntry) -> tuple[int, bytes]:
+def is_segment(entries: Iterable[ListedEntry]) -> bool:
+    """Whether a record of these entries is a segment: what it says then comes in order, and no
+    other entry may stand among them."""
+    return any(isinstance(entry, Compacted) for entry in entries)
+
+
+def _frame(entry: ListedEntry) -> tuple[int, bytes]:
     """An entry's type and bytes."""
     match entry:
         case PackStored():
             return 1, _encode_pack(entry)
+        case PackListed():
+            return 1, _encode_listed(entry)
         case RefChanged():
             return (2 if entry.signature is None else 6), encode_ref(entry)
         case ShardPlaced():
             return 3, _PLACED.pack(entry.pack, entry.index, entry.backend)
         case PackDeleted():
             return 4, bytes(entry.pack)
+        case Compacted():
+            return 7, _COMPACTED.pack(entry.writer, entry.seq, entry.time_ns, entry.digest)
 
 
 def _opened(data: bytes, head: RecordHead, cipher: Records | None) -> Iterator[tuple[int, bytes]]:
@@ -267,13 +313,18 @@ def _opened(data: bytes, head: RecordHead, cipher: Records | None) -> Iterator[t
     return open_entries(frames, Place(data[: _HEAD.size]), cipher)
 
 
-def _record_flags(entries: Iterable[JournalEntry], *, encrypted: bool) -> int:
+def _record_flags(entries: Iterable[ListedEntry], *, encrypted: bool) -> int:
     flags = ENCRYPTED if encrypted else 0
     for entry in entries:
-        if isinstance(entry, RefChanged) and entry.signature is not None:
-            flags |= SIGNED
-        elif isinstance(entry, PackStored) and not encrypted:
-            flags |= codec_flags(chunk.codec for chunk in entry.chunks)
+        match entry:
+            case RefChanged():
+                flags |= 0 if entry.signature is None else SIGNED
+            case Compacted():
+                flags |= SEGMENT
+            case PackStored() if not encrypted:
+                flags |= codec_flags(chunk.codec for chunk in entry.chunks)
+            case PackListed() if not encrypted:
+                flags |= codec_flags(codecs_of_table(entry.table))
     return flags
 
 
@@ -301,18 +352,39 @@ def _decode_entry(type_: int, payload: bytes, overhead: int = 0) -> JournalEntry
         return ShardPlaced(PackId(pack), index, BackendId(backend))
     if type_ == 4 and len(payload) == 16:
         return PackDeleted(PackId(payload))
+    if type_ == 7:
+        writer, seq, time_ns, digest = _COMPACTED.unpack(payload)
+        return Compacted(WriterId(writer), seq, time_ns, digest)
     raise ValueError(f"entry of type {type_}")
 
 
 def _encode_pack(p: PackStored) -> bytes:
-    head = _PACK.pack(p.pack, p.k, p.m, p.kind, p.length, p.shard, len(p.chunks))
-    return b"".join([head, *p.locations, encode_table(p.chunks)])
+    return _encode_listed(listed_pack(p))
+
+
+def _encode_listed(p: PackListed) -> bytes:
+    head = _PACK.pack(p.pack, p.k, p.m, p.kind, p.length, p.shard, len(p.table) // ENTRY.size)
+    return b"".join([head, *p.locations, p.table])
+
+
+def listed_pack(p: PackStored) -> PackListed:
+    """The same entry with its chunk table as bytes."""
+    return PackListed(
+        p.pack, p.k, p.m, p.kind, p.length, p.shard, p.locations, encode_table(p.chunks)
+    )
+
+
+def stored_pack(p: PackListed, overhead: int = 0) -> PackStored:
+    """The same entry with its chunk table read and checked; ShardDamagedError where it cannot be.
+
+    `overhead` is how many bytes a chunk may be longer than raw.
+    """
+    chunks = decode_table(p.table, p.length, overhead)
+    return PackStored(p.pack, p.k, p.m, p.kind, p.length, p.shard, p.locations, chunks)
 
 
 def _decode_pack(data: bytes, overhead: int) -> PackStored:
-    p = list_pack(data)
-    chunks = decode_table(p.table, p.length, overhead)
-    return PackStored(p.pack, p.k, p.m, p.kind, p.length, p.shard, p.locations, chunks)
+    return stored_pack(list_pack(data), overhead)
 
 
 def list_pack(data: bytes) -> PackListed:

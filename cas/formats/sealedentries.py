@@ -1,8 +1,9 @@
 """Which entries of a journal record are encrypted, and how they stand in it.
 
 `docs/format.md`, Encryption. Entries that tell of packs and refs are, and tombstones: a backend
-that could forge one would have `gc` delete what others hold. Places of shards are not, so that
-shards are moved without the key.
+that could forge one would have `gc` delete what others hold. So are those that say for which
+records a segment stands: who could forge one would hide what these said. Places of shards are not,
+so that shards are moved without the key.
 """
 
 import struct
@@ -12,8 +13,9 @@ from typing import Final, Protocol
 
 SEALED: Final = 5
 """The type of an entry that is encrypted, with its own type in it."""
-TELLING: Final = (1, 2, 4, 6)
-"""The types of those that are encrypted: pack stored, ref changed, pack deleted, ref signed."""
+TELLING: Final = (1, 2, 4, 6, 7)
+"""The types of those that are encrypted: pack stored, ref changed, pack deleted, ref signed,
+record compacted."""
 
 _NUMBER: Final = struct.Struct("<I")
 _TYPE: Final = struct.Struct("<Bxxx")

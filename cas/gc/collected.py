@@ -68,7 +68,8 @@ class GcReport:
     `merged` small ones, all of which became `merged_into`, of `written` bytes. `orphans` are shards
     that nothing named. Each has its bytes in `…_size`. `freed` is net of what was written anew.
     `kept` is what open files keep. `pending` counts packs with shards on backends that are down,
-    which a later gc deletes, and `skipped` packs that could not be rewritten.
+    which a later gc deletes, and `skipped` packs that could not be rewritten. `compacted` counts
+    journal records that became `segments`.
     """
 
     dry_run: bool = False
@@ -86,6 +87,8 @@ class GcReport:
     pending: int = 0
     skipped: int = 0
     young: int = 0
+    compacted: int = 0
+    segments: int = 0
     kept: list[Kept] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0

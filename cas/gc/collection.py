@@ -8,6 +8,7 @@
    orphaned shards, and objects in the mirror that nothing reaches.
 4. Beside others again: copy what is needed of sparse and small packs into new ones.
 5. Alone: mark again and delete the packs that were copied.
+6. Beside others: compact the journal.
 
 An add relies on what it finds stored only while it shares the store; so between 3's marking and
 deleting nobody does, and whatever was relied on before is reached from a ref by then, or was given
@@ -37,6 +38,7 @@ from ..packs.pool import Pool
 from ..reserve import is_full
 from .census import Census
 from .collected import FindInUse, GcReport
+from .compaction import compact
 from .condemning import pardon
 from .elsewhere import Elsewhere
 from .orphans import Orphan, Orphans
@@ -134,6 +136,18 @@ class Collection:
             self._note_deleted(await self._delete(journal, dead))
             await self._clean(journal, orphans)
         await self._rewrite()
+        await self._compact()
+
+    async def _compact(self) -> None:
+        """Make few large journal records of many small ones."""
+        last = await trio.to_thread.run_sync(
+            lambda: {writer: self._index.writer(writer)[0] for writer in self._index.writers()}
+        )
+        # Looked at after that: what a session has recorded that begins later is behind these.
+        await self._elsewhere.look()
+        limits = self._elsewhere.settled(last)
+        done = await compact(self._access, self._require, self._since_ns, limits)
+        self._report.compacted, self._report.segments = done.records, done.segments
 
     async def _condemn(self, rows: Sequence[int]) -> None:
         """Announce what is to go, and give writers elsewhere, who may rely on it, time to see."""

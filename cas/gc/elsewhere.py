@@ -1,10 +1,10 @@
 """Who is at work on other machines while one collects, and so what may be deleted beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ...errors import BusyError
-from ...ids import PackId
+from ...ids import PackId, WriterId
 from .collected import FindInUse, InUse
 from .others import AtWork, Others
 
@@ -50,6 +50,14 @@ class Elsewhere:
     async def stored(self) -> set[PackId]:
         """Packs that they have stored, though no ref reaches them yet."""
         return await self._others.stored(self._seen.writers)
+
+    def settled(self, last: Mapping[WriterId, int]) -> dict[WriterId, int]:
+        """Of each writer's `last` number the last one that is no record of a session: those are
+        asked for, by number, by who collects next."""
+        numbers = dict(last)
+        for writer, session in self._seen.writers.items():
+            numbers[writer] = min(session.number, numbers.get(writer, 0))
+        return numbers
 
     async def let_finish(self, *, wait: bool) -> None:
         """Give writers, who may rely on what was condemned, time to see that."""

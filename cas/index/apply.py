@@ -4,7 +4,7 @@ The result does not depend on the order in which the records of several writers 
 was deleted stays deleted, and a change that another names is no head, whichever comes first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...ids import PackNumber, WriterId
 from ..formats.chunktable import PackedChunk
 from ..formats.journal import (
     NO_ID,
+    Compacted,
     JournalEntry,
     PackDeleted,
     PackStored,
@@ -27,6 +28,7 @@ from .records import (
     NUMBER,
     RECORD,
     REFLOG,
+    WRITER,
     Location,
     LostRecords,
     PackRecord,
@@ -46,6 +48,60 @@ def apply_entry(dbs: Databases, txn: Any, entry: JournalEntry) -> None:
             _apply_placed(dbs, txn, entry)
         case PackDeleted():
             _apply_deleted(dbs, txn, entry)
+        case Compacted():
+            _apply_compacted(dbs, txn, entry)
+
+
+def news(dbs: Databases, txn: Any, entries: Iterable[JournalEntry]) -> Iterator[JournalEntry]:
+    """The entries of a record that are to be applied: of a segment not those of records that are
+    known, since when shards may have moved."""
+    known = False
+    for entry in entries:
+        if isinstance(entry, Compacted):
+            known = is_known(dbs, txn, entry.writer, entry.seq)
+            yield entry
+        elif not known:
+            yield entry
+
+
+def is_known(dbs: Databases, txn: Any, writer: WriterId, seq: int) -> bool:
+    """Whether that record was applied, by itself or from a segment."""
+    if txn.get(RECORD.pack(writer, seq), db=dbs.lost):
+        return True
+    data = txn.get(writer, db=dbs.writers)
+    applied = data is not None and WRITER.unpack(data)[0] >= seq
+    return applied and not _is_in_gap(dbs, txn, writer, seq)
+
+
+def _is_in_gap(dbs: Databases, txn: Any, writer: WriterId, seq: int) -> bool:
+    with txn.cursor(db=dbs.gaps) as cursor:
+        if not cursor.set_range(RECORD.pack(writer, 0)):
+            return False
+        for key, value in cursor:
+            if key[:16] != writer:
+                return False
+            gap = LostRecords.of_row(bytes(key), value)
+            if gap.first <= seq <= gap.last:
+                return True
+    return False
+
+
+def _apply_compacted(dbs: Databases, txn: Any, entry: Compacted) -> None:
+    """Note that a record may be gone, and go on behind it where it is the next of its writer."""
+    txn.put(RECORD.pack(entry.writer, entry.seq), entry.digest, db=dbs.lost)
+    narrow_gap(dbs, txn, entry.writer, entry.seq)
+    go_on(dbs, txn, entry.writer)
+
+
+def go_on(dbs: Databases, txn: Any, writer: WriterId) -> None:
+    """Count as applied what follows a writer's last known record and segments stand for."""
+    data = txn.get(writer, db=dbs.writers)
+    last, digest = (0, b"") if data is None else WRITER.unpack(data)
+    first = last
+    while found := txn.get(RECORD.pack(writer, last + 1), db=dbs.lost):
+        last, digest = last + 1, found
+    if last > first:
+        txn.put(writer, WRITER.pack(last, digest), db=dbs.writers)
 
 
 def _apply_pack(dbs: Databases, txn: Any, stored: PackStored) -> None:

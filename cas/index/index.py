@@ -22,14 +22,14 @@ import trio
 
 from ...errors import ConflictError, IndexDamagedError, ModelFloatError
 from ...ids import ChunkId, ObjectId, PackNumber, StoreId, WriterId
-from ..formats.journal import Record, ShardPlaced
-from .apply import apply_entry, doomed_packs, narrow_gap
+from ..formats.journal import JournalEntry, Record, ShardPlaced
+from .apply import apply_entry, doomed_packs, go_on, narrow_gap, news
 from .checknotes import Check, note_check, note_damage
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
 from .lmdbfile import file_of
-from .lookups import BATCH, WRITER, Lookups
-from .records import NUMBER, RECORD, Location, PackRecord, ShardState
+from .lookups import BATCH, Lookups
+from .records import NUMBER, RECORD, WRITER, Location, PackRecord, ShardState
 from .sourcerows import SourceRows
 from .sums import Sums, encode_sums
 
@@ -132,14 +132,28 @@ class Index(Lookups):
 
         Rows of packs that it deletes go first, in transactions of their own.
         """
-        self._drop_rows(record)
+        self._drop_rows(record.entries)
         with self._write_transaction() as txn:
-            for id_, data in objects.items():
-                txn.put(id_, data, db=self._dbs.objects)
-            for entry in record.entries:
-                apply_entry(self._dbs, txn, entry)
+            self._take(txn, record.entries, objects)
             narrow_gap(self._dbs, txn, record.writer, record.seq)
             txn.put(record.writer, WRITER.pack(record.seq, record.digest), db=self._dbs.writers)
+            go_on(self._dbs, txn, record.writer)
+
+    def apply_part(
+        self, entries: Sequence[JournalEntry], objects: Mapping[ObjectId, bytes]
+    ) -> None:
+        """Take over what a segment says of one record, before all of it is applied."""
+        self._drop_rows(entries)
+        with self._write_transaction() as txn:
+            self._take(txn, entries, objects)
+
+    def _take(
+        self, txn: Any, entries: Sequence[JournalEntry], objects: Mapping[ObjectId, bytes]
+    ) -> None:
+        for id_, data in objects.items():
+            txn.put(id_, data, db=self._dbs.objects)
+        for entry in news(self._dbs, txn, entries):
+            apply_entry(self._dbs, txn, entry)
 
     def place(self, placed: Sequence[ShardPlaced]) -> None:
         """Note places of shards that came before their packs."""
@@ -147,9 +161,9 @@ class Index(Lookups):
             for entry in placed:
                 apply_entry(self._dbs, txn, entry)
 
-    def _drop_rows(self, record: Record) -> None:
+    def _drop_rows(self, entries: Sequence[JournalEntry]) -> None:
         with self._reading("packids") as txn:
-            packs = doomed_packs(self._dbs, txn, record.entries)
+            packs = doomed_packs(self._dbs, txn, entries)
         last: Row | None = None
         while packs:
             with self._reading("chunks") as txn:

@@ -5,7 +5,6 @@ works. What cannot be read or contradicts itself is IndexDamagedError, naming th
 """
 
 import contextlib
-import struct
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
@@ -15,6 +14,7 @@ from ...ids import ChunkId, ObjectId, PackId, PackNumber, StoreId, WriterId
 from ..formats.chunkids import PLAIN
 from ..formats.journal import NO_ID, NOWHERE, RefChanged, RefKind, decode_ref
 from ..refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
+from .apply import is_known
 from .chunkrows import Row, rows_after
 from .environment import Environment, guarded
 from .records import (
@@ -23,6 +23,7 @@ from .records import (
     NUMBER,
     RECORD,
     REFLOG,
+    WRITER,
     Location,
     LostRecords,
     PackRecord,
@@ -31,8 +32,6 @@ from .sums import Sums, decode_sums
 
 BATCH: Final = 20_000
 """Rows that a pass over all chunks reads or deletes in one transaction."""
-WRITER: Final = struct.Struct("<Q32s")
-"""A value in `writers`: sequence number, digest."""
 
 
 class Lookups:
@@ -314,11 +313,55 @@ class Lookups:
             return txn.get(pack) is not None
 
     def is_made_good(self, writer: WriterId, seq: int) -> bool:
-        """Whether that record is lost, and what it said was written anew."""
+        """Whether that record is lost, or compacted, and what it said was written anew."""
         if self._dbs.lost is None:
             return False
         with self._reading("lost") as txn:
             return txn.get(RECORD.pack(writer, seq)) is not None
+
+    def compacted(self, writer: WriterId, seqs: Sequence[int]) -> list[bytes]:
+        """The digest of each of these records that segments stand for; b"" of any other."""
+        if self._dbs.lost is None:
+            return [b""] * len(seqs)
+        with self._reading("lost") as txn:
+            return [bytes(txn.get(RECORD.pack(writer, seq)) or b"") for seq in seqs]
+
+    def each_compacted(self, batch: int = 1000) -> Iterator[tuple[WriterId, int, bytes]]:
+        """Every record that a segment stands for: writer, number, digest; read in batches."""
+        after = b""
+        while rows := self._lost_after(after, batch):
+            after = rows[-1][0] + b"\0"
+            for key, digest in rows:
+                if digest:
+                    writer, seq = RECORD.unpack(key)
+                    yield WriterId(writer), seq, digest
+
+    def _lost_after(self, key: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        if self._dbs.lost is None:
+            return []
+        with self._reading("lost") as txn, txn.cursor() as cursor:
+            return list(islice(cursor.iternext(), count)) if cursor.set_range(key) else []
+
+    def uncovered(self, writer: WriterId, first: int, last: int) -> list[tuple[int, int]]:
+        """The runs of records `first` to `last` that no others stand for, as segments do."""
+        if self._dbs.lost is None:
+            return [(first, last)]
+        runs, start = [], first
+        with self._reading("lost") as txn, txn.cursor() as cursor:
+            if cursor.set_range(RECORD.pack(writer, first)):
+                for key, _ in cursor:
+                    of, seq = RECORD.unpack(key)
+                    if of != writer or seq > last:
+                        break
+                    if seq > start:
+                        runs.append((start, seq - 1))
+                    start = seq + 1
+        return [*runs, (start, last)] if start <= last else runs
+
+    def knows(self, writer: WriterId, seq: int) -> bool:
+        """Whether that record was applied, by itself or from a segment."""
+        with self._reading("lost") as txn:
+            return is_known(self._dbs, txn, writer, seq)
 
     def gaps(self) -> list[LostRecords]:
         """Records that were lost before this index was made: few, whatever the store's size."""

@@ -18,6 +18,9 @@ REFLOG: Final = struct.Struct(">Q32s")
 RECORD: Final = struct.Struct(">16sQ")
 """A key in `lost` and `gaps`: writer id, sequence number."""
 
+WRITER: Final = struct.Struct("<Q32s")
+"""A value in `writers`: sequence number, digest."""
+
 _LOCATION: Final = struct.Struct(">IHBBIII")
 LOCATION_SIZE: Final = _LOCATION.size
 _PACK: Final = struct.Struct("<16sBBBxQQQIxxxxq")

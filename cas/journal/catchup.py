@@ -8,7 +8,7 @@ was given up may still arrive later, so a number that looks unused may be in use
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,11 +18,21 @@ import trio
 from ...errors import BackendError, DamageError, KeyExistsError
 from ...ids import ObjectId, StoreId, WriterId
 from ..formats.chunktable import Kind
-from ..formats.journal import PackStored, Record, ShardPlaced, decode_record
+from ..formats.journal import (
+    DIGEST_SIZE,
+    JournalEntry,
+    PackStored,
+    Record,
+    ShardPlaced,
+    decode_head,
+    decode_record,
+    says_segment,
+)
 from ..index.index import Index
 from ..locks import each_free, locked
 from ..packs.members import Members
 from .copies import last_listed, load_record, record_name, store_record
+from .segments import read_entries, read_parts
 from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
 
 ReadObjects = Callable[[PackStored], Awaitable[dict[ObjectId, bytes]]]
@@ -126,22 +136,49 @@ class CatchUp:
             if data is None:
                 return
             name = record_name(writer, seq)
-            record = decode_record(data, name, self.members.cipher)
             log.info("applying %s, which the index had missed", name)
             # A crash may have come between two copies: make sure that all are there.
             try:
                 await store_record(self.members, writer, seq, data, self.copies)
             except KeyExistsError as error:
                 log.warning("a copy of %s differs (%s); `verify --repair` mends it", name, error)
-            for entry in record.entries:
-                if isinstance(entry, ShardPlaced) and self.index.pack_of_id(entry.pack) is None:
-                    self.late.append(entry)
-            await self.index.write(self.index.apply, record, await self.objects_of(record))
+            await self._apply(data, name)
 
-    async def objects_of(self, record: Record) -> dict[ObjectId, bytes]:
+    async def _apply(self, data: bytes, name: str) -> None:
+        if says_segment(data):
+            await self._apply_segment(data, name)
+            return
+        record = decode_record(data, name, self.members.cipher)
+        self._note_late(record.entries)
+        await self.index.write(self.index.apply, record, await self.objects_of(record.entries))
+
+    async def _apply_segment(self, data: bytes, name: str) -> None:
+        """Apply what a segment says of records that the index lacks, one after the other: all
+        together would change too many of its pages at once."""
+        cipher = self.members.cipher
+        parts = await trio.to_thread.run_sync(read_parts, data, name, cipher)
+        for part in parts:
+            if await trio.to_thread.run_sync(self.index.knows, part.of.writer, part.of.seq):
+                continue
+            entries = await trio.to_thread.run_sync(read_entries, part, name, cipher)
+            self._note_late(entries)
+            await self.index.write(self.index.apply_part, entries, await self.objects_of(entries))
+        head, said = decode_head(data, name), tuple(part.of for part in parts)
+        digest = data[-DIGEST_SIZE:]
+        record = Record(
+            head.store, head.writer, head.seq, head.previous, head.time_ns, said, digest
+        )
+        await self.index.write(self.index.apply, record, {})
+
+    def _note_late(self, entries: Iterable[JournalEntry]) -> None:
+        for entry in entries:
+            if isinstance(entry, ShardPlaced) and self.index.pack_of_id(entry.pack) is None:
+                self.late.append(entry)
+
+    async def objects_of(self, entries: Iterable[JournalEntry]) -> dict[ObjectId, bytes]:
         """The objects in packs that a record stores, for the index's mirror."""
         objects: dict[ObjectId, bytes] = {}
-        for entry in record.entries:
+        for entry in entries:
             if isinstance(entry, PackStored) and entry.kind is Kind.OBJECT:
                 objects |= await self._objects(entry)
         return objects

@@ -29,15 +29,8 @@ async def require_complete(catch_up: CatchUp, *, accept_losses: bool = False) ->
     members = catch_up.members
     if not accept_losses:
         refuse_down(members, catch_up.copies)
-    behind_by_writer = await _behind(catch_up.folder, catch_up.index, members)
-    for writer, behind in behind_by_writer.items():
-        await catch_up.apply_missed(writer)
-        missing = [
-            seq
-            for seq in sorted(behind)
-            if _is_missing(catch_up.index, writer, seq)
-            and not await _tells_nothing(catch_up, writer, seq)
-        ]
+    for writer, behind in (await _apply_all(catch_up)).items():
+        missing = [seq for seq in behind if not await _tells_nothing(catch_up, writer, seq)]
         if missing:
             raise IndexDamagedError(
                 f"{record_name(writer, min(missing))} cannot be applied to the index: nothing is "
@@ -83,8 +76,28 @@ def refuse_gaps(index: Index) -> None:
 
 async def take_over(catch_up: CatchUp) -> None:
     """Apply the records that the index lacks and that can be had."""
-    for writer in await _behind(catch_up.folder, catch_up.index, catch_up.members):
-        await catch_up.apply_missed(writer)
+    await _apply_all(catch_up)
+
+
+async def _apply_all(catch_up: CatchUp) -> dict[WriterId, list[int]]:
+    """Apply what can be had; the numbers of what cannot, by writer.
+
+    What is listed and gone when it is asked for was compacted meanwhile, and a writer's next record
+    may be in a segment that comes later: so it is listed again for as long as that tells more.
+    """
+    index, before = catch_up.index, None
+    while True:
+        behind = await _behind(catch_up.folder, index, catch_up.members)
+        for writer in behind:
+            await catch_up.apply_missed(writer)
+        missing = {
+            writer: found
+            for writer, numbers in behind.items()
+            if (found := sorted(seq for seq in numbers if _is_missing(index, writer, seq)))
+        }
+        if not missing or missing == before:
+            return missing
+        before = missing
 
 
 async def missed(folder: str, index: Index, members: Members) -> list[str]:

@@ -27,11 +27,14 @@ from ...ids import ObjectId, PackId, StoreId, WriterId
 from ..formats.journal import (
     DIGEST_SIZE,
     JournalEntry,
+    ListedEntry,
+    PackListed,
     PackStored,
     Record,
     ShardPlaced,
     decode_record,
-    encode_record,
+    encode_listed,
+    is_segment,
 )
 from ..index.index import Index
 from ..locks import first_free, locked
@@ -63,8 +66,9 @@ async def _uncovered(_writer: WriterId, _last: int) -> None:
 
 @dataclass(slots=True)
 class _Waiting:
-    entries: Sequence[JournalEntry]
+    entries: Sequence[ListedEntry]
     objects: Mapping[ObjectId, bytes]
+    segment: bool
     done: trio.Event = field(default_factory=trio.Event)
     written: bool = False
     error: Exception | None = None
@@ -95,9 +99,11 @@ class Journal:
 
         After one failure nothing more is taken: every later call raises what the first one did.
         """
+        await self._enqueue(_Waiting(entries, objects or {}, segment=is_segment(entries)))
+
+    async def _enqueue(self, waiting: _Waiting) -> None:
         if self._failure is not None:
             raise self._failure
-        waiting = _Waiting(entries, objects or {})
         await self._send.send(waiting)
         await waiting.done.wait()
         if not waiting.written:
@@ -109,7 +115,22 @@ class Journal:
         record = decode_record(data, name, self._catch_up.members.cipher)
         entries = [entry for entry in record.entries if not isinstance(entry, ShardPlaced)]
         if entries:
-            await self.append(entries, await self._catch_up.objects_of(record))
+            await self.append(entries, await self._catch_up.objects_of(entries))
+
+    async def append_segment(self, entries: Sequence[ListedEntry]) -> int:
+        """Make a segment durable, by `begin_anew`, as a record of its own; its number. The index
+        knows already what it says, but for which records it stands."""
+        waiting = _Waiting(entries, {}, segment=True)
+        await self._enqueue(waiting)
+        return self._index.writer(self._writer)[0]
+
+    async def begin_anew(self) -> None:
+        """Go on as a fresh writer: segments are found by asking for its numbers from 1 on, since
+        none of them stands for a record of their own writer."""
+        last, _ = self._index.writer(self._writer)
+        if last:
+            self._writer = await trio.to_thread.run_sync(self._change_writer, last)
+            await self.cover(self._writer, 0)
 
     @contextlib.asynccontextmanager
     async def placing(self, pack: PackId) -> AsyncIterator[None]:
@@ -141,7 +162,11 @@ class Journal:
             group = [first]
             with contextlib.suppress(trio.WouldBlock):
                 while len(group) < GROUP and _chunks(group) < GROUP_CHUNKS:
-                    group.append(self._receive.receive_nowait())
+                    following = self._receive.receive_nowait()
+                    if group[-1].segment or following.segment:
+                        await self._write(group)
+                        group = []
+                    group.append(following)
             await self._write(group)
 
     async def _write(self, group: list[_Waiting]) -> None:
@@ -160,7 +185,7 @@ class Journal:
                 waiting.done.set()
 
     async def _record(
-        self, entries: tuple[JournalEntry, ...], objects: Mapping[ObjectId, bytes]
+        self, entries: tuple[ListedEntry, ...], objects: Mapping[ObjectId, bytes]
     ) -> None:
         """Write one record and apply it; unless that ends well the slot stays unsure."""
         self._unsure = True
@@ -182,11 +207,12 @@ class Journal:
         write_slot(self._path, replace(slot, closed=None))
         return slot.writer
 
-    async def _store(self, entries: tuple[JournalEntry, ...]) -> Record:
+    async def _store(self, entries: tuple[ListedEntry, ...]) -> Record:
         last, previous = self._index.writer(self._writer)
         context, seq = self._catch_up, last + 1
-        record = Record(context.store, self._writer, seq, previous, time.time_ns(), entries)
-        data = encode_record(record, context.members.cipher)
+        known = tuple(entry for entry in entries if not isinstance(entry, PackListed))
+        record = Record(context.store, self._writer, seq, previous, time.time_ns(), known)
+        data = encode_listed(record, entries, context.members.cipher)
         await store_record(context.members, self._writer, seq, data, context.copies)
         return replace(record, digest=data[-DIGEST_SIZE:])
 

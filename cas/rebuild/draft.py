@@ -19,18 +19,20 @@ import numpy as np
 
 from ...ids import BackendId, ObjectId, PackId, PackNumber, StoreId, WriterId
 from ..encryption.storecipher import CLEAR, StoreCipher
-from ..formats.chunktable import Kind, check_table, encode_table
+from ..formats.chunktable import Kind, check_table
 from ..formats.journal import (
-    JournalEntry,
+    Compacted,
+    ListedEntry,
     PackDeleted,
     PackListed,
     PackStored,
     ShardPlaced,
+    listed_pack,
 )
 from ..index.apply import apply_entry
 from ..index.environment import FORMAT, guarded, make_environment
-from ..index.lookups import WRITER, Lookups
-from ..index.records import NUMBER, RECORD, LostRecords, PackRecord, ShardState
+from ..index.lookups import Lookups
+from ..index.records import NUMBER, RECORD, WRITER, LostRecords, PackRecord, ShardState
 from ..index.sums import encode_sums, sums_of_table
 from .foundpacks import Found
 from .rowsort import ROW, Rows, RowSorter
@@ -38,8 +40,6 @@ from .scratch import Scratch
 
 ROWS: Final = 200_000
 """Rows of chunks that go into the index in one transaction."""
-
-Entry = PackListed | JournalEntry
 
 
 class Draft(Lookups):
@@ -80,15 +80,19 @@ class Draft(Lookups):
         with self._reading("chunks") as txn:
             return int(txn.stat(self._dbs.chunks)["entries"])
 
-    def take(self, entries: Iterable[Entry], time_ns: int) -> None:
+    def take(self, entries: Iterable[ListedEntry], time_ns: int) -> None:
         """Take over entries of a record of that time; ShardDamagedError for one that cannot be."""
         with self._writing() as txn:
             for entry in entries:
                 match entry:
+                    case Compacted():
+                        time_ns = entry.time_ns
+                        key = RECORD.pack(entry.writer, entry.seq)
+                        txn.put(key, entry.digest, db=self._dbs.lost)
                     case PackListed():
                         self._take_pack(txn, entry)
                     case PackStored():
-                        self._take_pack(txn, _listed(entry))
+                        self._take_pack(txn, listed_pack(entry))
                     case ShardPlaced():
                         self.scratch.note_placed(entry, time_ns)
                     case PackDeleted():
@@ -163,6 +167,14 @@ class Draft(Lookups):
         """The last record of a writer that was found."""
         with self._writing() as txn:
             txn.put(writer, WRITER.pack(seq, digest), db=self._dbs.writers)
+
+    def settle_writers(self) -> None:
+        """Note of each writer the last record that a segment stands for, where that is its last."""
+        with self._writing() as txn:
+            for writer, seq, digest in _last_of_each(txn, self._dbs.lost):
+                data = txn.get(writer, db=self._dbs.writers)
+                if data is None or WRITER.unpack(data)[0] < seq:
+                    txn.put(writer, WRITER.pack(seq, digest), db=self._dbs.writers)
 
     def settle_packs(self, was_listed: Callable[[BackendId], bool]) -> None:
         """Drop deleted packs, and say of the others where each shard is.
@@ -240,14 +252,11 @@ class Draft(Lookups):
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def _listed(stored: PackStored) -> PackListed:
-    return PackListed(
-        stored.pack,
-        stored.k,
-        stored.m,
-        stored.kind,
-        stored.length,
-        stored.shard,
-        stored.locations,
-        encode_table(stored.chunks),
-    )
+def _last_of_each(txn: Any, lost: Any) -> Iterator[tuple[bytes, int, bytes]]:
+    """The last row of each writer in `lost`: writer, number, digest."""
+    with txn.cursor(db=lost) as cursor:
+        there = cursor.last()
+        while there:
+            writer, seq = RECORD.unpack(cursor.key())
+            yield writer, seq, bytes(cursor.value())
+            there = cursor.set_range(RECORD.pack(writer, 0)) and cursor.prev()

@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
@@ -190,7 +190,9 @@ class _Rebuild:
                 async for window in receive:
                     await trio.to_thread.run_sync(self._take, window)
                     self._read(sum(record.size for record in window))
-        if walk.gaps and walk.newer is not None:
+        await trio.to_thread.run_sync(self.draft.settle_writers)
+        gaps = await trio.to_thread.run_sync(self._uncovered, walk.gaps)
+        if gaps and walk.newer is not None:
             raise FormatError(str(walk.newer))
         if walk.unopened and not self.report.records and self.members.cipher.encrypted:
             raise FormatError(
@@ -199,7 +201,15 @@ class _Rebuild:
             )
         self.report.writers = walk.writers
         self.report.damaged_copies = walk.damaged
-        return walk.gaps
+        return gaps
+
+    def _uncovered(self, gaps: list[Gap]) -> list[Gap]:
+        """What of the gaps no segment stands for."""
+        return [
+            replace(gap, first=first, last=last)
+            for gap in gaps
+            for first, last in self.draft.uncovered(gap.writer, gap.first, gap.last)
+        ]
 
     async def _walk(self, walk: JournalWalk, send: trio.MemorySendChannel[list[Listed]]) -> None:
         async with send:

@@ -5,7 +5,7 @@
 | `shards` | pack id, shard (u8), backend | k, m (u8 each): a listing showed this shard there |
 | `copies` | writer id, number (u64), copy (u8), backend | size (u64) of this copy, listed there |
 | `placed` | pack id, shard (u8) | time (i64), backend: the last ShardPlaced by its record's time |
-| `said` | `s` pack id, `d` pack id, `c` change id | of `s` the places: a record says it |
+| `said` | `s` and `d` pack id, `c` change id, `k` record | of `s` the places: a record says it |
 | `tables` | pack number (u32) | the chunk table of an object pack |
 
 Big-endian throughout, so that keys sort as numbers do.
@@ -21,7 +21,14 @@ from typing import Any, Final
 import lmdb
 
 from ...ids import BackendId, PackId, WriterId
-from ..formats.journal import JournalEntry, PackDeleted, PackListed, RefChanged, ShardPlaced
+from ..formats.journal import (
+    Compacted,
+    ListedEntry,
+    PackDeleted,
+    PackListed,
+    RefChanged,
+    ShardPlaced,
+)
 from ..index.environment import MAP_SIZE, guarded
 from ..index.records import NUMBER
 
@@ -30,6 +37,7 @@ NAMES: Final = (b"shards", b"copies", b"placed", b"tables", b"said")
 _STORED: Final = b"s"
 _GONE: Final = b"d"
 _CHANGE: Final = b"c"
+_COMPACTED: Final = b"k"
 _SHARD: Final = struct.Struct(">16sB16s")
 _PLACE: Final = struct.Struct(">16sB")
 _COPY: Final = struct.Struct(">16sQB16s")
@@ -91,7 +99,7 @@ class Scratch:
         """Chunk tables of object packs, by the packs' numbers."""
         self._put(self._tables, ((NUMBER.pack(number), table) for number, table in tables))
 
-    def note_said(self, entries: Iterable[PackListed | JournalEntry]) -> None:
+    def note_said(self, entries: Iterable[ListedEntry]) -> None:
         """What a record says: packs with their places, tombstones, ref changes."""
         rows: list[tuple[bytes, bytes]] = []
         for entry in entries:
@@ -102,6 +110,8 @@ class Scratch:
                     rows.append((_GONE + entry.pack, b""))
                 case RefChanged():
                     rows.append((_CHANGE + entry.id, b""))
+                case Compacted():
+                    rows.append((_COMPACTED + _RECORD.pack(entry.writer, entry.seq), b""))
         self._put(self._said, rows)
 
     def _put(self, db: Any, rows: Iterable[tuple[bytes, bytes]]) -> None:
@@ -144,6 +154,10 @@ class Scratch:
         """Whether a record has the ref change of that id."""
         return self._get(_CHANGE + change) is not None
 
+    def has_compacted(self, writer: WriterId, seq: int) -> bool:
+        """Whether a segment stands for that record."""
+        return self._get(_COMPACTED + _RECORD.pack(writer, seq)) is not None
+
     def _get(self, key: bytes) -> bytes | None:
         with guarded(self._path, "said"), self._env.begin(db=self._said) as txn:
             found: bytes | None = txn.get(key)
@@ -176,6 +190,18 @@ class Scratch:
         ):
             there = cursor.prev() if cursor.set_range(start) else cursor.last()
             rows = cursor.iterprev() if there else iter(())
+            own = (_copy(*row) for row in takewhile(lambda row: row[0][:16] == writer, rows))
+            return [list(group) for _, group in islice(groupby(own, key=_seq), records)]
+
+    def copies_after(self, writer: WriterId, after: int, records: int) -> list[list[Copy]]:
+        """Copies of up to `records` records behind number `after`, the earliest record first."""
+        with (
+            guarded(self._path, "copies"),
+            self._env.begin(db=self._copies) as txn,
+            txn.cursor() as cursor,
+        ):
+            there = cursor.set_range(_RECORD.pack(writer, after + 1))
+            rows = cursor.iternext() if there else iter(())
             own = (_copy(*row) for row in takewhile(lambda row: row[0][:16] == writer, rows))
             return [list(group) for _, group in islice(groupby(own, key=_seq), records)]
 

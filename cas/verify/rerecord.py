@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from ...ids import PackId, WriterId
-from ..formats.journal import JournalEntry, PackDeleted, RefChanged, ShardPlaced
+from ..formats.journal import Compacted, JournalEntry, PackDeleted, RefChanged, ShardPlaced
 from ..index.index import Index
 from ..index.records import PackRecord
 from ..packs.members import Members
@@ -70,9 +70,13 @@ async def write_anew(
 def _note(scratch: Scratch, window: list[Listed]) -> None:
     for record in window:
         scratch.note_said(record.entries)
+        when = record.time_ns
         for entry in record.entries:
-            if isinstance(entry, ShardPlaced):
-                scratch.note_placed(entry, record.time_ns)
+            match entry:
+                case Compacted():
+                    when = entry.time_ns
+                case ShardPlaced():
+                    scratch.note_placed(entry, when)
 
 
 class _Difference:
@@ -89,7 +93,8 @@ class _Difference:
         """Append it all, packs before the ref changes that reach them."""
         async for group in self._packs():
             await self._record(group)
-        for entries in (self._places(), self._tombstones(), self._changes()):
+        said = (self._places(), self._tombstones(), self._changes(), self._compacted())
+        for entries in said:
             for group in _grouped(entries):
                 await self._record(group)
 
@@ -128,6 +133,12 @@ class _Difference:
         for pack in self._index.deleted():
             if not self._scratch.is_deleted(pack):
                 yield PackDeleted(pack)
+
+    def _compacted(self) -> Iterator[JournalEntry]:
+        """For which records segments stood: nothing is missing for want of those either."""
+        for writer, seq, digest in self._index.each_compacted():
+            if not self._scratch.has_compacted(writer, seq):
+                yield Compacted(writer, seq, 0, digest)
 
     def _changes(self) -> Iterator[JournalEntry]:
         """Changes that no record has; a head without its change, from an earlier format's index,

@@ -12,6 +12,7 @@ from modelfloat.backends.marker import ENCRYPTED, Marker, decode, encode
 from modelfloat.cas.encryption.storecipher import LOCKED
 from modelfloat.cas.formats.chunktable import TAG_SIZE
 from modelfloat.cas.formats.journal import (
+    Compacted,
     PackDeleted,
     PackStored,
     ShardPlaced,
@@ -28,6 +29,7 @@ from modelfloat.tests.support.signers import signed_record
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORD = "journal-v1-encrypted.bin"
+SEGMENT = "journal-v1-segment-encrypted.bin"
 SIGNED_RECORD = "journal-v1-encrypted-signed.bin"
 
 
@@ -62,6 +64,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "shard-v1-5-encrypted.bin": lambda: shard(5),
     RECORD: record,
     SIGNED_RECORD: record_of_signed,
+    SEGMENT: lambda: encode_record(samples.segment(), CIPHER),
     "marker-v1-encrypted.json": marker,
 }
 
@@ -127,6 +130,16 @@ def test_records_decode() -> None:
     assert len(list_entries(data, "golden", CIPHER)) == len(plain.entries)
     for name in (b"acme", b"llama", b"main", "größe".encode()):
         assert name not in data
+
+
+def test_segments_tell_nobody_whose_records_they_stand_for() -> None:
+    data = (GOLDEN / SEGMENT).read_bytes()
+    (of, *_) = list_entries(data, "golden", CIPHER)
+    assert of == samples.segment().entries[0]
+    assert isinstance(of, Compacted)
+    assert of.digest not in data
+    with pytest.raises(KeyNeededError):
+        list_entries(data, "golden", LOCKED)
 
 
 def test_without_the_key_what_tells_of_nothing_is_read() -> None:

@@ -28,7 +28,12 @@ from modelfloat.cas.formats.cachemap import (
 )
 from modelfloat.cas.formats.commit import Commit, decode_commit, encode_commit
 from modelfloat.cas.formats.condemned import decode_condemned, encode_condemned
-from modelfloat.cas.formats.journal import PackStored, decode_record, encode_record
+from modelfloat.cas.formats.journal import (
+    PackStored,
+    decode_record,
+    encode_record,
+    says_segment,
+)
 from modelfloat.cas.formats.manifest import (
     PAGE_CHUNKS,
     ChunkRef,
@@ -176,6 +181,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "presence-v1-site.bin": lambda: encode_presence(samples.presence()["site"]),
     "journal-v1.bin": lambda: encode_record(samples.record()),
     "journal-v1-codecs.bin": later_record,
+    "journal-v1-segment.bin": lambda: encode_record(samples.segment()),
     "journal-v1-signed.bin": lambda: encode_record(signed_record()),
     "cache-map-v1.bin": cache_map,
 }
@@ -323,6 +329,14 @@ def test_a_release_that_knows_no_signatures_refuses(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(journal_format, "KNOWN", 3)
     with pytest.raises(FormatError, match=r"x uses features .* \(0x4\): upgrade"):
         decode_record((GOLDEN / "journal-v1-signed.bin").read_bytes(), "x")
+
+
+def test_segments_decode() -> None:
+    data = (GOLDEN / "journal-v1-segment.bin").read_bytes()
+    assert decode_record(data, "golden") == replace(samples.segment(), digest=data[-32:])
+    assert says_segment(data)
+    assert data[20] == 8
+    assert not says_segment((GOLDEN / "journal-v1.bin").read_bytes())
 
 
 def test_presence_decodes() -> None:

@@ -11,6 +11,7 @@ from modelfloat.cas.formats.condemned import Condemned
 from modelfloat.cas.formats.journal import (
     NO_ID,
     NOWHERE,
+    Compacted,
     PackDeleted,
     PackStored,
     Record,
@@ -144,6 +145,14 @@ def record() -> Record:
             PackDeleted(PACK),
         ),
     )
+
+
+def segment() -> Record:
+    """A record that stands for two others, of one of which nothing is left to be told."""
+    pack, change, *_ = record().entries
+    first = Compacted(WRITER, 1, TIME, bytes(id_of("first")))
+    other = Compacted(WriterId(b"o" * 16), 258, TIME + 1, bytes(id_of("other")))
+    return replace(record(), entries=(first, other, pack, change, PackDeleted(PACK)))
 
 
 def cache_head() -> MapHead:
