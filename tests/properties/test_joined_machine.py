@@ -38,7 +38,8 @@ SIZES = st.sampled_from([0, 1000, 70_000, 300_000])
 
 
 class JoinedMachine(RuleBasedStateMachine):
-    """`expected` is what every ref must hold, wherever it is read."""
+    """`expected` is what every ref must hold, wherever it is read; `earlier` what a ref held, or
+    that it was not there, before its last change, where `undo` must bring that back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +53,9 @@ class JoinedMachine(RuleBasedStateMachine):
             self.crashers[site] = Crasher(self.folder / f"crasher-{site}")
             self.crashers[site].__enter__()
         self.expected: dict[str, Tree] = {}
+        self.earlier: dict[str, Tree | None] = {}
         self.tagged = 0
+        self.moved = 0
 
     def teardown(self) -> None:
         for crasher in self.crashers.values():
@@ -79,6 +82,21 @@ class JoinedMachine(RuleBasedStateMachine):
         assert at is not None or ran.status in status, (site, arguments, ran.status, ran.err)
         return ran
 
+    def change(self, ref: str, tree: Tree | None, *, known: bool = True) -> None:
+        """A ref holds this now, or is gone. What it held is `known` where one change did it all; an
+        add of what is there already may or may not be one."""
+        was = self.expected.pop(ref, None)
+        self.earlier.pop(ref, None)
+        if known and was != tree:
+            self.earlier[ref] = was
+        if tree is not None:
+            self.expected[ref] = tree
+
+    def paths(self) -> list[tuple[str, str]]:
+        """The files of all branches."""
+        branches = {ref: tree for ref, tree in self.expected.items() if "@v" not in ref}
+        return sorted((ref, path) for ref, tree in branches.items() for path in tree)
+
     @rule(name=NAMES, size=SIZES, seed=st.integers(0, 3))
     def write(self, name: str, size: int, seed: int) -> None:
         path = self.source / name
@@ -89,36 +107,61 @@ class JoinedMachine(RuleBasedStateMachine):
     def unlink(self, name: str) -> None:
         (self.source / name).unlink(missing_ok=True)
 
-    def after_add(self, ref: str, *, sync: bool) -> dict[str, Tree]:
-        """What is to be expected after an add of the source."""
-        found = folder_tree(self.source)
-        base = {} if sync else self.expected.get(ref, {})
-        return self.expected | {ref: base | found}
+    def after_add(self, ref: str, *, sync: bool) -> Tree:
+        """What a ref is to hold after an add of the source."""
+        return ({} if sync else self.expected.get(ref, {})) | folder_tree(self.source)
 
     @rule(site=SITE, repo=REPOS, branch=BRANCHES, sync=st.booleans())
     def add(self, site: str, repo: str, branch: str, sync: bool) -> None:
         ref = f"{repo}@{branch}"
         self.run(site, "add", self.source, ref, *["--sync"] * sync)
-        self.expected = self.after_add(ref, sync=sync)
+        self.change(ref, self.after_add(ref, sync=sync))
 
-    @rule(site=SITE, repo=REPOS)
-    def tag(self, site: str, repo: str) -> None:
+    @precondition(lambda self: self.expected)
+    @rule(site=SITE, data=st.data())
+    def tag(self, site: str, data: st.DataObject) -> None:
+        ref = data.draw(st.sampled_from(sorted(self.expected)))
         self.tagged += 1
-        name = f"v{self.tagged}"
-        self.run(site, "add", self.source, repo, "--tag", name)
-        self.expected = self.after_add(f"{repo}@main", sync=False)
-        self.expected[f"{repo}@{name}"] = self.expected[f"{repo}@main"]
+        repo, _, name = ref.partition("@")
+        self.run(site, "tag", repo, f"v{self.tagged}", name)
+        self.change(f"{repo}@v{self.tagged}", self.expected[ref])
+
+    @precondition(lambda self: self.paths())
+    @rule(site=SITE, data=st.data())
+    def rm_a_file(self, site: str, data: st.DataObject) -> None:
+        ref, path = data.draw(st.sampled_from(self.paths()))
+        self.run(site, "rm", f"{ref}/{path}")
+        left = {name: content for name, content in self.expected[ref].items() if name != path}
+        self.change(ref, left)
+
+    @precondition(lambda self: self.paths())
+    @rule(site=SITE, data=st.data())
+    def mv_a_file(self, site: str, data: st.DataObject) -> None:
+        ref, path = data.draw(st.sampled_from(self.paths()))
+        self.moved += 1
+        self.run(site, "mv", f"{ref}/{path}", f"{ref}/{path}-{self.moved}")
+        tree = dict(self.expected[ref])
+        tree[f"{path}-{self.moved}"] = tree.pop(path)
+        self.change(ref, tree)
+
+    @precondition(lambda self: self.earlier)
+    @rule(site=SITE, data=st.data())
+    def undo(self, site: str, data: st.DataObject) -> None:
+        ref = data.draw(st.sampled_from(sorted(self.earlier)))
+        self.run(site, "undo", ref)
+        self.change(ref, self.earlier[ref])
 
     @precondition(lambda self: self.expected)
     @rule(site=SITE, data=st.data())
     def rm(self, site: str, data: st.DataObject) -> None:
         ref = data.draw(st.sampled_from(sorted(self.expected)))
         self.run(site, "rm", ref)
-        del self.expected[ref]
+        self.change(ref, None)
 
     @rule(site=SITE)
     def gc(self, site: str) -> None:
         self.run(site, "gc", "--grace", "0")
+        self.earlier.clear()
 
     @rule(repo=REPOS, branch=BRANCHES)
     def race(self, repo: str, branch: str) -> None:
@@ -132,7 +175,7 @@ class JoinedMachine(RuleBasedStateMachine):
                 racing.append(threads.submit(self.run, site, "add", path, ref))
         for each in racing:
             each.result()
-        self.expected = self.expected | {ref: self.expected.get(ref, {}) | files}
+        self.change(ref, self.expected.get(ref, {}) | files, known=False)
 
     # What happens to a store
 
@@ -157,18 +200,21 @@ class JoinedMachine(RuleBasedStateMachine):
     )
     def kill(self, site: str, command: str, at: int, repo: str, branch: str) -> None:
         """SIGKILL at a step; what was is there, or what was to be. Then the command is repeated."""
-        ref, after, arguments = f"{repo}@{branch}", self.expected, ["gc", "--grace", "0"]
+        ref, arguments = f"{repo}@{branch}", ["gc", "--grace", "0"]
+        tree = self.expected.get(ref)
         if command in ("add", "sync"):
-            after = self.after_add(ref, sync=command == "sync")
+            tree = self.after_add(ref, sync=command == "sync")
             arguments = ["add", str(self.source), ref, *["--sync"] * (command == "sync")]
         elif command == "rm":
-            after = {name: tree for name, tree in self.expected.items() if name != ref}
-            arguments = ["rm", ref]
+            tree, arguments = None, ["rm", ref]
+        else:
+            self.earlier.clear()
+        before = dict(self.expected)
+        self.change(ref, tree, known=False)
         self.run(site, *arguments, at=at)
         found = self.seen_at(site)
-        assert found in (self.expected, after)
+        assert found in (before, self.expected)
         self.run(site, *arguments, status=(1,) if command == "rm" and ref not in found else (0,))
-        self.expected = after
 
     # What must be true
 

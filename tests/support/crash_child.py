@@ -14,6 +14,7 @@ from modelfloat.cli import (  # noqa: F401 - imported before the forks
     add,
     backend,
     backendmoves,
+    branch,
     gc,
     get,
     key,
@@ -26,6 +27,8 @@ from modelfloat.cli import (  # noqa: F401 - imported before the forks
     restripe,
     rm,
     stats,
+    tag,
+    undo,
     verify,
 )
 from modelfloat.cli.main import run
