@@ -1,5 +1,5 @@
-"""Two sites at random: adds, removals and collections side by side, late, with wrong clocks, given
-up in between. What was added is there until it is removed, and garbage goes."""
+"""Two sites at random: adds, reads, removals and collections side by side, late, with wrong clocks,
+given up in between. What was added is there until it is removed, and garbage goes."""
 
 import contextlib
 import random
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from modelfloat.cas.gc import others
+from modelfloat.cas.gc import elsewhere, merging, others
 from modelfloat.cas.lease import lease
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
-from modelfloat.errors import ConflictError, NotFoundError
+from modelfloat.errors import ConflictError, DamageError, NotFoundError
 from modelfloat.opening import open_store
 from modelfloat.tests.support.sites import another_site
 from modelfloat.tests.support.sluggish import SluggishBackend
@@ -36,6 +36,9 @@ class Expected:
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (lease, others):
         monkeypatch.setattr(module, "POLL", 0.01)
+    # Garbage goes beside whoever is at work, and packs are copied for little.
+    monkeypatch.setattr(elsewhere, "AT_ONCE", 0)
+    monkeypatch.setattr(merging, "MANY", 2)
 
 
 SEEDS = [1, 2, *(pytest.param(number, marks=pytest.mark.slow) for number in range(3, 20))]
@@ -63,7 +66,7 @@ async def test_nothing_is_lost_between_two_sites(tmp_path: Path, seed: int) -> N
 
 async def act(store: Store, tmp_path: Path, expected: Expected, chance: random.Random) -> None:
     """Do one thing at a site; one in four is given up on the way."""
-    what = chance.choice(("add", "add", "remove", "gc", "gc"))
+    what = chance.choice(("add", "add", "remove", "gc", "gc", "read", "read"))
     patience = chance.uniform(0.05, 0.5) if chance.random() < 0.25 else 100.0
     with trio.move_on_after(patience), contextlib.suppress(NotFoundError, ConflictError):
         if what == "add":
@@ -78,8 +81,21 @@ async def act(store: Store, tmp_path: Path, expected: Expected, chance: random.R
             expected.there.discard(number)
             expected.unsure.add(number)
             await store.remove(parse_address(f"acme/r{number}"))
+        elif what == "read" and expected.there:
+            await look_at(store, chance.choice(sorted(expected.there)), tmp_path, expected)
         elif what == "gc":
             await store.gc(grace=0)
+
+
+async def look_at(store: Store, number: int, tmp_path: Path, expected: Expected) -> None:
+    """Read what is there, by an index that may be behind. A removal meanwhile may take it."""
+    name = f"f{number % CONTENTS}"
+    wanted = await trio.Path(tmp_path / name).read_bytes()
+    try:
+        assert await read(store, f"acme/r{number}/{name}") == wanted
+    except DamageError:
+        if number in expected.there:
+            raise
 
 
 async def settle(tmp_path: Path, expected: Expected, files: list[bytes]) -> None:
