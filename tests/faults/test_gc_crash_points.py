@@ -1,15 +1,21 @@
 """rm and gc, killed or failed at every step: nothing that is reached is lost, and they can be
 repeated; in the end nothing is left on the backends that nothing names."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from modelfloat.backends.keys import parse_shard_key
+from modelfloat.backends.keys import parse_shard_key, session_key
+from modelfloat.cas.formats.presence import Presence, PresenceRecord, encode_presence
 from modelfloat.cas.gc.merging import MANY
+from modelfloat.cas.lease.mounts import TERM
+from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
+from modelfloat.ids import ObjectId, SiteId, WriterId
 from modelfloat.opening import open_store
+from modelfloat.tests.support.ages import DAY, days_ago, grow_old
 from modelfloat.tests.support.crashing import Crasher, Fault, Ran, each_step
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 
@@ -172,3 +178,71 @@ async def test_rm_is_killed(tmp_path: Path, template: dict[str, bytes], every: b
             async with open_store(str(path)) as store:
                 assert "acme/gone" not in map(str, store.refs.repositories())
                 assert (await store.verify()).exit_status == 0
+
+
+KEPT_OPEN = "o"
+"""The file that is open on a mount elsewhere, and that no ref reaches any more."""
+
+
+async def beside_a_mount(path: Path) -> tuple[dict[str, bytes], ObjectId]:
+    """A store of 2+1 in `path` in which all was long ago, and a gc has every kind of work to do
+    beside a mount of another site; files that are reached, and the manifest that is open there."""
+    source = path.with_name("source")
+    source.mkdir()
+    files = {name: weights(source / name, 400_000, name) for name in ("a", "x", KEPT_OPEN)}
+    files |= {f"f{i}": weights(source / f"f{i}", 50_000, f"few {i}") for i in range(MANY)}
+    async with fresh_store(path, "2+1") as store:
+        with days_ago(60):
+            for name in files:
+                await add(store, source / name, f"acme/{name}")
+        opened = store.find(parse_address(f"acme/{KEPT_OPEN}/{KEPT_OPEN}")).object
+        with days_ago(30):
+            for name in ("x", KEPT_OPEN):
+                await store.remove(parse_address(f"acme/{name}"))
+        mount = PresenceRecord(
+            Presence.MOUNT, store.id, SiteId(b"e" * 16), b"m" * 16, 1, TERM, open=(opened,)
+        )
+        for member in list(store.members)[:2]:
+            key = session_key(WriterId(mount.owner))
+            await member.backend.put(key, [encode_presence(mount)])
+    grow_old(shard_files(path), 60 * DAY)
+    return files, opened
+
+
+async def check_open(path: Path, files: dict[str, bytes], opened: ObjectId) -> None:
+    """What refs reach and what is open elsewhere is there."""
+    async with open_store(str(path)) as store:
+        for name, data in files.items():
+            if name not in ("x", KEPT_OPEN):
+                assert await read(store, f"acme/{name}/{name}") == data
+        file = store.reader.open(store.objects.manifest(opened))
+        assert bytes(await file.read(0, len(files[KEPT_OPEN]))) == files[KEPT_OPEN]
+        assert (await store.verify()).exit_status == 0
+
+
+@pytest.mark.parametrize("every", ALL_STEPS)
+async def test_gc_is_killed_beside_a_mount_elsewhere(tmp_path: Path, every: bool) -> None:
+    files, opened = await beside_a_mount(tmp_path / "template")
+    with Crasher(tmp_path) as crasher:
+        clean = copy_of(tmp_path / "template")
+        ran = crasher.run("--store", clean, "gc", "--json")
+        assert ran.status == 0, ran
+        report = json.loads(ran.out)
+        assert report["deleted"] > 0
+        assert report["merged"] >= MANY
+        assert report["kept"][0]["who"] == "a mount of the site 65656565"
+        await check_open(clean, files, opened)
+        size = used(clean)
+        for at in each_step(len(ran.steps), all_of_them=every, sample=5):
+            path = copy_of(tmp_path / "template")
+            died = crasher.run("--store", path, "gc", at=at)
+            assert (died.status == -9) is died.struck, died
+            print(f"killed at {at}: {died.steps[-1]}")
+            await check_open(path, files, opened)
+            assert crasher.run("--store", path, "gc").status == 0
+            await check_open(path, files, opened)
+            assert used(path) <= size * 1.02
+            for session in path.glob("backends/*/sessions/*"):
+                session.unlink()
+            assert crasher.run("--store", path, "gc").status == 0
+            assert used(path) < size - 400_000

@@ -1,9 +1,7 @@
 """Mounts on other machines: what is open there stays, and nothing is deleted at once beside one."""
 
 import contextlib
-import os
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from modelfloat.cas.store import Store
 from modelfloat.errors import BusyError, UnavailableError
 from modelfloat.ids import ObjectId
 from modelfloat.opening import open_store
+from modelfloat.tests.support.ages import DAY, days_ago, grow_old
 from modelfloat.tests.support.sites import another_site
 from modelfloat.tests.support.stores import (
     add,
@@ -35,26 +34,9 @@ from modelfloat.tests.support.stores import (
     weights,
 )
 
-DAY = 86_400.0
-
 
 def sessions(path: Path) -> list[Path]:
     return sorted((path / "backends").glob("*/sessions/*"))
-
-
-def grow_old(paths: Iterable[Path], seconds: float) -> None:
-    then = time.time() - seconds
-    for path in paths:
-        os.utime(path, (then, then))
-
-
-@contextlib.contextmanager
-def days_ago(days: float) -> Iterator[None]:
-    """What is done meanwhile was done so many days ago, by this machine's clock."""
-    then = time.time_ns() - int(days * DAY * 1e9)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "time_ns", lambda: then)
-        yield
 
 
 class Watched(FaultyBackend):

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from modelfloat.fuse.control import mount_states
 from modelfloat.fuse.fsname import name_of
 from modelfloat.fuse.mountinfo import mount_at
 from modelfloat.tests.support.command import modelfloat
 from modelfloat.tests.support.mounted import needs_fuse, sweep
+from modelfloat.tests.support.sites import another_site
 from modelfloat.tests.support.waiting import until, until_ended
 
 pytestmark = [pytest.mark.mount, needs_fuse]
@@ -77,6 +79,34 @@ def test_gc_keeps_what_is_open_and_says_for_whom(place: Place) -> None:
     # The kernel tells the daemon in its own time that the file was closed.
     until(lambda: not mount_states(str(place.store))[0].open)
     assert "freed" in place("gc", "--grace", "0")
+
+
+def test_gc_elsewhere_deletes_nothing_at_once_beside_this_mount(tmp_path: Path) -> None:
+    """Another folder, as on another machine, shares the backends of the one that is mounted."""
+    (tmp_path / "file").write_bytes(os.urandom(300_000))
+    here, there, point = (str(tmp_path / name) for name in ("here", "there", "models"))
+
+    def command(*arguments: str, expected: int = 0) -> str:
+        done = modelfloat("--store", *arguments)
+        assert done.returncode == expected, done.stderr
+        return done.stdout + done.stderr
+
+    command(here, "init", "--erasure", "2+1")
+    command(here, "add", str(tmp_path / "file"), "acme/tiny")
+    trio.run(another_site, tmp_path / "here", tmp_path / "there")
+    try:
+        command(there, "mount", point)
+        assert len(list(tmp_path.glob("here/backends/*/sessions/*"))) == 2
+        with (Path(point) / "acme/tiny/file").open("rb") as file:
+            command(here, "rm", "acme/tiny")
+            said = command(here, "gc", "--grace", "0", expected=1)
+            assert "has the store mounted, and so short a grace period would delete" in said
+            assert file.read() == (tmp_path / "file").read_bytes()
+        command(there, "umount", point)
+        until(lambda: not list(tmp_path.glob("here/backends/*/sessions/*")))
+        assert "freed" in command(here, "gc", "--grace", "0")
+    finally:
+        sweep(tmp_path)
 
 
 def test_gc_keeps_what_is_open_on_a_mount_that_is_hidden(place: Place) -> None:
