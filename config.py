@@ -19,6 +19,10 @@
     conditional_put = true      optional: what a probe found when it was added
     rate = "10/s:20"            optional: how much may be asked of it, as `rate.changed` reads it
 
+    [[trusted]]                 optional: one for each key whose signatures of refs are believed
+    name = "release"
+    key = "d7…"                 64 hex digits: the public key
+
 The file is written as a whole and atomically, readable by its owner only (URLs may come to hold
 secrets), and whatever this release does not know in it is refused: rewriting would lose it.
 """
@@ -33,7 +37,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .errors import FormatError, NotFoundError, UsageError
-from .ids import UUID_SIZE, BackendId, StoreId
+from .ids import UUID_SIZE, BackendId, PublicKey, StoreId
 from .rate import changed
 from .wholefile import replace_file
 
@@ -50,7 +54,8 @@ is not changed at all."""
 _BACKEND_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEX: Final = re.compile(rf"[0-9a-f]{{{2 * UUID_SIZE}}}")
-_TOP_KEYS: Final = frozenset({"store", "settings", "backend"})
+_PUBLIC_KEY: Final = re.compile("[0-9a-f]{64}")
+_TOP_KEYS: Final = frozenset({"store", "settings", "backend", "trusted"})
 _STORE_KEYS: Final = frozenset({"id", "erasure", "encrypted"})
 _BACKEND_KEYS: Final = frozenset(
     {"name", "url", "uuid", "domain", "weight", "capacity", "state", "conditional_put", "rate"}
@@ -84,7 +89,8 @@ class StoreConfig:
     """A store: its id, the scheme of new packs as text (`4+2`), and its backends in order.
 
     `settings` are kept as they are: only the command line knows what they mean. `encrypted` says
-    that its backends hold nothing of it in the clear; it never changes.
+    that its backends hold nothing of it in the clear; it never changes. `trusted` are the keys
+    whose signatures of refs are believed, with their names.
     """
 
     id: StoreId
@@ -92,6 +98,7 @@ class StoreConfig:
     backends: tuple[BackendConfig, ...]
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     encrypted: bool = False
+    trusted: Mapping[PublicKey, str] = field(default_factory=dict)
 
 
 def config_path(store: str) -> str:
@@ -105,6 +112,16 @@ def check_backend_name(name: str) -> str:
         raise UsageError(
             f"{name!r} cannot name a backend: use 1 to 64 letters, digits, '.', '_' and '-', "
             "a letter or digit first"
+        )
+    return name
+
+
+def check_trusted_name(name: str) -> str:
+    """`name` if it may name a key that is trusted, else UsageError."""
+    if _BACKEND_NAME.fullmatch(name) is None:
+        raise UsageError(
+            f"{name!r} cannot name a key: use 1 to 64 letters, digits, '.', '_' and '-', a letter "
+            "or digit first"
         )
     return name
 
@@ -203,6 +220,8 @@ def encode_config(config: StoreConfig) -> bytes:
             lines.append(f"conditional_put = {_scalar(backend.conditional_put)}")
         if backend.rate is not None:
             lines.append(f"rate = {_quote(backend.rate)}")
+    for key, name in config.trusted.items():
+        lines += ["", "[[trusted]]", f"name = {_quote(name)}", f'key = "{key.hex()}"']
     return "\n".join([*lines, ""]).encode()
 
 
@@ -251,7 +270,35 @@ def _decode(document: Mapping[str, Any], path: str) -> StoreConfig:
     encrypted = store.get("encrypted", False)
     if not isinstance(encrypted, bool):
         raise FormatError(f"{path}, [store]: `encrypted` must be true or false")
-    return StoreConfig(id_, _text(store, "erasure", path, "[store]"), backends, settings, encrypted)
+    scheme, trusted = _text(store, "erasure", path, "[store]"), _trusted(document, path)
+    return StoreConfig(id_, scheme, backends, settings, encrypted, trusted)
+
+
+def _trusted(document: Mapping[str, Any], path: str) -> dict[PublicKey, str]:
+    tables = document.get("trusted", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise FormatError(f"{path}: trusted keys stand in tables [[trusted]], in double brackets")
+    found: dict[PublicKey, str] = {}
+    for table in tables:
+        _refuse_unknown(table, frozenset({"name", "key"}), path, "trusted.")
+        text, name = (_text(table, key, path, "[[trusted]]") for key in ("key", "name"))
+        if _PUBLIC_KEY.fullmatch(text) is None:
+            raise FormatError(
+                f"{path}, [[trusted]]: `key` must have 64 digits, as `modelfloat key sign show` "
+                "tells them"
+            )
+        key = PublicKey(bytes.fromhex(text))
+        if key in found or name in found.values():
+            raise FormatError(f"{path} has two trusted keys {name}; remove one of them")
+        found[key] = _trusted_name(name, path)
+    return found
+
+
+def _trusted_name(name: str, path: str) -> str:
+    try:
+        return check_trusted_name(name)
+    except UsageError as error:
+        raise FormatError(f"{path}: {error}") from None
 
 
 def _settings(table: Any, path: str) -> dict[str, Scalar]:

@@ -11,6 +11,7 @@
     ├── LeaseLostError              1   a lease on the store ended while it was relied on
     ├── FormatError                 1   a store or record this release cannot read or write
     ├── KeyNeededError              1   the store is encrypted, and its key was not given
+    ├── SignatureError              1   a ref that is not signed as it should be, or is older
     ├── IndexDamagedError           1   the LMDB index cannot be opened or contradicts itself
     ├── SourceChangedError          1   a file changed while it was being added
     ├── SourceDamagedError          1   a file is not what its checksum says
@@ -94,6 +95,10 @@ KEY_NEEDED: Final = (
 
 class KeyNeededError(ModelFloatError):
     """An encrypted store was opened without its key, which this needs."""
+
+
+class SignatureError(ModelFloatError):
+    """Signatures are required, and a ref has none that is trusted, or is older than it was."""
 
 
 class IndexDamagedError(ModelFloatError):

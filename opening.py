@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -19,11 +19,13 @@ from .cas.read.options import ReadOptions
 from .cas.read.refetch import FetchRange
 from .cas.reports import Progress
 from .cas.sharing import undisturbed
+from .cas.signing.signer import GetSigner, require_library
 from .cas.store import Store, open_engine
 from .config import Scalar, StoreConfig, read_config, write_config
 from .configured import close_all, members_of, recreate, remark
 from .erasure.scheme import Scheme
-from .errors import ModelFloatError, one_failure
+from .errors import ModelFloatError, UsageError, one_failure
+from .ids import PublicKey
 from .unlocking import unlock_keys
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ async def open_store(
     fetch: FetchRange | None = None,
     keys: StoreKeys | None = None,
     secret: Secret | None = None,
+    signing: GetSigner | None = None,
+    require_signature: bool = False,
 ) -> AsyncIterator[Store]:
     """Open the store in the folder `path`. Backends that are down are no error here.
 
@@ -51,11 +55,15 @@ async def open_store(
     files are read; `fetch` gets bytes from where files came from, for what is lost. Without `keys`,
     and without a `secret` that they are got by, an encrypted store's shards can be checked and
     moved; what needs more is KeyNeededError. WrongKeyError where `secret` does not open it.
+    `signing` gets what changes of refs are signed by. With `require_signature` only refs are shown
+    that a key signed which the configuration trusts, and none that is older than what was shown
+    before; others are SignatureError.
     """
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
     keys = keys or await unlock_keys(path, config, secret)
     cipher = cipher_of(keys, encrypted=config.encrypted)
+    trusted = _require_trusted(path, config) if require_signature else None
     members = await trio.to_thread.run_sync(members_of, path, config)
 
     async def make_anew(lost: Member) -> Member | None:
@@ -77,6 +85,8 @@ async def open_store(
             reading=reading,
             fetch=fetch,
             cipher=cipher,
+            signing=signing,
+            trusted=trusted,
         ) as store,
         trio.open_nursery() as nursery,
     ):
@@ -87,9 +97,20 @@ async def open_store(
         nursery.cancel_scope.cancel()
 
 
+def _require_trusted(path: str, config: StoreConfig) -> Mapping[PublicKey, str]:
+    require_library()
+    if not config.trusted:
+        raise UsageError(
+            f"signatures are required, and {path}/config.toml trusts no key; `modelfloat key sign "
+            "trust KEY` makes it trust one"
+        )
+    return config.trusted
+
+
 @dataclass(slots=True)
 class _Follower:
-    """Takes over backends that other processes add or take away, while a store is open."""
+    """Takes over backends that other processes add or take away, and keys that they trust or do
+    not any more, while a store is open."""
 
     path: str
     config: StoreConfig
@@ -108,6 +129,7 @@ class _Follower:
         """Take over what the configuration says now."""
         try:
             now = await trio.to_thread.run_sync(read_config, self.path)
+            self.store.trust(now.trusted)
             if now.backends == self.config.backends:
                 return
             members = await trio.to_thread.run_sync(members_of, self.path, now)

@@ -27,7 +27,7 @@ from ..backends.marker import KNOWN_RO_COMPAT, read_marker
 from ..errors import BackendError, FormatError
 from ..ids import ObjectId
 from .capacity import count_use
-from .formats.journal import PackStored
+from .formats.journal import PackStored, RefChanged
 from .index.index import Index
 from .journal.journal import Journal, open_journal
 from .lease.lease import Fence
@@ -36,6 +36,7 @@ from .locks import locked
 from .packs.objectpacks import read_objects
 from .packs.pool import Pool
 from .sharing import Sharing
+from .signing.signer import GetSigner
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Access:
     """Takes the locks of the store in the folder `path`.
 
     `copies` is m+1, the copies of a journal record. Without `wait` a lock that another process
-    holds is LockedError.
+    holds is LockedError. `signing` gets what ref changes are
+    signed by, where they are.
     """
 
     path: str
@@ -51,6 +53,14 @@ class Access:
     pool: Pool
     copies: int
     wait: bool
+    signing: GetSigner | None = None
+
+    def signed(self, change: RefChanged, last_ns: int) -> RefChanged:
+        """A ref change as it is to be recorded: signed, where refs are; `last_ns` is when the
+        latest one was that is known. UsageError where the key cannot be had; blocks."""
+        if self.signing is None:
+            return change
+        return self.signing().sign_after(self.index.store, change, last_ns)
 
     def lock(self, name: str) -> str:
         """The lock file of that name."""
@@ -95,7 +105,10 @@ class Access:
 
     @contextlib.asynccontextmanager
     async def in_session(self, what: str) -> AsyncIterator[tuple[Journal, Session]]:
-        """`writing` beside others, with the session that tells of it."""
+        """`writing` beside others, with the session that tells of it. UsageError where refs are to
+        be signed and the key cannot be had: before anything is stored."""
+        if self.signing is not None:
+            await trio.to_thread.run_sync(self.signing)
         async with (
             self.writing(what, told=False) as journal,
             self.sharing.session(journal) as session,

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ import trio
 
 from ..erasure.scheme import Scheme
 from ..errors import IndexDamagedError, ModelFloatError, NotFoundError, UsageError
-from ..ids import PackNumber, StoreId
+from ..ids import PackNumber, PublicKey, StoreId
 from .access import Access
 from .cache.diskcache import DiskCache
 from .cache.folder import CacheFolder
@@ -52,7 +52,11 @@ from .refnames import Address, RepoName
 from .refs import Refs
 from .reports import AddPlan, AddReport, Progress, VerifyReport
 from .reserve import Reserve
+from .signing.seen import SeenRefs
+from .signing.signer import GetSigner
+from .signing.trust import Trust
 from .telling import Telling
+from .trustedrefs import TrustedRefs
 from .verify.readrepair import ReadRepair
 from .verify.scrublog import ScrubLog
 
@@ -95,13 +99,15 @@ class Store:
         wait: bool = True,
         reading: ReadOptions | None = None,
         fetch: FetchRange | None = None,
+        signing: GetSigner | None = None,
+        trusted: Mapping[PublicKey, str] | None = None,
     ) -> None:
         self.path = path
         self.scheme = scheme
         self.index = index
         self.members = members
         self.objects = Objects(index)
-        self.refs = Refs(index, self.objects)
+        self.refs = self._refs(trusted)
         self.sightings = Sightings(index)
         self.counters = ReadCounters()
         self.budget = MemoryBudget((reading or ReadOptions()).memory or default_limit())
@@ -123,7 +129,7 @@ class Store:
             far=members.remote,
             refetch=self._refetch,
         )
-        self.access = Access(path, index, self.pool, scheme.m + 1, wait)
+        self.access = Access(path, index, self.pool, scheme.m + 1, wait, signing)
         self.reserve = Reserve(path)
         self._recreate = recreate
         self._remark = remark
@@ -155,6 +161,17 @@ class Store:
                     await journal.take_over()
         except ModelFloatError as error:
             log.info("%s; what other sites did lately is not known", error)
+
+    def _refs(self, trusted: Mapping[PublicKey, str] | None) -> Refs:
+        if trusted is None:
+            return Refs(self.index, self.objects)
+        trust = Trust(self.index, SeenRefs(self.path, self.id), trusted)
+        return TrustedRefs(self.index, self.objects, trust)
+
+    def trust(self, keys: Mapping[PublicKey, str]) -> None:
+        """Trust these keys from now on, by their names, where signatures are required."""
+        if isinstance(self.refs, TrustedRefs):
+            self.refs.trust.keys = keys
 
     def _disk_files(self, options: CacheOptions | None) -> DiskFiles | None:
         if options is None or not options.size:
@@ -460,12 +477,16 @@ async def open_engine(
     reading: ReadOptions | None = None,
     fetch: FetchRange | None = None,
     cipher: StoreCipher = CLEAR,
+    signing: GetSigner | None = None,
+    trusted: Mapping[PublicKey, str] | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store at `path` over backends that the caller opened; `store` is its id.
 
     Without `wait` work that meets a lock of another process is LockedError. `reading` says how
     files are read; `fetch` gets bytes from where files came from, for what is lost; `cipher` is
-    how the store is encrypted, if it is.
+    how the store is encrypted, if it is. `signing` gets what changes of refs are signed by. With
+    `trusted` keys, and their names, only refs are shown that one of them signed; the others are
+    SignatureError.
     """
     found = Members(store, list(members), cipher)
     index = Index.open(os.path.join(path, "index"))
@@ -490,6 +511,8 @@ async def open_engine(
                 wait=wait,
                 reading=reading,
                 fetch=fetch,
+                signing=signing,
+                trusted=trusted,
             )
             nursery.start_soon(found.watch)
             nursery.start_soon(engine.pool.watch)

@@ -10,7 +10,13 @@ import time
 from collections import deque
 from typing import Final
 
-from ..errors import ModelFloatError, NotFoundError, UnsupportedError, UsageError
+from ..errors import (
+    ModelFloatError,
+    NotFoundError,
+    SignatureError,
+    UnsupportedError,
+    UsageError,
+)
 from .mountstate import ReadError
 
 KEPT: Final = 100
@@ -21,6 +27,7 @@ _LONGEST: Final = 1000
 _TABLE: Final[tuple[tuple[type[ModelFloatError], int], ...]] = (
     (NotFoundError, errno.ENOENT),
     (UsageError, errno.ENOENT),
+    (SignatureError, errno.EACCES),
     (UnsupportedError, errno.EOPNOTSUPP),
     (ModelFloatError, errno.EIO),
 )

@@ -9,7 +9,7 @@ one head is what it should be, or is superseded by it, and the others are taken 
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -32,7 +32,8 @@ SHOWN: Final = 12
 class RefMove:
     """What one ref should be: `new`, or with None not there. `seen` are all heads that the caller
     found, none where there was no such ref. With `reached` some ref of the repository must reach
-    `new` still: then nobody may have deleted anything of it."""
+    `new` still: then nobody may have deleted anything of it. With `again` a head that is at `new` is
+    recorded once more, which signs it."""
 
     repo: RepoName
     kind: RefKind
@@ -40,6 +41,7 @@ class RefMove:
     seen: tuple[RefHead, ...]
     new: ObjectId | None
     reached: bool = False
+    again: bool = False
 
 
 async def move_ref(
@@ -58,14 +60,16 @@ async def move_ref(
     refs = Refs(access.index, objects)
     with one_failure():
         async with access.refs(journal, session) as fence:
-            changes = await trio.to_thread.run_sync(_changes, refs, objects, moves)
+            changes = await trio.to_thread.run_sync(_changes, access, refs, objects, moves)
             if changes:
                 fence()
                 await journal.append(changes)
     return changes
 
 
-def _changes(refs: Refs, objects: Objects, moves: Sequence[RefMove]) -> list[RefChanged]:
+def _changes(
+    access: Access, refs: Refs, objects: Objects, moves: Sequence[RefMove]
+) -> list[RefChanged]:
     for move in moves:
         _require_seen(refs, objects, move)
     for move in moves:
@@ -77,10 +81,23 @@ def _changes(refs: Refs, objects: Objects, moves: Sequence[RefMove]) -> list[Ref
                 f"no ref of {move.repo} reaches {move.new.hex()[:SHOWN]} any more: nothing was "
                 "changed; run the command again"
             )
-    now = time.time_ns()
+    now, latest = time.time_ns(), refs.last_change_ns()
     if not all(_keeps(objects, move) for move in moves):
-        now = max(now, refs.last_change_ns() + 1)
-    return [change for move in moves for change in _changes_of(move, now)]
+        now = max(now, latest + 1)
+    anew = (_signed_anew(access, move) for move in moves)
+    return [access.signed(change, latest) for move in anew for change in _changes_of(move, now)]
+
+
+def _signed_anew(access: Access, move: RefMove) -> RefMove:
+    """Of several heads the one that is left is dated after all, where somebody may look at that."""
+    anew = move.again or (access.signing is not None and len(move.seen) > 1)
+    return replace(move, again=anew)
+
+
+def _signed_anew(access: Access, move: RefMove) -> RefMove:
+    """Of several heads the one that is left is dated after all, where somebody may look at that."""
+    anew = move.again or (access.signing is not None and len(move.seen) > 1)
+    return replace(move, again=anew)
 
 
 def _require_seen(refs: Refs, objects: Objects, move: RefMove) -> None:
@@ -133,8 +150,8 @@ def _changes_of(move: RefMove, time_ns: int) -> list[RefChanged]:
     if move.new is None:
         return [_change(move, head, None, time_ns) for head in move.seen]
     kept = next((h for h in move.seen if h.commit == move.new), None)
-    if kept is None:
-        first, *others = move.seen
+    if kept is None or move.again:
+        first, *others = sorted(move.seen, key=lambda head: head is not kept)
         return [
             _change(move, first, move.new, time_ns),
             *(_change(move, head, None, time_ns) for head in others),

@@ -42,12 +42,18 @@ def read_signing_key(path: str) -> Signer:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    data, mode = _read(path)
     try:
-        private = load_pem_private_key(_read(path), None)
+        private = load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         private = None
     if not isinstance(private, Ed25519PrivateKey):
         raise UsageError(f"{path} is no signing key; `modelfloat key sign new FILE` makes one")
+    if stat.S_ISREG(mode) and mode & 0o077:
+        raise UsageError(
+            f"{path} can be read or changed by others, who could sign with it: run "
+            f"`chmod 600 {path}`"
+        )
     return Signer.of(private)
 
 
@@ -69,16 +75,11 @@ def _write(path: str, data: bytes) -> None:
         raise
 
 
-def _read(path: str) -> bytes:
+def _read(path: str) -> tuple[bytes, int]:
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(_LONGEST)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}; name the right file") from error
-    if stat.S_ISREG(mode) and mode & 0o077:
-        raise UsageError(
-            f"{path} can be read or changed by others, who could sign with it: run "
-            f"`chmod 600 {path}`"
-        )
-    return data
+    return data, mode

@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -40,8 +41,14 @@ class Signer:
         """`change` signed, and dated later than `last_ns`, when the latest change was that is known
         here: so of two signed changes of a ref the later one has the later time, whatever the
         clocks of those who made them say."""
-        last_ns = min(last_ns, time.time_ns() + YEAR)
-        return self.sign(store, replace(change, time_ns=max(change.time_ns, last_ns + 1)))
+        now = time.time_ns()
+        own = change.time_ns if change.time_ns <= now + YEAR else now
+        after = min(last_ns, now + YEAR)
+        return self.sign(store, replace(change, time_ns=max(own, after + 1)))
+
+
+GetSigner = Callable[[], Signer]
+"""Gets a signer: its file is read when something is to be signed, and no earlier. It may block."""
 
 
 def is_right(store: StoreId, change: RefChanged) -> bool:

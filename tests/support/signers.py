@@ -1,12 +1,19 @@
-"""Signing keys for tests, always the same, and what they sign."""
+"""Signing keys for tests, always the same; stores whose refs they sign, and who trusts them."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from modelfloat.cas.encryption.keys import StoreKeys
 from modelfloat.cas.formats.journal import Record, RefChanged
 from modelfloat.cas.signing.signer import Signer
+from modelfloat.cas.store import Store
+from modelfloat.config import read_config, write_config
+from modelfloat.opening import open_store
 from modelfloat.tests.support import samples
 
 
@@ -20,3 +27,23 @@ def signed_record() -> Record:
     """The ref changes of the sample record, the later one signed."""
     before, later = (e for e in samples.record().entries if isinstance(e, RefChanged))
     return replace(samples.record(), entries=(before, signer(1).sign(samples.STORE, later)))
+
+
+def trust(path: Path, *numbers: int) -> None:
+    """Have the store at `path` trust these signers from now on, and no others."""
+    trusted = {signer(number).key: f"signer{number}" for number in numbers}
+    write_config(str(path), replace(read_config(str(path)), trusted=trusted))
+
+
+@contextlib.asynccontextmanager
+async def signing(path: Path, number: int, keys: StoreKeys | None = None) -> AsyncIterator[Store]:
+    """The store at `path`, open for somebody whose changes that signer signs."""
+    async with open_store(str(path), signing=lambda: signer(number), keys=keys) as store:
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def requiring(path: Path, keys: StoreKeys | None = None) -> AsyncIterator[Store]:
+    """The store at `path`, open for somebody who requires signatures."""
+    async with open_store(str(path), require_signature=True, keys=keys) as store:
+        yield store
