@@ -23,17 +23,27 @@ def open(  # noqa: A001 - modelfloat.open reads as it should
     wait: bool = True,
     passphrase: str | None = None,
     key_file: str | os.PathLike[str] | None = None,
+    sign_key: str | os.PathLike[str] | None = None,
+    require_signature: bool = False,
 ) -> "Store":
     """Open the store in the folder `path`; NotFoundError if there is none.
 
     Without `wait`, a call that meets a lock of another process raises LockedError. An encrypted
     store is opened by its `passphrase`, or by a `key_file` or a recovery sheet; WrongKeyError where
-    that does not.
+    that does not. What is added is signed by the key in the file `sign_key`; with
+    `require_signature` only what a trusted key signed is there, all else is SignatureError.
     """
     # Imported late: the command line starts through this module and must start at once.
     from .api import Store
 
-    return Store(path, wait=wait, passphrase=passphrase, key_file=key_file)
+    return Store(
+        path,
+        wait=wait,
+        passphrase=passphrase,
+        key_file=key_file,
+        sign_key=sign_key,
+        require_signature=require_signature,
+    )
 
 
 def join(

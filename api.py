@@ -37,10 +37,13 @@ from .cas.formats.journal import RefChanged
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
 from .cas.history.commits import Told, told
+from .cas.history.vouching import RefState, sign_refs, states
 from .cas.read.filereader import FileReader
 from .cas.read.regions import StoredTensor
 from .cas.refnames import parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
+from .cas.signing.keyfiles import public_key, read_signing_key
+from .cas.signing.signer import GetSigner
 from .cas.store import Store as Engine
 from .cas.transfer.report import TransferReport, TransferRequest
 from .cas.verify.checkorder import VerifyRequest
@@ -53,6 +56,7 @@ from .joining import JoinReport, join_store
 from .opening import open_store
 from .otherstore import Other
 from .storedfile import File
+from .trusting import distrust_key, trust_key, trusted_keys
 
 _T = TypeVar("_T")
 
@@ -72,7 +76,8 @@ class Store:
 
     Without `wait`, a call that meets a lock of another process raises LockedError. An encrypted
     store is opened by its `passphrase`, or by a `key_file` or a recovery sheet; WrongKeyError where
-    that does not.
+    that does not. What is added is signed by the key in the file `sign_key`; with
+    `require_signature` only what a trusted key signed is there, all else is SignatureError.
     """
 
     def __init__(
@@ -82,10 +87,14 @@ class Store:
         wait: bool = True,
         passphrase: str | None = None,
         key_file: str | os.PathLike[str] | None = None,
+        sign_key: str | os.PathLike[str] | None = None,
+        require_signature: bool = False,
     ) -> None:
         self._path = os.fspath(path)
         self._wait = wait
         self._secret = _secret_from(passphrase, key_file)
+        self._signing = None if sign_key is None else _signing_by(os.fspath(sign_key))
+        self._signed = require_signature
         self._ready = threading.Event()
         self._engine: Engine | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -109,7 +118,13 @@ class Store:
             self._ready.set()
 
     async def _serve(self) -> None:
-        async with open_store(self._path, wait=self._wait, secret=self._secret) as engine:
+        async with open_store(
+            self._path,
+            wait=self._wait,
+            secret=self._secret,
+            signing=self._signing,
+            require_signature=self._signed,
+        ) as engine:
             self._engine = engine
             self._token = trio.lowlevel.current_trio_token()
             self._stop = trio.Event()
@@ -380,6 +395,35 @@ class Store:
             lambda engine: engine.restore(where, branch, author=author, message=message)
         )
 
+    def sign(self, name: str | None = None) -> list[RefChanged]:
+        """Sign the branches and tags of `vendor/name[@REF]` as they are now, all of the store with
+        None, but for those that `sign_key` has signed; what was signed."""
+        where = None if name is None else parse_address(name)
+        return self._call(lambda engine: sign_refs(engine.access, where))
+
+    def signatures(self, name: str | None = None) -> list[RefState]:
+        """Who signed the branches and tags of `vendor/name[@REF]`, all of the store with None, and
+        what keeps each from being shown where signatures are required."""
+        where = None if name is None else parse_address(name)
+
+        async def look(engine: Engine) -> list[RefState]:
+            keys = await trusted_keys(self._path)
+            return await trio.to_thread.run_sync(states, engine.index, engine.path, keys, where)
+
+        return self._call(look)
+
+    def trust(self, key: str, name: str = "") -> None:
+        """Trust what a key signs, given by its 64 digits; `name` is for people."""
+        public = public_key(key)
+        if public is None:
+            raise UsageError(f"{key} is no public key: that is 64 hexadecimal digits")
+        found = public
+        self._call(lambda _: trust_key(self._path, found, name, wait=self._wait))
+
+    def distrust(self, key: str) -> None:
+        """Trust a key no more, given by its digits or its name."""
+        self._call(lambda _: distrust_key(self._path, key, wait=self._wait))
+
     def gc(
         self, *, grace: float = GRACE, dry_run: bool = False, accept_losses: bool = False
     ) -> GcReport:
@@ -510,6 +554,12 @@ def join_store_at(
         return await join_store(os.fspath(path), found, secret=secret)
 
     return trio.run(run)
+
+
+def _signing_by(path: str) -> GetSigner:
+    """The key in a file, read now: whoever opens the store hears at once that it cannot be."""
+    signer = read_signing_key(path)
+    return lambda: signer
 
 
 def _secret_from(

@@ -1,6 +1,7 @@
 """Refs of a store whose reader requires signatures: what is not vouched for is not listed, and an
 error where it is asked for by its name."""
 
+from ..ids import ObjectId
 from .formats.journal import RefKind
 from .index.index import Index
 from .objects import Objects
@@ -45,3 +46,13 @@ class TrustedRefs(Refs):
         else:
             self.trust.require_removed(repo, kind, ref)
         return heads
+
+    def _left_behind(self, repo: RepoName, prefix: str) -> set[ObjectId]:
+        """Commits of that prefix which signed changes made refs of the repository point at once."""
+        return {
+            change.new
+            for change in self.changes(repo)
+            if change.new.hex().startswith(prefix)
+            and self.trust.vouches(change)
+            and self._index.object(change.new) is not None
+        }

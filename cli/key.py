@@ -1,10 +1,11 @@
-"""`modelfloat key`: who may open an encrypted store."""
+"""`modelfloat key`: who may open an encrypted store; `key sign` is in `sign`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import KEY_NEEDED, KeyNeededError
+from . import sign
 from .keysource import new_secret, secret_of
 from .options import PlainCommand, command, global_options
 from .output import columns, human_time, one_line, say, say_json, tell
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from ..keychanges import KeyChange
 
 app = typer.Typer(
-    callback=global_options, help="Passphrases and key files that open an encrypted store."
+    callback=global_options,
+    help="Passphrases and key files that open an encrypted store; keys that sign (`key sign`).",
 )
 
 OPTIONS = "--new-key-file and --new-passphrase-file"
@@ -196,6 +198,7 @@ def _warn(settings: Settings) -> None:
         )
 
 
+app.add_typer(sign.app, name="sign")
 app.command("ls", cls=PlainCommand)(key_ls)
 app.command("add", cls=PlainCommand)(key_add)
 app.command("change", cls=PlainCommand)(key_change)

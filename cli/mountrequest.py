@@ -30,6 +30,8 @@ class MountRequest:
         wait = "--wait" if settings.wait else "--no-wait"
         arguments = ["--store", settings.store, wait, "mount", "--foreground"]
         arguments += ["--verbose"] * settings.verbose
+        required = settings.require_signature
+        arguments.append("--require-signature" if required else "--no-require-signature")
         arguments += [f"--binding={self.binding}", f"--slow-read={self.slow_read:f}"]
         arguments.append(f"--metrics={self.metrics}")
         if self.reading is not None:

@@ -69,13 +69,40 @@ def global_options(
             show_default=False,
         ),
     ] = None,
+    sign_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sign changes of branches and tags by the key in a file (`key sign new`).",
+            show_default=False,
+        ),
+    ] = None,
+    require_signature: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-signature/--no-require-signature",
+            help="Show only what a key signed that the store trusts (`key sign trust`), and "
+            "nothing older than was seen.",
+            show_default=False,
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     """Remember the global options that stand before a command or between it and its group."""
-    flags = Flags(store, json, quiet, verbose, wait, key_file, passphrase_file)
+    flags = Flags(
+        store,
+        json,
+        quiet,
+        verbose,
+        wait,
+        key_file,
+        passphrase_file,
+        sign_key,
+        require_signature,
+    )
     _remember(context, flags)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .keysource import secret_of
 from .settings import Settings
+from .signkeys import signing_of
 from .starting import imported
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ def in_store(
     *,
     ask: bool = True,
     secret: "Secret | None" = None,
+    signed: bool | None = None,
 ) -> _T:
     """Open the store, await `work(store)` in an event loop of its own, close the store.
 
     An encrypted one is opened by `secret`, else by what was given; with `ask`, for work that cannot
-    be done without the key, the terminal is asked for it.
+    be done without the key, the terminal is asked for it. `signed` says whether refs must be, None
+    that the settings do.
     """
     import trio
 
@@ -40,10 +43,19 @@ def in_store(
 
     fetch = fetch_by(settings)
     opens = secret or secret_of(settings, ask=ask)
+    signing = signing_of(settings)
+
+    required = settings.require_signature if signed is None else signed
 
     async def session() -> _T:
         async with open_store(
-            settings.store, wait=settings.wait, reading=asked, fetch=fetch, secret=opens
+            settings.store,
+            wait=settings.wait,
+            reading=asked,
+            fetch=fetch,
+            secret=opens,
+            signing=signing,
+            require_signature=required,
         ) as store:
             return await work(store)
 

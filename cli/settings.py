@@ -27,6 +27,8 @@ class Flags:
     wait: bool | None = None
     key_file: str | None = None
     passphrase_file: str | None = None
+    sign_key: str | None = None
+    require_signature: bool | None = None
 
     def merged(self, inner: "Flags") -> "Flags":
         """These, overridden by those that stood closer to the command's end."""
@@ -38,6 +40,8 @@ class Flags:
             inner.wait if inner.wait is not None else self.wait,
             inner.key_file if inner.key_file is not None else self.key_file,
             inner.passphrase_file if inner.passphrase_file is not None else self.passphrase_file,
+            inner.sign_key if inner.sign_key is not None else self.sign_key,
+            self.require_signature if inner.require_signature is None else inner.require_signature,
         )
 
 
@@ -69,6 +73,16 @@ class Settings:
     def wait(self) -> bool:
         """Whether to wait for a lock that another process holds."""
         return self.switch("wait", self.flags.wait)
+
+    @property
+    def require_signature(self) -> bool:
+        """Whether only refs are shown that a trusted key signed."""
+        return self.switch("require_signature", self.flags.require_signature)
+
+    @property
+    def sign_key(self) -> str:
+        """The file of the key that changes of refs are signed by, "" where they are not."""
+        return self.text("sign_key", self.flags.sign_key)
 
     @property
     def notify_socket(self) -> str:

@@ -300,6 +300,16 @@ SETTINGS: Final = (
         _always(""),
         "--passphrase-file",
     ),
+    Setting(
+        "sign_key", path, "the key that changes of refs are signed by", _always(""), "--sign-key"
+    ),
+    Setting(
+        "require_signature",
+        switch,
+        "show only refs that a trusted key signed",
+        _always(False),
+        "--require-signature",
+    ),
     Setting("author", words, "who commits are by", _default_author, "--author"),
     Setting("wait", switch, "wait for locks that others hold", _always(True), "--wait"),
     Setting("grace", duration, "how long gc keeps what was removed", _grace, "--grace"),

@@ -32,8 +32,8 @@ SHOWN: Final = 12
 class RefMove:
     """What one ref should be: `new`, or with None not there. `seen` are all heads that the caller
     found, none where there was no such ref. With `reached` some ref of the repository must reach
-    `new` still: then nobody may have deleted anything of it. With `again` a head that is at `new` is
-    recorded once more, which signs it."""
+    `new` still: then nobody may have deleted anything of it. With `again` a head that is there
+    already is recorded once more, which signs it."""
 
     repo: RepoName
     kind: RefKind
@@ -86,12 +86,6 @@ def _changes(
         now = max(now, latest + 1)
     anew = (_signed_anew(access, move) for move in moves)
     return [access.signed(change, latest) for move in anew for change in _changes_of(move, now)]
-
-
-def _signed_anew(access: Access, move: RefMove) -> RefMove:
-    """Of several heads the one that is left is dated after all, where somebody may look at that."""
-    anew = move.again or (access.signing is not None and len(move.seen) > 1)
-    return replace(move, again=anew)
 
 
 def _signed_anew(access: Access, move: RefMove) -> RefMove:

@@ -71,6 +71,10 @@ class Trust:
             )
         self._seen.note({(repo, kind, ref): Seen(removal.time_ns, removal.id, gone=True)})
 
+    def vouches(self, change: RefChanged) -> bool:
+        """Whether a trusted key signed a change, which may be long past."""
+        return self._refusal(change) is None
+
     def _removal(self, seen: Seen, ref: RefKey) -> RefChanged | None:
         """The signed change that removed a ref, by way of signed ones from the one that was seen:
         another head of the same ref may have been removed by one as well."""

@@ -234,6 +234,25 @@ async def move(
         await move_ref(store.access, journal, [RefMove(REPO, kind, ref, seen, new)])
 
 
+async def test_what_was_left_behind_is_found_if_it_was_signed(tmp_path: Path) -> None:
+    """By its digits: a branch that was moved back reaches neither any more."""
+    path = tmp_path / "s"
+    await made(path)
+    commits = []
+    for by, text in ((1, "one"), (1, "two"), (None, "three")):
+        async with signing(path, by) if by else open_store(str(path)) as store:
+            await put(store, tmp_path, text)
+            commits.append(store.refs.resolve(REPO))
+    async with signing(path, 1) as store:
+        await move(store, "main", commits[0])
+        assert await read(store, f"acme/model@{commits[2].hex()[:12]}/file") == b"three"
+    async with requiring(path) as store:
+        for commit, text in zip(commits[:2], (b"one", b"two"), strict=True):
+            assert await read(store, f"acme/model@{commit.hex()[:12]}/file") == text
+        with pytest.raises(NotFoundError, match="has no branch, tag or commit"):
+            await read(store, f"acme/model@{commits[2].hex()[:12]}/file")
+
+
 async def test_only_a_signed_removal_removes(tmp_path: Path) -> None:
     path = tmp_path / "s"
     await made(path)

@@ -772,6 +772,30 @@ def _left_commits(scene: Scene) -> Outcome:
     return scene("branch", "acme/tiny", "main", "v1")
 
 
+def _open_key(scene: Scene) -> Outcome:
+    path = scene.root / "key"
+    scene("key", "sign", "new", path)
+    path.chmod(0o640)
+    return scene("key", "sign", "show", path)
+
+
+def _trusting(scene: Scene, key: str, name: str) -> Outcome:
+    """A key is trusted where 64 zeros are, as `ann`."""
+    scene("key", "sign", "trust", "0" * 64, "ann")
+    return scene("key", "sign", "trust", key, name)
+
+
+def _trusted_is(scene: Scene, *tables: str) -> Outcome:
+    with open(scene.store / "config.toml", "a") as file:
+        file.write("".join(f"\n[[trusted]]\n{table}\n" for table in tables))
+    return scene("ls")
+
+
+def _untrusted_ref(scene: Scene) -> Outcome:
+    scene("key", "sign", "trust", "0" * 64)
+    return scene("ls", "acme/tiny", "--require-signature")
+
+
 PROVOKED: dict[str, Provocation] = {
     # Wrong usage
     "two names with a slash": plain("cat", "acme"),
@@ -989,6 +1013,26 @@ PROVOKED: dict[str, Provocation] = {
     "wrote its marker": _newer_marker,
     "from writing; upgrade": _newer("add {file} acme/tiny", ro_compat=1 << 31),
     "from writing (features": _marker_forbids,
+    # Signatures
+    "is no signing key": plain("--sign-key", "{file}", "key", "sign", "refs"),
+    "who could sign with it": _open_key,
+    "is no public key": lambda s: s.api(lambda store: store.trust("abcd")),
+    "cannot name a key": plain("key", "sign", "trust", "0" * 64, "a b"),
+    "there is no key to sign by": plain("key", "sign", "refs"),
+    "or set `sign_key`": plain("key", "sign", "show"),
+    "branches and tags are signed": plain("key", "sign", "check", "acme/tiny/file"),
+    "trusts no key": plain("ls", "--require-signature"),
+    "is trusted; `modelfloat key sign ls`": plain("key", "sign", "untrust", "ann"),
+    "there is no branch or tag ‹address›": plain("key", "sign", "check", "acme/tiny@v2"),
+    "and no key is overwritten": plain("key", "sign", "new", "{file}"),
+    "that key is trusted already": lambda s: _trusting(s, "0" * 64, "other"),
+    "another key is called": lambda s: _trusting(s, "1" * 64, "ann"),
+    "tables [[trusted]]": lambda s: _config_is(s, f"trusted = 1\n{_HEAD}"),
+    "`key` must have 64": lambda s: _trusted_is(s, 'name = "a"\nkey = "X"'),
+    "has two trusted keys": lambda s: _trusted_is(
+        s, f'name = "a"\nkey = "{"0" * 64}"', f'name = "a"\nkey = "{"1" * 64}"'
+    ),
+    "is not signed, so nothing": _untrusted_ref,
     # The index
     "shrank while": _shrinks,
     "no index at": _index(shutil.rmtree),
@@ -1054,6 +1098,25 @@ _MEGA = "unit/test_backend_mega.py"
 _UNLOCK = "unit/test_unlocking.py"
 _KEY = "unit/test_cli_key.py"
 ELSEWHERE: dict[str, str] = {
+    "which is not trusted here": (
+        "faults/test_signed_refs.py::test_what_nobody_trusted_signed_is_not"
+    ),
+    "somebody forged it": "faults/test_signed_refs.py::test_a_forged_ref_shows_nothing",
+    "is older than what was seen here": (
+        "faults/test_signed_refs.py::test_who_hides_what_came_later_is_found_out"
+    ),
+    "signed its removal": "faults/test_signed_refs.py::test_only_a_signed_removal_removes",
+    "is not in the index as it was signed": (
+        "unit/test_trust.py::test_a_head_without_its_record_is_not_believed"
+    ),
+    "which says what was seen of refs": "unit/test_trust.py::test_a_damaged_file_is_told",
+    "what was seen of refs must be kept": (
+        "unit/test_trust.py::test_what_cannot_be_noted_is_not_shown"
+    ),
+    "and nothing is shown without it": (
+        "unit/test_trust.py::test_what_cannot_be_noted_is_not_shown"
+    ),
+    "signatures need ‹package›": "unit/test_trust.py::test_without_the_library_it_is_named",
     "did not answer within": "faults/test_joining.py::test_a_place_that_hangs_is_not_waited_for",
     "and so short a grace period would delete": (
         "faults/test_mounts_elsewhere.py::test_nothing_is_deleted_at_once_beside_a_mount_elsewhere"

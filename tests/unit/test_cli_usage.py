@@ -83,7 +83,9 @@ def test_commands_of_backend(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_commands_of_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["key", "--help"]) == 0
-    assert listed_commands(capsys.readouterr().out) == {"ls", "add", "change", "rm", "recovery"}
+    assert listed_commands(capsys.readouterr().out) == {
+        *("ls", "add", "change", "rm", "recovery", "sign")
+    }
 
 
 @pytest.mark.parametrize(
