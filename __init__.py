@@ -25,6 +25,7 @@ def open(  # noqa: A001 - modelfloat.open reads as it should
     key_file: str | os.PathLike[str] | None = None,
     sign_key: str | os.PathLike[str] | None = None,
     require_signature: bool = False,
+    refresh: float = 10.0,
 ) -> "Store":
     """Open the store in the folder `path`; NotFoundError if there is none.
 
@@ -32,6 +33,8 @@ def open(  # noqa: A001 - modelfloat.open reads as it should
     store is opened by its `passphrase`, or by a `key_file` or a recovery sheet; WrongKeyError where
     that does not. What is added is signed by the key in the file `sign_key`; with
     `require_signature` only what a trusted key signed is there, all else is SignatureError.
+    that does not. What other machines commit is seen after `refresh` seconds at most, 0: only when
+    something is written.
     """
     # Imported late: the command line starts through this module and must start at once.
     from .api import Store
@@ -43,6 +46,7 @@ def open(  # noqa: A001 - modelfloat.open reads as it should
         key_file=key_file,
         sign_key=sign_key,
         require_signature=require_signature,
+        refresh=refresh,
     )
 
 

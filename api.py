@@ -38,6 +38,7 @@ from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
 from .cas.history.commits import Told, told
 from .cas.history.vouching import RefState, sign_refs, states
+from .cas.journal.follower import REFRESH
 from .cas.read.filereader import FileReader
 from .cas.read.regions import StoredTensor
 from .cas.refnames import parse_address
@@ -78,6 +79,8 @@ class Store:
     store is opened by its `passphrase`, or by a `key_file` or a recovery sheet; WrongKeyError where
     that does not. What is added is signed by the key in the file `sign_key`; with
     `require_signature` only what a trusted key signed is there, all else is SignatureError.
+    that does not. What other machines commit is seen after `refresh` seconds at most, 0: only when
+    something is written.
     """
 
     def __init__(
@@ -89,9 +92,11 @@ class Store:
         key_file: str | os.PathLike[str] | None = None,
         sign_key: str | os.PathLike[str] | None = None,
         require_signature: bool = False,
+        refresh: float = REFRESH,
     ) -> None:
         self._path = os.fspath(path)
         self._wait = wait
+        self._refresh = refresh
         self._secret = _secret_from(passphrase, key_file)
         self._signing = None if sign_key is None else _signing_by(os.fspath(sign_key))
         self._signed = require_signature
@@ -124,6 +129,7 @@ class Store:
             secret=self._secret,
             signing=self._signing,
             require_signature=self._signed,
+            refresh=self._refresh,
         ) as engine:
             self._engine = engine
             self._token = trio.lowlevel.current_trio_token()

@@ -48,6 +48,7 @@ async def open_store(
     secret: Secret | None = None,
     signing: GetSigner | None = None,
     require_signature: bool = False,
+    refresh: float = 0.0,
 ) -> AsyncIterator[Store]:
     """Open the store in the folder `path`. Backends that are down are no error here.
 
@@ -58,6 +59,9 @@ async def open_store(
     `signing` gets what changes of refs are signed by. With `require_signature` only refs are shown
     that a key signed which the configuration trusts, and none that is older than what was shown
     before; others are SignatureError.
+
+    What other sites record is followed every `refresh` seconds, and at once where nobody did so as
+    lately; with 0 it is not, so only who writes takes it over.
     """
     path = str(await trio.Path(path).resolve())
     config = await trio.to_thread.run_sync(read_config, path)
@@ -93,6 +97,10 @@ async def open_store(
         follower = _Follower(path, config, store)
         store.members.refresh = follower.look
         nursery.start_soon(follower.run)
+        if refresh:
+            sites = store.access.follower
+            await sites.catch_once(refresh)
+            nursery.start_soon(sites.run, refresh)
         yield store
         nursery.cancel_scope.cancel()
 

@@ -18,7 +18,7 @@ MARKER_KEY: Final = Key("modelfloat.json")
 RESERVED: Final = "tmp"
 """First component that no key has."""
 
-_REPLACED: Final = (MARKER_KEY, "lease/", "sessions/", "sites/")
+_REPLACED: Final = (MARKER_KEY, "lease/", "news/", "sessions/", "sites/")
 _KEY: Final = re.compile(r"(?!tmp(?:/|$))(?!.*(?:^|/)\.\.?(?:/|$))[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 _PREFIX: Final = re.compile(r"(?!.*(?:^|/)\.\.?/)(?:[a-z0-9._-]+/)*[a-z0-9._-]*")
 _LONGEST: Final = 200
@@ -136,6 +136,11 @@ def parse_site_key(key: str) -> SiteId | None:
     """The site of a site record's key; None when it is no such key."""
     match = _SITE.fullmatch(key)
     return None if match is None else SiteId(bytes.fromhex(match[1]))
+
+
+def news_key(site: SiteId) -> Key:
+    """Where it lies what a site has recorded last."""
+    return Key(f"news/{site.hex()}")
 
 
 def keyring_key(number: int) -> Key:

@@ -29,6 +29,8 @@ from ..ids import ObjectId
 from .capacity import count_use
 from .formats.journal import PackStored, RefChanged
 from .index.index import Index
+from .journal.catchup import CatchUp
+from .journal.follower import Follower
 from .journal.journal import Journal, open_journal
 from .lease.lease import Fence
 from .lease.sessions import Session
@@ -90,6 +92,8 @@ class Access:
                     session = self.sharing.session(journal, may_wait=True)
                     await stack.enter_async_context(session)
                 yield journal
+                if journal.written:
+                    await self.sharing.tell()
 
     @contextlib.asynccontextmanager
     async def moving(self, what: str) -> AsyncIterator[Journal]:
@@ -134,6 +138,19 @@ class Access:
     def sharing(self) -> Sharing:
         """What is done for the sake of other sites."""
         return Sharing(self.lock(""), self.index, self.pool.members, self.copies, self.wait)
+
+    @property
+    def follower(self) -> Follower:
+        """Takes over what other sites record, for who only reads."""
+        catch_up = CatchUp(
+            self.lock(""),
+            self.index.store,
+            self.index,
+            self.pool.members,
+            self.copies,
+            self._read_objects,
+        )
+        return Follower(catch_up, self.lock("store"))
 
     def _open_journal(self) -> AbstractAsyncContextManager[Journal]:
         return open_journal(

@@ -17,12 +17,22 @@ from ..errors import BackendError, BusyError, LeaseLostError, ModelFloatError, U
 from ..ids import BackendId, PackId, SiteId
 from .index.index import Index
 from .journal.journal import Journal
+from .journal.news import tell_news
 from .lease.clock import boottime
 from .lease.home import condemned_ids, home_of, untried
 from .lease.lease import Fence, Leases, unfenced
 from .lease.mounts import MountSigns, Opened
 from .lease.sessions import COMMIT_STEP, Session, open_session
-from .lease.sites import forget_unused, freshen, is_stale, known_sites, look, own_site
+from .lease.sites import (
+    forget_unused,
+    freshen,
+    is_stale,
+    known_sites,
+    knows_others,
+    look,
+    note_others,
+    own_site,
+)
 from .packs.members import Member, Members
 
 STORE: Final = "store"
@@ -120,8 +130,18 @@ class Sharing:
             )
 
     async def announce(self) -> set[SiteId]:
-        """Make this site known to others, as far as it is not; those that there are."""
-        return await self._others()
+        """Make a site that joined known to others; those that are known."""
+        others = await self._others()
+        # Somebody made the store: who it was may not have announced himself yet.
+        await trio.to_thread.run_sync(note_others, self.folder)
+        await self.tell()
+        return others
+
+    async def tell(self) -> None:
+        """Tell other sites, where there are any, what this one has recorded last."""
+        if await trio.to_thread.run_sync(knows_others, self.folder):
+            site = await self.site()
+            await tell_news(self.members, self.index, self.folder, site, self.copies)
 
     async def site(self) -> SiteId:
         """This site's id."""
@@ -205,6 +225,8 @@ class Sharing:
         others = await look(self.members, site, again=again)
         if again:
             await trio.to_thread.run_sync(freshen, self.folder)
+        if others:
+            await trio.to_thread.run_sync(note_others, self.folder)
         return others
 
     def _home(self) -> Member:

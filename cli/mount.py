@@ -21,6 +21,7 @@ from .mountflags import (
     Memory,
     Metrics,
     ReadRepair,
+    Refresh,
     SlowRead,
     Uid,
     Umask,
@@ -57,6 +58,7 @@ def mount(
     warm_sets: WarmSets = None,
     read_repair: ReadRepair = None,
     slow_read: SlowRead = None,
+    refresh: Refresh = None,
     metrics: Metrics = None,
     cache: CacheFolder = None,
     cache_size: CacheSize = None,
@@ -88,6 +90,7 @@ def mount(
             warm_sets=settings.switch("warm_sets", warm_sets),
             repair=settings.switch("read_repair", read_repair),
         ),
+        settings.number("refresh", refresh),
     )
     if cache is not None and ready_fd is None:
         _make_cache(settings, cache_options(settings, cache, cache_size, cache_local))
@@ -103,6 +106,7 @@ def mount(
         lambda store: _serve(settings, store, asked, ready_fd),
         asked.reading,
         secret=None if key_fd is None else background.take_secret(key_fd),
+        refresh=asked.refresh,
     )
     return None
 

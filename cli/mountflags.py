@@ -79,6 +79,15 @@ SlowRead = Annotated[
         show_default=False,
     ),
 ]
+Refresh = Annotated[
+    str | None,
+    typer.Option(
+        "--refresh",
+        metavar="TIME",
+        help="Show what other machines commit after so long at most; 0: do not look.",
+        show_default=False,
+    ),
+]
 Metrics = Annotated[
     str | None,
     typer.Option(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class MountRequest:
     """Where and how to mount: `slow_read` is seconds, 0 for never; `metrics` an endpoint or off.
 
-    `reading` is how to read.
+    `reading` is how to read; every `refresh` seconds other machines are followed, 0 for never.
     """
 
     path: str
@@ -24,6 +24,7 @@ class MountRequest:
     slow_read: float
     metrics: str
     reading: "ReadOptions | None" = None
+    refresh: float = 10.0
 
     def arguments(self, settings: Settings) -> list[str]:
         """The command line of the daemon: what was found out here holds there."""
@@ -33,7 +34,7 @@ class MountRequest:
         required = settings.require_signature
         arguments.append("--require-signature" if required else "--no-require-signature")
         arguments += [f"--binding={self.binding}", f"--slow-read={self.slow_read:f}"]
-        arguments.append(f"--metrics={self.metrics}")
+        arguments += [f"--metrics={self.metrics}", f"--refresh={self.refresh:f}"]
         if self.reading is not None:
             arguments += _reading_arguments(self.reading)
         options = self.options

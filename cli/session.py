@@ -24,12 +24,15 @@ def in_store(
     ask: bool = True,
     secret: "Secret | None" = None,
     signed: bool | None = None,
+    refresh: float | None = None,
 ) -> _T:
     """Open the store, await `work(store)` in an event loop of its own, close the store.
 
     An encrypted one is opened by `secret`, else by what was given; with `ask`, for work that cannot
     be done without the key, the terminal is asked for it. `signed` says whether refs must be, None
     that the settings do.
+    be done without the key, the terminal is asked for it. Other machines are followed every
+    `refresh` seconds, None for the setting's.
     """
     import trio
 
@@ -46,6 +49,7 @@ def in_store(
     signing = signing_of(settings)
 
     required = settings.require_signature if signed is None else signed
+    often = settings.number("refresh", refresh)
 
     async def session() -> _T:
         async with open_store(
@@ -56,6 +60,7 @@ def in_store(
             secret=opens,
             signing=signing,
             require_signature=required,
+            refresh=often,
         ) as store:
             return await work(store)
 

@@ -177,6 +177,12 @@ def _slow(_environment: Mapping[str, str]) -> float:
     return 2.0
 
 
+def _refresh(_environment: Mapping[str, str]) -> float:
+    from ..cas.journal.follower import REFRESH
+
+    return REFRESH
+
+
 def _memory(_environment: Mapping[str, str]) -> int:
     from ..cas.read.memorylimit import default_limit
 
@@ -275,6 +281,9 @@ SETTINGS: Final = (
     Setting("warm_sets", switch, "load a model's next file ahead", _always(True), "--warm-sets"),
     Setting("read_repair", switch, "mend what reads find damaged", _always(True), "--read-repair"),
     Setting("slow_read", duration, "reads that a mount tells of in its log", _slow, "--slow-read"),
+    Setting(
+        "refresh", duration, "how often other machines are followed; 0: not", _refresh, "--refresh"
+    ),
     Setting("metrics", metrics, "where a mount tells Prometheus", _always(OFF), "--metrics"),
     Setting("cache", path, "where the disk cache is, else in the store", _always(""), "--cache"),
     Setting("cache_size", size, "what the disk cache may take", _cache_size, "--cache-size"),

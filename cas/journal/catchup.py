@@ -142,9 +142,10 @@ class CatchUp:
                 await store_record(self.members, writer, seq, data, self.copies)
             except KeyExistsError as error:
                 log.warning("a copy of %s differs (%s); `verify --repair` mends it", name, error)
-            await self._apply(data, name)
+            await self.apply(data, name)
 
-    async def _apply(self, data: bytes, name: str) -> None:
+    async def apply(self, data: bytes, name: str) -> None:
+        """Apply a sound record, called `name`, that follows the last known one of its writer."""
         if says_segment(data):
             await self._apply_segment(data, name)
             return

@@ -84,6 +84,8 @@ class Journal:
         self._failure: Exception | None = None
         self._unsure = False
         self._send, self._receive = trio.open_memory_channel[_Waiting](GROUP)
+        self.written = False
+        """Whether anything was recorded."""
         self.cover: Cover = _uncovered
         """Told, before it writes, of a writer that this journal goes on as."""
 
@@ -199,7 +201,7 @@ class Journal:
             await self.cover(self._writer, 0)
             record = await self._store(entries)
         await self._index.write(self._index.apply, record, objects)
-        self._unsure = False
+        self._unsure, self.written = False, True
 
     def _change_writer(self, last: int) -> WriterId:
         note_given_up(self._catch_up.folder, {self._writer: last})

@@ -85,6 +85,14 @@ def last_numbers(folder: str) -> dict[WriterId, int]:
     return {slot.writer: slot.closed for slot in slots if slot is not None and slot.closed}
 
 
+def all_writers(folder: str) -> list[WriterId]:
+    """Every writer of this site: those that have slots, then those given up, the last one first."""
+    names = [name for name in os.listdir(folder) if name.startswith(f"{PREFIX}-")]
+    slots = [read_slot(os.path.join(folder, name)) for name in names]
+    writers = [slot.writer for slot in slots if slot is not None]
+    return list(dict.fromkeys([*writers, *reversed(list(given_up(folder)))]))
+
+
 def note_given_up(folder: str, last: Mapping[WriterId, int]) -> None:
     """Remember, durably, the last records of writers whose slots others get; 0 for none."""
     path = os.path.join(folder, GIVEN_UP)

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from ...backends.keys import parse_site_key, site_key
+from ...backends.keys import news_key, parse_site_key, site_key
 from ...errors import BackendError, ModelFloatError
 from ...ids import SiteId, StoreId, random_site_id
 from ..formats.presence import encode_presence
@@ -23,6 +23,8 @@ from .clock import quiet_for, site_record
 
 FILE: Final = "site"
 """The file beside the lock files that holds the site's id and which folder it is."""
+OTHERS: Final = "others"
+"""The file beside the lock files that is there since other sites were known."""
 AGAIN: Final = 86_400.0
 """Seconds after which a site's record is written anew, so that its age tells whether it is used."""
 UNUSED: Final = 90 * AGAIN
@@ -117,6 +119,23 @@ async def known_sites(members: Members) -> set[SiteId]:
     return found
 
 
+async def others_on(member: Member, site: SiteId) -> set[SiteId]:
+    """The sites but `site` that one backend knows of; what it says where it cannot be listed."""
+    return await _listed(member) - {site}
+
+
+def note_others(folder: str) -> None:
+    """Remember, for good, that there are other sites; blocks. `folder` has the lock files."""
+    with contextlib.suppress(OSError):
+        path = os.path.join(folder, OTHERS)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def knows_others(folder: str) -> bool:
+    """Whether there ever were others; blocks."""
+    return os.path.exists(os.path.join(folder, OTHERS))
+
+
 async def forget_unused(members: Members, site: SiteId) -> None:
     """Remove the records of other sites that have written nothing for as long as UNUSED: one that
     does so again announces itself before anything else."""
@@ -126,6 +145,7 @@ async def forget_unused(members: Members, site: SiteId) -> None:
                 key = site_key(found)
                 if await quiet_for(member.backend, key, members.store, site) >= UNUSED:
                     await member.backend.delete(key)
+                    await member.backend.delete(news_key(found))
         except BackendError as error:
             log.info("%s", error)
 

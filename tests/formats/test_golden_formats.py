@@ -44,6 +44,7 @@ from modelfloat.cas.formats.manifest import (
     encode_manifest,
     with_sources,
 )
+from modelfloat.cas.formats.news import decode_news, encode_news
 from modelfloat.cas.formats.objects import encode_extensions, object_id
 from modelfloat.cas.formats.presence import Presence, decode_presence, encode_presence
 from modelfloat.cas.formats.regiontable import (
@@ -179,6 +180,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "presence-v1-session.bin": lambda: encode_presence(samples.presence()["session"]),
     "presence-v1-mount.bin": lambda: encode_presence(samples.presence()["mount"]),
     "presence-v1-site.bin": lambda: encode_presence(samples.presence()["site"]),
+    "news-v1.bin": lambda: encode_news(samples.news()),
     "journal-v1.bin": lambda: encode_record(samples.record()),
     "journal-v1-codecs.bin": later_record,
     "journal-v1-segment.bin": lambda: encode_record(samples.segment()),
@@ -376,6 +378,21 @@ def test_a_mount_that_tells_nonsense_is_refused() -> None:
     ):
         with pytest.raises(FormatError, match="is damaged"):
             decode_presence(encode_presence(record), str(number))
+
+
+def test_news_decode() -> None:
+    assert decode_news((GOLDEN / "news-v1.bin").read_bytes(), "golden") == samples.news()
+
+
+def test_damaged_or_newer_news_are_refused() -> None:
+    data = (GOLDEN / "news-v1.bin").read_bytes()
+    with pytest.raises(FormatError, match="is damaged"):
+        decode_news(data[:70] + b"\x01" + data[71:], "x")
+    newer = data[:8] + b"\x02" + data[9:-32]
+    with pytest.raises(FormatError, match="upgrade"):
+        decode_news(newer + blake3(newer).digest(), "x")
+    with pytest.raises(FormatError, match="is no record of what a site has done"):
+        decode_news(data[:40], "x")
 
 
 def test_condemned_decodes() -> None:

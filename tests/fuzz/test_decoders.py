@@ -15,6 +15,7 @@ from modelfloat.cas.formats.condemned import decode_condemned
 from modelfloat.cas.formats.journal import decode_record
 from modelfloat.cas.formats.keyring import decode_keyring
 from modelfloat.cas.formats.manifest import decode_entries, decode_manifest, decode_page
+from modelfloat.cas.formats.news import decode_news
 from modelfloat.cas.formats.presence import decode_presence
 from modelfloat.cas.formats.regiontable import decode_region_page, decode_regions
 from modelfloat.cas.formats.shard import decode_tail
@@ -79,6 +80,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
         (GOLDEN / "presence-v1-lease.bin").read_bytes(),
     ),
     "mount": (lambda d: decode_presence(d, "x"), (GOLDEN / "presence-v1-mount.bin").read_bytes()),
+    "news": (lambda d: decode_news(d, "x"), (GOLDEN / "news-v1.bin").read_bytes()),
     "keyring": (lambda d: decode_keyring(d, "x"), (GOLDEN / "keyring-v1.bin").read_bytes()),
     "manifest": (whole_manifest, (GOLDEN / "manifest-v1-inline.bin").read_bytes()),
     "paged": (whole_manifest, (GOLDEN / "manifest-v1-paged.bin").read_bytes()),

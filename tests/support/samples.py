@@ -19,6 +19,7 @@ from modelfloat.cas.formats.journal import (
     RefKind,
     ShardPlaced,
 )
+from modelfloat.cas.formats.news import News
 from modelfloat.cas.formats.presence import NOBODY, Presence, PresenceRecord
 from modelfloat.cas.formats.shard import PackInfo, hash_blocks, shard_length
 from modelfloat.cas.formats.tree import Entry, EntryType
@@ -112,6 +113,11 @@ def presence() -> dict[str, PresenceRecord]:
             Presence.MOUNT, STORE, site, owner, 3, 600, open=(id_of("one"), id_of("two"))
         ),
     }
+
+
+def news() -> News:
+    """What a site of two writers tells."""
+    return News(STORE, SiteId(bytes([0x51]) * 16), {WRITER: 7, WriterId(bytes([2]) * 16): 1 << 40})
 
 
 def record() -> Record:

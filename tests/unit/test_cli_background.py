@@ -50,6 +50,7 @@ def test_the_daemon_is_told_what_was_found_out() -> None:
         "--slow-read=0.000000",
         "--memory=100000000",
         "--metrics=[::1]:9100",
+        "--refresh=10.000000",
     } <= {*arguments}
 
 

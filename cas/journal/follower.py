@@ -1,0 +1,185 @@
+"""Following other sites: what they record is taken over, for who only reads and for who mounts.
+
+One round lists the sites on one backend, reads the news of each other one (`cas.journal.news`), and
+gets the records that are new, each by its number. No journal and no pack is listed. What news do
+not tell of, those of an earlier release or news that were lost, is found by listing the journals,
+now and then.
+
+Records are taken over as writers take them over, with the store's lock shared while one is applied:
+whoever is alone with the store (gc, rebuild-index) has it as it is, and the round ends.
+
+Concurrency: of all processes one follows at a time, the others let it.
+"""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from ...errors import BackendError, ConflictError, ModelFloatError, one_failure
+from ...ids import SiteId, WriterId
+from ..lease.sites import freshen, is_stale, knows_others, look, note_others, others_on, own_site
+from ..locks import locked
+from .catchup import CatchUp
+from .completeness import take_over
+from .copies import load_record, record_name
+from .news import read_news
+
+STAMP: Final = "followed"
+"""The file beside the lock files whose time says when somebody followed last."""
+FOLLOWING: Final = "following"
+"""The lock file of who follows."""
+REFRESH: Final = 10.0
+"""Seconds between two rounds, unless told otherwise."""
+ALONE: Final = 600.0
+"""The same for commands while no other site is known."""
+FULL: Final = 900.0
+"""Seconds between two rounds that list the journals."""
+PATIENCE: Final = 5.0
+"""Seconds that a command waits for its round, before it shows what is known here."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Follower:
+    """Follows the other sites of one store. `lock` is the store's lock file."""
+
+    catch_up: CatchUp
+    lock: str
+    _turn: int = 0
+    _full: float | None = None
+    _others: set[SiteId] = field(default_factory=set)
+
+    async def run(self, refresh: float) -> None:
+        """Follow every `refresh` seconds; what fails is told in the log and tried again."""
+        while self._may_follow():
+            await trio.sleep(refresh)
+            try:
+                await self._round()
+            except ConflictError:
+                return  # the index was made anew: who follows it has opened the new one
+            except ModelFloatError as error:
+                log.info("others are not followed now: %s", error)
+
+    async def catch_once(self, refresh: float) -> None:
+        """One round for a command, unless somebody followed within `refresh` seconds; nothing is
+        raised, and it does not take long."""
+        if not self._may_follow() or not await trio.to_thread.run_sync(self._is_due, refresh):
+            return
+        with trio.move_on_after(PATIENCE) as scope:
+            try:
+                await self._round()
+            except ModelFloatError as error:
+                log.info("what others have done lately is not seen: %s", error)
+        if scope.cancelled_caught:
+            log.info("what others have done lately is not seen: no answer within %g s", PATIENCE)
+
+    def _may_follow(self) -> bool:
+        locked_up = self.catch_up.members.cipher.locked
+        return not locked_up and not self.catch_up.index.read_only
+
+    def _is_due(self, refresh: float) -> bool:
+        folder = self.catch_up.folder
+        try:
+            since = abs(time.time() - os.stat(os.path.join(folder, STAMP)).st_mtime)
+        except OSError:
+            return os.path.isdir(folder)
+        return since >= (refresh if knows_others(folder) else max(refresh, ALONE))
+
+    async def _round(self) -> None:
+        following = os.path.join(self.catch_up.folder, FOLLOWING)
+        with one_failure():
+            async with locked(following, wait=False, what="follows other sites"):
+                await self._follow_sites()
+
+    async def _follow_sites(self) -> None:
+        site = await trio.to_thread.run_sync(own_site, self.catch_up.folder)
+        self._turn += 1
+        self._others = await self._sites(site)
+        missed = False
+        for other in sorted(self._others):
+            missed |= await self._follow(other)
+        if self._others and (missed or self._is_full_due()):
+            await self._follow_all()
+        late = self.catch_up.late
+        if late:
+            await self.catch_up.index.write(self.catch_up.index.place, list(late))
+            late.clear()
+        await trio.to_thread.run_sync(self._note, bool(self._others))
+
+    async def _sites(self, own: SiteId) -> set[SiteId]:
+        """The other sites, as one backend lists them; which one goes round. Once a day they are
+        told of this one: who writes tells news only where he knows of others."""
+        folder, up = self.catch_up.folder, self.catch_up.members.up()
+        stale: bool = await trio.to_thread.run_sync(is_stale, folder)
+        if up and stale:
+            found = await look(self.catch_up.members, own, again=True)
+            await trio.to_thread.run_sync(freshen, folder)
+            return found
+        problem: BackendError | None = None
+        for number in range(len(up)):
+            member = up[(self._turn + number) % len(up)]
+            try:
+                return await others_on(member, own)
+            except BackendError as error:
+                self.catch_up.members.note_failure(member, error)
+                problem = error
+        if problem is not None:
+            raise problem
+        return self._others
+
+    async def _follow(self, other: SiteId) -> bool:
+        """Take over what a site tells of; whether a record of it is not to be found."""
+        told = await read_news(self.catch_up.members, other, self.catch_up.copies, self._turn)
+        missed = False
+        for writer, last in ({} if told is None else told.last).items():
+            missed |= not await self._take_over(writer, last)
+        return missed
+
+    async def _follow_all(self) -> None:
+        """Take over whatever journals have that is not known here."""
+        async with self._shared():
+            await take_over(self.catch_up)
+        self._full = trio.current_time()
+
+    def _is_full_due(self) -> bool:
+        if self._full is None:
+            # Who opened the store has just begun; what news lack is not urgent.
+            self._full = trio.current_time()
+        return trio.current_time() - self._full >= FULL
+
+    async def _take_over(self, writer: WriterId, last: int) -> bool:
+        """Apply a writer's records up to the number `last`; False where one is not to be found."""
+        context = self.catch_up
+        while (known := context.index.writer(writer))[0] < last:
+            seq, digest = known[0] + 1, known[1]
+            data = await load_record(
+                context.members, context.store, writer, seq, digest, context.copies
+            )
+            if data is None:
+                return False
+            async with self._shared():
+                if context.index.writer(writer)[0] < seq:
+                    await context.apply(data, record_name(writer, seq))
+        return True
+
+    @contextlib.asynccontextmanager
+    async def _shared(self) -> AsyncIterator[None]:
+        """Beside writers, of whom one may have been faster; LockedError where one is alone."""
+        async with locked(self.lock, shared=True, wait=False, what="follows other sites"):
+            self.catch_up.index.check_current()
+            yield
+
+    def _note(self, others: bool) -> None:
+        """Note that somebody followed, and that there is somebody to follow; blocks."""
+        path = os.path.join(self.catch_up.folder, STAMP)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.utime(path)
+        if others:
+            note_others(self.catch_up.folder)

@@ -1,0 +1,254 @@
+"""What one site records, another sees without being told and without listing any journal."""
+
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from modelfloat.backends.base import Listed
+from modelfloat.backends.local import LocalBackend
+from modelfloat.cas.formats.news import MOST_WRITERS, News, decode_news, encode_news
+from modelfloat.cas.journal import follower
+from modelfloat.cas.journal.follower import STAMP
+from modelfloat.cas.journal.slots import note_given_up
+from modelfloat.cas.lease.sites import own_site
+from modelfloat.cas.locks import locked
+from modelfloat.cas.refnames import parse_address
+from modelfloat.cas.store import Store
+from modelfloat.errors import NotFoundError
+from modelfloat.ids import SiteId, StoreId, WriterId
+from modelfloat.opening import open_store
+from modelfloat.tests.support.encrypted import ALICE, make_encrypted
+from modelfloat.tests.support.sites import another_site, join
+from modelfloat.tests.support.stores import add, fresh_store, read, weights
+
+AGES = 1e6
+"""Seconds: nobody follows within this test but who is told to."""
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The prefixes of all listings from now on."""
+    asked: list[str] = []
+    real = LocalBackend.list
+
+    async def noted(self: LocalBackend, prefix: str = "") -> AsyncGenerator[Listed, None]:
+        asked.append(prefix)
+        async for each in real(self, prefix):
+            yield each
+
+    monkeypatch.setattr(LocalBackend, "list", noted)
+    return asked
+
+
+async def two(tmp_path: Path) -> tuple[Path, Path]:
+    """Two sites of one store, and files `a` and `b`."""
+    weights(tmp_path / "a", 300_000, "a")
+    weights(tmp_path / "b", 300_000, "b")
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        await add(store, tmp_path / "a", "acme/m")
+    return tmp_path / "s", await another_site(tmp_path / "s", tmp_path / "other")
+
+
+def forget(site: Path) -> None:
+    """Let nobody have followed lately."""
+    (site / "locks" / STAMP).unlink(missing_ok=True)
+
+
+async def follow(store: Store) -> None:
+    forget(Path(store.path))
+    await store.access.follower.catch_once(AGES)
+
+
+def names(store: Store) -> set[str]:
+    return {f"{head.repo}@{head.ref}" for head in store.index.refs()}
+
+
+async def test_a_new_commit_is_seen_without_listing_a_journal(
+    tmp_path: Path, listed: list[str]
+) -> None:
+    here, there = await two(tmp_path)
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        assert names(watching) == {"acme/m@main"}
+        listed.clear()
+        await follow(watching)
+        assert names(watching) == {"acme/m@main", "acme/n@main"}
+        assert listed == ["sites/"]
+        assert await read(watching, "acme/n/b") == (tmp_path / "b").read_bytes()
+        await writing.remove(parse_address("acme/n"))
+        await follow(watching)
+        assert names(watching) == {"acme/m@main"}
+
+
+async def test_a_process_that_stays_open_follows(tmp_path: Path) -> None:
+    """A site that comes later is seen too, and so is its first commit."""
+    weights(tmp_path / "a", 300_000, "a")
+    async with fresh_store(tmp_path / "s", "2+1"):
+        pass
+    async with open_store(str(tmp_path / "s"), refresh=0.2) as watching:
+        other = await another_site(tmp_path / "s", tmp_path / "other")
+        async with open_store(str(other)) as writing:
+            await add(writing, tmp_path / "a", "acme/m")
+            while not names(watching):
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        assert await read(watching, "acme/m/a") == (tmp_path / "a").read_bytes()
+
+
+async def test_a_command_follows_first_unless_somebody_has(
+    tmp_path: Path, listed: list[str]
+) -> None:
+    here, there = await two(tmp_path)
+    async with open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+    forget(here)
+    async with open_store(str(here), refresh=AGES) as store:
+        assert "acme/n@main" in names(store)
+    listed.clear()
+    async with open_store(str(here), refresh=AGES):
+        assert listed == []
+
+
+async def test_news_are_asked_for_where_they_are_newer(tmp_path: Path) -> None:
+    """A backend that was away has old ones; and none has any of a site of an earlier release."""
+    here, there = await two(tmp_path)
+    site = own_site(str(there / "locks")).hex()
+    copies = list((here / "backends").glob(f"*/news/{site}"))
+    assert len(copies) == 2
+    old = copies[0].read_bytes()
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        copies[0].write_bytes(old)
+        following = watching.access.follower
+        for _ in range(2):
+            forget(here)
+            await following.catch_once(AGES)
+        assert "acme/n@main" in names(watching)
+        for copy in copies:
+            copy.unlink()
+        await writing.remove(parse_address("acme/n"))
+        for copy in copies:
+            copy.unlink()
+        await follow(watching)
+        assert "acme/n@main" in names(watching)
+
+
+async def test_what_news_do_not_tell_is_found_by_a_listing(
+    tmp_path: Path, listed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = await two(tmp_path)
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        for copy in (here / "backends").glob("*/news/*"):
+            copy.unlink()
+        await follow(watching)
+        assert "acme/n@main" not in names(watching)
+        monkeypatch.setattr(follower, "FULL", 0.0)
+        listed.clear()
+        await follow(watching)
+        assert "journal/" in listed
+        assert "acme/n@main" in names(watching)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "lie", "newer"])
+async def test_news_are_looked_at_and_not_believed(tmp_path: Path, damage: str) -> None:
+    """Whoever has a backend writes what he likes there: that can hide news, and no more."""
+    here, there = await two(tmp_path)
+    site = own_site(str(there / "locks"))
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        for copy in (here / "backends").glob(f"*/news/{site.hex()}"):
+            data = copy.read_bytes()
+            told = decode_news(data, "x").last
+            forged = {
+                "flip": data[:50] + bytes([data[50] ^ 1]) + data[51:],
+                "cut": data[:-5],
+                "lie": encode_news(News(watching.id, site, dict.fromkeys(told, 1 << 60))),
+                "newer": data[:8] + b"\x09" + data[9:],
+            }
+            copy.write_bytes(forged[damage])
+        await follow(watching)
+        # What a lie says is not to be found, but what there is on the way is taken over.
+        assert ("acme/n@main" in names(watching)) is (damage == "lie")
+        assert await read(watching, "acme/m/a") == (tmp_path / "a").read_bytes()
+
+
+async def test_who_is_alone_with_the_store_has_the_index_as_it_is(tmp_path: Path) -> None:
+    here, there = await two(tmp_path)
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        async with locked(watching.access.lock("store"), what="a test"):
+            await follow(watching)
+            assert "acme/n@main" not in names(watching)
+        await follow(watching)
+        assert "acme/n@main" in names(watching)
+
+
+async def test_two_who_follow_at_once_take_over_each_record_once(tmp_path: Path) -> None:
+    here, there = await two(tmp_path)
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        for number in range(5):
+            await add(writing, tmp_path / "b", f"acme/n{number}")
+        forget(here)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(watching.access.follower.catch_once, AGES)
+        assert len(names(watching)) == 6
+        for writer in writing.index.writers():
+            assert watching.index.writer(writer) == writing.index.writer(writer)
+        assert (await watching.verify()).exit_status == 0
+
+
+async def test_many_writers_of_a_site_are_told_the_last_first(tmp_path: Path) -> None:
+    here, there = await two(tmp_path)
+    gone = {WriterId(n.to_bytes(16)): 1 for n in range(1, MOST_WRITERS + 10)}
+    note_given_up(str(there / "locks"), gone)
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        await follow(watching)
+        assert "acme/n@main" in names(watching)
+
+
+async def test_encrypted_stores_are_followed_by_who_has_the_key(tmp_path: Path) -> None:
+    weights(tmp_path / "a", 300_000, "a")
+    await make_encrypted(tmp_path / "s")
+    await join(tmp_path / "other", tmp_path / "s/backends/d0", secret=ALICE)
+    async with open_store(str(tmp_path / "other"), secret=ALICE) as writing:
+        await add(writing, tmp_path / "a", "acme/m")
+    forget(tmp_path / "s")
+    async with open_store(str(tmp_path / "s"), refresh=AGES) as without:
+        assert names(without) == set()
+    async with open_store(str(tmp_path / "s"), secret=ALICE, refresh=AGES) as store:
+        assert await read(store, "acme/m/a") == (tmp_path / "a").read_bytes()
+
+
+async def test_a_store_of_one_site_tells_nobody(tmp_path: Path, listed: list[str]) -> None:
+    weights(tmp_path / "a", 300_000, "a")
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        await add(store, tmp_path / "a")
+        assert list((tmp_path / "s/backends").glob("*/news/*")) == []
+        await follow(store)
+    forget(tmp_path / "s")
+    (tmp_path / "s/locks" / STAMP).touch()
+    os.utime(tmp_path / "s/locks" / STAMP, (0, 0))
+    listed.clear()
+    async with open_store(str(tmp_path / "s"), refresh=10.0):
+        assert listed == ["sites/"]
+
+
+async def test_what_cannot_be_asked_keeps_no_command(tmp_path: Path) -> None:
+    here, _ = await two(tmp_path)
+    (here / "backends").rename(tmp_path / "away")
+    forget(here)
+    async with open_store(str(here), refresh=AGES) as store:
+        assert names(store) == {"acme/m@main"}
+        with pytest.raises(NotFoundError):
+            store.find(parse_address("acme/m/none"))
+
+
+def test_news_of_no_writer() -> None:
+    news = News(StoreId(bytes(16)), SiteId(bytes(16)), {})
+    assert decode_news(encode_news(news), "x") == news
