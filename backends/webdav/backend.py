@@ -40,9 +40,13 @@ LEFTOVER_AGE: Final = 3600.0
 CLEANUP: Final = 5.0
 """Seconds that removing an upload that failed may take."""
 TRIES: Final = 3
-"""Reads of a key that is replaced each time it is looked for; moves into a folder that is gone."""
+"""Reads of a key that is replaced each time it is looked for; moves into a folder that is gone;
+uploads that are gone."""
 _DONE: Final = frozenset({201, 204})
 _LOCKED: Final = 423
+_GONE: Final = 404
+_NOWHERE: Final = frozenset({403, _GONE, 409, 410})
+"""What servers say of a move of something that is not there."""
 
 
 class WebDavBackend:
@@ -78,14 +82,11 @@ class WebDavBackend:
         """See `Backend.put`. What a cancelled one had uploaded is removed by a later sweep."""
         check_key(key)
         await self._tree.prepare(key)
-        temporary = self._tree.upload_name(key)
-        try:
-            await self._upload(temporary, key, parts)
-            await self._publish(temporary, key, if_absent=if_absent)
-        except BackendError:
-            await self._discard(temporary)
-            raise
-        self._tree.saw(key)
+        for _ in range(TRIES):
+            if await self._stored(key, parts, if_absent=if_absent):
+                self._tree.saw(key)
+                return
+        raise self._http.failure("MOVE", key, _GONE)
 
     async def get_into(self, key: Key, offset: int, buffer: memoryview) -> None:
         """See `Backend.get_into`."""
@@ -159,6 +160,16 @@ class WebDavBackend:
         """Close the connections."""
         await self._http.aclose()
 
+    async def _stored(self, key: Key, parts: Sequence[Buffer], *, if_absent: bool) -> bool:
+        """Store a value; False where the server lost it before it had its name."""
+        temporary = self._tree.upload_name(key)
+        try:
+            await self._upload(temporary, key, parts)
+            return await self._publish(temporary, key, if_absent=if_absent)
+        except BackendError:
+            await self._discard(temporary)
+            raise
+
     async def _upload(self, temporary: str, key: str, parts: Sequence[Buffer]) -> None:
         """Store a value under a temporary name."""
         await self._tree.prepare(temporary)
@@ -173,9 +184,10 @@ class WebDavBackend:
         if not 200 <= status < 300:
             raise self._http.failure("PUT", key, status)
 
-    async def _publish(self, temporary: str, key: Key, *, if_absent: bool) -> None:
-        """Give an upload its name. Overwriting is asked for only where a file is in the way: of a
-        folder it would remove all that lies in it."""
+    async def _publish(self, temporary: str, key: Key, *, if_absent: bool) -> bool:
+        """Give an upload its name; False where it is not there any more, for servers that remove
+        empty folders may remove one that has just been written to. Overwriting is asked for only
+        where a file is in the way: of a folder it would remove all that lies in it."""
         status = await self._move(temporary, key, overwrite=False)
         for _ in range(TRIES):
             if status in (*_DONE, 412, _LOCKED):  # a lock was waited for already
@@ -192,8 +204,11 @@ class WebDavBackend:
                 )
             await self._refuse_folder(key)
             status = await self._move(temporary, key, overwrite=True)
-        if status not in _DONE:
-            raise self._http.failure("MOVE", key, status)
+        if status in _DONE:
+            return True
+        if status in _NOWHERE and await self._tree.lies(temporary) is None:
+            return False
+        raise self._http.failure("MOVE", key, status)
 
     async def _discard(self, temporary: str) -> None:
         """Remove an upload, best effort."""

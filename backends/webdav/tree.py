@@ -115,7 +115,7 @@ class DavTree:
         names = (resource.path.rpartition("/")[2].rpartition(MARK)[0] for resource in found)
         return {Key(key) for key in (name.replace(MARK, "/") for name in names) if is_key(key)}
 
-    async def lies(self, key: Key) -> Resource | None:
+    async def lies(self, key: str) -> Resource | None:
         """What lies at a key, a file or a folder; None where nothing does and the root is there."""
         found, _ = await self._about(key, self.path(key))
         if found is None:

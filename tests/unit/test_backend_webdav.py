@@ -381,3 +381,29 @@ async def test_a_folder_that_goes_again_and_again_is_made_again(
         assert await backend.get(KEY) == b"value"
         await backend.aclose()
     assert refused == 3
+
+
+@pytest.mark.parametrize("times", [1, 10**6], ids=["once", "always"])
+async def test_an_upload_that_a_server_loses_is_sent_again(
+    rclone_webdav: RcloneWebdav, times: int
+) -> None:
+    """SeaweedFS removes a folder that was empty a moment ago, with what was written there since."""
+    lost: set[str] = set()
+
+    def lose(request: Request) -> bytes | None:
+        if request.method == "MOVE" and (request.target in lost or len(lost) < times):
+            lost.add(request.target)
+            return answer("403 Forbidden")
+        return answer("404 Not Found") if request.target in lost else None
+
+    async with meddling(rclone_webdav.webdav) as between:
+        between.before = lose
+        backend = open_backend("d0", f"webdav://{between.host}/{rclone_webdav.new_folder()}")
+        if times == 1:
+            await backend.put(KEY, [b"val", b"ue"], if_absent=True)
+            assert await backend.get(KEY) == b"value"
+            assert len(lost) == 1
+        else:
+            with pytest.raises(UnavailableError, match="answers MOVE with status 404"):
+                await backend.put(KEY, [b"value"])
+        await backend.aclose()
