@@ -144,7 +144,7 @@ class Collection:
             lambda: {writer: self._index.writer(writer)[0] for writer in self._index.writers()}
         )
         # Looked at after that: what a session has recorded that begins later is behind these.
-        await self._elsewhere.look()
+        await self._elsewhere.see()
         limits = self._elsewhere.settled(last)
         done = await compact(self._access, self._require, self._since_ns, limits)
         self._report.compacted, self._report.segments = done.records, done.segments

@@ -27,13 +27,14 @@ class Elsewhere:
         """Whether somebody writes to the store."""
         return bool(self._seen.writers)
 
-    async def look(self) -> None:
+    async def see(self) -> None:
         """See who is at work. Before what they recorded is looked for: what is not found then, and
-        is theirs, is of a session that is seen here.
-
-        BusyError where somebody is and all would be deleted at once.
-        """
+        is theirs, is of a session that is seen here."""
         self._seen = await self._others.at_work()
+
+    async def look(self) -> None:
+        """`see`; BusyError where somebody is at work and all would be deleted at once."""
+        await self.see()
         found, doing = self._seen.mounts or self._seen.writers, "writes to the store"
         if found and self._grace < AT_ONCE:
             doing = "has the store mounted" if self._seen.mounts else doing
