@@ -33,6 +33,7 @@ from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_u
 from .index.checkbook import Sightings
 from .index.index import Index
 from .journal.journal import Journal
+from .lease.mounts import PATIENCE, Opened
 from .objects import Objects
 from .packs.anew import Recreate, Remark, no_marking, no_recreation
 from .packs.members import Member, Members
@@ -172,6 +173,17 @@ class Store:
         """Trust these keys from now on, by their names, where signatures are required."""
         if isinstance(self.refs, TrustedRefs):
             self.refs.trust.keys = keys
+
+    async def mounted(
+        self, opened: Opened, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Tell other sites of a mount, and of the manifests that are `opened` on it, until
+        cancelled. It has started when they can see that, and what they removed before is known."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.access.sharing.mounted, opened)
+            with trio.move_on_after(PATIENCE):
+                await self._renew()
+            task_status.started()
 
     def _disk_files(self, options: CacheOptions | None) -> DiskFiles | None:
         if options is None or not options.size:

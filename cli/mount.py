@@ -148,7 +148,7 @@ async def _serve(
         binding=load_binding(asked.binding),
         slow=asked.slow_read,
         metrics=None if asked.metrics == OFF else parse_endpoint(asked.metrics),
-        tell_others=store.access.sharing.mounted,
+        tell_others=store.mounted,
     )
 
 
