@@ -28,11 +28,11 @@ SEALED: Final = f"{SCHEME}, encrypted"
 class SealedStore(Store):
     """A store that is encrypted, and opened with a key file beside it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scheme: str | None = SCHEME) -> None:
         self._key = path.with_name(f"{path.name}.key")
         self._key.write_bytes(bytes(range(32)))
         self._sheet = path.with_name(f"{path.name}.sheet")
-        super().__init__(path)
+        super().__init__(path, scheme)
 
     def remove(self) -> None:
         """Delete the store, and what opens it."""

@@ -44,6 +44,12 @@ class Repository:
         """Any command, timed and its memory sampled."""
         return run_command([self._command, command, "--quiet", *arguments], self._env)
 
+    def copy_from(self, other: "Repository") -> Run:
+        """`restic copy` of all snapshots of another repository."""
+        environment = {**self._env, "RESTIC_FROM_PASSWORD": "bench"}
+        argv = [self._command, "copy", "--quiet", "--from-repo", str(other.path / "repository")]
+        return run_command(argv, environment)
+
     def check(self, source: Source) -> None:
         """`BenchError` unless `restic dump` gives the source's bytes back."""
         argv = [self._command, "dump", "latest", str(source.path)]

@@ -11,8 +11,9 @@ import modelfloat
 from modelfloat.cas.encryption.founding import Encryption
 from modelfloat.cas.transfer.report import Fate, TransferReport
 from modelfloat.creating import create_store
-from modelfloat.errors import DataLostError, KeyNeededError, NotFoundError, UsageError
+from modelfloat.errors import BackendError, DataLostError, KeyNeededError, NotFoundError, UsageError
 from modelfloat.tests.support.encrypted import ALICE, CHEAP, MASTER, WORDS
+from modelfloat.tests.support.mounts import remount_read_only, small_tmpfs
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import flip_bit, weights
 
@@ -152,6 +153,25 @@ def test_a_medium_that_can_only_be_read_is_enough(
     pull(there, stick)
     assert {path: path.stat().st_mtime_ns for path in stick.rglob("*")} == before
     assert content(there, f"{REPO}/model.safetensors") == data
+
+
+def test_a_medium_that_is_mounted_read_only(tmp_path: Path) -> None:
+    """Also where the index that is kept of it is of an earlier state."""
+    here, there = store_at(tmp_path / "here"), store_at(tmp_path / "there")
+    with small_tmpfs(tmp_path / "medium", "32m") as medium:
+        add(here, "one.bin", noise("one", 60_000), tmp_path)
+        push(here, medium / "models")
+        pull(there, medium / "models")
+        add(here, "two.bin", noise("two", 60_000), tmp_path)
+        push(here, medium / "models")
+        remount_read_only(medium)
+        report = pull(there, medium / "models")
+        assert (fate(report), report.missing) == (Fate.FORWARD, 60_000)
+        assert fate(pull(there, medium / "models")) is Fate.SAME
+        add(here, "three.bin", noise("three", 60_000), tmp_path)
+        with pytest.raises(BackendError):
+            push(here, medium / "models")
+    assert content(there, f"{REPO}/two.bin") == noise("two", 60_000)
 
 
 def test_an_encrypted_one_takes_its_own_key(tmp_path: Path) -> None:
