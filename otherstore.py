@@ -33,6 +33,7 @@ from .errors import (
     ModelFloatError,
     NotFoundError,
     UsageError,
+    one_failure,
 )
 from .ids import WriterId
 from .opening import open_store, rebuild_store
@@ -192,15 +193,20 @@ async def _take_over(folder: str, where: str, other: Other) -> bool:
             log.info("%s is of an earlier state than when it was last used", where)
             return False
         if any(known.get(writer, 0) < last for writer, last in listed.items()):
-            async with open_store(folder, wait=other.wait, secret=other.secret) as store:
-                store.members.cipher.require()
-                async with store.access.writing("modelfloat pull", told=False) as journal:
-                    await journal.take_over()
+            await _apply(folder, other)
             known = await trio.to_thread.run_sync(_known, os.path.join(folder, "index"))
         return all(known.get(writer, 0) >= last for writer, last in listed.items())
     except (BackendError, IndexDamagedError) as error:
         log.info("the index of %s is made anew: %s", where, error)
         return False
+
+
+async def _apply(folder: str, other: Other) -> None:
+    with one_failure():
+        async with open_store(folder, wait=other.wait, secret=other.secret) as store:
+            store.members.cipher.require()
+            async with store.access.writing("modelfloat pull", told=False) as journal:
+                await journal.take_over()
 
 
 async def _listed(where: str) -> dict[WriterId, int]:
