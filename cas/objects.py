@@ -6,9 +6,10 @@ event loop must not wait for a disk.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
+from typing import Final
 
 from ..cid import Cid, raw_cid
 from ..errors import ChunkDamagedError, IndexDamagedError
@@ -22,6 +23,9 @@ from .formats.tree import Entry, EntryType, Tree, TreeRef, decode_tree_index, fi
 from .index.index import Index
 from .read.recipe import Recipe
 from .read.regions import RegionTable
+
+_BATCH: Final = 64
+"""Manifests that are read in one transaction: each may have 512 KiB."""
 
 Both = tuple[Entry | None, Entry | None]
 """What two directories have of one name."""
@@ -47,7 +51,9 @@ class Objects:
 
     def raw(self, id_: ObjectId) -> bytes:
         """An object's verified bytes; IndexDamagedError if the mirror lacks or garbled it."""
-        data = self._index.object(id_)
+        return self._verified(id_, self._index.object(id_))
+
+    def _verified(self, id_: ObjectId, data: bytes | None) -> bytes:
         if data is None:
             raise IndexDamagedError(
                 f"object {id_.hex()[:16]} is not in the index; run `modelfloat verify --repair`"
@@ -69,6 +75,13 @@ class Objects:
     def manifest(self, id_: ObjectId) -> Manifest:
         """The manifest of that id; its pages are read when they are needed."""
         return decode_manifest(self.raw(id_))
+
+    def manifests(self, ids: Iterable[ObjectId]) -> Iterator[Manifest]:
+        """The manifests of those ids, in their order; read many at a time."""
+        rest = iter(ids)
+        while batch := list(islice(rest, _BATCH)):
+            for id_, data in zip(batch, self._index.objects(batch), strict=True):
+                yield decode_manifest(self._verified(id_, data))
 
     def recipe(self, manifest: Manifest) -> Recipe:
         """The chunks of a manifest, by file offset."""

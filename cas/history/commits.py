@@ -4,14 +4,20 @@ Synchronous reads of the index's mirror.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from ...ids import ObjectId
 from ..formats.commit import Commit
 from ..formats.tree import EntryType
 from ..objects import Objects
 from .treechanges import Changes, TreeChanges
+
+Read = Callable[[ObjectId], Commit]
+NEAR: Final = 64
+"""Commits at hand: each is looked at as a commit, and as its child's parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,14 @@ class Told:
 def history(objects: Objects, starts: Iterable[ObjectId]) -> Iterator[tuple[ObjectId, Commit]]:
     """Commits and all before them, newest first, as far as clocks tell; no commit comes before one
     that follows it on the way that it was found by."""
+    return _walk(objects.commit, starts)
+
+
+def _walk(read: Read, starts: Iterable[ObjectId]) -> Iterator[tuple[ObjectId, Commit]]:
     seen = set(starts)
     frontier = []
     for start in seen:
-        commit = objects.commit(start)
+        commit = read(start)
         frontier.append((-commit.time_ns, start, commit))
     heapq.heapify(frontier)
     while frontier:
@@ -40,7 +50,7 @@ def history(objects: Objects, starts: Iterable[ObjectId]) -> Iterator[tuple[Obje
         for parent in commit.parents:
             if parent not in seen:
                 seen.add(parent)
-                older = objects.commit(parent)
+                older = read(parent)
                 # A clock that was set back puts no commit behind its parent.
                 when = -min(older.time_ns, commit.time_ns)
                 heapq.heappush(frontier, (when, parent, older))
@@ -50,9 +60,10 @@ def told(objects: Objects, starts: Iterable[ObjectId]) -> Iterator[Told]:
     """The same with what there is to say of each. A tree is summed up once: the sizes of those
     before it follow from what changed."""
     compare = TreeChanges(objects)
+    read = lru_cache(maxsize=NEAR)(objects.commit)
     sizes: dict[ObjectId, int] = {}
-    for id_, commit in history(objects, starts):
-        parent = objects.commit(commit.parents[0]).tree if commit.parents else None
+    for id_, commit in _walk(read, starts):
+        parent = read(commit.parents[0]).tree if commit.parents else None
         changes = compare.count(parent, commit.tree)
         size = sizes.pop(id_, None)
         if size is None:
