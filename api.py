@@ -474,6 +474,7 @@ class Store:
             erasure=scheme,
             dry_run=dry_run,
             wait=self._wait,
+            signing=self._signing,
         )
         request = self._transfer(addresses, (self._path, other.where), tags, force, preflight)
         return self._call(lambda engine: exchanging.push(engine, other, request))

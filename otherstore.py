@@ -23,6 +23,7 @@ from .backends.marker import ENCRYPTED, LARGEST, Marker, decode, read_marker
 from .cas.encryption.secrets import Secret
 from .cas.index.index import Index
 from .cas.locks import locked
+from .cas.signing.signer import GetSigner
 from .cas.store import Store
 from .config import BackendConfig, StoreConfig, config_path, read_config, write_config
 from .creating import BackendSpec, create_store
@@ -52,6 +53,8 @@ class Other:
 
     `own` is the folder of the store that it is used from. With `make` a directory that is empty or
     missing becomes one to carry about, of the scheme `erasure`; with `dry_run` it does not.
+    `signing` gets what changes of its refs are signed by: a signature is of one store, and does not
+    come along.
     """
 
     where: str
@@ -61,6 +64,7 @@ class Other:
     erasure: Scheme | None = None
     dry_run: bool = False
     wait: bool = True
+    signing: GetSigner | None = None
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +72,7 @@ async def open_other(other: Other) -> AsyncIterator[Store]:
     """Open the other end; NotFoundError or UsageError where it is none."""
     where = str(await trio.Path(other.where).resolve())
     if await trio.Path(config_path(where)).exists():
-        async with open_store(where, wait=other.wait, secret=other.secret) as store:
+        async with _opened(where, other) as store:
             yield store
         return
     if await _marker(where) is None:
@@ -78,8 +82,12 @@ async def open_other(other: Other) -> AsyncIterator[Store]:
                 yield store
             return
     folder = await _prepared(where, other)
-    async with open_store(folder, wait=other.wait, secret=other.secret) as store:
+    async with _opened(folder, other) as store:
         yield store
+
+
+def _opened(folder: str, other: Other) -> contextlib.AbstractAsyncContextManager[Store]:
+    return open_store(folder, wait=other.wait, secret=other.secret, signing=other.signing)
 
 
 async def _marker(where: str) -> Marker | None:

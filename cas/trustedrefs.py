@@ -13,16 +13,13 @@ from .signing.trust import Trust
 class TrustedRefs(Refs):
     """Refs whose heads `trust` has judged. What is refused is SignatureError.
 
-    Commits are found by what such heads reach, so all that a REV can mean is vouched for.
+    Commits are found by what such heads reach, so all that a REV can mean is vouched for. Vendors
+    are all there, so that what is refused below them is told from what never was.
     """
 
     def __init__(self, index: Index, objects: Objects, trust: Trust) -> None:
         super().__init__(index, objects)
         self.trust = trust
-
-    def vendors(self) -> list[str]:
-        """All vendors of whom something may be shown, sorted."""
-        return sorted({repo.vendor for repo in self.repositories()})
 
     def repositories(self, vendor: str | None = None) -> list[RepoName]:
         """All repositories of which something may be shown, or those of one vendor, sorted."""

@@ -89,6 +89,7 @@ def push(
             erasure=scheme,
             dry_run=dry_run,
             wait=settings.wait,
+            signing=store.access.signing,
         )
         with progress_of(settings, "push") as progress:
             return await send(store, other, request, progress)

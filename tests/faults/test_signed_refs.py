@@ -23,6 +23,7 @@ from modelfloat.errors import (
 )
 from modelfloat.ids import ObjectId
 from modelfloat.opening import open_store, rebuild_store
+from modelfloat.tests.support.compacting import compacted, journal_files, segments
 from modelfloat.tests.support.encrypted import KEYS, make_encrypted
 from modelfloat.tests.support.forging import hide_records, records, replace_chunk, rewrite
 from modelfloat.tests.support.signers import requiring, signer, signing, trust
@@ -399,3 +400,47 @@ def pieces(store: Store, rev: str) -> dict[str, ObjectId]:
     first = next(iter(recipe.spans(0, 1)))
     tree = store.objects.commit(commit).tree
     return {"commit": commit, "tree": tree, "manifest": entry.object, "chunk": ObjectId(first.id)}
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_segments_keep_signatures(tmp_path: Path, encrypted: bool) -> None:
+    """Of heads and of removals, also where the index is made from segments alone."""
+    path = tmp_path / "s"
+    keys = await made(path, encrypted=encrypted)
+    async with signing(path, 1, keys) as store:
+        for text in ("one", "two"):
+            await put(store, tmp_path, text)
+        await move(store, "v1", store.refs.resolve(REPO), RefKind.TAG)
+    async with requiring(path, keys) as store:
+        assert await read(store, "acme/model@v1/file") == b"two"
+    async with signing(path, 1, keys) as store:
+        await move(store, "v1", None, RefKind.TAG)
+        assert (await compacted(store)).records > 2
+    assert len(segments(path)) == len(journal_files(path)) == 1
+    shutil.rmtree(path / "index")
+    await rebuild_store(str(path), keys=keys)
+    async with requiring(path, keys) as store:
+        assert await read(store, FILE) == b"two"
+        assert await read(store, "acme/model@main~1/file") == b"one"
+        with pytest.raises(NotFoundError):
+            await read(store, "acme/model@v1/file")
+
+
+async def test_a_record_that_is_written_anew_keeps_its_signature(tmp_path: Path) -> None:
+    """All its copies are lost; the index still knows what it said."""
+    path = tmp_path / "s"
+    await made(path)
+    async with signing(path, 1) as store:
+        await put(store, tmp_path, "one")
+        await put(store, tmp_path, "two")
+    last = max(records(path).values(), key=lambda record: record.seq)
+    for file, record in records(path).items():
+        if record.seq == last.seq - 1:
+            file.unlink()
+    async with open_store(str(path)) as store:
+        await store.verify(repair=True)
+    shutil.rmtree(path / "index")
+    await rebuild_store(str(path))
+    async with requiring(path) as store:
+        assert await read(store, FILE) == b"two"
+        assert await read(store, "acme/model@main~1/file") == b"one"

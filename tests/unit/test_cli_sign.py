@@ -163,3 +163,43 @@ def test_the_same_in_python(cli: Cli, key: tuple[str, str], tmp_path: Path) -> N
         store.distrust("release")
         with pytest.raises(NotFoundError):
             store.distrust("release")
+
+
+def test_what_is_pushed_is_signed_there(cli: Cli, key: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("one")
+    other = tmp_path / "other"
+    assert run(["--store", str(other), "init", "--erasure", "1+0"]) == 0
+    assert run(["--store", str(other), "key", "sign", "trust", key[0]]) == 0
+    assert cli("add", tmp_path / "file", "acme/model")[0] == 0
+    assert cli("push", "--sign-key", key[0], other, "acme/model")[0] == 0
+    assert run(["--store", str(other), "key", "sign", "check"]) == 0
+
+
+def test_whatever_moves_a_ref_signs_it(cli: Cli, key: tuple[str, str], tmp_path: Path) -> None:
+    """And what was undone is there again, also where signatures are required."""
+    file, _ = key
+    cli("key", "sign", "trust", file)
+    cli("config", "sign_key", file)
+    for text in ("one", "two"):
+        (tmp_path / "file").write_text(text)
+        assert cli("add", tmp_path / "file", "acme/model")[0] == 0
+    for command in (
+        ("tag", "acme/model", "v1"),
+        ("branch", "acme/model", "next", "main~1"),
+        ("mv", "acme/model/file", "acme/model/other"),
+        ("restore", "acme/model@main~1/file"),
+        ("rm", "acme/model/other"),
+        ("undo", "acme/model"),
+        ("rm", "acme/model@next"),
+        ("undo", "acme/model@next"),
+        ("branch", "acme/model", "main", "v1", "--force"),
+        ("mv", "acme/model", "acme/renamed"),
+    ):
+        status, said = cli(*command)
+        assert status == 0, (command, said)
+        status, told = cli("--json", "key", "sign", "check")
+        assert {state["problem"] for state in json.loads(told)} == {None}, (command, told)
+    assert cli("cat", "--require-signature", "acme/renamed@next/file") == (0, "one")
+    assert cli("cat", "--require-signature", "acme/renamed/file") == (0, "two")
+    status, said = cli("cat", "--require-signature", "acme/model/file")
+    assert (status, "there is no repository" in said) == (1, True)
