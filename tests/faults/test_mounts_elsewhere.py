@@ -11,7 +11,8 @@ import trio.testing
 
 from modelfloat.backends.base import Backend, Listed
 from modelfloat.backends.faulty import FaultyBackend
-from modelfloat.cas.formats.presence import MOST_OPEN, Presence, decode_presence
+from modelfloat.cas.encryption.secrets import Secret
+from modelfloat.cas.formats.presence import MOST_OPEN, SIZE, Presence, decode_presence
 from modelfloat.cas.gc import merging
 from modelfloat.cas.gc.elsewhere import AT_ONCE
 from modelfloat.cas.gc.others import REMEMBERED
@@ -20,10 +21,13 @@ from modelfloat.cas.lease.lease import MARGIN
 from modelfloat.cas.lease.mounts import RENEWALS, TERM
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
+from modelfloat.creating import create_store
+from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import BusyError, UnavailableError
 from modelfloat.ids import ObjectId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.ages import DAY, days_ago, grow_old
+from modelfloat.tests.support.encrypted import ALICE, make_encrypted
 from modelfloat.tests.support.sites import another_site
 from modelfloat.tests.support.stores import (
     add,
@@ -84,11 +88,19 @@ class Scene:
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     """acme/a was removed long ago, and is open on a mount elsewhere that is as old."""
     data = weights(tmp_path / "a", 1_500_000, "a")
-    async with fresh_store(tmp_path / "s", "2+1") as here:
+    await create_store(str(tmp_path / "s"), Scheme(2, 1), [], reserve=0)
+    async with sites(tmp_path, data) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def sites(tmp_path: Path, data: bytes, secret: Secret | None = None) -> AsyncIterator[Scene]:
+    """The scene in a new store that is at `tmp_path`/s; `secret` opens it if it is encrypted."""
+    async with open_store(str(tmp_path / "s"), secret=secret) as here:
         with days_ago(60):
             await add(here, tmp_path / "a", "acme/a")
-        other = await another_site(tmp_path / "s", tmp_path / "other")
-        async with open_store(str(other)) as there:
+        other = await another_site(tmp_path / "s", tmp_path / "other", secret)
+        async with open_store(str(other), secret=secret) as there:
             found = Scene(here, there, tmp_path / "s", data)
             found.opened.append(there.find(parse_address("acme/a/a")).object)
             with days_ago(30):
@@ -114,6 +126,17 @@ async def test_what_is_open_on_a_mount_elsewhere_is_kept_and_named(scene: Scene)
     report = await scene.here.gc()
     assert report.deleted > 0
     assert shard_files(scene.path) == []
+
+
+async def test_mounts_of_an_encrypted_store_tell_no_names(tmp_path: Path) -> None:
+    data = weights(tmp_path / "a", 1_500_000, "a")
+    await make_encrypted(tmp_path / "s")
+    async with sites(tmp_path, data, ALICE) as scene, scene.mounted():
+        record, _ = (path.read_bytes() for path in sessions(scene.path))
+        assert scene.opened[0] in record  # the keyed id
+        assert len(record) == SIZE + 32
+        assert (await scene.here.gc()).kept
+        assert await scene.read_there() == data
 
 
 @pytest.mark.parametrize("grace", [0, AT_ONCE - 1])

@@ -29,11 +29,11 @@ def places_of(store: Path) -> Sequence[Place]:
     ]
 
 
-async def another_site(store: Path, folder: Path) -> Path:
+async def another_site(store: Path, folder: Path, secret: Secret | None = None) -> Path:
     """A second site of the store at `store`, as another machine makes it: from what lies on the
-    backends."""
+    backends; an encrypted one with a `secret` that opens it."""
     await trio.Path(folder).mkdir()
-    await join(folder, *places_of(store))
+    await join(folder, *places_of(store), secret=secret)
     return folder
 
 
