@@ -2,7 +2,7 @@
 
 The deadline starts when a call has its slot, and it abandons the call; so a backend that hangs
 fills its own slots for that long and nobody else's. A listing takes no slot: it lasts as long as
-its reader does, so each step of it has a deadline of its own.
+its reader does, so each step of it, as many keys as come at once, has a deadline of its own.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -39,6 +39,38 @@ class Limits:
 
 
 DEFAULT: Final = Limits()
+AT_ONCE: Final = 0.05
+"""Seconds within which keys of a listing come together."""
+MOST: Final = 1000
+"""Keys of a listing that are held."""
+
+
+class _Steps:
+    """A listing taken some keys at a time, those that come at once: a deadline for each of them
+    would take longer than they do."""
+
+    def __init__(self, listing: AsyncGenerator[Listed, None]) -> None:
+        self._listing = listing
+        self._error: Exception | None = None
+
+    async def next(self) -> list[Listed]:
+        """More keys, none at the end; what ends a listing is raised after the keys before it."""
+        if self._error is not None:
+            raise self._error
+        batch: list[Listed] = []
+        until = trio.current_time() + AT_ONCE
+        while len(batch) < MOST and (not batch or trio.current_time() < until):
+            try:
+                listed = await anext(self._listing, None)
+            except Exception as error:
+                if not batch:
+                    raise
+                self._error = error
+                break
+            if listed is None:
+                break
+            batch.append(listed)
+        return batch
 
 
 class LimitBackend:
@@ -94,11 +126,10 @@ class LimitBackend:
     async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`."""
         async with aclosing(self._inner.list(prefix)) as listing:
-            while True:
-                listed = await self._in_time("list", prefix, 0, lambda: anext(listing, None))
-                if listed is None:
-                    return
-                yield listed
+            steps = _Steps(listing)
+            while batch := await self._in_time("list", prefix, 0, steps.next):
+                for listed in batch:
+                    yield listed
 
     async def usage(self) -> Usage:
         """See `Backend.usage`."""

@@ -1,4 +1,5 @@
-"""What looking at a long history takes: `log`, `ls` and `diff` of a thousand commits, beside git.
+"""What a long history takes: `log`, `ls` and `diff` of a thousand commits beside git, and an `add`
+of one changed file to it.
 
 Every run is a process of its own, by turns; what `modelfloat --version` takes is taken off, for
 that is Python's start. git has the same history of the same small files, packed.
@@ -6,12 +7,19 @@ that is Python's start. git has the same history of the same small files, packed
 
 import tempfile
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from modelfloat.bench.figures import HEADER, Figure
 from modelfloat.bench.harness import Run, alternate, run_command, say
-from modelfloat.bench.histories import REPOSITORY, make_git_history, make_history, paths
+from modelfloat.bench.histories import (
+    REPOSITORY,
+    content,
+    make_git_history,
+    make_history,
+    paths,
+)
 from modelfloat.bench.ours import command, environment
 from modelfloat.bench.report import Report
 from modelfloat.bench.session import Session
@@ -20,6 +28,8 @@ COMMITS: Final = 1_000
 FILES: Final = 10_000
 MOST: Final = 0.3
 """Seconds above `modelfloat --version`."""
+MOST_TO_ADD: Final = 0.5
+CHANGING: Final = ("add of one changed file", "rm of one file")
 VERSION: Final = "--version"
 
 
@@ -32,7 +42,8 @@ def measure(session: Session) -> Report:
         say(f"making {COMMITS:,} commits over {FILES:,} files")
         make_history(folder / "store", folder / "source", FILES, COMMITS)
         make_git_history(folder / "git", FILES, COMMITS)
-        taken = alternate({**_ours(folder / "store"), **_gits(folder / "git")}, session.rounds)
+        ours = _ours(folder / "store") | _edits(folder / "store", folder / "source")
+        taken = alternate({**ours, **_gits(folder / "git")}, session.rounds)
     base = taken.pop(VERSION)
     figures = [Figure("modelfloat --version", "s", [run.seconds for run in base])]
     for what, runs in taken.items():
@@ -40,7 +51,8 @@ def measure(session: Session) -> Report:
             figures.append(Figure(what, "s", [run.seconds for run in runs]))
         else:
             above = [run.seconds - less.seconds for run, less in zip(runs, base, strict=True)]
-            figures.append(Figure(f"{what}, above --version", "s", above, most=MOST))
+            most = MOST_TO_ADD if what in CHANGING else MOST
+            figures.append(Figure(f"{what}, above --version", "s", above, most=most))
     notes = [
         f"{COMMITS:,} commits, each but the first of one changed file of {FILES:,}; 4+2",
         "the page cache is warm; git's repository is packed, its diffs are of trees alone",
@@ -61,6 +73,22 @@ def _ours(store: Path) -> dict[str, Callable[[], Run]]:
     program = [command(), "--store", str(store)]
     runs = {what: _timed([*program, *words]) for what, words in wanted.items()}
     return {VERSION: _timed([command(), "--version"]), **runs}
+
+
+def _edits(store: Path, source: Path) -> dict[str, Callable[[], Run]]:
+    """An add of a file that has changed since the last one, and a file taken out."""
+    named, program = paths(FILES), [command(), "--store", str(store)]
+    changed, versions, gone = named[0], count(COMMITS), iter(named[1:])
+
+    def add() -> Run:
+        file = source / changed
+        file.write_bytes(content(changed, next(versions)))
+        return run_command([*program, "add", str(file), f"{REPOSITORY}/{changed}"], environment())
+
+    def remove() -> Run:
+        return run_command([*program, "rm", f"{REPOSITORY}/{next(gone)}"], environment())
+
+    return dict(zip(CHANGING, (add, remove), strict=True))
 
 
 def _gits(repository: Path) -> dict[str, Callable[[], Run]]:

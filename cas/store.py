@@ -276,8 +276,15 @@ class Store:
     def _adding(self) -> "Adding":
         from .add.adding import Adding
 
-        complete = self._checking.complete
-        return Adding(self.access, self.objects, self.refs, self.scheme, complete, self.survives)
+        return Adding(
+            self.access, self.objects, self.refs, self.scheme, self._complete, self.survives
+        )
+
+    async def _complete(self, journal: Journal) -> int:
+        """Make shards that earlier packs lack; where none does, nothing is imported for it."""
+        if not await trio.to_thread.run_sync(self.index.incomplete):
+            return 0
+        return await self._checking.complete(journal)
 
     # Removing
 

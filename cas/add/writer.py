@@ -17,7 +17,6 @@ from .committing import Committer, branch_of, check_names
 from .estimate import TABLES, Load
 from .filepass import FilePass
 from .ingest import Ingest
-from .moving import Mover
 from .preflight import check_room
 from .request import AddRequest, Writing
 from .staging import Staging
@@ -64,6 +63,8 @@ class Writer:
             self._report.commit = await committer.run(ingest.put_objects, packer.flush)
             packer.close()
         if self._request.move:
+            from .moving import Mover  # here, because hardly an add moves its sources
+
             mover = Mover(w, self._request, self._staging, unchanged, self._report, first)
             await mover.run(self._progress)
         self._report.encoded, self._report.stored = packer.encoded, packer.stored

@@ -238,11 +238,12 @@ def head_of(data: bytes, store: StoreId, writer: WriterId, seq: int) -> RecordHe
 
 async def last_listed(member: Member, writer: WriterId) -> int:
     """The highest number of a writer that a backend has any copy of, sound or not; 0 for none."""
-    last = 0
+    last, highest = 0, ""
     async with aclosing(member.backend.list(f"journal/{writer.hex()}/")) as listing:
         async for listed in listing:
-            parsed = parse_journal_key(listed.key)
-            last = max(last, 0 if parsed is None else parsed[1])
+            # Keys sort as the numbers in them do, and to compare them takes less than to read one.
+            if listed.key > highest and (parsed := parse_journal_key(listed.key)) is not None:
+                last, highest = parsed[1], listed.key
     return last
 
 
