@@ -192,10 +192,11 @@ async def rebuild_store(
 async def make_index(
     path: str, config: StoreConfig, progress: Progress, keys: StoreKeys | None, *, wait: bool = True
 ) -> "RebuildReport":
-    """The same for a store whose configuration is not written yet, in a folder that is there."""
+    """The same for a store whose configuration is not written yet, in a folder that is there; from
+    the journals alone, which say where shards are, unless records are lost."""
     with one_failure():
         async with _alone(path, "modelfloat init --join", wait=wait):
-            return await _rebuild(path, config, progress, keys, wait=wait)
+            return await _rebuild(path, config, progress, keys, wait=wait, shards=False)
 
 
 @contextlib.asynccontextmanager
@@ -210,7 +211,13 @@ async def _alone(path: str, what: str, *, wait: bool) -> AsyncIterator[None]:
 
 
 async def _rebuild(
-    path: str, config: StoreConfig, progress: Progress, keys: StoreKeys | None, *, wait: bool
+    path: str,
+    config: StoreConfig,
+    progress: Progress,
+    keys: StoreKeys | None,
+    *,
+    wait: bool,
+    shards: bool = True,
 ) -> "RebuildReport":
     """With the store's locks held."""
     from .cas.rebuild.rebuild import rebuild_index  # here, because hardly a command does this
@@ -223,7 +230,7 @@ async def _rebuild(
         await found.look()
         copies = Scheme.parse(config.scheme).m + 1
         async with undisturbed(found, os.path.join(path, "locks"), wait=wait):
-            return await rebuild_index(path, config.id, found, copies, progress)
+            return await rebuild_index(path, config.id, found, copies, progress, shards=shards)
     finally:
         with trio.CancelScope(shield=True):
             await close_all([member.backend for member in members])

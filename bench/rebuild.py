@@ -1,4 +1,5 @@
-"""How fast `rebuild-index` is: chunks a second, from journals full of packs of tiny chunks.
+"""How fast `rebuild-index` is: chunks a second, from journals full of packs of tiny chunks; and how
+long `init --join` takes of a store of many packs, whose journal is segments.
 
 The store is real but for its shards, which are empty files: a rebuild lists them and reads none
 but those of object packs, and there are none. Every record is there m+1 times, on directories of
@@ -20,17 +21,26 @@ from modelfloat.backends.keys import journal_key, shard_key
 from modelfloat.bench.harness import BenchError, run_command
 from modelfloat.bench.index import PACK, RECORD, counts, packs, stored
 from modelfloat.bench.report import Report
+from modelfloat.bench.segments import ADDER, CHUNKS, pack_of, write_segments
 from modelfloat.bench.session import Session
 from modelfloat.cas.formats.journal import Record, encode_record
 from modelfloat.cas.index.index import Index
 from modelfloat.config import read_config
 from modelfloat.creating import create_store
 from modelfloat.erasure.scheme import Scheme
-from modelfloat.ids import WriterId
+from modelfloat.ids import ChunkId, WriterId
 
 TARGET: Final = 150_000
 """Chunks a second."""
 WRITER: Final = WriterId(b"w" * 16)
+JOINED: Final = 100_000
+"""Packs of the store that is joined."""
+JOIN_SECONDS: Final = 60
+JOIN_ANON: Final = 400_000_000
+JOIN_HEADER: Final = (
+    "| packs joined | chunks | segments | journal MB | seconds | peak RssAnon MB | target | |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
 HEADER: Final = (
     "| chunks | packs | records | journal MB | seconds | chunks/s | target | | peak RssAnon MB |\n"
     "|---|---|---|---|---|---|---|---|---|"
@@ -40,7 +50,40 @@ HEADER: Final = (
 def measure(session: Session) -> Report:
     """Rebuild the index of stores of so many chunks."""
     rows = [_measure(session.folder, chunks) for chunks in counts(session)]
-    return Report("rebuild", [[HEADER, *rows]], [f"one run; {RECORD} packs of {PACK:,} a record"])
+    joined = [JOIN_HEADER, _measure_join(session.folder, JOINED)]
+    notes = [
+        f"one run; {RECORD} packs of {PACK:,} a record",
+        f"joined: packs of {CHUNKS} chunks, once a record each, none of objects",
+    ]
+    return Report("rebuild", [[HEADER, *rows], joined], notes)
+
+
+def _measure_join(folder: Path | None, count: int) -> str:
+    with tempfile.TemporaryDirectory(prefix="modelfloat-bench-", dir=folder or "/var/tmp") as name:
+        store, other = Path(name) / "store", Path(name) / "other"
+        trio.run(create_store, str(store), Scheme(4, 2), ())
+        records, size = write_segments(store, count, 3)
+        os.sync()
+        places = [f"--backend=d{i}={store}/backends/d{i}" for i in range(6)]
+        command = ["--store", str(other), "--quiet", "init", "--join", *places]
+        run = run_command([sys.executable, "-m", "modelfloat.cli.main", *command])
+        _check_joined(other, count)
+    met = run.seconds <= JOIN_SECONDS and (run.peak_anon or 0) <= JOIN_ANON
+    return (
+        f"| {count:,} | {count * CHUNKS:,} | {records:,} | {size / 1e6:,.0f} | {run.seconds:.1f} "
+        f"| {(run.peak_anon or 0) / 1e6:,.0f} | < {JOIN_SECONDS} s, ≤ {JOIN_ANON / 1e6:.0f} MB "
+        f"| {'met' if met else 'missed'} |"
+    )
+
+
+def _check_joined(store: Path, count: int) -> None:
+    with closing(Index.open(str(store / "index"))) as index:
+        found = sum(pack.chunk_count for pack in index.packs())
+        last = pack_of(count, ())
+        placed = index.locate([ChunkId(last.table[:32])])
+        known, _ = index.writer(ADDER)
+    if found != count * CHUNKS or not all(placed) or known != count:
+        raise BenchError(f"the index has {found:,} chunks, {count * CHUNKS:,} were written")
 
 
 def _measure(folder: Path | None, chunks: int) -> str:

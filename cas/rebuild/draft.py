@@ -21,6 +21,7 @@ from ...ids import BackendId, ObjectId, PackId, PackNumber, StoreId, WriterId
 from ..encryption.storecipher import CLEAR, StoreCipher
 from ..formats.chunktable import Kind, check_table
 from ..formats.journal import (
+    NOWHERE,
     Compacted,
     ListedEntry,
     PackDeleted,
@@ -64,6 +65,7 @@ class Draft(Lookups):
         self._sorter = RowSorter(os.path.join(self._scratch_path, "rows"))
         self._next = 1
         self._dead: list[int] = []
+        self._unplaced = False
         self.missing_shards = 0
         with self._writing() as txn:
             txn.put(b"store", bytes(store), db=self._dbs.meta)
@@ -106,6 +108,7 @@ class Draft(Lookups):
             return
         table = check_table(pack.table, pack.length, self._overhead)
         number, self._next = self._next, self._next + 1
+        self._unplaced |= NOWHERE in pack.locations
         record = PackRecord(
             PackNumber(number),
             pack.pack,
@@ -183,19 +186,33 @@ class Draft(Lookups):
         backend; then a later record before an earlier one.
         """
         after = 0
+        if not self._unplaced and not self.scratch.has_places:
+            self._drop_deleted()
+            return
         while records := self._packs_after(after, 1000):
             with self._writing() as txn:
                 for record in records:
                     key = NUMBER.pack(record.number)
                     if txn.get(record.id, db=self._dbs.deleted) is not None:
-                        txn.delete(key, db=self._dbs.packs)
-                        txn.delete(key, db=self._dbs.sums)
-                        txn.delete(record.id, db=self._dbs.packids)
-                        self._dead.append(record.number)
+                        self._drop(txn, record.id, key)
                     else:
                         settled = self._settled(record, was_listed)
                         txn.put(key, settled.encode(), db=self._dbs.packs)
             after = records[-1].number
+
+    def _drop_deleted(self) -> None:
+        """The same where all packs are where their records say."""
+        for pack in self.deleted():
+            with self._writing() as txn:
+                key = txn.get(pack, db=self._dbs.packids)
+                if key is not None:
+                    self._drop(txn, pack, bytes(key))
+
+    def _drop(self, txn: Any, pack: PackId, key: bytes) -> None:
+        txn.delete(key, db=self._dbs.packs)
+        txn.delete(key, db=self._dbs.sums)
+        txn.delete(pack, db=self._dbs.packids)
+        self._dead.append(NUMBER.unpack(key)[0])
 
     def _settled(self, record: PackRecord, was_listed: Callable[[BackendId], bool]) -> PackRecord:
         placed = self.scratch.placed(record.id)

@@ -24,9 +24,11 @@ _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
 
-async def take_inventory(members: Members, scratch: Scratch) -> tuple[set[BackendId], int]:
-    """Note everything in `scratch`; which backends were listed to the end, and the bytes of all
-    copies of journal records. One whose listing fails counts as down."""
+async def take_inventory(
+    members: Members, scratch: Scratch, *, shards: bool
+) -> tuple[set[BackendId], int]:
+    """Note everything in `scratch`, or all but `shards`; which backends were listed to the end, and
+    the bytes of all copies of journal records. One whose listing fails counts as down."""
     listed: set[BackendId] = set()
     sizes: list[int] = []
     writing = trio.Lock()
@@ -34,7 +36,8 @@ async def take_inventory(members: Members, scratch: Scratch) -> tuple[set[Backen
     async def look(member: Member) -> None:
         try:
             sizes.append(await _copies(member, scratch, writing))
-            await _shards(member, scratch, writing)
+            if shards:
+                await _shards(member, scratch, writing)
         except BackendError as error:
             log.warning("%s", error)
             members.note_failure(member, error)

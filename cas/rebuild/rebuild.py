@@ -94,19 +94,26 @@ class RebuildReport:
 
 
 async def rebuild_index(
-    path: str, store: StoreId, members: Members, copies: int, progress: Progress
+    path: str,
+    store: StoreId,
+    members: Members,
+    copies: int,
+    progress: Progress,
+    *,
+    shards: bool = True,
 ) -> RebuildReport:
     """Make the index of the store in the folder `path` anew; the caller holds its locks.
 
-    `copies` is m+1. UnavailableError, before anything is changed, where so many backends are down
-    that records may lie on them alone.
+    `copies` is m+1. Without `shards` those are listed only where a record is lost: else they are
+    where the journals say. UnavailableError, before anything is changed, where so many backends are
+    down that records may lie on them alone.
     """
     started = time.monotonic()
     locks = os.path.join(path, "locks")
     draft = await trio.to_thread.run_sync(Draft, os.path.join(path, DRAFT), store, members.cipher)
     try:
         with _old_index(os.path.join(path, INDEX), store) as old:
-            rebuild = _Rebuild(draft, members, locks, copies, progress, old)
+            rebuild = _Rebuild(draft, members, locks, copies, progress, old, shards)
             await rebuild.run()
         await trio.to_thread.run_sync(draft.finish)
     except BaseException:
@@ -143,13 +150,14 @@ class _Rebuild:
     copies: int
     progress: Progress
     old: Index | None
+    shards: bool
     report: RebuildReport = field(default_factory=RebuildReport)
     listed: set[BackendId] = field(default_factory=set)
     known: dict[WriterId, int] = field(default_factory=dict)
     """The highest number that anything says a writer has used."""
 
     async def run(self) -> None:
-        self.listed, size = await take_inventory(self.members, self.draft.scratch)
+        self.listed, size = await self._take_inventory()
         self._refuse_too_few()
         self.progress.total = size // max(1, min(self.copies, len(self.members)))
         gaps = await self._read_journals()
@@ -157,15 +165,24 @@ class _Rebuild:
         found = gaps
         gaps = await trio.to_thread.run_sync(self._still_open, gaps)
         if gaps:
+            if not self.shards:
+                self.shards = True
+                self.listed, _ = await self._take_inventory()
             await self._find_packs()
             await trio.to_thread.run_sync(self._ask_old)
         await trio.to_thread.run_sync(self._note_gaps, found)
-        await trio.to_thread.run_sync(self.draft.settle_packs, self.listed.__contains__)
+        await trio.to_thread.run_sync(self.draft.settle_packs, self._was_listed)
         await trio.to_thread.run_sync(self.draft.write_chunks)
         lost = await mirror_all(self.draft, Pool(self.members), self._read)
         old = None if self.old is None else self.old.object
         self.report.missing_objects = await trio.to_thread.run_sync(fill_gaps, self.draft, old)
         self._tell(gaps, lost)
+
+    async def _take_inventory(self) -> tuple[set[BackendId], int]:
+        return await take_inventory(self.members, self.draft.scratch, shards=self.shards)
+
+    def _was_listed(self, backend: BackendId) -> bool:
+        return self.shards and backend in self.listed
 
     def _refuse_too_few(self) -> None:
         """A record lies on m+1 backends: with m of them away every one is still to be found."""

@@ -132,6 +132,12 @@ class Scratch:
             found.setdefault(index, []).append(BackendId(backend))
         return found
 
+    @property
+    def has_places(self) -> bool:
+        """Whether anything was noted of where shards are."""
+        with guarded(self._path, "placed"), self._env.begin() as txn:
+            return any(txn.stat(db)["entries"] for db in (self._shards, self._placed))
+
     def scheme(self, pack: PackId) -> tuple[int, int]:
         """k and m as the first key of a pack says that was found."""
         ((_, km),) = self._rows(self._shards, bytes(pack), bytes(pack), 1)
