@@ -164,6 +164,9 @@ class Directory:
         """Every name that is not in both with equal bytes, in order: what the other one has of it,
         and what this one has. Trees that both have are not looked at, nor most of two trees that
         differ in one entry."""
+        if other is not None and not self._trees and not other._trees:
+            yield from _apart(other._load(0), self._load(0))
+            return
         before = [] if other is None else other._trees_unlike(self)
         after = self._trees_unlike(other)
         if [first for _, first in before] == [first for _, first in after]:
