@@ -17,6 +17,7 @@ from modelfloat.creating import BackendSpec
 from modelfloat.tests.support.folders import contents, restored
 from modelfloat.tests.support.rescuing import SCRIPT, rescue
 from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.signers import signing
 from modelfloat.tests.support.stores import add, data_shards, flip_bit, fresh_store, shard_files
 
 
@@ -173,3 +174,14 @@ async def test_sources_of_files_are_no_hindrance(tmp_path: Path) -> None:
     result = rescue(tmp_path / "out", sorted((tmp_path / "store" / "backends").iterdir()))
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out" / "acme" / "from" / "file").read_bytes() == data
+
+
+async def test_signed_refs_are_read_as_others_are(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("signed")
+    async with fresh_store(tmp_path / "store", "2+1"):
+        pass
+    async with signing(tmp_path / "store", 1) as store:
+        await add(store, tmp_path / "file")
+    done = rescue(tmp_path / "out", (tmp_path / "store" / "backends").iterdir())
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/acme/model/file").read_text() == "signed"
