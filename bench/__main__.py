@@ -34,6 +34,7 @@ from modelfloat.bench import (
     rebuild,
     remote,
     sets,
+    shared,
     slow,
     storms,
     verify,
@@ -79,6 +80,7 @@ SUBJECTS: Final[dict[str, Callable[[Session], Report]]] = {
     "history": history.measure,
     "push": push.measure,
     "memory": memory.measure,
+    "shared": shared.measure,
     "verify": verify.measure,
     "pool": pool.measure,
 }
@@ -101,6 +103,7 @@ def main() -> int:
                 arguments.files,
                 tuple(arguments.also),
                 arguments.storm,
+                arguments.commits,
             )
             for subject in arguments.subjects or SUBJECTS:
                 report = SUBJECTS[subject](session)
@@ -124,6 +127,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--chunks", type=float, default=5e6, help="chunks of an index (5e6)")
     parser.add_argument("--files", type=int, default=200_000, help="files of a folder (200000)")
     parser.add_argument("--storm", type=float, default=60, help="seconds of a storm (60)")
+    parser.add_argument("--commits", type=int, default=10, help="commits of `shared`, each (10)")
     parser.add_argument("--folder", type=Path, help="a disk for what is large (/var/tmp)")
     parser.add_argument(
         "--also", type=Path, action="append", default=[], help="a model for realfiles, too"

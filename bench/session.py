@@ -14,7 +14,8 @@ class Session:
 
     `chunks` is for subjects that measure an index, and `folder`, on a disk, where they put it and
     whatever else is large; `files` is how many a folder of small files has,
-    `also` names models of the user's, and `storm` is the seconds of one.
+    `also` names models of the user's, `storm` is the seconds of one, and `commits` how many each of
+    several machines makes.
     """
 
     work: Path
@@ -26,6 +27,7 @@ class Session:
     files: int = 200_000
     also: tuple[Path, ...] = ()
     storm: float = 60.0
+    commits: int = 10
 
     @cached_property
     def source(self) -> data.Source:

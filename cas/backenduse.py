@@ -4,6 +4,7 @@ All are asked at once, and one that hangs holds the answer up for some seconds o
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -11,6 +12,7 @@ import trio
 from ..backends.base import Usage
 from ..errors import BackendError
 from ..ids import BackendId
+from .lease.home import home_of
 from .packs.members import Member, Members
 from .reports import BackendStatus
 
@@ -34,9 +36,12 @@ async def ask_backends(
     async with trio.open_nursery() as nursery:
         for member in members.up():
             nursery.start_soon(ask, member)
-    unknown = Usage(None, None)
+    unknown, home = Usage(None, None), home_of(members)
     return [
-        _status(member, usages.get(member.id, unknown), counts.get(member.id, (0, 0)))
+        replace(
+            _status(member, usages.get(member.id, unknown), counts.get(member.id, (0, 0))),
+            ref_home=member is home,
+        )
         for member in members
     ]
 

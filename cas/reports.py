@@ -307,6 +307,7 @@ class BackendStatus:
 
     `capacity` is how many bytes of shards it may hold; `free` and `total` are no more than that
     leaves. `rate` is how much may be asked of it in the words of `modelfloat.rate`, "" for any.
+    `ref_home` is the one that decides between machines that share the store.
     """
 
     name: str
@@ -324,6 +325,7 @@ class BackendStatus:
     answered: float | None = None
     errors: int = 0
     rate: str = ""
+    ref_home: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ removal at the end, and a look whether another site has come.
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -41,6 +41,8 @@ MOVING: Final = "moving"
 """The lease of whoever moves shards."""
 REFS: Final = "refs"
 """The lease of whoever moves a ref."""
+REFS_POLL: Final = 0.2
+"""Seconds between two looks at it: a ref moves within a few requests."""
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +256,7 @@ class Sharing:
 
     async def _refs_lease(self, stack: contextlib.AsyncExitStack) -> Fence:
         try:
-            leases = await self._leases(self._home(), REFS)
+            leases = replace(await self._leases(self._home(), REFS), poll=REFS_POLL)
             return (await stack.enter_async_context(leases.held())).require
         except BackendError as error:
             log.warning("%s; a ref that others move now too gets two heads", error)

@@ -1,6 +1,6 @@
 """`modelfloat backend`: the places that hold a store's shards."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,11 @@ from .output import say, say_json
 from .session import in_store
 from .settings import Settings
 from .stats import backend_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..cas.reports import BackendStatus
 
 app = typer.Typer(callback=global_options, help="The places that hold a store's shards.")
 
@@ -122,7 +127,18 @@ def backend_ls(settings: Settings) -> None:
     if settings.json:
         say_json([dataclasses.asdict(backend) for backend in backends])
     else:
-        say(backend_table(backends))
+        say(f"{backend_table(backends)}\n{home_line(backends)}")
+
+
+def home_line(backends: "Sequence[BackendStatus]") -> str:
+    """Who decides where several machines share the store."""
+    home = next((backend.name for backend in backends if backend.ref_home), None)
+    if home is not None:
+        return f"ref home: {home}, which decides who goes first where machines share the store"
+    return (
+        "no ref home: none of them decides conditional puts, or one was not tried; a ref that two "
+        "machines move at once gets two heads, which `log` shows and `branch` resolves"
+    )
 
 
 app.command("add", cls=PlainCommand)(backend_add)

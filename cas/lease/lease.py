@@ -58,6 +58,8 @@ KEPT: Final = 8
 """Numbers before the last one that are left, so that who was slow finds its own taken."""
 POLL: Final = 2.0
 """Seconds between two looks at a lease that another has."""
+PATIENCE: Final = 10.0
+"""Seconds of waiting that are worth no message, where it is held for a moment only."""
 RELEASE: Final = 10.0
 """Seconds that giving a lease back may take."""
 
@@ -142,6 +144,8 @@ class Leases:
     clock: Clock = boottime
     term: int = TERM
     margin: float = MARGIN
+    poll: float = math.inf
+    """Seconds between two looks where POLL would be too many: it is held for a moment only."""
 
     @contextlib.asynccontextmanager
     async def held(self, *, wait: bool = True) -> AsyncIterator[Lease]:
@@ -159,7 +163,7 @@ class Leases:
             await lease.give_back()
 
     async def _acquire(self, wait: bool) -> Lease:
-        told, silent = False, math.inf
+        told, silent, began = False, math.inf, self.clock()
         while True:
             last = await self._last()
             held = await self._found(last) if last else None
@@ -168,7 +172,7 @@ class Leases:
                 lease = await self._take(last + 1)
                 if lease is not None:
                     return lease
-                await trio.sleep(POLL * secrets.randbelow(100) / 1000)
+                await trio.sleep(self._pause() * secrets.randbelow(100) / 1000)
                 continue
             site = held.record.site.hex()[:8]
             if not wait and silent == math.inf:
@@ -176,10 +180,15 @@ class Leases:
                     f"the {self.name} lease is held by the site {site}, which shares the backend "
                     f"{self.home.name}; try again later, or with --wait"
                 )
-            if not told:
+            brief = self.poll < math.inf and self.clock() - began < PATIENCE
+            if not told and not brief:
                 log.warning("waiting for the %s lease: held by the site %s", self.name, site)
                 told = True
-            await trio.sleep(POLL)
+            # Not all at the same moment: of those who wait one gets it.
+            await trio.sleep(self._pause() * (0.5 + secrets.randbelow(1000) / 1000))
+
+    def _pause(self) -> float:
+        return min(POLL, self.poll)
 
     def _is_silent(self, held: "_Held") -> bool:
         term = held.record.term

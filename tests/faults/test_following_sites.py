@@ -18,11 +18,13 @@ from modelfloat.cas.lease.sites import own_site
 from modelfloat.cas.locks import locked
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
+from modelfloat.cli.backend import home_line
+from modelfloat.cli.main import run
 from modelfloat.errors import NotFoundError
 from modelfloat.ids import SiteId, StoreId, WriterId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.encrypted import ALICE, make_encrypted
-from modelfloat.tests.support.sites import another_site, join
+from modelfloat.tests.support.sites import another_site, join, without_conditional_puts
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
 AGES = 1e6
@@ -247,6 +249,20 @@ async def test_what_cannot_be_asked_keeps_no_command(tmp_path: Path) -> None:
         assert names(store) == {"acme/m@main"}
         with pytest.raises(NotFoundError):
             store.find(parse_address("acme/m/none"))
+
+
+async def test_backend_ls_says_who_decides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, _ = await two(tmp_path)
+    store = ["--store", str(here)]
+    assert await trio.to_thread.run_sync(run, [*store, "backend", "ls"]) == 0
+    assert "\nref home: d0, which decides who goes first" in capsys.readouterr().out
+    async with open_store(str(here)) as opened:
+        without_conditional_puts(opened)
+        found = await opened.backends()
+    assert [backend.ref_home for backend in found] == [False] * 3
+    assert "no ref home: " in home_line(found)
 
 
 def test_news_of_no_writer() -> None:
