@@ -59,6 +59,15 @@ SESSIONS = {
         "modelfloat diff acme/base acme/tuned",
         "modelfloat stats | sed -n '/^repository/,/^$/p; /^elements/,/^$/p'",
     ],
+    "history": [
+        "modelfloat tag acme/tiny v1",
+        "modelfloat mv acme/tiny/model.safetensors acme/tiny/weights/",
+        "modelfloat log acme/tiny",
+        "modelfloat undo acme/tiny",
+        "modelfloat push ~/carried acme/tiny@v1",
+        "modelfloat --store ~/laptop init --join --backend ~/store/backends/d0",
+        "modelfloat --store ~/laptop ls",
+    ],
 }
 CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?"), "YYYY-MM-DD hh:mm"),
@@ -69,6 +78,8 @@ CHANGING = (
     (re.compile(r"(?:^d\d: \d+ .*\n)+", re.MULTILINE), "…\n"),
     (re.compile(r"\d+ shards, [0-9.]+ MB read"), "… shards, … MB read"),
     (re.compile(r"[0-9.]+ MB written anew"), "… MB written anew"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "…"),
+    (re.compile(r"\d+ records of \d+ writers? read"), "… records of … writers read"),
     (re.compile(r"^\d+ spare shards? w.* not read; .*\n", re.MULTILINE), ""),
 )
 _ID = re.compile(r"\b[0-9a-f]{12}\b")
