@@ -12,7 +12,6 @@ Synchronous; used by one worker thread at a time.
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -52,8 +51,6 @@ ROW: Final = np.dtype(
     ]
 )
 """What `Index.rows` gives."""
-
-_BATCH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +122,8 @@ class Marks:
             array[:] = 0
 
     def _table(self, after: int) -> Array:
-        records = self._index.packs(after=after)
-        parts = [np.zeros(0, PACK)]
-        while batch := [self._row(record) for record in islice(records, _BATCH)]:
-            parts.append(np.array(batch, PACK))
-        return np.concatenate(parts)
+        # Filled as it grows: of very many packs no second copy is made.
+        return np.fromiter(map(self._row, self._index.packs(after=after)), PACK)
 
     def _row(self, record: PackRecord) -> tuple[object, ...]:
         stored = sum(shard_size(record, i) for i in range(record.n))
