@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -196,14 +196,15 @@ async def _take_over(folder: str, where: str, other: Other) -> bool:
         return False
     try:
         listed = await _listed(where)
-        known = await trio.to_thread.run_sync(_known, os.path.join(folder, "index"))
-        if any(listed.get(writer, 0) < last for writer, last in known.items()):
-            log.info("%s is of an earlier state than when it was last used", where)
-            return False
-        if any(known.get(writer, 0) < last for writer, last in listed.items()):
+        index = os.path.join(folder, "index")
+        known, lacking = await trio.to_thread.run_sync(_compare, index, listed)
+        if not known:
+            # What is gone may be in a segment that others have made of it since.
             await _apply(folder, other)
-            known = await trio.to_thread.run_sync(_known, os.path.join(folder, "index"))
-        return all(known.get(writer, 0) >= last for writer, last in listed.items())
+            known, lacking = await trio.to_thread.run_sync(_compare, index, listed)
+        if lacking:
+            log.info("%s is of an earlier state than when it was last used", where)
+        return known and not lacking
     except (BackendError, IndexDamagedError) as error:
         log.info("the index of %s is made anew: %s", where, error)
         return False
@@ -230,9 +231,14 @@ async def _listed(where: str) -> dict[WriterId, int]:
     return found
 
 
-def _known(path: str) -> dict[WriterId, int]:
+def _compare(path: str, listed: Mapping[WriterId, int]) -> tuple[bool, bool]:
+    """Whether an index knows all records that the directory has, and whether that lacks one which
+    the index knows and no segment stands for."""
     with contextlib.closing(Index.open(path)) as index:
-        return {writer: index.writer(writer)[0] for writer in index.writers()}
+        last = {writer: index.writer(writer)[0] for writer in index.writers()}
+        behind = [writer for writer, seq in last.items() if listed.get(writer, 0) < seq]
+        lacking = not all(index.is_made_good(writer, last[writer]) for writer in behind)
+    return all(last.get(writer, 0) >= seq for writer, seq in listed.items()), lacking
 
 
 async def _anew(folder: str, where: str, marker: Marker, other: Other) -> None:

@@ -8,10 +8,13 @@ import pytest
 import trio
 
 import modelfloat
+from modelfloat import otherstore
 from modelfloat.cas.encryption.founding import Encryption
 from modelfloat.cas.transfer.report import Fate, TransferReport
 from modelfloat.creating import create_store
 from modelfloat.errors import BackendError, DataLostError, KeyNeededError, NotFoundError, UsageError
+from modelfloat.opening import open_store
+from modelfloat.tests.support.compacting import compacted
 from modelfloat.tests.support.encrypted import ALICE, CHEAP, MASTER, WORDS
 from modelfloat.tests.support.mounts import remount_read_only, small_tmpfs
 from modelfloat.tests.support.samples import noise
@@ -123,6 +126,57 @@ def test_one_that_was_put_back_gets_again_what_it_lacks(
     there = store_at(tmp_path / "there")
     pull(there, stick)
     assert content(there, f"{REPO}/more.bin") == noise("more", 60_000)
+
+
+def compact(path: Path) -> None:
+    """Make segments of the journal of the one directory that is carried from a store."""
+    (folder,) = (path / "exchange").iterdir()
+
+    async def work() -> None:
+        async with open_store(str(folder)) as store:
+            assert (await compacted(store)).segments
+
+    trio.run(work)
+
+
+def test_its_index_is_kept_when_its_journal_was_compacted(
+    pushed: tuple[Path, Path, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, or at the other end, where that was not known before."""
+    here, stick, _ = pushed
+    there = store_at(tmp_path / "there")
+    pull(there, stick)
+    rebuild = otherstore.rebuild_store
+
+    async def never(*_given: object, **_options: object) -> None:
+        raise AssertionError("the index was made anew")
+
+    monkeypatch.setattr(otherstore, "rebuild_store", never)
+    for number, (one, other) in enumerate(((here, there), (there, here))):
+        compact(one)
+        add(one, f"{number}.bin", noise(str(number), 60_000), tmp_path)
+        assert push(one, stick).missing == 60_000
+        assert pull(other, stick).missing == 60_000
+        assert fate(pull(one, stick)) is Fate.SAME
+    monkeypatch.setattr(otherstore, "rebuild_store", rebuild)
+    shutil.rmtree(here / "exchange")
+    assert fate(pull(here, stick)) is Fate.SAME
+    monkeypatch.setattr(otherstore, "rebuild_store", never)
+    assert fate(push(here, stick)) is Fate.SAME
+
+
+def test_one_that_was_put_back_to_before_it_was_compacted(
+    pushed: tuple[Path, Path, bytes], tmp_path: Path
+) -> None:
+    here, stick, _ = pushed
+    shutil.copytree(stick, tmp_path / "before")
+    add(here, "more.bin", noise("more", 60_000), tmp_path)
+    push(here, stick)
+    compact(here)
+    shutil.rmtree(stick)
+    (tmp_path / "before").rename(stick)
+    report = push(here, stick)
+    assert (fate(report), report.missing) == (Fate.FORWARD, 60_000)
 
 
 def test_damage_on_the_way_is_mended_by_parity_or_refused(
