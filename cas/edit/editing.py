@@ -18,6 +18,7 @@ from ..add.known import Known
 from ..add.newobjects import Group, NewObjects
 from ..add.request import Reading
 from ..formats.journal import RefKind
+from ..gc.needing import Needing, gone
 from ..history.moving import RefMove, move_ref
 from ..history.newcommit import new_commit
 from ..journal.journal import Journal
@@ -28,7 +29,7 @@ from ..packer import Packer
 from ..refnames import DEFAULT_BRANCH, Address, RefHead, RepoName
 from ..refs import Refs
 from ..schemes import own_scheme
-from .edits import Edit, Edited, EditReport
+from .edits import Edit, Edited, EditReport, Taken
 from .treechange import apply_change
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,8 @@ class _Commit:
         objects, now = self.editing.objects, time.time_ns()
         base = objects.commit(head.commit)
         edited = self.edit.of(base.tree)
+        if edited.taken is not None:
+            self._rely(head, edited.taken)
         group = Group(self.new.put)
         tree = base.tree if edited.tree is None else edited.tree
         if edited.change is not None:
@@ -133,6 +136,19 @@ class _Commit:
         group.add(data)
         group.flush()
         return edited, objects.ids.object(data)
+
+    def _rely(self, head: RefHead, taken: Taken) -> None:
+        """Rely on what is taken as on what an add finds stored, unless the branch reaches it; its
+        NotFoundError where anything of it is gone, or going."""
+        if self.editing.refs.descends(head.commit, taken.commit):
+            return
+        access, reliance = self.editing.access, self.session.reliance
+        needing = Needing(access.index, self.editing.objects, access.pool)
+        needing.reach(taken.name, [taken.object])
+        packs = needing.packs()
+        if packs & reliance.condemned:
+            raise gone(taken.name)
+        reliance.relied.update(packs)
 
     async def _move(self, head: RefHead, commit: ObjectId) -> None:
         move = RefMove(head.repo, head.kind, head.ref, (head,), commit)

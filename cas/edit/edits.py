@@ -10,12 +10,22 @@ from .treechange import TreeChange
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What an edit takes from a commit, called `name`: one of its objects, with all beneath."""
+
+    name: str
+    commit: ObjectId
+    object: ObjectId
+
+
+@dataclass(frozen=True, slots=True)
 class Edited:
     """What an edit makes of a tree: a `change` of it, or another `tree` in its place.
 
     `message` is what the commit says unless it is told. `path` is what was edited, and `files`
     files and links of `size` bytes are concerned. `seen` is what lay at the paths that it is about:
-    where others have changed that meanwhile, it is not what was asked for any more.
+    where others have changed that meanwhile, it is not what was asked for any more. `taken` is what
+    comes from a commit that the branch need not reach.
     """
 
     message: str
@@ -25,6 +35,7 @@ class Edited:
     files: int = 0
     size: int = 0
     seen: tuple[Entry | None, ...] = ()
+    taken: Taken | None = None
 
 
 class Edit(Protocol):

@@ -1,7 +1,7 @@
 """`restore`: a path, or everything, as it was in another commit, by a commit of its own."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ...errors import UsageError
@@ -12,24 +12,26 @@ from ..formats.tree import Entry, EntryType
 from ..objects import Objects
 from ..refnames import DEFAULT_BRANCH, Address, RepoName, shown_path
 from ..refs import Refs
-from .edits import Edited
+from .edits import Edited, Taken
 from .removing import nothing_at
 from .treechange import Path, TreeChange, extent_of, require_folders
 
 _DIGITS: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Restoring:
     """Makes what `address`, which has a REV, names on `branch` as it is there.
 
-    A folder becomes equal to what it was: what came to it since then goes.
+    A folder becomes equal to what it was: what came to it since then goes. Which commit REV means
+    is found out once: where the branch moves meanwhile, `main~1` is another one.
     """
 
     objects: Objects
     refs: Refs
     address: Address
     branch: str
+    _commit: ObjectId | None = field(default=None, init=False)
 
     @property
     def what(self) -> str:
@@ -44,13 +46,19 @@ class Restoring:
     def of(self, tree: ObjectId) -> Edited:
         """The tree with that in it. NotFoundError where REV has nothing there, ExistsError where
         a file stands where a folder is needed."""
-        commit = self.refs.resolve(self.repo, self.address.rev)
+        commit = self._commit = self._commit or self.refs.resolve(self.repo, self.address.rev)
         old, path = self.objects.commit(commit).tree, self.address.path
         as_of = f"as of {commit.hex()[:_DIGITS]}"
         if not path:
             root = Entry(b"", EntryType.DIRECTORY, 0, 0, self._size(old), old)
-            files = extent_of(self.objects, root).files
-            return Edited(f"restore everything {as_of}", tree=old, files=files, size=root.size)
+            return Edited(
+                f"restore everything {as_of}",
+                tree=old,
+                files=extent_of(self.objects, root).files,
+                size=root.size,
+                seen=(Entry(b"", EntryType.DIRECTORY, 0, 0, 0, tree),),
+                taken=self._taken(commit, root),
+            )
         entry = self.objects.find(old, path)
         if entry is None:
             raise nothing_at(self.address)
@@ -63,7 +71,13 @@ class Restoring:
             files=extent_of(self.objects, entry).files,
             size=bytes_of(entry),
             seen=(self.objects.find(tree, path),),
+            taken=self._taken(commit, entry),
         )
+
+    def _taken(self, commit: ObjectId, entry: Entry) -> Taken | None:
+        if entry.type is EntryType.SYMLINK:
+            return None
+        return Taken(str(self.address), commit, entry.object)
 
     def _change(self, old: ObjectId, path: Path, entry: Entry) -> TreeChange:
         """`entry` put at `path`; folders that are missing on the way are made as they were."""

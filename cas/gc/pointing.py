@@ -10,17 +10,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import trio
-import trio.from_thread
 
-from ...errors import (
-    ConflictError,
-    ExistsError,
-    ModelFloatError,
-    NotFoundError,
-    one_failure,
-)
+from ...errors import ConflictError, ExistsError, NotFoundError, one_failure
 from ...ids import ObjectId, PackId
 from ..access import Access
 from ..formats.journal import NO_ID, RefChanged, RefKind
@@ -33,9 +25,7 @@ from ..objects import Objects
 from ..packs.pool import Pool
 from ..refnames import RepoName, check_ref_name
 from ..refs import Refs
-from .marking import Marking
-from .marks import Marks
-from .standing import Standing
+from .needing import Needing, gone
 
 Plan = Callable[[], Sequence[RefMove]]
 
@@ -96,9 +86,11 @@ class Pointing:
         if last is None:
             named = repo if ref is None else f"{repo}@{ref}"
             raise NotFoundError(f"there is nothing to undo of {named}: no change of it is known")
+        at_once = self._at_once(last.time_ns)
         if ref is not None:
-            return [self._back(last)]
-        return [self._back(c) for c in self._at_once(last.time_ns)]
+            mine = (repo.vendor, repo.name, ref)
+            at_once = [c for c in at_once if (c.vendor, c.name, c.ref) == mine]
+        return [self._back(change) for change in at_once]
 
     def _at_once(self, time_ns: int) -> list[RefChanged]:
         """The changes of that time that nothing went on from: those of one command."""
@@ -134,7 +126,7 @@ class Pointing:
                 try:
                     return await move_ref(self.access, journal, moves, session)
                 except* CondemnedError:
-                    raise _gone(lacking[0]) from None
+                    raise gone(_name(lacking[0])) from None
 
     @contextlib.asynccontextmanager
     async def _at_work(
@@ -157,20 +149,11 @@ class Pointing:
 
     def _needs(self, moves: Iterable[RefMove]) -> set[PackId]:
         """The packs that these moves' commits need; NotFoundError where anything is gone."""
-        marks = Marks(self.index, Standing(self.pool).rank)
-        marking = Marking(self.index, self.objects, marks, trio.from_thread.check_cancelled)
+        needing = Needing(self.index, self.objects, self.pool)
         for move in moves:
-            try:
-                marking.reach([ObjectId(move.new or NO_ID)])
-            except ModelFloatError as error:
-                raise _gone(move) from error
-            if marking.missing:
-                raise _gone(move)
-        rows = np.flatnonzero(marks.places)
-        return {PackId(bytes(marks.packs["id"][row])) for row in rows}
+            needing.reach(_name(move), [ObjectId(move.new or NO_ID)])
+        return needing.packs()
 
 
-def _gone(move: RefMove) -> NotFoundError:
-    return NotFoundError(
-        f"what {move.repo}@{move.ref} had is gone: a gc deleted it after its grace period"
-    )
+def _name(move: RefMove) -> str:
+    return f"{move.repo}@{move.ref}"

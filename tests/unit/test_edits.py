@@ -28,7 +28,7 @@ from modelfloat.tests.support.encrypted import ALICE, make_encrypted
 from modelfloat.tests.support.folders import contents
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.sites import another_site
-from modelfloat.tests.support.stores import add, fresh_store, shard_files
+from modelfloat.tests.support.stores import add, fresh_store, read, shard_files
 
 REPO = RepoName("acme", "model")
 
@@ -304,6 +304,51 @@ async def test_an_edit_goes_over_what_others_add(
     with pytest.raises(RefMovedError, match="moved meanwhile"):
         await remove(store, "acme/model/a/run")
     assert "a/run" in names(store)
+
+
+async def test_a_rev_means_what_it_meant_when_the_command_began(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The branch moves meanwhile: main~1 is another commit then."""
+    (tmp_path / "new").write_bytes(b"new")
+    real, targets = moving.move_ref, ["acme/model/"]
+
+    async def late(*given: object) -> object:
+        if targets:
+            await add(store, tmp_path / "new", targets.pop())
+        return await real(*given)  # type: ignore[arg-type]
+
+    await remove(store, "acme/model/b")
+    monkeypatch.setattr("modelfloat.cas.edit.editing.move_ref", late)
+    await restore(store, "acme/model@main~1/b")
+    assert {"b", "new"} <= set(names(store))
+    await remove(store, "acme/model/b")
+    targets.append("acme/model/a/")
+    with pytest.raises(RefMovedError, match="moved meanwhile"):
+        await restore(store, "acme/model@main~1")
+    assert "a/new" in names(store)
+    assert "b" not in names(store)
+
+
+async def test_what_gc_deleted_is_not_restored(store: Store, tmp_path: Path) -> None:
+    """The commit may be there still, in a pack that is needed; what it had is not."""
+    for name in ("gone", "kept"):
+        (tmp_path / name).write_bytes(noise(name, 400_000))
+        await add(store, tmp_path / name, "acme/model@dev")
+    commit = store.refs.resolve(REPO, "dev")
+    await add(store, tmp_path / "kept")
+    await store.remove(parse_address("acme/model@dev"))
+    await store.gc(grace=0)
+    assert store.refs.resolve(REPO, commit.hex()) == commit
+    before = store.refs.resolve(REPO)
+    for path in ("", "/gone"):
+        with pytest.raises(NotFoundError, match="had is gone: a gc deleted it"):
+            await restore(store, f"acme/model@{commit.hex()}{path}")
+    assert store.refs.resolve(REPO) == before
+    await remove(store, "acme/model/kept")
+    await restore(store, f"acme/model@{commit.hex()}/kept")
+    assert await read(store, "acme/model/kept") == noise("kept", 400_000)
+    assert (await store.verify()).exit_status == 0
 
 
 async def test_edits_of_two_sites(store: Store, tmp_path: Path) -> None:
