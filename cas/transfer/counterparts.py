@@ -13,10 +13,12 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Protocol, TypeVar
 
 from blake3 import blake3
+
+from ...errors import ModelFloatError
 
 FOLDER: Final = "counterparts"
 PATIENCE: Final = 60.0
@@ -25,6 +27,8 @@ _CHECK: Final = 8
 """Bytes of checksum a row."""
 _HERE: Final = "SELECT there, sum FROM pair WHERE here = ?"
 _THERE: Final = "SELECT here, sum FROM pair WHERE there = ?"
+
+_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +88,39 @@ class Table:
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
+        with self._told():
+            try:
+                return _connect(self._path)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                log.info("%s is begun anew: %s", self._path, error)
+                _remove(self._path)
+                return _connect(self._path)
+
+    def _tried(self, job: Callable[[], _T]) -> _T:
+        """Do `job`, with a table begun anew where this one turns out to be damaged."""
+        with self._told():
+            try:
+                return job()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                log.info("%s is begun anew: %s", self._path, error)
+                self._db.close()
+                _remove(self._path)
+                self._db = _connect(self._path)
+                return job()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """What keeps a sound table from being used, as on a full disk, told to the user."""
         try:
-            return _connect(self._path)
-        except sqlite3.DatabaseError as error:
-            log.info("%s is begun anew: %s", self._path, error)
-            _remove(self._path)
-            return _connect(self._path)
+            yield
+        except sqlite3.OperationalError as error:
+            raise ModelFloatError(
+                f"{self._path} cannot be written: {error}; see to the disk that the store is on"
+            ) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -97,11 +128,11 @@ class Table:
 
     def find(self, ids: Sequence[bytes]) -> list[bytes | None]:
         """See `Counterparts.find`."""
-        return [self._find(id_, back=self._back) for id_ in ids]
+        return self._tried(lambda: [self._find(id_, back=self._back) for id_ in ids])
 
     def origin(self, id_: bytes) -> bytes | None:
         """See `Counterparts.origin`."""
-        return self._find(id_, back=not self._back)
+        return self._tried(lambda: self._find(id_, back=not self._back))
 
     def _find(self, id_: bytes, *, back: bool) -> bytes | None:
         row = self._db.execute(_THERE if back else _HERE, (id_,)).fetchone()
@@ -113,17 +144,23 @@ class Table:
 
     def note(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """See `Counterparts.note`."""
-        rows = [(there, here) if self._back else (here, there) for here, there in pairs]
-        with self._db:
-            self._db.executemany(
-                "INSERT OR REPLACE INTO pair VALUES (?, ?, ?)",
-                [(here, there, _check(here, there)) for here, there in rows],
-            )
+        ordered = [(there, here) if self._back else (here, there) for here, there in pairs]
+        rows = [(here, there, _check(here, there)) for here, there in ordered]
+
+        def write() -> None:
+            with self._db:
+                self._db.executemany("INSERT OR REPLACE INTO pair VALUES (?, ?, ?)", rows)
+
+        self._tried(write)
 
     def forget(self) -> None:
         """See `Counterparts.forget`."""
-        with self._db:
-            self._db.execute("DELETE FROM pair")
+
+        def empty() -> None:
+            with self._db:
+                self._db.execute("DELETE FROM pair")
+
+        self._tried(empty)
 
 
 def _connect(path: str) -> sqlite3.Connection:

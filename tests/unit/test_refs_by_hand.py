@@ -127,6 +127,24 @@ async def test_heads_made_one_are_not_two_again(store: Store) -> None:
         await store.undo(REPO)
 
 
+async def test_undo_of_one_branch_whose_heads_became_a_third(store: Store) -> None:
+    """Whichever of the changes that did it comes first: the ids of several branches differ."""
+    one, two = store.refs.resolve(REPO, "main~1"), store.refs.resolve(REPO)
+    branches = [f"b{number}" for number in range(6)]
+    changes = [
+        RefChanged(RefKind.BRANCH, "acme", "model", name, NO_ID, ObjectId(NO_ID), one, time)
+        for name in branches
+        for time in (1, 2)
+    ]
+    async with store.access.writing("other sites") as journal:
+        await journal.append(changes)
+    for name in branches:
+        await store.branch(REPO, name, "main")
+        with pytest.raises(ConflictError, match="made several heads one"):
+            await store.undo(REPO, name)
+        assert store.refs.resolve(REPO, name) == two
+
+
 async def test_the_reflog_survives_a_rebuild(tmp_path: Path) -> None:
     """On another site, whose index is made from the journal alone."""
     path = tmp_path / "store"

@@ -16,6 +16,7 @@ from modelfloat.errors import (
     ConflictError,
     DataLostError,
     ExistsError,
+    ModelFloatError,
     NotFoundError,
     UsageError,
 )
@@ -153,6 +154,28 @@ async def test_a_table_that_is_lost_costs_reads_and_no_more(tmp_path: Path) -> N
         report = await carry(source, dest, known=table)
         assert (report.missing, fates(report)) == (0, {"main": Fate.SAME})
         table.close()
+
+
+def test_a_table_that_turns_out_to_be_damaged_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    pairs = [(noise(f"{n} here", 32), noise(f"{n} there", 32)) for n in range(1000)]
+    table = Table(str(path), back=False)
+    table.note(pairs)
+    assert table.find([pairs[0][0]]) == [pairs[0][1]]
+    table.close()
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + noise("damage", len(data) - 4096))
+    table = Table(str(path), back=False)
+    assert table.find([here for here, _ in pairs]) == [None] * len(pairs)
+    table.note(pairs)
+    assert [table.origin(there) for _, there in pairs] == [here for here, _ in pairs]
+    table.close()
+
+
+def test_a_table_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "table").mkdir()
+    with pytest.raises(ModelFloatError, match=r"table cannot be written: .*see to the disk"):
+        Table(str(tmp_path / "table"), back=False)
 
 
 async def test_a_branch_that_went_another_way_is_refused(tmp_path: Path) -> None:
