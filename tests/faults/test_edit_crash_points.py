@@ -69,5 +69,7 @@ async def test_an_edit_is_struck(
             assert len(struck.complaints) <= 1, struck
             if not await check(path, edited):
                 assert struck.status != 0
-                assert crasher.run("--store", path, *words).status == 0
+                again = crasher.run("--store", path, *words)
+                # A record that was durable when it died counts, once the next writer has met it.
+                assert again.status == 0 or "is not there" in again.err, again
                 assert await check(path, edited)
