@@ -232,9 +232,10 @@ def server_of(url: str) -> str:
     if is_local_path(url):
         return ""
     parts = urlsplit(url)
-    endpoint = parse_qs(parts.query).get("endpoint", [""])[0]
-    if endpoint:
-        return server_of(endpoint if "://" in endpoint else f"https://{endpoint}")
     if parts.scheme in PROVIDERS:
-        return ""
+        endpoint = parse_qs(parts.query).get("endpoint", [""])[0]
+        if not endpoint:
+            return ""
+        # An endpoint has no endpoint of its own: what looks like one is not where anybody goes.
+        parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower()

@@ -69,6 +69,7 @@ def test_what_is_near(url: str, near: bool) -> None:
         *("s3://b?region=a&region=b", "s3://b?region=a%20b", "s3://b?addressing=odd"),
         *("s3://b?endpoint=ftp://h", "s3://b?endpoint=https://h/path", "gs://b?region=x"),
         *("s3://b?endpoint=https://h:port", "s3://b?endpoint=https://"),
+        *("s3://b?endpoint=https://h%3Fendpoint=https://g", "gs://b?endpoint=https://h%23x"),
     ],
 )
 def test_what_cannot_be_is_refused(url: str) -> None:
