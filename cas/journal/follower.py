@@ -55,6 +55,8 @@ class Follower:
     _turn: int = 0
     _full: float | None = None
     _others: set[SiteId] = field(default_factory=set)
+    _sought: dict[WriterId, int] = field(default_factory=dict)
+    """Numbers that news told of, and that listings were made for: once each, until all are due."""
 
     async def run(self, refresh: float) -> None:
         """Follow every `refresh` seconds; what fails is told in the log and tried again."""
@@ -105,7 +107,10 @@ class Follower:
         missed = False
         for other in sorted(self._others):
             missed |= await self._follow(other)
-        if self._others and (missed or self._is_full_due()):
+        due = self._is_full_due()
+        if self._others and (missed or due):
+            if due:
+                self._sought.clear()
             await self._follow_all()
         late = self.catch_up.late
         if late:
@@ -135,11 +140,14 @@ class Follower:
         return self._others
 
     async def _follow(self, other: SiteId) -> bool:
-        """Take over what a site tells of; whether a record of it is not to be found."""
+        """Take over what a site tells of; whether a record of it is not to be found, and was not
+        sought in the listings before: whoever has a backend can tell of what never was."""
         told = await read_news(self.catch_up.members, other, self.catch_up.copies, self._turn)
         missed = False
         for writer, last in ({} if told is None else told.last).items():
-            missed |= not await self._take_over(writer, last)
+            if not await self._take_over(writer, last) and self._sought.get(writer) != last:
+                self._sought[writer] = last
+                missed = True
         return missed
 
     async def _follow_all(self) -> None:

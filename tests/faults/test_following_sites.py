@@ -178,6 +178,26 @@ async def test_news_are_looked_at_and_not_believed(tmp_path: Path, damage: str) 
         assert await read(watching, "acme/m/a") == (tmp_path / "a").read_bytes()
 
 
+async def test_a_lie_has_the_journals_listed_once(tmp_path: Path, listed: list[str]) -> None:
+    """Not in every round: that would be a request for every record, each ten seconds, for ever."""
+    here, there = await two(tmp_path)
+    site = own_site(str(there / "locks"))
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        lie = News(watching.id, site, {WriterId(bytes(15) + b"\1"): 7})
+        for copy in (here / "backends").glob(f"*/news/{site.hex()}"):
+            copy.write_bytes(encode_news(lie))
+        following = watching.access.follower
+        for rounds in (1, 2):
+            forget(here)
+            await following.catch_once(AGES)
+            assert "journal/" in listed if rounds == 1 else listed == ["sites/"]
+            listed.clear()
+        await add(writing, tmp_path / "b", "acme/n")
+        forget(here)
+        await following.catch_once(AGES)
+        assert "acme/n@main" in names(watching)
+
+
 async def test_who_is_alone_with_the_store_has_the_index_as_it_is(tmp_path: Path) -> None:
     here, there = await two(tmp_path)
     async with open_store(str(here)) as watching, open_store(str(there)) as writing:
