@@ -94,6 +94,10 @@ class Refs:
         """Whether a branch or tag of the repository reaches a commit."""
         return any(id_ == commit for id_ in self._commits(head.commit for head in self.heads(repo)))
 
+    def require_shown(self, repo: RepoName, commit: ObjectId) -> None:
+        """SignatureError where signatures are required, and nobody who is trusted signed that a
+        ref of the repository is, was, or comes after this commit."""
+
     def descends(self, commit: ObjectId, ancestor: ObjectId) -> bool:
         """Whether a commit is another one, or comes after it."""
         return any(id_ == ancestor for id_ in self._commits([commit]))

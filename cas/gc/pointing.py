@@ -112,6 +112,8 @@ class Pointing:
                 f"`modelfloat branch {repo} {change.ref} COMMIT --force`"
             )
         before = None if change.old == NO_ID else change.old
+        if before is not None:
+            self.refs.require_shown(repo, before)
         return RefMove(repo, change.kind, change.ref, () if head is None else (head,), before)
 
     async def _carry_out(self, what: str, plan: Plan) -> list[RefChanged]:

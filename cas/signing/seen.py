@@ -59,6 +59,12 @@ class SeenRefs:
             self._refresh()
             return self._seen.get(ref)
 
+    def all(self) -> Mapping[RefKey, Seen]:
+        """What was taken last of every ref; errors as of `get`."""
+        with self._lock:
+            self._refresh()
+            return self._seen
+
     def note(self, news: Mapping[RefKey, Seen]) -> None:
         """Have it durable that these were taken, but for those of which a later one was.
 

@@ -5,7 +5,7 @@ be called in worker threads. Keys may be replaced at any time, from another thre
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -70,6 +70,30 @@ class Trust:
                 "removed it who may not, or hides what there is; have it signed, or remove it again"
             )
         self._seen.note({(repo, kind, ref): Seen(removal.time_ns, removal.id, gone=True)})
+
+    def seen(self) -> list[RefKey]:
+        """The refs that were there when they were seen last."""
+        return [ref for ref, seen in self._seen.all().items() if not seen.gone]
+
+    def lost(self, ref: RefKey) -> SignatureError | None:
+        """What is wrong with a ref without a head, None where nothing is: see `require_removed`."""
+        try:
+            self.require_removed(*ref)
+        except SignatureError as error:
+            return error
+        return None
+
+    def tell_lost(self, refs: Iterable[RefKey]) -> None:
+        """Tell the log, once, of those of these refs without a head that nobody may have
+        removed."""
+        for ref in refs:
+            seen = self._seen.get(ref)
+            if seen is None or seen.change in self._told:
+                continue
+            refusal = self.lost(ref)
+            if refusal is not None:
+                self._told.add(seen.change)
+                log.warning("%s", refusal)
 
     def vouches(self, change: RefChanged) -> bool:
         """Whether a trusted key signed a change, which may be long past."""

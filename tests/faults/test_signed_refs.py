@@ -309,6 +309,62 @@ async def test_a_signed_removal_of_another_head_removes_no_ref(tmp_path: Path) -
             await read(store, FILE)
 
 
+async def test_what_somebody_took_away_is_missed_where_all_is_listed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A listing without it would say that it was removed."""
+    path = tmp_path / "s"
+    await made(path)
+    async with signing(path, 1) as store:
+        for name in ("acme/model", "acme/model@next", "other/model"):
+            await put(store, tmp_path, "one", name)
+    async with requiring(path) as store:
+        assert store.refs.repositories() == [REPO, RepoName("other", "model")]
+    async with open_store(str(path)) as store:
+        await store.remove(parse_address("acme/model@next"))
+        await store.remove(parse_address("other/model"))
+    async with requiring(path) as store:
+        assert store.refs.repositories() == [REPO]
+        for name in ("acme/model@next", "other/model@main"):
+            assert f"{name} is gone, and no key that is trusted signed its removal" in caplog.text
+        caplog.clear()
+        assert store.refs.repositories() == [REPO]
+        assert not caplog.records
+        assert store.refs.vendors() == ["acme", "other"]
+        assert [head.ref for head in store.refs.heads(REPO)] == ["main"]
+    async with signing(path, 1) as store:
+        await put(store, tmp_path, "one", "other/model")
+    async with requiring(path) as store:
+        assert RepoName("other", "model") in store.refs.repositories()
+    async with signing(path, 1) as store:
+        await store.remove(parse_address("other/model"))
+    async with requiring(path) as store:
+        assert store.refs.vendors() == ["acme"]
+        assert store.refs.repositories() == [REPO]
+
+
+async def test_undo_signs_nothing_that_nobody_had_signed(tmp_path: Path) -> None:
+    """Where signatures are required, the one by which somebody undoes is worth as much."""
+    path = tmp_path / "s"
+    await made(path)
+    async with signing(path, 1) as store:
+        await put(store, tmp_path, "right")
+        right = store.refs.resolve(REPO)
+    async with open_store(str(path)) as store:
+        await put(store, tmp_path, "wrong")
+    async with signing(path, 1) as store:
+        await move(store, "main", right)
+    both = open_store(str(path), signing=lambda: signer(1), require_signature=True)
+    async with both as store:
+        with pytest.raises(SignatureError, match="no ref is made to point there"):
+            await store.undo(REPO)
+        await put(store, tmp_path, "more")
+        await store.undo(REPO)
+        assert store.refs.resolve(REPO) == right
+    async with requiring(path) as store:
+        assert await read(store, FILE) == b"right"
+
+
 async def test_two_signed_heads_are_a_conflict_until_one_is_left(tmp_path: Path) -> None:
     path = tmp_path / "s"
     await made(path)

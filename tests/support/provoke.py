@@ -804,8 +804,8 @@ PROVOKED: dict[str, Provocation] = {
     "is the branch that this adds to": plain("add", "{file}", "acme/tiny", "--tag", "main"),
     "is no revision": plain("ls", "acme/tiny@main~x"),
     "is a repository: name a file": plain("cat", "acme/tiny"),
-    "log takes VENDOR": plain("log", "acme/tiny/file"),
-    "‹command› takes VENDOR/NAME": plain("tag", "acme/tiny@main"),
+    "‹command› takes VENDOR/NAME[@REV] without": plain("log", "acme/tiny/file"),
+    "‹command› takes VENDOR/NAME and": plain("tag", "acme/tiny@main"),
     "undo takes VENDOR/NAME": plain("undo", "acme/tiny/file"),
     "no change of ‹address› is known": plain("log", "--reflog", "acme/none"),
     "there is nothing to undo of": plain("undo", "acme/none"),
@@ -1104,6 +1104,9 @@ ELSEWHERE: dict[str, str] = {
         "faults/test_signed_refs.py::test_who_hides_what_came_later_is_found_out"
     ),
     "signed its removal": "faults/test_signed_refs.py::test_only_a_signed_removal_removes",
+    "so no ref is made to point there": (
+        "faults/test_signed_refs.py::test_undo_signs_nothing_that_nobody_had_signed"
+    ),
     "is not in the index as it was signed": (
         "unit/test_trust.py::test_a_head_without_its_record_is_not_believed"
     ),
