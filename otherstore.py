@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -182,9 +182,7 @@ def _configure(folder: str, where: str, marker: Marker, state: str | None = None
         known = read_config(folder)
         if known.backends == config.backends:
             return
-        config = StoreConfig(
-            known.id, known.scheme, (backend,), known.settings, encrypted=known.encrypted
-        )
+        config = replace(known, backends=(backend,))
     os.makedirs(os.path.join(folder, "locks"), mode=0o700, exist_ok=True)
     write_config(folder, config)
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import modelfloat
 from modelfloat import otherstore
 from modelfloat.cas.encryption.founding import Encryption
 from modelfloat.cas.transfer.report import Fate, TransferReport
+from modelfloat.config import read_config, write_config
 from modelfloat.creating import create_store
 from modelfloat.errors import BackendError, DataLostError, KeyNeededError, NotFoundError, UsageError
 from modelfloat.opening import open_store
@@ -18,6 +20,7 @@ from modelfloat.tests.support.compacting import compacted
 from modelfloat.tests.support.encrypted import ALICE, CHEAP, MASTER, WORDS
 from modelfloat.tests.support.mounts import remount_read_only, small_tmpfs
 from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.signers import signer
 from modelfloat.tests.support.stores import flip_bit, weights
 
 REPO = "acme/model"
@@ -256,3 +259,17 @@ def test_folders_that_are_none(pushed: tuple[Path, Path, bytes], tmp_path: Path)
     planned = push(here, tmp_path / "new", dry_run=True)
     assert planned.missing > 2_900_000
     assert not os.path.exists(tmp_path / "new")
+
+
+def test_a_directory_that_came_by_another_way_is_trusted_as_before(
+    pushed: tuple[Path, Path, bytes], tmp_path: Path
+) -> None:
+    """Whose signatures count there was said for the store, wherever it is mounted."""
+    here, stick, _ = pushed
+    (folder,) = (here / "exchange").iterdir()
+    write_config(str(folder), replace(read_config(str(folder)), trusted={signer(1).key: "ann"}))
+    stick.rename(tmp_path / "elsewhere")
+    push(here, tmp_path / "elsewhere")
+    config = read_config(str(folder))
+    assert [backend.url for backend in config.backends] == [str(tmp_path / "elsewhere")]
+    assert dict(config.trusted) == {signer(1).key: "ann"}
