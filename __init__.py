@@ -32,9 +32,9 @@ def open(  # noqa: A001 - modelfloat.open reads as it should
     Without `wait`, a call that meets a lock of another process raises LockedError. An encrypted
     store is opened by its `passphrase`, or by a `key_file` or a recovery sheet; WrongKeyError where
     that does not. What is added is signed by the key in the file `sign_key`; with
-    `require_signature` only what a trusted key signed is there, all else is SignatureError.
-    that does not. What other machines commit is seen after `refresh` seconds at most, 0: only when
-    something is written.
+    `require_signature` only what a trusted key signed is there, all else is SignatureError. What
+    other machines commit is seen after `refresh` seconds at most, 0: only when something is
+    written.
     """
     # Imported late: the command line starts through this module and must start at once.
     from .api import Store

@@ -37,11 +37,13 @@ from .cas.formats.journal import RefChanged
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
 from .cas.history.commits import Told, told
+from .cas.history.showing import ShownCommit, ShownEntry, changes_of, shown_at
+from .cas.history.treechanges import Changed
 from .cas.history.vouching import RefState, sign_refs, states
 from .cas.journal.follower import REFRESH
 from .cas.read.filereader import FileReader
 from .cas.read.regions import StoredTensor
-from .cas.refnames import parse_address
+from .cas.refnames import Address, RepoName, parse_address
 from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
 from .cas.signing.keyfiles import public_key, read_signing_key
 from .cas.signing.signer import GetSigner
@@ -78,9 +80,9 @@ class Store:
     Without `wait`, a call that meets a lock of another process raises LockedError. An encrypted
     store is opened by its `passphrase`, or by a `key_file` or a recovery sheet; WrongKeyError where
     that does not. What is added is signed by the key in the file `sign_key`; with
-    `require_signature` only what a trusted key signed is there, all else is SignatureError.
-    that does not. What other machines commit is seen after `refresh` seconds at most, 0: only when
-    something is written.
+    `require_signature` only what a trusted key signed is there, all else is SignatureError. What
+    other machines commit is seen after `refresh` seconds at most, 0: only when something is
+    written.
     """
 
     def __init__(
@@ -327,10 +329,30 @@ class Store:
         addresses = parse_address(old), parse_address(new)
         return self._call(lambda engine: compare(engine, *addresses))
 
+    def show(self, address: str) -> ShownCommit | ShownEntry:
+        """The commit that `vendor/name[@REV]` means; with a path what lies there in it."""
+        where = parse_address(address)
+
+        async def look(engine: Engine) -> ShownCommit | ShownEntry:
+            return await trio.to_thread.run_sync(shown_at, engine.objects, engine.refs, where)
+
+        return self._call(look)
+
+    def changes(self, address: str) -> list[Changed]:
+        """The files and links that the commit `vendor/name[@REV]` changed, against its first
+        parent; nothing is read from backends."""
+        where = _without_path(address, "changes")
+
+        def tell(engine: Engine) -> list[Changed]:
+            commit = engine.objects.commit(engine.refs.resolve(where.repo, where.rev))
+            return list(changes_of(engine.objects, commit))
+
+        return self._call(lambda engine: trio.to_thread.run_sync(tell, engine))
+
     def log(self, address: str, *, every: bool = False) -> list[Told]:
         """The commits of `vendor/name[@REV]`, newest first, each with what it changed; of all
         branches and tags with `every`."""
-        where = parse_address(address)
+        where = _without_path(address, "log")
 
         def tell(engine: Engine) -> list[Told]:
             heads = engine.refs.heads(where.repo) if every else ()
@@ -341,7 +363,7 @@ class Store:
 
     def reflog(self, address: str) -> list[RefChanged]:
         """How the refs of `vendor/name[@BRANCH]` moved, the latest change first."""
-        where = parse_address(address)
+        where = _without_path(address, "reflog")
 
         def tell(engine: Engine) -> list[RefChanged]:
             return list(engine.refs.changes(where.repo, where.rev))
@@ -350,7 +372,7 @@ class Store:
 
     def tag(self, repository: str, tag: str, rev: str | None = None) -> list[RefChanged]:
         """Make a tag of REV, or of the branch main; what changed. ExistsError where it is there."""
-        repo = parse_address(repository).repo
+        repo = _repository_alone(repository, "tag")
         return self._call(lambda engine: engine.tag(repo, tag, rev))
 
     def branch(
@@ -360,12 +382,12 @@ class Store:
 
         With `force` also where it has commits that REV has not, which is a ConflictError else.
         """
-        repo = parse_address(repository).repo
+        repo = _repository_alone(repository, "branch")
         return self._call(lambda engine: engine.branch(repo, branch, rev, force=force))
 
     def undo(self, address: str) -> list[RefChanged]:
         """Undo the last change of `vendor/name`, or of one branch or tag of it; what changed."""
-        where = parse_address(address)
+        where = _without_path(address, "undo")
         return self._call(lambda engine: engine.undo(where.repo, where.rev))
 
     def rm(
@@ -561,6 +583,22 @@ def join_store_at(
         return await join_store(os.fspath(path), found, secret=secret)
 
     return trio.run(run)
+
+
+def _without_path(text: str, what: str) -> Address:
+    """`vendor/name[@REV]`; UsageError with a path, which would be passed over."""
+    where = parse_address(text)
+    if where.path:
+        raise UsageError(f"{text}: {what} takes VENDOR/NAME[@REV] without a path")
+    return where
+
+
+def _repository_alone(text: str, what: str) -> RepoName:
+    """`vendor/name`; UsageError with more than that, which would be passed over."""
+    where = parse_address(text)
+    if where.path or where.rev is not None:
+        raise UsageError(f"{text}: {what} takes VENDOR/NAME and nothing behind it")
+    return where.repo
 
 
 def _signing_by(path: str) -> GetSigner:

@@ -30,9 +30,8 @@ def in_store(
 
     An encrypted one is opened by `secret`, else by what was given; with `ask`, for work that cannot
     be done without the key, the terminal is asked for it. `signed` says whether refs must be, None
-    that the settings do.
-    be done without the key, the terminal is asked for it. Other machines are followed every
-    `refresh` seconds, None for the setting's.
+    that the settings do. Other machines are followed every `refresh` seconds, None for the
+    setting's.
     """
     import trio
 

@@ -26,13 +26,12 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.addressed import Named
-    from ..cas.formats.commit import Commit
+    from ..cas.formats.manifest import Manifest
     from ..cas.formats.tree import Entry
+    from ..cas.history.showing import ShownCommit, ShownEntry
     from ..cas.history.treechanges import Changed
     from ..cas.read.regions import StoredTensor
     from ..cas.store import Store
-    from ..ids import ObjectId
 
 TENSORS: Final = 50
 """Tensors of a file that are listed, unless --verbose."""
@@ -59,50 +58,43 @@ def show(
 
 
 async def _show(store: "Store", settings: Settings, text: str) -> None:
-    from ..cas.addressed import look_up
-    from ..cas.formats.tree import EntryType
+    from ..cas.history.showing import ShownCommit, shown_at
     from ..cas.refnames import parse_address
 
-    address = parse_address(text)
-    id_ = store.refs.resolve(address.repo, address.rev)
-    if not address.path:
-        names = [head.ref for head in store.refs.heads(address.repo) if head.commit == id_]
-        _commit(store, settings, id_, names)
-        return
-    named = look_up(store.objects, store.refs, address)
-    if named.entry is not None and named.entry.type is EntryType.FILE:
-        _file(store, settings, named, named.entry, id_)
+    found = shown_at(store.objects, store.refs, parse_address(text))
+    if isinstance(found, ShownCommit):
+        _commit(store, settings, found)
+    elif found.manifest is not None:
+        _file(store, settings, found, found.manifest)
     else:
-        _other(store, settings, named, id_)
+        _other(store, settings, found)
 
 
 # A commit
 
 
-def _commit(store: "Store", settings: Settings, id_: "ObjectId", refs: list[str]) -> None:
-    from ..cas.history.commits import size_of
-    from ..cas.history.treechanges import TreeChanges
+def _commit(store: "Store", settings: Settings, found: "ShownCommit") -> None:
+    from ..cas.history.showing import changes_of
 
-    commit = store.objects.commit(id_)
-    size = size_of(store.objects, commit.tree)
-    parent = store.objects.commit(commit.parents[0]).tree if commit.parents else None
-    changed = TreeChanges(store.objects).each(parent, commit.tree)
+    changed = changes_of(store.objects, found.commit)
     if settings.json:
-        say_json_parts(_commit_parts(id_, commit, refs, size, changed))
+        say_json_parts(_commit_parts(found, changed))
         return
-    say(_commit_head(id_, commit, refs, size))
-    say("".join(f"\n    {one_line(line)}" for line in commit.message.strip().splitlines()) + "\n")
+    say(_commit_head(found))
+    message = found.commit.message.strip()
+    say("".join(f"\n    {one_line(line)}" for line in message.splitlines()) + "\n")
     say_columns(map(_changed_row, changed), "<<<")
 
 
-def _commit_head(id_: "ObjectId", commit: "Commit", refs: list[str], size: int) -> str:
-    names = f" ({one_line(', '.join(refs))})" if refs else ""
-    rows = [["commit", id_.hex() + names]]
+def _commit_head(found: "ShownCommit") -> str:
+    commit = found.commit
+    names = f" ({one_line(', '.join(found.refs))})" if found.refs else ""
+    rows = [["commit", found.id.hex() + names]]
     rows += [["parent", parent.hex()] for parent in commit.parents]
     rows += [
         ["author", one_line(commit.author) or "(no author)"],
         ["date", human_time(commit.time_ns)],
-        ["size", human_size(size)],
+        ["size", human_size(found.size)],
     ]
     return columns(rows, "<<")
 
@@ -125,17 +117,18 @@ def _content(entry: "Entry | None") -> str:
 
 
 def _commit_parts(
-    id_: "ObjectId", commit: "Commit", refs: list[str], size: int, changed: "Iterator[Changed]"
+    found: "ShownCommit", changed: "Iterator[Changed]"
 ) -> Iterator[tuple[str, object]]:
-    yield "commit", id_.hex()
+    commit = found.commit
+    yield "commit", found.id.hex()
     yield "tree", commit.tree.hex()
     yield "parents", [parent.hex() for parent in commit.parents]
-    yield "refs", refs
+    yield "refs", list(found.refs)
     yield "author", commit.author
     yield "time", iso_time(commit.time_ns)
     yield "time_ns", commit.time_ns
     yield "message", commit.message
-    yield "size", size
+    yield "size", found.size
     yield "changes", map(_changed_document, changed)
 
 
@@ -150,12 +143,10 @@ def _changed_document(each: "Changed") -> dict[str, object]:
 # A file
 
 
-def _file(
-    store: "Store", settings: Settings, named: "Named", entry: "Entry", commit: "ObjectId"
-) -> None:
-    manifest = store.objects.manifest(entry.object)
+def _file(store: "Store", settings: Settings, found: "ShownEntry", manifest: "Manifest") -> None:
+    named, entry = found.named, found.entry
     facts = {
-        "commit": commit.hex(),
+        "commit": found.id.hex(),
         "manifest": entry.object.hex(),
         "size": entry.size,
         "mode": f"{entry.mode & 0o7777:04o}",
@@ -203,16 +194,15 @@ def _tensor_document(tensor: "StoredTensor") -> dict[str, object]:
     }
 
 
-def _other(store: "Store", settings: Settings, named: "Named", commit: "ObjectId") -> None:
+def _other(store: "Store", settings: Settings, found: "ShownEntry") -> None:
     """A folder, or a link."""
-    entry = named.entry
-    assert entry is not None  # noqa: S101  there is a path
+    named, entry = found.named, found.entry
     if settings.json:
-        document = {"path": str(named.address), "commit": commit.hex(), **entry_document(entry)}
+        document = {"path": str(named.address), "commit": found.id.hex(), **entry_document(entry)}
         say_json_parts(document.items())
         return
     rows = [["folder" if named.directory else "link", one_line(str(named.address))]]
-    rows.append(["commit", commit.hex()])
+    rows.append(["commit", found.id.hex()])
     if named.directory is None:
         rows.append(["target", shown(entry.target)])
     else:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 import modelfloat
+from modelfloat.cas.history.showing import ShownCommit, ShownEntry
 from modelfloat.cli.main import run
 from modelfloat.creating import create_store
 from modelfloat.erasure.scheme import Scheme
@@ -175,3 +176,38 @@ def test_a_store_is_joined(tmp_path: Path) -> None:
         store.open("acme/model/model.safetensors") as f,
     ):
         assert f.read() == data
+
+
+def test_it_shows_what_the_command_shows(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    with modelfloat.open(path) as store:
+        store.add(tmp_path / "file", "acme/tiny", tag="v1", author="Ann")
+        commit = store.show("acme/tiny@v1")
+        assert isinstance(commit, ShownCommit)
+        assert (commit.refs, commit.size, commit.commit.author) == (("main", "v1"), 7, "Ann")
+        (change,) = store.changes("acme/tiny")
+        assert (change.path, change.old) == (b"file", None)
+        file = store.show("acme/tiny/file")
+        assert isinstance(file, ShownEntry)
+        assert file.manifest is not None
+        assert (file.id, file.manifest.size) == (commit.id, 7)
+    for address in ("acme/tiny", "acme/tiny/file"):
+        assert run(["--store", str(path), "show", address, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["commit"] == commit.id.hex()
+
+
+def test_what_would_be_passed_over_is_refused(path: Path, tmp_path: Path) -> None:
+    """A tag of `acme/tiny@dev` would be one of main."""
+    (tmp_path / "file").write_bytes(b"content")
+    with modelfloat.open(path) as store:
+        store.add(tmp_path / "file", "acme/tiny")
+        store.add(tmp_path / "file", "acme/tiny@dev")
+        for make in (store.tag, store.branch):
+            with pytest.raises(UsageError, match="takes VENDOR/NAME and nothing behind"):
+                make("acme/tiny@dev", "v1")
+        for tell in (store.log, store.reflog, store.undo, store.changes):
+            with pytest.raises(UsageError, match="without a path"):
+                tell("acme/tiny/file")
+        assert {each.head.ref for each in store.signatures()} == {"main", "dev"}
