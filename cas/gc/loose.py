@@ -18,12 +18,11 @@ from ...ids import BackendId, WriterId
 from ..formats.journal import DIGEST_SIZE
 from ..index.index import Index
 from ..journal.copies import head_of, is_forged, load_copy, record_name, vouched_for
+from ..journal.segments import LARGE
 from ..lease.lease import Fence
 from ..packs.members import Members
 from ..rebuild.scratch import Copy, Scratch
 
-LARGE: Final = 4 << 20
-"""Records of so many bytes stay as they are: few of them hold much."""
 WINDOW: Final = 8 << 20
 """Bytes of records that are looked at together, each counted once."""
 RECORDS: Final = 64

@@ -32,7 +32,7 @@ from ..index.index import Index
 from ..locks import each_free, locked
 from ..packs.members import Members
 from .copies import last_listed, load_record, record_name, store_record
-from .segments import read_entries, read_parts
+from .segments import LARGE, read_entries, read_parts
 from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
 
 ReadObjects = Callable[[PackStored], Awaitable[dict[ObjectId, bytes]]]
@@ -108,18 +108,22 @@ class CatchUp:
         return slot
 
     async def _may_go_on(self, writer: WriterId, last: int) -> bool:
-        """Whether any copy of a record behind `last` is on a backend, or may be on one that cannot
-        be listed: then no number of this writer may be given to another record."""
+        """Whether any record behind `last` was written, for all that can be told: then no number of
+        this writer may be given to another one.
+
+        Its copy is on a backend, or may be on one that cannot be listed. Or it became part of a
+        segment, as `last` did then, unless that is too large for one.
+        """
         if self.members.down():
             return True
+        highest, size = 0, 0
         try:
             for member in self.members.up():
-                if await last_listed(member, writer) > last:
-                    return True
+                highest, size = max((highest, size), await last_listed(member, writer))
         except BackendError as error:
             log.info("%s; another writer id is taken", error)
             return True
-        return False
+        return highest != last or size >= LARGE
 
     async def _place_late(self) -> None:
         """Places of shards whose pack another writer stored, and was settled later."""

@@ -236,15 +236,16 @@ def head_of(data: bytes, store: StoreId, writer: WriterId, seq: int) -> RecordHe
     return head if (head.store, head.writer, head.seq) == (store, writer, seq) else None
 
 
-async def last_listed(member: Member, writer: WriterId) -> int:
-    """The highest number of a writer that a backend has any copy of, sound or not; 0 for none."""
-    last, highest = 0, ""
+async def last_listed(member: Member, writer: WriterId) -> tuple[int, int]:
+    """The highest number of a writer that a backend has any copy of, sound or not, 0 for none; and
+    how many bytes that copy has."""
+    last, size, highest = 0, 0, ""
     async with aclosing(member.backend.list(f"journal/{writer.hex()}/")) as listing:
         async for listed in listing:
             # Keys sort as the numbers in them do, and to compare them takes less than to read one.
             if listed.key > highest and (parsed := parse_journal_key(listed.key)) is not None:
-                last, highest = parsed[1], listed.key
-    return last
+                last, size, highest = parsed[1], listed.size, listed.key
+    return last, size
 
 
 async def load_copy(

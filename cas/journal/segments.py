@@ -7,6 +7,7 @@ for the next one finds nothing.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from ...errors import FormatError, ShardDamagedError
 from ..encryption.storecipher import StoreCipher
@@ -18,6 +19,9 @@ from ..formats.journal import (
     list_entries,
     stored_pack,
 )
+
+LARGE: Final = 4 << 20
+"""Records of so many bytes do not become part of one: few of them hold much."""
 
 
 @dataclass(slots=True)

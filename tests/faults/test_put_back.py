@@ -11,6 +11,7 @@ from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.creating import BackendSpec
 from modelfloat.errors import UnavailableError
 from modelfloat.opening import open_store, rebuild_store
+from modelfloat.tests.support.compacting import compacted
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
 PARTS = ("index", "locks", "config.toml")
@@ -39,6 +40,17 @@ def carry(source: Path, target: Path) -> None:
         copy = shutil.copytree if (source / part).is_dir() else shutil.copy2
         target.mkdir(exist_ok=True)
         copy(source / part, target / part)
+
+
+def go_back(path: Path, backup: Path) -> None:
+    """`carry` into the folders that are there: they keep their inodes."""
+    for part in PARTS:
+        for each in path.glob(f"{part}/*"):
+            each.unlink()
+        if (backup / part).is_dir():
+            shutil.copytree(backup / part, path / part, dirs_exist_ok=True)
+        else:
+            shutil.copy2(backup / part, path / part)
 
 
 async def put_back(path: Path, scheme: str, count: int) -> tuple[bytes, set[Path]]:
@@ -164,3 +176,36 @@ async def test_repair_keeps_what_another_record_of_a_number_says(tmp_path: Path)
     await rebuild_store(str(path))
     async with open_store(str(path)) as store:
         assert await read(store, "acme/y/y") == y
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["loose", "in a segment"])
+async def test_numbers_that_are_in_a_segment_are_not_used_again(
+    tmp_path: Path, *, known: bool
+) -> None:
+    """No copy is left at their keys, and the old index knows of no segment that has them. As when a
+    machine goes back to a snapshot of its disk: it is no other site, nobody else is known."""
+    path = tmp_path / "s"
+    for name in "xyz":
+        weights(tmp_path / name, 50_000, name)
+    async with fresh_store(path, "1+1") as store:
+        await add(store, tmp_path / "x", "acme/x")
+        if known:
+            async with store.access.writing("beside it"):
+                await compacted(store)
+    carry(path, tmp_path / "backup")
+    async with open_store(str(path)) as store:
+        await add(store, tmp_path / "y", "acme/y")
+        async with store.access.writing("beside it"):
+            await compacted(store)
+    go_back(path, tmp_path / "backup")
+    async with open_store(str(path)) as store:
+        await add(store, tmp_path / "z", "acme/z")
+        await store.gc(grace=0)
+    for again in (False, True):
+        if again:
+            await rebuild_store(str(path))
+        async with open_store(str(path)) as store:
+            for name in "xyz":
+                content = await read(store, f"acme/{name}/{name}")
+                assert content == (tmp_path / name).read_bytes(), name
+            assert (await store.verify()).exit_status == 0
