@@ -52,7 +52,8 @@ def test_a_walk_through_history(shell: Shell) -> None:
     assert shell("branch", "acme/m", "next") == f"acme/m: branch next made: {two[:12]}\n"
     assert shell("tag", "acme/m").split()[:2] == ["v1", one[:12]]
     assert [line.split()[0] for line in shell("branch", "acme/m").splitlines()] == ["main", "next"]
-    for rev in ("v1", "main~1", "main^", one[:7], "next~1"):
+    # What else a REV can be: test_revs.
+    for rev in ("v1", one[:7]):
         assert shell("log", f"acme/m@{rev}").startswith(one[:12])
         shell("get", f"acme/m@{rev}", shell.folder / rev)
         assert (shell.folder / rev / "file").read_text() == "one"
