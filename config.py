@@ -27,7 +27,6 @@ The file is written as a whole and atomically, readable by its owner only (URLs 
 secrets), and whatever this release does not know in it is refused: rewriting would lose it.
 """
 
-import glob
 import math
 import os
 import re
@@ -180,6 +179,8 @@ def read_config(store: str) -> StoreConfig:
 def what_remains(store: str) -> str | None:
     """What shows that the folder `store` was a store, whether or not it has a configuration: its
     index, or the marker of a backend in it; None if there is neither."""
+    import glob  # here, because hardly ever
+
     index = os.path.join(store, "index", "data.mdb")
     markers = os.path.join(glob.escape(store), OWN_FOLDER, "*", "modelfloat.json")
     return index if os.path.exists(index) else next(iter(sorted(glob.glob(markers))), None)

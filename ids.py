@@ -3,8 +3,8 @@
 Every id is raw bytes inside the program and lower-case hex outside it.
 """
 
+import os
 import re
-import secrets
 from typing import Final, NewType
 
 ChunkId = NewType("ChunkId", bytes)
@@ -38,27 +38,27 @@ _VENDOR_OR_NAME: Final = re.compile(r"[^/@\x00-\x1f\x7f.][^/@\x00-\x1f\x7f]{0,12
 
 def random_pack_id() -> PackId:
     """A fresh pack id from the system's random source."""
-    return PackId(secrets.token_bytes(UUID_SIZE))
+    return PackId(os.urandom(UUID_SIZE))
 
 
 def random_store_id() -> StoreId:
     """A fresh store id from the system's random source."""
-    return StoreId(secrets.token_bytes(UUID_SIZE))
+    return StoreId(os.urandom(UUID_SIZE))
 
 
 def random_backend_id() -> BackendId:
     """A fresh backend UUID from the system's random source."""
-    return BackendId(secrets.token_bytes(UUID_SIZE))
+    return BackendId(os.urandom(UUID_SIZE))
 
 
 def random_writer_id() -> WriterId:
     """A fresh writer id from the system's random source."""
-    return WriterId(secrets.token_bytes(UUID_SIZE))
+    return WriterId(os.urandom(UUID_SIZE))
 
 
 def random_site_id() -> SiteId:
     """A fresh site id from the system's random source."""
-    return SiteId(secrets.token_bytes(UUID_SIZE))
+    return SiteId(os.urandom(UUID_SIZE))
 
 
 def is_name(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from typing import Final
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -13,7 +12,7 @@ def replace_file(path: str, data: bytes, mode: int = 0o644) -> None:
 
     `mode` is that of a new file, less umask.
     """
-    temporary = f"{path}.{secrets.token_hex(4)}"
+    temporary = f"{path}.{os.urandom(4).hex()}"
     fd = os.open(temporary, _NEW, mode)
     try:
         with open(fd, "wb") as file:

@@ -9,9 +9,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ..cid import Cid, raw_cid
 from ..errors import ChunkDamagedError, IndexDamagedError
 from ..ids import ObjectId
 from .formats.chunkids import ChunkIds
@@ -23,6 +22,9 @@ from .formats.tree import Entry, EntryType, Tree, TreeRef, decode_tree_index, fi
 from .index.index import Index
 from .read.recipe import Recipe
 from .read.regions import RegionTable
+
+if TYPE_CHECKING:
+    from ..cid import Cid
 
 _BATCH: Final = 64
 """Manifests that are read in one transaction: each may have 512 KiB."""
@@ -44,10 +46,14 @@ class Objects:
         """What names them."""
         return self._index.ids
 
-    def cid(self, digest: bytes) -> Cid | None:
+    def cid(self, digest: bytes) -> "Cid | None":
         """The CID of a file's or a chunk's raw bytes, by their BLAKE3. None in an encrypted store:
         its chunks' ids are other digests, and who sees a CID could tell which model it is."""
-        return None if self.ids.keyed else raw_cid(digest)
+        if self.ids.keyed:
+            return None
+        from ..cid import raw_cid
+
+        return raw_cid(digest)
 
     def raw(self, id_: ObjectId) -> bytes:
         """An object's verified bytes; IndexDamagedError if the mirror lacks or garbled it."""

@@ -4,27 +4,27 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ShardDamagedError
 from ...ids import ChunkId
 
+if TYPE_CHECKING:
+    import numpy as np
+
 ENTRY: Final = struct.Struct("<32sIIIBBBx")
-FIELDS: Final = np.dtype(
-    [
-        ("id", "V32"),
-        ("offset", "<u4"),
-        ("stored", "<u4"),
-        ("raw", "<u4"),
-        ("codec", "u1"),
-        ("kind", "u1"),
-        ("element", "u1"),
-        ("reserved", "u1"),
-    ]
-)
-"""`ENTRY` as numpy sees it, for tables that are looked at as a whole."""
+FIELDS: Final = [
+    ("id", "V32"),
+    ("offset", "<u4"),
+    ("stored", "<u4"),
+    ("raw", "<u4"),
+    ("codec", "u1"),
+    ("kind", "u1"),
+    ("element", "u1"),
+    ("reserved", "u1"),
+]
+"""`ENTRY` as numpy sees it, for tables that are looked at as a whole. numpy itself is imported by
+who does so: to list what is stored takes none."""
 CODEC_AT: Final = 44
 """Where in an entry the codec stands."""
 PACK_SIZE: Final = 64 << 20
@@ -68,6 +68,8 @@ def encode_table(chunks: Sequence[PackedChunk]) -> bytes:
 
 def codecs_of_table(data: bytes | memoryview) -> Sequence[int]:
     """The codecs of the chunks of a table that was checked, each once."""
+    import numpy as np
+
     found: list[int] = np.unique(np.frombuffer(data, FIELDS)["codec"]).tolist()
     return found
 
@@ -76,6 +78,8 @@ def check_table(
     data: bytes | memoryview, pack_length: int, overhead: int = 0
 ) -> "np.ndarray[Any, Any]":
     """A table as an array of `FIELDS`, checked as `decode_table` does, without a value a chunk."""
+    import numpy as np
+
     if len(data) % ENTRY.size:
         raise ShardDamagedError(
             f"a chunk table of {len(data)} bytes is no multiple of {ENTRY.size}"

@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-import trio
-
 from ...errors import ConflictError, IndexDamagedError, ModelFloatError
 from ...ids import ChunkId, ObjectId, PackNumber, StoreId, WriterId
 from ..formats.journal import JournalEntry, Record, ShardPlaced
@@ -123,6 +121,8 @@ class Index(Lookups):
 
     async def write(self, job: Callable[..., _T], *args: Any) -> _T:
         """Run `job`, one of the writing methods below, in a worker thread."""
+        import trio  # here, because who only reads the index may have no event loop
+
         return await trio.to_thread.run_sync(lambda: job(*args))
 
     # Only through `write`

@@ -7,11 +7,12 @@ up to date from an earlier format has none for the packs it had; `cas.uncounted`
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from ..formats.chunktable import PackedChunk
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _ROW: Final = struct.Struct("<BBHIQQ")
 
@@ -39,6 +40,8 @@ def sums_of(chunks: Iterable[PackedChunk]) -> Sums:
 
 def sums_of_table(table: "np.ndarray[Any, Any]") -> Sums:
     """The same from a chunk table as `check_table` gives it."""
+    import numpy as np
+
     pairs = table["codec"].astype(np.uint16) << 8 | table["element"]
     kinds, which = np.unique(pairs, return_inverse=True)
     counts = np.bincount(which)

@@ -1,18 +1,20 @@
 """Where each byte of a file comes from: a manifest's chunks by file offset."""
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
-
-import numpy as np
 
 from ...errors import ChunkDamagedError
 from ...ids import ChunkId, ObjectId
 from ..formats.chunktable import MAX_CHUNK
 from ..formats.manifest import ENTRY, Manifest
 
-_ENTRY: Final = np.dtype([("id", "V32"), ("raw", "<u4")])
+_ENTRY: Final = [("id", "V32"), ("raw", "<u4")]
+_FEW: Final = 64
+"""Entries that are added up one by one, which is done before NumPy is imported, or even called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Recipe:
         self.manifest = manifest
         self._load_page = load_page
         self._page_starts = [page.offset for page in manifest.pages]
-        self._page = _Page(None, 0, b"", np.zeros(1, np.int64).data)
+        self._page = _Page(None, 0, b"", memoryview(array("q", [0])))
         # What was at hand last: most requests of a stream lie in the chunk of the one before.
         self._latest = ChunkSpan(ChunkId(b""), 0, 0, 0)
 
@@ -119,12 +121,11 @@ class Recipe:
         packed, start, end = self._entries(number)
         if not start <= offset < end:
             raise ChunkDamagedError("a manifest's pages are out of order; add the file again")
-        raw = np.frombuffer(packed, _ENTRY)["raw"].astype(np.int64)
-        bounds = np.concatenate(([0], np.cumsum(raw))) + start
-        if bounds[-1] != end or raw.min(initial=1) < 1 or raw.max(initial=1) > MAX_CHUNK:
+        bounds, least, most = _bounds(packed, start)
+        if bounds[-1] != end or least < 1 or most > MAX_CHUNK:
             raise ChunkDamagedError("a manifest's chunks do not add up; add the file again")
         first = sum(page.count for page in self.manifest.pages[:number])
-        self._page = _Page(number, first, packed, bounds.data)
+        self._page = _Page(number, first, packed, bounds)
         return self._page
 
     def _entries(self, page: int) -> tuple[bytes, int, int]:
@@ -134,6 +135,20 @@ class Recipe:
             return self.manifest.inline, 0, self.manifest.size
         end = pages[page + 1].offset if page + 1 < len(pages) else self.manifest.size
         return self._load_page(pages[page].id), pages[page].offset, end
+
+
+def _bounds(packed: bytes, start: int) -> tuple[memoryview, int, int]:
+    """Where the chunks of packed entries begin, and the last one ends, from `start` on; the length
+    of the shortest and of the longest, 1 where there is none."""
+    if len(packed) <= _FEW * ENTRY.size:
+        lengths = [raw for _, raw in ENTRY.iter_unpack(packed)]
+        bounds = memoryview(array("q", accumulate(lengths, initial=start)))
+        return bounds, min(lengths, default=1), max(lengths, default=1)
+    import numpy as np
+
+    raw = np.frombuffer(packed, _ENTRY)["raw"].astype(np.int64)
+    ends = np.concatenate(([0], np.cumsum(raw))) + start
+    return ends.data, int(raw.min()), int(raw.max())
 
 
 def extents(spans: Iterable[ChunkSpan], longest: int) -> Iterator[list[ChunkSpan]]:
