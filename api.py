@@ -28,7 +28,8 @@ from .backends.registry import is_local_path
 from .cas.add.request import AddRequest
 from .cas.addressed import look_up, shown_head
 from .cas.codecs.effort import Effort
-from .cas.diff.diff import Difference, compare
+from .cas.diff.comparison import Difference
+from .cas.diff.diff import compare
 from .cas.edit.edits import EditReport
 from .cas.edit.renaming import RenameReport
 from .cas.encryption import secrets
@@ -40,7 +41,7 @@ from .cas.history.commits import Told, told
 from .cas.history.showing import ShownCommit, ShownEntry, changes_of, shown_at
 from .cas.history.treechanges import Changed
 from .cas.history.vouching import RefState, sign_refs, states
-from .cas.journal.follower import REFRESH
+from .cas.journal.stamp import REFRESH
 from .cas.read.filereader import FileReader
 from .cas.read.regions import StoredTensor
 from .cas.refnames import Address, RepoName, parse_address

@@ -22,15 +22,14 @@ from .lease.clock import boottime
 from .lease.home import condemned_ids, home_of, untried
 from .lease.lease import Fence, Leases, unfenced
 from .lease.mounts import MountSigns, Opened
+from .lease.others import knows_others, note_others
 from .lease.sessions import COMMIT_STEP, Session, open_session
 from .lease.sites import (
     forget_unused,
     freshen,
     is_stale,
     known_sites,
-    knows_others,
     look,
-    note_others,
     own_site,
 )
 from .packs.members import Member, Members

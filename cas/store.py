@@ -8,7 +8,7 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -16,25 +16,23 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from ..erasure.scheme import Scheme
-from ..errors import IndexDamagedError, ModelFloatError, NotFoundError, UsageError
+from ..errors import ModelFloatError
 from ..ids import PackNumber, PublicKey, StoreId
 from .access import Access
 from .cache.diskcache import DiskCache
 from .cache.folder import CacheFolder
 from .cache.options import CacheOptions
 from .cache.writer import CacheWriter
+from .catalog import Catalog, check_index
 from .encryption.storecipher import CLEAR, StoreCipher
-from .following import follow
 from .formats.chunkids import PLAIN
 from .formats.journal import RefChanged
 from .formats.manifest import Manifest
-from .formats.tree import Entry, EntryType
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
 from .index.checkbook import Sightings
 from .index.index import Index
 from .journal.journal import Journal
 from .lease.mounts import PATIENCE, Opened
-from .objects import Objects
 from .packs.anew import Recreate, Remark, no_marking, no_recreation
 from .packs.members import Member, Members
 from .packs.pool import Pool
@@ -47,10 +45,8 @@ from .read.memorylimit import default_limit
 from .read.options import ReadOptions
 from .read.reader import Reader
 from .read.refetch import FetchRange, Refetch
-from .read.regions import StoredTensor, tensors_of
 from .read.renewal import Renewal
 from .refnames import Address, RepoName
-from .refs import Refs
 from .reports import AddPlan, AddReport, Progress, VerifyReport
 from .reserve import Reserve
 from .signing.seen import SeenRefs
@@ -80,7 +76,7 @@ MOST_SLOTS: Final = 64
 """Extents that the reader keeps for reuse, at least and at most: a quarter of its memory."""
 
 
-class Store:
+class Store(Catalog):
     """An open store. Use `open_engine`.
 
     What adding, checking and collecting take is imported by whoever does that: most commands, and
@@ -103,12 +99,11 @@ class Store:
         signing: GetSigner | None = None,
         trusted: Mapping[PublicKey, str] | None = None,
     ) -> None:
-        self.path = path
-        self.scheme = scheme
-        self.index = index
+        super().__init__(path, scheme, index)
         self.members = members
-        self.objects = Objects(index)
-        self.refs = self._refs(trusted)
+        if trusted is not None:
+            trust = Trust(index, SeenRefs(path, self.id), trusted)
+            self.refs = TrustedRefs(index, self.objects, trust)
         self.sightings = Sightings(index)
         self.counters = ReadCounters()
         self.budget = MemoryBudget((reading or ReadOptions()).memory or default_limit())
@@ -163,12 +158,6 @@ class Store:
         except ModelFloatError as error:
             log.info("%s; what other sites did lately is not known", error)
 
-    def _refs(self, trusted: Mapping[PublicKey, str] | None) -> Refs:
-        if trusted is None:
-            return Refs(self.index, self.objects)
-        trust = Trust(self.index, SeenRefs(self.path, self.id), trusted)
-        return TrustedRefs(self.index, self.objects, trust)
-
     def trust(self, keys: Mapping[PublicKey, str]) -> None:
         """Trust these keys from now on, by their names, where signatures are required."""
         if isinstance(self.refs, TrustedRefs):
@@ -199,50 +188,19 @@ class Store:
         )
 
     @property
-    def id(self) -> StoreId:
-        """The store's id."""
-        return self.index.store
-
-    @property
     def caches(self) -> bool:
         """Whether what is read now is kept in the disk cache."""
         return self.disk is not None and self.disk.wanted()
 
     # Reading
 
-    def find(self, address: Address) -> Entry:
-        """What an address with a path names, links followed; NotFoundError if nothing."""
-        commit = self.refs.resolve(address.repo, address.rev)
-        root = self.objects.commit(commit).tree
-        entry = follow(self.objects, root, address.path, str(address))
-        if entry is None:
-            raise NotFoundError(
-                f"there is no {address}; `modelfloat ls {address.repo}` shows what is"
-            )
-        return entry
+    def open_manifest(self, manifest: Manifest) -> FileReader:
+        """A reader of the file of that manifest."""
+        return self.reader.open(manifest)
 
     def open_file(self, address: Address) -> FileReader:
         """A reader of the file at `address`; NotFoundError, or UsageError without a path."""
-        return self.reader.open(self._manifest(address))
-
-    def tensors(self, address: Address) -> Iterator[StoredTensor]:
-        """The tensors of the file at `address`, in file order; errors as of `open_file`.
-
-        None where its structure is not known, or was not when it was added. ChunkDamagedError where
-        its region table is no such.
-        """
-        manifest = self._manifest(address)
-        return tensors_of(self.objects.regions(manifest), self.objects.recipe(manifest))
-
-    def _manifest(self, address: Address) -> Manifest:
-        if not address.path:
-            raise UsageError(f"{address} is a repository: name a file in it")
-        entry = self.find(address)
-        if entry.type is not EntryType.FILE:
-            raise NotFoundError(
-                f"{address} is a directory, not a file; see `modelfloat ls {address}`"
-            )
-        return self.objects.manifest(entry.object)
+        return self.open_manifest(self.manifest(address))
 
     # Writing
 
@@ -513,10 +471,7 @@ async def open_engine(
         # The index is one for all that opened it in this process, some with the key.
         index.ids = cipher.ids
     try:
-        if index.store != store:
-            raise IndexDamagedError(
-                f"the index in {path} is another store's; run `modelfloat rebuild-index`"
-            )
+        check_index(index, store, path)
         await found.look()
         async with trio.open_nursery() as nursery:
             engine = Store(

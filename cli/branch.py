@@ -1,16 +1,13 @@
 """`modelfloat branch`: branches made, moved, listed, and made one where they have several heads."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .options import command
 from .refmoves import Repository, Rev, repository, say_heads, say_moves
-from .session import in_store
+from .session import in_catalog, in_store
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from ..cas.store import Store
 
 
 @command
@@ -37,11 +34,7 @@ def branch(
 
     repo = repository(address, "branch")
     if name is None:
-
-        async def listed(store: "Store") -> None:
-            say_heads(store, settings, repo, RefKind.BRANCH)
-
-        in_store(settings, listed, ask=False)
+        in_catalog(settings, lambda store: say_heads(store, settings, repo, RefKind.BRANCH))
         return
     wanted = name
     moved = in_store(settings, lambda store: store.branch(repo, wanted, rev, force=force))

@@ -20,11 +20,11 @@ from .output import (
     text_of,
 )
 from .progress import progress_of
-from .session import in_store
+from .session import catalog_of, in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.diff.diff import Difference
+    from ..cas.diff.comparison import Difference
     from ..cas.diff.difference import FileChange, FileSide, Summary, Tensor
     from ..cas.refnames import Address
     from ..cas.store import Store
@@ -54,7 +54,26 @@ def diff(
 ) -> None:
     """Show which files, and in them which tensors, differ between A and B."""
     addresses = _address(old), _address(new)
-    in_store(settings, lambda store: _diff(store, settings, old, new, addresses))
+    if not _tell_listed(settings, old, new, addresses):
+        in_store(settings, lambda store: _diff(store, settings, old, new, addresses))
+
+
+def _tell_listed(
+    settings: Settings, old: str, new: str, addresses: "tuple[Address, Address]"
+) -> bool:
+    """Tell what differs where the index alone says so; whether it does."""
+    from ..cas.catalog import BackendsNeededError
+    from ..cas.diff.comparison import compare_listed
+
+    with catalog_of(settings) as catalog:
+        if catalog is None:
+            return False
+        try:
+            difference = compare_listed(catalog, *addresses)
+        except BackendsNeededError:
+            return False
+        _show(difference, settings, old, new)
+    return True
 
 
 def _address(text: str) -> "Address":
@@ -78,6 +97,10 @@ async def _diff(
 
     with progress_of(settings, "diff") as progress:
         difference = await compare(store, *addresses, progress)
+    _show(difference, settings, old, new)
+
+
+def _show(difference: "Difference", settings: Settings, old: str, new: str) -> None:
     with difference:
         if settings.json:
             say_json_parts(_document(old, new, difference))

@@ -9,14 +9,14 @@ import typer
 from .completion import complete_address
 from .options import command
 from .output import human_size, human_time, iso_time, one_line, say, say_json_list, tell
-from .session import in_store
+from .session import in_catalog
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.catalog import Catalog
     from ..cas.formats.journal import RefChanged
     from ..cas.history.commits import Told
     from ..cas.refnames import Address, RefHead
-    from ..cas.store import Store
     from ..ids import ObjectId
 
 SHOWN = 12
@@ -55,14 +55,19 @@ def log(
     heads: all of them are shown.
     """
     if reflog:
-        in_store(settings, lambda store: _reflog(store, settings, address, count), ask=False)
+        in_catalog(settings, lambda store: _reflog(store, settings, address, count))
     else:
         options = everything, graph, count
-        in_store(settings, lambda store: _log(store, settings, address, *options), ask=False)
+        in_catalog(settings, lambda store: _log(store, settings, address, *options))
 
 
-async def _log(
-    store: "Store", settings: Settings, text: str, everything: bool, graph: bool, count: int | None
+def _log(
+    store: "Catalog",
+    settings: Settings,
+    text: str,
+    everything: bool,
+    graph: bool,
+    count: int | None,
 ) -> None:
     from ..cas.history.commits import told
 
@@ -89,7 +94,7 @@ def _parsed(text: str) -> "Address":
     return address
 
 
-def _starts(store: "Store", address: "Address") -> "list[ObjectId]":
+def _starts(store: "Catalog", address: "Address") -> "list[ObjectId]":
     """Where the log begins: all heads of a branch that has several, which is told."""
     from ..cas.refnames import DEFAULT_BRANCH
 
@@ -153,7 +158,7 @@ def _document(each: "Told", refs: list[str]) -> dict[str, object]:
 # How refs moved
 
 
-async def _reflog(store: "Store", settings: Settings, text: str, count: int | None) -> None:
+def _reflog(store: "Catalog", settings: Settings, text: str, count: int | None) -> None:
     from ..errors import NotFoundError
 
     address = _parsed(text)

@@ -21,10 +21,11 @@ from .output import (
     shown,
     text_of,
 )
-from .session import in_store
+from .session import in_catalog, in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.catalog import Catalog
     from ..cas.formats.tree import Entry
     from ..cas.refnames import RepoName
     from ..cas.store import Store
@@ -63,7 +64,7 @@ def ls(
         )
     else:
         text = address
-        in_store(settings, lambda store: _entries(store, settings, text, long=long), ask=False)
+        in_catalog(settings, lambda store: _entries(store, settings, text, long=long))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) 
     )
 
 
-async def _entries(store: "Store", settings: Settings, text: str, *, long: bool) -> None:
+def _entries(store: "Catalog", settings: Settings, text: str, *, long: bool) -> None:
     from ..cas.addressed import look_up
     from ..cas.refnames import parse_address
 
@@ -168,7 +169,7 @@ async def _entries(store: "Store", settings: Settings, text: str, *, long: bool)
             say(_marked(entry))
 
 
-def _document(store: "Store", entry: "Entry", *, long: bool, alone: bool) -> dict[str, object]:
+def _document(store: "Catalog", entry: "Entry", *, long: bool, alone: bool) -> dict[str, object]:
     """An entry; with `long` a file's BLAKE3 and CID too, which take a look at its manifest, and its
     chunks where it was asked for `alone`."""
     from ..cas.formats.tree import EntryType
@@ -217,7 +218,7 @@ def _long(entry: "Entry") -> list[str]:
     return [mode, human_size(entry.size), human_time(entry.mtime_ns), name]
 
 
-def _with_cid(store: "Store", entry: "Entry") -> list[str]:
+def _with_cid(store: "Catalog", entry: "Entry") -> list[str]:
     """The same, with a file's CID before its name."""
     from ..cas.formats.tree import EntryType
 

@@ -11,9 +11,9 @@ from .output import human_time, iso_time, one_line, say, say_columns, say_json
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.catalog import Catalog
     from ..cas.formats.journal import RefChanged, RefKind
     from ..cas.refnames import RefHead, RepoName
-    from ..cas.store import Store
 
 Repository = Annotated[
     str,
@@ -56,7 +56,7 @@ def say_moves(settings: Settings, changes: "Sequence[RefChanged]") -> None:
         say("nothing to move: it points there already")
 
 
-def say_heads(store: "Store", settings: Settings, repo: "RepoName", kind: "RefKind") -> None:
+def say_heads(store: "Catalog", settings: Settings, repo: "RepoName", kind: "RefKind") -> None:
     """List the branches or tags of a repository, with their commits; NotFoundError if it has no
     ref at all."""
     from ..errors import NotFoundError
@@ -72,7 +72,7 @@ def say_heads(store: "Store", settings: Settings, repo: "RepoName", kind: "RefKi
         say_columns((_row(store, head, several) for head in mine), "<<<<")
 
 
-def _row(store: "Store", head: "RefHead", several: set[str]) -> list[str]:
+def _row(store: "Catalog", head: "RefHead", several: set[str]) -> list[str]:
     commit = store.objects.commit(head.commit)
     message = one_line(commit.message.strip().partition("\n")[0]) or "(no message)"
     note = "one of several heads: " * (head.ref in several)
@@ -80,7 +80,7 @@ def _row(store: "Store", head: "RefHead", several: set[str]) -> list[str]:
     return [one_line(head.ref), head.commit.hex()[:SHOWN], moved, note + message]
 
 
-def _document(store: "Store", head: "RefHead") -> dict[str, object]:
+def _document(store: "Catalog", head: "RefHead") -> dict[str, object]:
     commit = store.objects.commit(head.commit)
     return {
         "name": head.ref,

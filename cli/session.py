@@ -1,6 +1,7 @@
 """One command's time with an open store."""
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from .keysource import secret_of
@@ -9,6 +10,7 @@ from .signkeys import signing_of
 from .starting import imported
 
 if TYPE_CHECKING:
+    from ..cas.catalog import Catalog
     from ..cas.encryption.secrets import Secret
     from ..cas.read.options import ReadOptions
     from ..cas.store import Store
@@ -64,3 +66,32 @@ def in_store(
             return await work(store)
 
     return trio.run(session)
+
+
+def in_catalog(settings: Settings, work: Callable[["Catalog"], _T]) -> _T:
+    """`work(catalog)` with nothing but the store's index open where that does, else with all of
+    it; see `catalog_of`."""
+    with catalog_of(settings) as catalog:
+        if catalog is not None:
+            return work(catalog)
+
+    async def with_store(store: "Store") -> _T:
+        return work(store)
+
+    return in_store(settings, with_store, ask=False)
+
+
+@contextlib.contextmanager
+def catalog_of(settings: Settings) -> Iterator["Catalog | None"]:
+    """What the index alone tells, in the `with` statement; None where the store has to be opened:
+    where other machines are to be followed, names to be decrypted or signatures to be checked."""
+    from ..listing import open_catalog
+
+    settings.refuse_unknown()
+    if settings.require_signature:
+        yield None
+        return
+    with open_catalog(settings.store, settings.number("refresh")) as catalog:
+        if catalog is not None:
+            imported()
+        yield catalog

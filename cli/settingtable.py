@@ -178,7 +178,7 @@ def _slow(_environment: Mapping[str, str]) -> float:
 
 
 def _refresh(_environment: Mapping[str, str]) -> float:
-    from ..cas.journal.follower import REFRESH
+    from ..cas.journal.stamp import REFRESH
 
     return REFRESH
 

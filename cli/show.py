@@ -22,16 +22,16 @@ from .output import (
     shown,
     text_of,
 )
-from .session import in_store
+from .session import in_catalog
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.catalog import Catalog
     from ..cas.formats.manifest import Manifest
     from ..cas.formats.tree import Entry
     from ..cas.history.showing import ShownCommit, ShownEntry
     from ..cas.history.treechanges import Changed
     from ..cas.read.regions import StoredTensor
-    from ..cas.store import Store
 
 TENSORS: Final = 50
 """Tensors of a file that are listed, unless --verbose."""
@@ -54,10 +54,10 @@ def show(
 
     Of a merge the changes are those against its first parent. Nothing is read from the backends.
     """
-    in_store(settings, lambda store: _show(store, settings, address), ask=False)
+    in_catalog(settings, lambda store: _show(store, settings, address))
 
 
-async def _show(store: "Store", settings: Settings, text: str) -> None:
+def _show(store: "Catalog", settings: Settings, text: str) -> None:
     from ..cas.history.showing import ShownCommit, shown_at
     from ..cas.refnames import parse_address
 
@@ -73,7 +73,7 @@ async def _show(store: "Store", settings: Settings, text: str) -> None:
 # A commit
 
 
-def _commit(store: "Store", settings: Settings, found: "ShownCommit") -> None:
+def _commit(store: "Catalog", settings: Settings, found: "ShownCommit") -> None:
     from ..cas.history.showing import changes_of
 
     changed = changes_of(store.objects, found.commit)
@@ -143,7 +143,7 @@ def _changed_document(each: "Changed") -> dict[str, object]:
 # A file
 
 
-def _file(store: "Store", settings: Settings, found: "ShownEntry", manifest: "Manifest") -> None:
+def _file(store: "Catalog", settings: Settings, found: "ShownEntry", manifest: "Manifest") -> None:
     named, entry = found.named, found.entry
     facts = {
         "commit": found.id.hex(),
@@ -194,7 +194,7 @@ def _tensor_document(tensor: "StoredTensor") -> dict[str, object]:
     }
 
 
-def _other(store: "Store", settings: Settings, found: "ShownEntry") -> None:
+def _other(store: "Catalog", settings: Settings, found: "ShownEntry") -> None:
     """A folder, or a link."""
     named, entry = found.named, found.entry
     if settings.json:

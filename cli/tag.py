@@ -1,16 +1,13 @@
 """`modelfloat tag`: tags made, or listed."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .options import command
 from .refmoves import Repository, Rev, repository, say_heads, say_moves
-from .session import in_store
+from .session import in_catalog, in_store
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from ..cas.store import Store
 
 
 @command
@@ -28,11 +25,7 @@ def tag(
 
     repo = repository(address, "tag")
     if name is None:
-
-        async def listed(store: "Store") -> None:
-            say_heads(store, settings, repo, RefKind.TAG)
-
-        in_store(settings, listed, ask=False)
+        in_catalog(settings, lambda store: say_heads(store, settings, repo, RefKind.TAG))
         return
     wanted = name
     say_moves(settings, in_store(settings, lambda store: store.tag(repo, wanted, rev)))

@@ -1,77 +1,19 @@
 """`diff`: two trees, or two files, compared file by file and tensor by tensor.
 
 Everything is told by trees, manifests and region tables, which lie in the index's mirror; only
-tensors whose chunks do not tell whether they are the same are read from the backends. What was
-found lies in a temporary file (`ledger`), so memory does not grow with the trees.
-
-Concurrency: the ledger is used by one thread at a time, the comparison's or its reader's.
+tensors whose chunks do not tell whether they are the same are read from the backends.
 """
-
-from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Self, TypeVar
 
 import trio
 import trio.from_thread
 
-from ...ids import ObjectId
-from ..addressed import look_up
-from ..following import follow
-from ..formats.tree import Entry, EntryType
-from ..read.filereader import FileReader
 from ..refnames import Address
 from ..reports import Progress
 from ..store import Store
-from .chunknotes import Overlap, overlap
-from .difference import FileChange, Summary, TensorChange
-from .filenotes import file_changes, forget_untold, manifest_of, manifests, note_files
-from .ledger import NEW, Ledger
-from .matching import match_names, match_rest, wanted_bytes
-from .pairs import files, pairs
-from .reading import naming, read_wanted
-from .tensornotes import summarize, tensor_changes
-from .tensors import INSERT, tensor_rows
-
-_T = TypeVar("_T")
-
-
-class Difference:
-    """What differs. Its notes are kept in a temporary file until it is closed; use it in `with`.
-
-    Its methods read that file: in worker threads where the event loop must not wait for a disk, and
-    one at a time.
-    """
-
-    def __init__(self, ledger: Ledger, summary: Summary) -> None:
-        self._ledger = ledger
-        self.summary = summary
-
-    def files(self) -> Iterator[FileChange]:
-        """Every file and link that differs, sorted by path."""
-        return file_changes(self._ledger)
-
-    def tensors(self, file: FileChange) -> Iterator[TensorChange]:
-        """The tensors that differ of a file, by name.
-
-        Those that it has now, wherever they were before, and those that it had and that are nowhere
-        any more.
-        """
-        return tensor_changes(self._ledger, file.number)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._ledger.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+from .comparison import Comparison, Difference
+from .ledger import Ledger
+from .matching import wanted_bytes
+from .reading import read_wanted
 
 
 async def compare(
@@ -84,7 +26,7 @@ async def compare(
     """
     ledger = await trio.to_thread.run_sync(Ledger)
     try:
-        comparison = _Comparison(store, ledger, old, new)
+        comparison = Comparison(store, ledger, old, new, trio.from_thread.check_cancelled)
         await trio.to_thread.run_sync(comparison.note)
         told = progress or Progress()
         told.total += await trio.to_thread.run_sync(wanted_bytes, ledger)
@@ -93,71 +35,3 @@ async def compare(
     except BaseException:
         ledger.close()
         raise
-
-
-class _Comparison:
-    """One comparison. Its methods run in worker threads, and end when it is given up."""
-
-    def __init__(self, store: Store, ledger: Ledger, old: Address, new: Address) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._addresses = old, new
-
-    def note(self) -> None:
-        """Note what differs, and which tensors of it must be read."""
-        self._sides = tuple(_named(self._store, address) for address in self._addresses)
-        objects, reader = self._store.objects, self._store.reader
-        note_files(self._ledger, objects, _given_up(pairs(objects, *self._sides)))
-        for number, side, path, id_ in manifests(self._ledger):
-            trio.from_thread.check_cancelled()
-            manifest = objects.manifest(id_)
-            with naming(self._name(side, path)):
-                rows = tensor_rows(objects, reader, side, number, path, manifest)
-                self._ledger.put(INSERT, _given_up(rows))
-        match_names(self._ledger)
-
-    def open_file(self, side: int, number: int) -> tuple[FileReader, str]:
-        """A file for reading, and its name for messages."""
-        path, id_ = manifest_of(self._ledger, side, number)
-        manifest = self._store.objects.manifest(id_)
-        return self._store.reader.open(manifest), self._name(side, path)
-
-    def settle(self) -> Summary:
-        """Match the tensors that are left; the figures."""
-        match_rest(self._ledger)
-        forget_untold(self._ledger)
-        old, new = self._sides
-        return summarize(self._ledger, (old.size, new.size), self._overlap())
-
-    def _overlap(self) -> Overlap:
-        objects, old = self._store.objects, self._sides[0]
-        new = (id_ for _, side, _, id_ in manifests(self._ledger) if side == NEW)
-        before = (entry.object for entry in _given_up(files(objects, old)))
-        return overlap(self._ledger, objects, _given_up(new), before)
-
-    def _name(self, side: int, path: bytes) -> str:
-        address = self._addresses[side]
-        if self._sides[side].type is EntryType.FILE:
-            return str(address)
-        return f"{address}/{path.decode('utf-8', 'backslashreplace')}"
-
-
-def _given_up(items: Iterable[_T]) -> Iterator[_T]:
-    """The items, until the comparison is given up."""
-    for item in items:
-        trio.from_thread.check_cancelled()
-        yield item
-
-
-def _named(store: Store, address: Address) -> Entry:
-    """What an address names; a repository is a directory without name."""
-    named = look_up(store.objects, store.refs, address)
-    entry = named.entry
-    if entry is not None and entry.type is EntryType.SYMLINK:
-        entry = follow(store.objects, named.root, address.path, str(address))
-        if entry is None:
-            return store.find(address)  # which says that it leads nowhere
-    if entry is not None:
-        return entry
-    size = sum(each.size for each in store.objects.directory(named.root).entries())
-    return Entry(b"", EntryType.DIRECTORY, 0o755, 0, size, ObjectId(named.root))

@@ -5,19 +5,19 @@ piece of a tensor, and what the reader loads ahead.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import groupby
 from typing import Final
 
 import trio
 from blake3 import blake3
 
-from ...errors import DamageError
 from ..read.filereader import FileReader
 from ..reports import Progress
 from .ledger import Ledger
+from .lookinto import PIECE
 from .matching import Wanted, note_digests, wanted
-from .tensors import PIECE
+from .tensors import naming
 
 BATCH: Final = 2000
 """Tensors whose place is held in memory at once."""
@@ -42,15 +42,6 @@ async def read_wanted(ledger: Ledger, open_file: OpenFile, progress: Progress) -
                     for _, _, offset, row, size in some
                 ]
         await trio.to_thread.run_sync(note_digests, ledger, found)
-
-
-@contextlib.contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Put a file's name before what is said of reading it."""
-    try:
-        yield
-    except DamageError as error:
-        raise type(error)(f"{name}: {error}") from error
 
 
 async def _digest(reader: FileReader, offset: int, size: int, progress: Progress) -> bytes:

@@ -4,21 +4,17 @@ What a tensor is recognised by are the chunks that it lies in; nothing is read f
 regions of one file that has no table, and a page of one that has.
 """
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-import trio
-import trio.from_thread
 from blake3 import blake3
 
-from ..chunking.cutter import PARSERS, find_regions
-from ..chunking.parser import Siblings
+from ...errors import DamageError
+from ..catalog import Catalog
 from ..formats.manifest import Manifest
 from ..formats.regiontable import TableRegion, names_of
-from ..objects import Objects
-from ..read.filereader import FileReader
-from ..read.reader import Reader
 from ..read.recipe import ChunkSpan, Recipe
 
 MODEL_SUFFIXES: Final = (
@@ -28,8 +24,6 @@ MODEL_SUFFIXES: Final = (
 """Names of files that are looked into although they have no region table: an earlier release may
 have added them. To look into all that have none would read something of each."""
 
-PIECE: Final = 4 << 20
-"""Bytes read at a time."""
 INSERT: Final = """
 INSERT INTO tensor (
     side, file, path, folder, name, element, shape, offset, size, cover, pattern, digest
@@ -37,58 +31,35 @@ INSERT INTO tensor (
 """
 
 
-class StoredSource:
-    """A stored file's bytes for parsers, which run in a worker thread."""
-
-    beside: Siblings | None = None
-
-    def __init__(self, file: FileReader) -> None:
-        self._file = file
-
-    @property
-    def size(self) -> int:
-        """Length in bytes."""
-        return self._file.size
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Exactly `size` bytes from `offset` on."""
-        pieces = range(offset, offset + size, PIECE)
-        return b"".join(self._piece(at, min(PIECE, offset + size - at)) for at in pieces)
-
-    def _piece(self, offset: int, size: int) -> bytes:
-        return bytes(trio.from_thread.run(self._file.read, offset, size))
-
-
 def tensor_rows(
-    objects: Objects, reader: Reader, side: int, number: int, path: bytes, manifest: Manifest
+    store: Catalog, side: int, number: int, path: bytes, manifest: Manifest
 ) -> Iterator[tuple[object, ...]]:
     """The rows of `tensor` for one file of a side, whose row in `file` is `number`.
 
-    In a worker thread. Errors as of reading, where a file without a table is looked into.
+    In a worker thread. Errors as of reading, where a file without a table is looked into;
+    BackendsNeededError where that cannot be.
     """
     folder = path.rpartition(b"/")[0]
-    regions = regions_of(objects, reader, path, manifest)
-    for region, spans in covered(objects.recipe(manifest), regions):
+    regions = regions_of(store, path, manifest)
+    for region, spans in covered(store.objects.recipe(manifest), regions):
         what = region.element, json.dumps(region.shape), region.offset, region.size
         found = marks(region, spans)
         for name in names_of(region):
             yield side, number, path, folder, name.encode("utf-8", "surrogatepass"), *what, *found
 
 
-def regions_of(
-    objects: Objects, reader: Reader, path: bytes, manifest: Manifest
-) -> Iterable[TableRegion]:
+def regions_of(store: Catalog, path: bytes, manifest: Manifest) -> Iterable[TableRegion]:
     """A file's regions, in file order; none where its structure is not known."""
-    table = objects.regions(manifest)
+    table = store.objects.regions(manifest)
     if table or not path.lower().endswith(MODEL_SUFFIXES):
         return table
-    file = reader.open(manifest)
+    file = store.open_manifest(manifest)
     try:
-        name = path.decode("utf-8", "backslashreplace")
-        found = find_regions(name, StoredSource(file), PARSERS) or ()
+        from .lookinto import look_into  # here, because files that are added now have a table
+
+        return look_into(path, file)
     finally:
         file.close()
-    return [TableRegion(r.offset, r.size, int(r.element), r.name, r.shape) for r in found]
 
 
 def covered(
@@ -123,3 +94,12 @@ def marks(region: TableRegion, spans: list[ChunkSpan]) -> tuple[bytes, bytes | N
         return cover.digest(), None, None
     pattern = blake3(b" ".join(b"%d" % span.raw for span in spans)).digest()
     return cover.digest(), pattern, bytes(spans[0].id) if len(spans) == 1 else None
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put a file's name before what is said of reading it."""
+    try:
+        yield
+    except DamageError as error:
+        raise type(error)(f"{name}: {error}") from error

@@ -14,7 +14,6 @@ Concurrency: of all processes one follows at a time, the others let it.
 import contextlib
 import logging
 import os
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,21 +22,17 @@ import trio
 
 from ...errors import BackendError, ConflictError, ModelFloatError, one_failure
 from ...ids import SiteId, WriterId
-from ..lease.sites import freshen, is_stale, knows_others, look, note_others, others_on, own_site
+from ..lease.others import note_others
+from ..lease.sites import freshen, is_stale, look, others_on, own_site
 from ..locks import locked
 from .catchup import CatchUp
 from .completeness import take_over
 from .copies import load_record, record_name
 from .news import read_news
+from .stamp import is_due, note_followed
 
-STAMP: Final = "followed"
-"""The file beside the lock files whose time says when somebody followed last."""
 FOLLOWING: Final = "following"
 """The lock file of who follows."""
-REFRESH: Final = 10.0
-"""Seconds between two rounds, unless told otherwise."""
-ALONE: Final = 600.0
-"""The same for commands while no other site is known."""
 FULL: Final = 900.0
 """Seconds between two rounds that list the journals."""
 PATIENCE: Final = 5.0
@@ -72,7 +67,8 @@ class Follower:
     async def catch_once(self, refresh: float) -> None:
         """One round for a command, unless somebody followed within `refresh` seconds; nothing is
         raised, and it does not take long."""
-        if not self._may_follow() or not await trio.to_thread.run_sync(self._is_due, refresh):
+        folder = self.catch_up.folder
+        if not self._may_follow() or not await trio.to_thread.run_sync(is_due, folder, refresh):
             return
         with trio.move_on_after(PATIENCE) as scope:
             try:
@@ -85,14 +81,6 @@ class Follower:
     def _may_follow(self) -> bool:
         locked_up = self.catch_up.members.cipher.locked
         return not locked_up and not self.catch_up.index.read_only
-
-    def _is_due(self, refresh: float) -> bool:
-        folder = self.catch_up.folder
-        try:
-            since = abs(time.time() - os.stat(os.path.join(folder, STAMP)).st_mtime)
-        except OSError:
-            return os.path.isdir(folder)
-        return since >= (refresh if knows_others(folder) else max(refresh, ALONE))
 
     async def _round(self) -> None:
         following = os.path.join(self.catch_up.folder, FOLLOWING)
@@ -186,8 +174,6 @@ class Follower:
 
     def _note(self, others: bool) -> None:
         """Note that somebody followed, and that there is somebody to follow; blocks."""
-        path = os.path.join(self.catch_up.folder, STAMP)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        os.utime(path)
+        note_followed(self.catch_up.folder)
         if others:
             note_others(self.catch_up.folder)

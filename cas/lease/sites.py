@@ -23,8 +23,6 @@ from .clock import quiet_for, site_record
 
 FILE: Final = "site"
 """The file beside the lock files that holds the site's id and which folder it is."""
-OTHERS: Final = "others"
-"""The file beside the lock files that is there since other sites were known."""
 AGAIN: Final = 86_400.0
 """Seconds after which a site's record is written anew, so that its age tells whether it is used."""
 UNUSED: Final = 90 * AGAIN
@@ -122,18 +120,6 @@ async def known_sites(members: Members) -> set[SiteId]:
 async def others_on(member: Member, site: SiteId) -> set[SiteId]:
     """The sites but `site` that one backend knows of; what it says where it cannot be listed."""
     return await _listed(member) - {site}
-
-
-def note_others(folder: str) -> None:
-    """Remember, for good, that there are other sites; blocks. `folder` has the lock files."""
-    with contextlib.suppress(OSError):
-        path = os.path.join(folder, OTHERS)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def knows_others(folder: str) -> bool:
-    """Whether there ever were others; blocks."""
-    return os.path.exists(os.path.join(folder, OTHERS))
 
 
 async def forget_unused(members: Members, site: SiteId) -> None:

@@ -12,8 +12,8 @@ from modelfloat.backends.base import Listed
 from modelfloat.backends.local import LocalBackend
 from modelfloat.cas.formats.news import MOST_WRITERS, News, decode_news, encode_news
 from modelfloat.cas.journal import follower
-from modelfloat.cas.journal.follower import STAMP
 from modelfloat.cas.journal.slots import note_given_up
+from modelfloat.cas.journal.stamp import STAMP
 from modelfloat.cas.lease.sites import own_site
 from modelfloat.cas.locks import locked
 from modelfloat.cas.refnames import parse_address
