@@ -6,6 +6,7 @@ Memory: one batch of keys for each backend; the rest goes into `cas.rebuild.scra
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -28,25 +29,33 @@ async def take_inventory(
     members: Members, scratch: Scratch, *, shards: bool
 ) -> tuple[set[BackendId], int]:
     """Note everything in `scratch`, or all but `shards`; which backends were listed to the end, and
-    the bytes of all copies of journal records. One whose listing fails counts as down."""
+    the bytes of all copies of journal records. One whose listing fails counts as down.
+
+    Shards are listed when all records are: those of a pack that somebody records meanwhile are
+    there by then.
+    """
     listed: set[BackendId] = set()
     sizes: list[int] = []
     writing = trio.Lock()
 
-    async def look(member: Member) -> None:
+    async def look(member: Member, *, at_shards: bool) -> None:
         try:
-            sizes.append(await _copies(member, scratch, writing))
-            if shards:
+            if at_shards:
                 await _shards(member, scratch, writing)
+            else:
+                sizes.append(await _copies(member, scratch, writing))
         except BackendError as error:
             log.warning("%s", error)
             members.note_failure(member, error)
+            listed.discard(member.id)
         else:
             listed.add(member.id)
 
-    async with trio.open_nursery() as nursery:
-        for member in members.up():
-            nursery.start_soon(look, member)
+    for at_shards in (False, True) if shards else (False,):
+        async with trio.open_nursery() as nursery:
+            for member in members.up():
+                if member.id in listed or not at_shards:
+                    nursery.start_soon(partial(look, member, at_shards=at_shards))
     return listed, sum(sizes)
 
 

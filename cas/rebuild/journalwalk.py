@@ -10,7 +10,7 @@ Memory: a window of records, at most `WINDOW` bytes or one record.
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +27,8 @@ WINDOW: Final = 16 << 20
 """Bytes of records that are fetched at once."""
 RECORDS: Final = 32
 """Records that are fetched at once, at most."""
+_END: Final = (1 << 64) - 1
+"""Behind every number."""
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class JournalWalk:
 
     `damaged` counts copies that were read and are not what was written; `newer` is what kept one
     from being read that says it is of a newer release. `unopened` says that one could not be
-    decrypted, or is no record inside.
+    decrypted, or is no record inside. `last` has the highest number of each writer that a copy has.
     """
 
     members: Members
@@ -74,30 +76,53 @@ class JournalWalk:
     store: StoreId
     gaps: list[Gap] = field(default_factory=list)
     damaged: int = 0
-    writers: int = 0
     newer: FormatError | None = None
     unopened: bool = False
+    last: dict[WriterId, int] = field(default_factory=dict)
 
     async def windows(self) -> AsyncIterator[list[Listed]]:
         """Every sound record, each writer's last one first, in windows."""
         for writer in await trio.to_thread.run_sync(self.scratch.writers):
-            self.writers += 1
             walk = _Writer(self, writer)
+            while window := await walk.window():
+                yield window
+            walk.end()
+
+    async def again(
+        self, gaps: Sequence[Gap], known: Mapping[WriterId, int]
+    ) -> AsyncIterator[list[Listed]]:
+        """The same of what `gaps` had none of, and of what is behind the numbers in `known`."""
+        for gap in gaps:
+            walk = _Writer(self, gap.writer, gap.first, gap.last + 1, gap.before_ns)
+            while window := await walk.window():
+                yield window
+            walk.end()
+        for writer in await trio.to_thread.run_sync(self.scratch.writers):
+            walk = _Writer(self, writer, known.get(writer, 0) + 1)
             while window := await walk.window():
                 yield window
             walk.end()
 
 
 class _Writer:
-    """The walk through one writer's records."""
+    """The walk through one writer's records from the number `first` on; with an `end` through
+    those before it, all of which there must be."""
 
-    def __init__(self, walk: JournalWalk, writer: WriterId) -> None:
+    def __init__(
+        self,
+        walk: JournalWalk,
+        writer: WriterId,
+        first: int = 1,
+        end: int | None = None,
+        before_ns: int | None = None,
+    ) -> None:
         self._walk = walk
         self._writer = writer
-        self._below = (1 << 64) - 1
-        self._reached: int | None = None
+        self._first = first
+        self._below = _END if end is None else end
+        self._reached = end
         self._expected: bytes | None = None
-        self._before_ns: int | None = None
+        self._before_ns = before_ns
 
     async def window(self) -> list[Listed]:
         """The next sound records; none only when there are no more."""
@@ -105,9 +130,9 @@ class _Writer:
             listed = await trio.to_thread.run_sync(
                 self._walk.scratch.copies, self._writer, self._below, RECORDS
             )
-            if not listed:
+            some = _within([copies for copies in listed if copies[0].seq >= self._first])
+            if not some:
                 return []
-            some = _within(listed)
             self._below = some[-1][0].seq
             first = await self._load([copies[0] for copies in some])
             found = [await self._record(copies, first) for copies in some]
@@ -116,8 +141,8 @@ class _Writer:
 
     def end(self) -> None:
         """Note what is missing before the first record that was found."""
-        if self._reached is not None and self._reached > 1:
-            self._gap(1, self._reached - 1)
+        if self._reached is not None and self._reached > self._first:
+            self._gap(self._first, self._reached - 1)
 
     async def _load(self, copies: list[Copy]) -> dict[Copy, bytes]:
         found: dict[Copy, bytes] = {}
@@ -138,6 +163,7 @@ class _Writer:
     async def _record(self, copies: list[Copy], first: dict[Copy, bytes]) -> Listed | None:
         """The record that `copies` are of; None, and a gap noted, where none of them is sound."""
         seq = copies[0].seq
+        self._walk.last.setdefault(self._writer, seq)
         if self._reached is not None and self._reached - seq > 1:
             self._gap(seq + 1, self._reached - 1)
             self._expected = None

@@ -1,8 +1,9 @@
 """The index made anew from what lies on the backends: `modelfloat rebuild-index`.
 
 It is made beside the old one, which stays in use until the new one is complete and durable and
-takes its name in one step. The order: listings; journals, in any order; packs whose record is lost,
-by their footers; places and tombstones; rows of chunks, sorted; the mirror of objects.
+takes its name in one step. The order: listings; journals, in any order; what is missing of them,
+asked for again, as others may write meanwhile; packs whose record is lost, by their footers; places
+and tombstones; rows of chunks, sorted; the mirror of objects.
 
 Where records are lost, an old index that can be read still tells which refs changed in them; and
 objects that no backend has any more are taken from its mirror.
@@ -16,8 +17,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 import trio
@@ -44,6 +46,7 @@ from .foundpacks import read_found
 from .inventory import take_inventory
 from .journalwalk import Gap, JournalWalk, Listed
 from .remirror import fill_gaps, mirror_all
+from .scratch import Copy
 
 INDEX: Final = "index"
 DRAFT: Final = "index.rebuild"
@@ -51,6 +54,8 @@ KEPT: Final = "index.damaged-"
 """What an old index is called, with a number."""
 FOOTERS: Final = 64
 """Packs whose footers are looked for together."""
+ASKED: Final = 256
+"""Records that listings do not show and that are asked for all the same, at most."""
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +167,8 @@ class _Rebuild:
         self.progress.total = size // max(1, min(self.copies, len(self.members)))
         gaps = await self._read_journals()
         gaps += await trio.to_thread.run_sync(self._cut_short)
+        if gaps:
+            gaps = await self._look_again(gaps)
         found = gaps
         gaps = await trio.to_thread.run_sync(self._still_open, gaps)
         if gaps:
@@ -200,24 +207,45 @@ class _Rebuild:
 
     async def _read_journals(self) -> list[Gap]:
         walk = JournalWalk(self.members, self.draft.scratch, self.members.store)
-        send, receive = trio.open_memory_channel[list[Listed]](1)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._walk, walk, send)
-            async with receive:
-                async for window in receive:
-                    await trio.to_thread.run_sync(self._take, window)
-                    self._read(sum(record.size for record in window))
-        await trio.to_thread.run_sync(self.draft.settle_writers)
-        gaps = await trio.to_thread.run_sync(self._uncovered, walk.gaps)
-        if gaps and walk.newer is not None:
-            raise FormatError(str(walk.newer))
+        await self._take_all(walk.windows())
+        gaps = await self._left(walk)
+        gaps += await trio.to_thread.run_sync(self._uncovered_behind, walk.last)
         if walk.unopened and not self.report.records and self.members.cipher.encrypted:
             raise FormatError(
                 "no journal record can be opened with this key: it is not this store's; give the "
                 "right one"
             )
-        self.report.writers = walk.writers
+        self.report.writers = len(walk.last)
         self.report.damaged_copies = walk.damaged
+        return gaps
+
+    async def _look_again(self, gaps: list[Gap]) -> list[Gap]:
+        """What is missing still where it is asked for once more, by number and by new listings: of
+        two that were made one after the other the later one may show what follows on a record that
+        is not in the earlier one, and who compacts has deleted what the segment behind it says."""
+        scratch, known = self.draft.scratch, dict(self.known)
+        for gap in gaps:
+            known[gap.writer] = max(gap.last, known.get(gap.writer, 0))
+        numbers = ((gap.writer, seq) for gap in gaps for seq in range(gap.first, gap.last + 1))
+        rows = [
+            Copy(writer, seq, copy, member.id, 0)
+            for writer, seq in islice(numbers, ASKED)
+            for member in self.members.up()
+            for copy in range(self.copies)
+        ]
+        await trio.to_thread.run_sync(scratch.note_copies, rows)
+        self.listed, _ = await self._take_inventory()
+        self._refuse_too_few()
+        walk = JournalWalk(self.members, scratch, self.members.store)
+        await self._take_all(walk.again(gaps, known))
+        self._know({writer: self.draft.writer(writer)[0] for writer in self.draft.writers()})
+        return await self._left(walk)
+
+    async def _left(self, walk: JournalWalk) -> list[Gap]:
+        """What a walk did not find; FormatError where a newer release may have written it."""
+        gaps = await trio.to_thread.run_sync(self._uncovered, walk.gaps)
+        if gaps and walk.newer is not None:
+            raise FormatError(str(walk.newer))
         return gaps
 
     def _uncovered(self, gaps: list[Gap]) -> list[Gap]:
@@ -228,18 +256,35 @@ class _Rebuild:
             for first, last in self.draft.uncovered(gap.writer, gap.first, gap.last)
         ]
 
-    async def _walk(self, walk: JournalWalk, send: trio.MemorySendChannel[list[Listed]]) -> None:
-        async with send:
-            async for window in walk.windows():
-                await send.send(window)
+    def _uncovered_behind(self, listed: Mapping[WriterId, int]) -> list[Gap]:
+        """What is missing between a writer's last record of its own and the last one that a segment
+        stands for."""
+        return [
+            Gap(writer, first, last, None)
+            for writer in self.draft.writers()
+            for first, last in self.draft.uncovered(
+                writer, listed.get(writer, 0) + 1, self.draft.writer(writer)[0]
+            )
+        ]
+
+    async def _take_all(self, windows: AsyncIterator[list[Listed]]) -> None:
+        """Take over records while the next ones are read."""
+        send, receive = trio.open_memory_channel[list[Listed]](1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_send_all, windows, send)
+            async with receive:
+                async for window in receive:
+                    await trio.to_thread.run_sync(self._take, window)
+                    self._read(sum(record.size for record in window))
+        await trio.to_thread.run_sync(self.draft.settle_writers)
 
     def _take(self, window: list[Listed]) -> None:
         seen: set[WriterId] = set()
         for record in window:
             self.draft.take(record.entries, record.time_ns)
             self.report.records += 1
-            # The first that comes of a writer is its last.
-            if record.writer not in seen and self.draft.writer(record.writer)[0] == 0:
+            # The first that comes of a writer is its last, unless what was missing comes later.
+            if record.writer not in seen and self.draft.writer(record.writer)[0] < record.seq:
                 self.draft.note_writer(record.writer, record.seq, record.digest)
             seen.add(record.writer)
 
@@ -354,6 +399,14 @@ class _Rebuild:
                 for head in heads
                 if any(gap.before_ns is None or head.time_ns <= gap.before_ns for gap in gaps)
             )
+
+
+async def _send_all(
+    windows: AsyncIterator[list[Listed]], send: trio.MemorySendChannel[list[Listed]]
+) -> None:
+    async with send:
+        async for window in windows:
+            await send.send(window)
 
 
 def _put_in_place(path: str) -> tuple[str, list[str]]:

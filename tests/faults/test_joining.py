@@ -2,15 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from modelfloat.backends.base import Listed
+from modelfloat.backends.keys import parse_journal_key
 from modelfloat.backends.local import LocalBackend
 from modelfloat.cas.lease.sites import own_site
+from modelfloat.cas.rebuild import rebuild
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cli.main import run
 from modelfloat.config import read_config
@@ -25,8 +28,10 @@ from modelfloat.errors import (
 )
 from modelfloat.finding import Place, find_store, server_of
 from modelfloat.joining import join_store
-from modelfloat.opening import open_store
+from modelfloat.opening import open_store, rebuild_store
+from modelfloat.tests.support.compacting import compacted, many_records, segments
 from modelfloat.tests.support.encrypted import ALICE, BOB, make_encrypted
+from modelfloat.tests.support.indexes import differences, picture
 from modelfloat.tests.support.sites import another_site, join
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -273,3 +278,77 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert f"joined the store {document['id']}" in text
     assert run([*other, "get", "acme/m/a", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out").read_bytes() == (tmp_path / "a").read_bytes()
+
+
+async def test_what_a_listing_passes_over_is_no_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a writer a listing may show a record, and not the one before."""
+    real, passed = LocalBackend.list, set[str]()
+
+    async def list_(self: LocalBackend, prefix: str = "") -> AsyncGenerator[Listed, None]:
+        async for listed in real(self, prefix):
+            first = parse_journal_key(listed.key)
+            if first is None or first[1] != 2 or self.name + listed.key in passed:
+                yield listed
+            passed.add(self.name + listed.key)
+
+    data = await shared(tmp_path)
+    monkeypatch.setattr(LocalBackend, "list", list_)
+    report = await join(tmp_path / "other", tmp_path / "s/backends/d0")
+    assert passed
+    assert (report.index.missing, report.index.exit_status) == ([], 0)
+    assert differences(picture(tmp_path / "s"), picture(tmp_path / "other")) == []
+    async with open_store(str(tmp_path / "other")) as store:
+        assert await read(store, "acme/m/a") == data
+        await store.gc(grace=0)
+
+
+async def test_what_is_listed_and_compacted_meanwhile_is_no_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no backend decides nobody keeps others from it."""
+    await shared(tmp_path)
+    real = rebuild.take_inventory
+
+    async with open_store(str(tmp_path / "s")) as store:
+
+        async def inventory(*arguments: Any, **named: Any) -> Any:
+            found = await real(*arguments, **named)
+            await compacted(store)
+            return found
+
+        await many_records(store, 5)
+        monkeypatch.setattr(rebuild, "take_inventory", inventory)
+        report = await join(tmp_path / "other", tmp_path / "s/backends/d0")
+        assert (report.index.missing, report.index.exit_status) == ([], 0)
+        assert segments(tmp_path / "s")
+    assert differences(picture(tmp_path / "s"), picture(tmp_path / "other")) == []
+
+
+async def test_a_shard_stored_meanwhile_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One backend is slow to list its journals; a pack is stored and recorded until it does."""
+    await shared(tmp_path)
+    other = await another_site(tmp_path / "s", tmp_path / "other")
+    weights(tmp_path / "b", 1_500_000, "b")
+    real, shown = LocalBackend.list, trio.Event()
+
+    async with open_store(str(tmp_path / "s")) as writing:
+
+        async def list_(self: LocalBackend, prefix: str = "") -> AsyncGenerator[Listed, None]:
+            if self.name == "d2" and prefix == "journal/":
+                monkeypatch.setattr(LocalBackend, "list", real)
+                with trio.move_on_after(0.3):
+                    await shown.wait()
+                await add(writing, tmp_path / "b", "acme/b")
+            async for listed in real(self, prefix):
+                yield listed
+            if prefix == "packs/":
+                shown.set()
+
+        monkeypatch.setattr(LocalBackend, "list", list_)
+        report = await rebuild_store(str(other))
+        assert writing.find(parse_address("acme/b/b"))
+    assert (report.missing_shards, report.missing, report.exit_status) == (0, [], 0)

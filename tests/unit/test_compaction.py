@@ -8,6 +8,7 @@ import pytest
 
 from modelfloat.cas.formats import journal as journal_format
 from modelfloat.cas.gc import compaction, loose
+from modelfloat.cas.journal.copies import record_name
 from modelfloat.cas.refnames import parse_address
 from modelfloat.errors import FormatError, IndexDamagedError
 from modelfloat.opening import open_store, rebuild_store
@@ -233,3 +234,23 @@ async def test_a_lost_segment_without_an_index_is_told(tmp_path: Path) -> None:
     async with open_store(str(path)) as store:
         with pytest.raises(IndexDamagedError, match="lost"):
             await store.gc(grace=0)
+
+
+async def test_a_lost_record_between_segments_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large record stays one of its own; no later one of its writer is left that names it."""
+    await filled(tmp_path)
+    path = tmp_path / "store"
+    large = max(p[0].stat().st_size for p in journal_files(path).values())
+    monkeypatch.setattr(loose, "LARGE", large)
+    async with open_store(str(path)) as store:
+        await many_records(store, 5)
+        assert (await compacted(store)).segments == 1
+    (left,) = journal_files(path).keys() - set(segments(path))
+    for copy in journal_files(path)[left]:
+        copy.unlink()
+    shutil.rmtree(path / "index")
+    report = await rebuild_store(str(path))
+    assert report.missing == [record_name(*left)]
+    assert report.refs_unsure
