@@ -15,7 +15,7 @@ from typing import Final
 
 import trio
 
-from ...errors import BackendError, DamageError, KeyExistsError
+from ...errors import BackendError, DamageError, KeyExistsError, ModelFloatError
 from ...ids import ObjectId, StoreId, WriterId
 from ..formats.chunktable import Kind
 from ..formats.journal import (
@@ -77,7 +77,7 @@ class CatchUp:
         with contextlib.closing(each_free(self.folder, PREFIX)) as paths:
             for path in paths:
                 await self.settle(path)
-        await self._place_late()
+        await self.place_late()
 
     async def settle(self, path: str, *, own: bool = False) -> Slot:
         """Bring the index up to date with a slot's writer, whose lock the caller holds.
@@ -125,11 +125,18 @@ class CatchUp:
             return True
         return highest != last or size >= LARGE
 
-    async def _place_late(self) -> None:
-        """Places of shards whose pack another writer stored, and was settled later."""
-        if self.late:
-            await self.index.write(self.index.place, list(self.late))
-            self.late.clear()
+    async def place_late(self) -> None:
+        """Places of shards whose pack another writer stored, and was settled later; even where the
+        caller is cancelled, since the records that say so are applied already."""
+        late = list(self.late)
+        self.late.clear()
+        if late:
+            try:
+                with trio.CancelScope(shield=True):
+                    await self.index.write(self.index.place, late)
+            except ModelFloatError:
+                self.late.extend(late)
+                raise
 
     async def apply_missed(self, writer: WriterId) -> None:
         """Apply the records of a writer, which is not at work, that follow the last known one."""
@@ -177,8 +184,13 @@ class CatchUp:
 
     def _note_late(self, entries: Iterable[JournalEntry]) -> None:
         for entry in entries:
-            if isinstance(entry, ShardPlaced) and self.index.pack_of_id(entry.pack) is None:
+            if isinstance(entry, ShardPlaced) and self.lacks(entry):
                 self.late.append(entry)
+
+    def lacks(self, placed: ShardPlaced) -> bool:
+        """Whether the pack is not known, nor its end: another writer's record is to come."""
+        pack, index = placed.pack, self.index
+        return index.pack_of_id(pack) is None and not index.is_deleted(pack)
 
     async def objects_of(self, entries: Iterable[JournalEntry]) -> dict[ObjectId, bytes]:
         """The objects in packs that a record stores, for the index's mirror."""

@@ -88,8 +88,11 @@ async def _apply_all(catch_up: CatchUp) -> dict[WriterId, list[int]]:
     index, before = catch_up.index, None
     while True:
         behind = await _behind(catch_up.folder, index, catch_up.members)
-        for writer in behind:
-            await catch_up.apply_missed(writer)
+        try:
+            for writer in behind:
+                await catch_up.apply_missed(writer)
+        finally:
+            await catch_up.place_late()
         missing = {
             writer: found
             for writer, numbers in behind.items()

@@ -50,8 +50,8 @@ class Follower:
     _turn: int = 0
     _full: float | None = None
     _others: set[SiteId] = field(default_factory=set)
-    _sought: dict[WriterId, int] = field(default_factory=dict)
-    """Numbers that news told of, and that listings were made for: once each, until all are due."""
+    _sought: set[tuple[WriterId, int]] = field(default_factory=set)
+    """Records that news tell of and that the last listing did not show either."""
 
     async def run(self, refresh: float) -> None:
         """Follow every `refresh` seconds; what fails is told in the log and tried again."""
@@ -92,18 +92,17 @@ class Follower:
         site = await trio.to_thread.run_sync(own_site, self.catch_up.folder)
         self._turn += 1
         self._others = await self._sites(site)
-        missed = False
-        for other in sorted(self._others):
-            missed |= await self._follow(other)
-        due = self._is_full_due()
-        if self._others and (missed or due):
-            if due:
-                self._sought.clear()
-            await self._follow_all()
-        late = self.catch_up.late
-        if late:
-            await self.catch_up.index.write(self.catch_up.index.place, list(late))
-            late.clear()
+        missing: set[tuple[WriterId, int]] = set()
+        try:
+            for other in sorted(self._others):
+                missing |= await self._follow(other)
+            early = any(self.catch_up.lacks(placed) for placed in self.catch_up.late)
+            # What a listing did not show either is lost, or a lie: not each round asks for another.
+            if self._others and (early or missing - self._sought or self._is_full_due()):
+                await self._follow_all()
+                self._sought = missing
+        finally:
+            await self.catch_up.place_late()
         await trio.to_thread.run_sync(self._note, bool(self._others))
 
     async def _sites(self, own: SiteId) -> set[SiteId]:
@@ -127,16 +126,14 @@ class Follower:
             raise problem
         return self._others
 
-    async def _follow(self, other: SiteId) -> bool:
-        """Take over what a site tells of; whether a record of it is not to be found, and was not
-        sought in the listings before: whoever has a backend can tell of what never was."""
+    async def _follow(self, other: SiteId) -> set[tuple[WriterId, int]]:
+        """Take over what a site tells of; the records that are not to be found."""
         told = await read_news(self.catch_up.members, other, self.catch_up.copies, self._turn)
-        missed = False
+        missing: set[tuple[WriterId, int]] = set()
         for writer, last in ({} if told is None else told.last).items():
-            if not await self._take_over(writer, last) and self._sought.get(writer) != last:
-                self._sought[writer] = last
-                missed = True
-        return missed
+            if not await self._take_over(writer, last):
+                missing.add((writer, self.catch_up.index.writer(writer)[0] + 1))
+        return missing
 
     async def _follow_all(self) -> None:
         """Take over whatever journals have that is not known here."""
@@ -174,6 +171,10 @@ class Follower:
 
     def _note(self, others: bool) -> None:
         """Note that somebody followed, and that there is somebody to follow; blocks."""
-        note_followed(self.catch_up.folder)
+        try:
+            note_followed(self.catch_up.folder)
+        except OSError as error:
+            # A full disk must not end a mount: others follow as well then, that is all.
+            log.info("%s: when this site followed last is not noted", error.strerror)
         if others:
             note_others(self.catch_up.folder)

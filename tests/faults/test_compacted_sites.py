@@ -1,6 +1,7 @@
 """Journals compacted beside other sites: who is late finds its way, and nobody's head is lost."""
 
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -10,6 +11,7 @@ from modelfloat.cas.gc import compaction
 from modelfloat.cas.journal import completeness
 from modelfloat.cas.lease.lease import unfenced
 from modelfloat.cas.refnames import RepoName
+from modelfloat.ids import WriterId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.compacting import compacted, journal_files, many_records, segments
 from modelfloat.tests.support.indexes import differences, picture
@@ -125,3 +127,41 @@ async def test_a_lease_that_ended_ends_the_compaction(tmp_path: Path) -> None:
         assert set(differences(before, picture(tmp_path / "s"))) <= {"writers"}
         await compaction.compact(store.access, unfenced, 1 << 62, limits)
         assert len(journal_files(tmp_path / "s")) == 1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_move_is_known_whichever_writer_is_taken_over_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned: bool
+) -> None:
+    """One site stores a pack, another moves a shard of it, and a third one hears of both."""
+    weights(tmp_path / "one", 300_000)
+    async with fresh_store(tmp_path / "s", "1+1") as here:
+        await add(here, tmp_path / "one", "acme/first")
+        mover = await another_site(tmp_path / "s", tmp_path / "mover")
+        other = await another_site(tmp_path / "s", tmp_path / "other")
+        weights(tmp_path / "two", 300_000, "two")
+        known = {pack.id for pack in here.index.packs()}
+        await add(here, tmp_path / "two", "acme/two")
+        pack = next(pack for pack in here.index.packs() if pack.id not in known)
+        async with (
+            open_store(str(mover)) as moving,
+            moving.access.writing("a test") as journal,
+        ):
+            await journal.take_over()
+            await journal.append([ShardPlaced(pack.id, 0, pack.backends[1])])
+        real = completeness._behind
+
+        async def behind(*arguments: Any) -> Any:
+            found = sorted((await real(*arguments)).items(), key=_is_movers, reverse=turned)
+            return dict(found)
+
+        def _is_movers(row: tuple[WriterId, object]) -> bool:
+            return row[0] == journal.writer
+
+        monkeypatch.setattr(completeness, "_behind", behind)
+        async with open_store(str(other), refresh=0) as there:
+            async with there.access.writing("a test") as opened:
+                await opened.take_over()
+            found = there.index.pack_of_id(pack.id)
+            assert found is not None
+            assert found.backends[0] == pack.backends[1]
