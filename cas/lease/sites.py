@@ -5,10 +5,12 @@ there, and only then takes the trouble that sharing takes.
 """
 
 import contextlib
+import fcntl
 import logging
 import os
 import re
 import time
+from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Final
 
@@ -38,29 +40,56 @@ def own_site(folder: str) -> SiteId:
 
     A folder that was copied is another site: it is told by its inode.
     """
-    path, inode = os.path.join(folder, FILE), os.stat(folder).st_ino
+    path = os.path.join(folder, FILE)
+    with _named(path):
+        inode = os.stat(folder).st_ino
+        if (site := _read(path, inode)) is not None:
+            return site
+        # Of two processes that begin at once one makes it: the other's would be known to the
+        # backends as a site that nobody is.
+        with _making(folder):
+            return _read(path, inode) or _make(path, inode)
+
+
+def _read(path: str, inode: int) -> SiteId | None:
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         match = _TEXT.fullmatch(file.read(100))
         if match is not None and int(match[2]) == inode:
             return SiteId(bytes.fromhex(match[1].decode()))
-    return _make(path, inode)
+    return None
+
+
+@contextlib.contextmanager
+def _making(folder: str) -> Iterator[None]:
+    """Be the one who makes the id in `folder`, which is on no network filesystem."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelFloatError(
+            f"{path} cannot be written: {error.strerror}; see to the disk that the store is on"
+        ) from error
 
 
 def _make(path: str, inode: int) -> SiteId:
     site = random_site_id()
     made = f"{path}.{site.hex()}"
-    try:
-        with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(f"{site.hex()} {inode}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        # As old as can be: the record on the backends is still to be written.
-        os.utime(made, (0, 0))
-        os.replace(made, path)
-    except OSError as error:
-        raise ModelFloatError(
-            f"{path} cannot be written: {error.strerror}; see to the disk that the store is on"
-        ) from error
+    with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(f"{site.hex()} {inode}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    # As old as can be: the record on the backends is still to be written.
+    os.utime(made, (0, 0))
+    os.replace(made, path)
     return site
 
 

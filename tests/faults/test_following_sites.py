@@ -1,7 +1,9 @@
 """What one site records, another sees without being told and without listing any journal."""
 
 import os
+import threading
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from modelfloat.cas.formats.news import MOST_WRITERS, News, decode_news, encode_
 from modelfloat.cas.journal import follower
 from modelfloat.cas.journal.slots import note_given_up
 from modelfloat.cas.journal.stamp import STAMP
+from modelfloat.cas.lease import sites
 from modelfloat.cas.lease.sites import own_site
 from modelfloat.cas.locks import locked
 from modelfloat.cas.refnames import parse_address
@@ -21,7 +24,7 @@ from modelfloat.cas.store import Store
 from modelfloat.cli.backend import home_line
 from modelfloat.cli.main import run
 from modelfloat.errors import NotFoundError
-from modelfloat.ids import SiteId, StoreId, WriterId
+from modelfloat.ids import SiteId, StoreId, WriterId, random_site_id
 from modelfloat.opening import open_store
 from modelfloat.tests.support.encrypted import ALICE, make_encrypted
 from modelfloat.tests.support.sites import another_site, join, without_conditional_puts
@@ -288,3 +291,65 @@ async def test_backend_ls_says_who_decides(
 def test_news_of_no_writer() -> None:
     news = News(StoreId(bytes(16)), SiteId(bytes(16)), {})
     assert decode_news(encode_news(news), "x") == news
+
+
+async def test_what_is_lost_is_not_listed_for_each_time(tmp_path: Path, listed: list[str]) -> None:
+    here, there = await two(tmp_path)
+    site = own_site(str(there / "locks"))
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        for copy in (here / "backends").glob(f"*/news/{site.hex()}"):
+            told = decode_news(copy.read_bytes(), "x").last
+            lie = News(watching.id, site, {writer: last + 1 for writer, last in told.items()})
+            copy.write_bytes(encode_news(lie))
+        following = watching.access.follower
+        for wanted in (True, False):
+            listed.clear()
+            forget(here)
+            await following.catch_once(AGES)
+            assert "acme/n@main" in names(watching)
+            assert ("journal/" in listed) is wanted
+
+
+async def test_a_note_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+    """As on a full disk."""
+    here, there = await two(tmp_path)
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        forget(here)
+        (here / "locks" / STAMP).mkdir()
+        os.utime(here / "locks" / STAMP, (0, 0))
+        await watching.access.follower.catch_once(AGES / 1e3)
+        assert "acme/n@main" in names(watching)
+
+
+def test_who_begins_at_once_is_one_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[SiteId] = []
+    both = threading.Event()
+
+    def another() -> SiteId:
+        made.append(random_site_id())
+        if len(made) > 1:
+            both.set()
+        both.wait(0.2)
+        return made[-1]
+
+    monkeypatch.setattr(sites, "random_site_id", another)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(own_site, [str(tmp_path)] * 2)
+    assert first == second == own_site(str(tmp_path))
+
+
+async def test_alone_with_the_store_no_backend_need_decide(tmp_path: Path) -> None:
+    """A mount that follows and commands are one site, since they have one folder."""
+    weights(tmp_path / "a", 300_000, "a")
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        await add(store, tmp_path / "a", "acme/m")
+    async with open_store(str(tmp_path / "s"), refresh=0.1) as mounted:
+        await follow(mounted)
+        async with open_store(str(tmp_path / "s"), refresh=AGES) as store:
+            without_conditional_puts(store)
+            await store.remove(parse_address("acme/m"))
+            assert (await store.gc(grace=0)).deleted
+            found = list((tmp_path / "s/backends").glob("*/sites/*"))
+            assert len({path.name for path in found}) == 1
