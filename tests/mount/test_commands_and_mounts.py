@@ -109,6 +109,33 @@ def test_gc_elsewhere_deletes_nothing_at_once_beside_this_mount(tmp_path: Path) 
         sweep(tmp_path)
 
 
+def test_a_mount_shows_what_another_site_commits(tmp_path: Path) -> None:
+    """Of a folder that only reads, as on another machine: branches move, files come and go."""
+    files = [tmp_path / name for name in ("first", "second")]
+    for file in files:
+        file.write_bytes(os.urandom(300_000))
+    here, there, point = tmp_path / "here", tmp_path / "there", tmp_path / "models"
+
+    def command(*arguments: object) -> None:
+        done = modelfloat("--store", *arguments)
+        assert done.returncode == 0, done.stderr
+
+    command(here, "init", "--erasure", "2+1")
+    command(here, "add", files[0], "acme/tiny")
+    trio.run(another_site, here, there)
+    try:
+        command(there, "mount", point, "--refresh", "0.2")
+        assert (point / "acme/tiny/first").read_bytes() == files[0].read_bytes()
+        command(here, "add", files[1], "acme/tiny")
+        until(lambda: (point / "acme/tiny/second").exists())
+        assert (point / "acme/tiny/second").read_bytes() == files[1].read_bytes()
+        command(here, "rm", "acme/tiny/first")
+        until(lambda: os.listdir(point / "acme/tiny") == ["second"])
+        command(there, "umount", point)
+    finally:
+        sweep(tmp_path)
+
+
 def test_gc_keeps_what_is_open_on_a_mount_that_is_hidden(place: Place) -> None:
     with place.file.open("rb", buffering=0) as file:
         place("rm", "acme/tiny")
