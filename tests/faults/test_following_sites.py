@@ -293,24 +293,6 @@ def test_news_of_no_writer() -> None:
     assert decode_news(encode_news(news), "x") == news
 
 
-async def test_what_is_lost_is_not_listed_for_each_time(tmp_path: Path, listed: list[str]) -> None:
-    here, there = await two(tmp_path)
-    site = own_site(str(there / "locks"))
-    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
-        await add(writing, tmp_path / "b", "acme/n")
-        for copy in (here / "backends").glob(f"*/news/{site.hex()}"):
-            told = decode_news(copy.read_bytes(), "x").last
-            lie = News(watching.id, site, {writer: last + 1 for writer, last in told.items()})
-            copy.write_bytes(encode_news(lie))
-        following = watching.access.follower
-        for wanted in (True, False):
-            listed.clear()
-            forget(here)
-            await following.catch_once(AGES)
-            assert "acme/n@main" in names(watching)
-            assert ("journal/" in listed) is wanted
-
-
 async def test_a_note_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
     """As on a full disk."""
     here, there = await two(tmp_path)
