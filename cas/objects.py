@@ -170,10 +170,13 @@ class Directory:
         """Every name that is not in both with equal bytes, in order: what the other one has of it,
         and what this one has. Trees that both have are not looked at, nor most of two trees that
         differ in one entry."""
-        if other is not None and not self._trees and not other._trees:
+        if other is None:
+            yield from ((None, entry) for entry in self.entries())
+            return
+        if not self._trees and not other._trees:
             yield from _apart(other._load(0), self._load(0))
             return
-        before = [] if other is None else other._trees_unlike(self)
+        before = other._trees_unlike(self)
         after = self._trees_unlike(other)
         if [first for _, first in before] == [first for _, first in after]:
             # Names begin with the same ones in each pair: none is in another pair.
@@ -182,8 +185,8 @@ class Directory:
         else:
             yield from both_of(_entries_of(before), _entries_of(after))
 
-    def _trees_unlike(self, other: "Directory | None") -> "list[_Part]":
-        same = other._tree_ids() if other is not None else frozenset()
+    def _trees_unlike(self, other: "Directory") -> "list[_Part]":
+        same = other._tree_ids()
         return [
             (partial(self._load, which), tree.first)
             for which, tree in enumerate(self.trees)
