@@ -7,6 +7,7 @@ from typing import Final
 
 from ...ids import ObjectId
 from ..formats.manifest import ENTRY
+from ..formats.tree import Entry
 from ..objects import Objects
 from ..read.recipe import ChunkSpan
 from .ledger import Ledger
@@ -29,15 +30,17 @@ class Overlap:
 
 
 def overlap(
-    ledger: Ledger, objects: Objects, new: Iterable[ObjectId], old: Iterable[ObjectId]
+    ledger: Ledger, objects: Objects, new: Iterable[ObjectId], old: Iterable[Entry]
 ) -> Overlap:
     """How the files `new` of the new side overlap with all files `old` of the other one, by their
-    manifests."""
+    manifests. A file that is shorter than every chunk is not looked into: it has none of them."""
     chunks = ((bytes(span.id), span.raw) for span in _spans(objects, new))
     for some in _batches(chunks):
         ledger.put(_COUNT, some)
-    if ledger.one("SELECT 1 FROM chunk LIMIT 1") is not None:
-        for ids in _batches((id_,) for id_ in _ids(objects, old)):
+    (least,) = ledger.one("SELECT min(raw) FROM chunk")
+    if least is not None:
+        before = (entry.object for entry in old if entry.size >= least)
+        for ids in _batches((id_,) for id_ in _ids(objects, before)):
             ledger.put("UPDATE chunk SET known = 1 WHERE id = ?", ids)
     unknown, fresh = ledger.one("SELECT sum(raw * times), sum(raw) FROM chunk WHERE NOT known")
     return Overlap(unknown or 0, fresh or 0)

@@ -139,8 +139,9 @@ class Comparison:
     def _overlap(self) -> Overlap:
         objects, old = self._store.objects, self._sides[0]
         new = (id_ for _, side, _, id_ in manifests(self._ledger) if side == NEW)
-        before = (entry.object for entry in self._checked(files(objects, old)))
-        return overlap(self._ledger, objects, self._checked(new), before)
+        return overlap(
+            self._ledger, objects, self._checked(new), self._checked(files(objects, old))
+        )
 
     def _name(self, side: int, path: bytes) -> str:
         address = self._addresses[side]

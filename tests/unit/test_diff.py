@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,13 @@ from modelfloat.cas.chunking.cutter import CdcCutter
 from modelfloat.cas.diff import ledger
 from modelfloat.cas.diff.diff import compare
 from modelfloat.cas.diff.difference import Count, Summary
+from modelfloat.cas.formats.manifest import Manifest
+from modelfloat.cas.objects import Objects
 from modelfloat.cas.read.filereader import FileReader
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import DataLostError, ModelFloatError, NotFoundError
+from modelfloat.ids import ObjectId
 from modelfloat.tests.support import stores
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import fresh_store
@@ -410,3 +413,28 @@ async def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         new = await put(store, tmp_path / "b", {"m.safetensors": tensors})
         with pytest.raises(ModelFloatError, match="the temporary file of a comparison: "):
             await diff(store, old, new)
+
+
+async def test_files_too_short_for_a_new_chunk_are_not_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[ObjectId] = []
+    manifests = Objects.manifests
+
+    def note(objects: Objects, ids: Iterable[ObjectId]) -> Iterator[Manifest]:
+        looked.extend(wanted := list(ids))
+        return manifests(objects, wanted)
+
+    monkeypatch.setattr(Objects, "manifests", note)
+    async with fresh_store(tmp_path / "store") as store:
+        folder = tmp_path / "files"
+        folder.mkdir()
+        for number in range(8):
+            (folder / f"{number}.txt").write_bytes(noise("x", 100 * (number + 1)))
+        await store.add([str(folder)], parse_address("acme/files"))
+        (folder / "0.txt").write_bytes(noise("x", 600)[::-1])
+        (folder / "new.txt").write_bytes(noise("x", 700))
+        await store.add([str(folder)], parse_address("acme/files"))
+        summary = (await diff(store, "acme/files@main~1", "acme/files")).summary
+    assert len(looked) == 3  # those of 600, 700 and 800 bytes
+    assert (summary.known, summary.fresh) == (summary.new_size - 600, 600)
