@@ -4,7 +4,7 @@ Links are not followed here: `following` does that for whoever reads a file.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..errors import NotFoundError
@@ -39,7 +39,8 @@ def look_up(objects: Objects, refs: Refs, address: Address) -> Named:
     root = objects.commit(refs.resolve(address.repo, address.rev)).tree
     entry = objects.find(root, address.path)
     if address.path and entry is None:
-        raise NotFoundError(f"{address} is not there; `modelfloat ls {address.repo}` shows what is")
+        root_of = replace(address, path=())
+        raise NotFoundError(f"{address} is not there; `modelfloat ls {root_of}` shows what is")
     return Named(address, root, entry)
 
 

@@ -164,7 +164,7 @@ def _steps(rev: str) -> tuple[str, list[tuple[int, int]]]:
     rest = rev[len(base) :]
     found = _STEP.findall(rest)
     if "".join(sign + number for sign, number in found) != rest:
-        raise UsageError(f"{rev!r} is no revision: a number must follow '~'")
+        raise UsageError(f"{rev!r} is no revision: only '~', '^' and a number may follow a name")
     return base, [
         (0, int(number or 1)) if sign == "~" else (int(number or 1) - 1, 1)
         for sign, number in found

@@ -46,7 +46,8 @@ def repository(text: str, command: str) -> "RepoName":
 
 
 def say_moves(settings: Settings, changes: "Sequence[RefChanged]") -> None:
-    """Say what moved."""
+    """Say what moved, by name."""
+    changes = sorted(changes, key=lambda each: (each.vendor, each.name, each.kind, each.ref))
     if settings.json:
         say_json(list(map(move_document, changes)))
         return

@@ -1,6 +1,6 @@
 """`rm` of a file or a folder: a commit without it. The commits before it have it still."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import NotFoundError
 from ...ids import ObjectId
@@ -50,4 +50,5 @@ class Removing:
 
 def nothing_at(address: Address) -> NotFoundError:
     """What is told of a path that is not there."""
-    return NotFoundError(f"{address} is not there; `modelfloat ls {address.repo}` shows what is")
+    root = replace(address, path=())
+    return NotFoundError(f"{address} is not there; `modelfloat ls {root}` shows what is")

@@ -44,4 +44,6 @@ class Needing:
 
 def gone(name: str) -> NotFoundError:
     """What is told where something of it was deleted."""
-    return NotFoundError(f"what {name} had is gone: a gc deleted it after its grace period")
+    return NotFoundError(
+        f"what {name} had is gone: a gc deleted it after its grace period; add it again"
+    )

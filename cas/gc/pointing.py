@@ -85,7 +85,10 @@ class Pointing:
         last = next(standing, None)
         if last is None:
             named = repo if ref is None else f"{repo}@{ref}"
-            raise NotFoundError(f"there is nothing to undo of {named}: no change of it is known")
+            raise NotFoundError(
+                f"there is nothing to undo of {named}: no change of it is known; "
+                "`modelfloat ls -l` shows what is there"
+            )
         at_once = self._at_once(last.time_ns)
         if ref is not None:
             mine = (repo.vendor, repo.name, ref)

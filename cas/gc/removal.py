@@ -62,7 +62,7 @@ class Removal:
             raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
         found = _of(heads, rev)
         if not found:
-            if rev and "~" in rev:
+            if rev and ("~" in rev or "^" in rev):
                 raise UsageError(f"{repo}@{rev} is a commit: rm removes branches and tags")
             known = ", ".join(sorted({head.ref for head in heads})[:8])
             raise NotFoundError(f"{repo} has no branch or tag {rev!r}; it has {known}")

@@ -37,7 +37,7 @@ def wanted_refs(refs: Refs, request: TransferRequest) -> dict[RepoName, list[Wan
     found: dict[RepoName, dict[tuple[RefKind, str], Wanted]] = {}
     for address in request.addresses:
         mine = found.setdefault(address.repo, {})
-        for head in _meant(refs, address, tags=request.tags):
+        for head in _meant(refs, address, request):
             # Of several heads none is the one.
             one = refs.head(head.repo, head.kind, head.ref)
             if one is not None:
@@ -45,21 +45,22 @@ def wanted_refs(refs: Refs, request: TransferRequest) -> dict[RepoName, list[Wan
     return {repo: list(each.values()) for repo, each in found.items()}
 
 
-def _meant(refs: Refs, address: Address, *, tags: bool) -> Iterator[RefHead]:
-    repo, rev = address.repo, address.rev
+def _meant(refs: Refs, address: Address, request: TransferRequest) -> Iterator[RefHead]:
+    repo, rev, (source, _) = address.repo, address.rev, request.names
     if address.path:
         raise UsageError(f"{address} is a path: whole repositories, branches and tags are carried")
     heads = refs.heads(repo)
     if not heads:
-        raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
+        there = ", ".join(map(str, refs.repositories()[:8])) or "none"
+        raise NotFoundError(f"{source} has no repository {repo}; it has {there}")
     named = [head for head in heads if head.ref == rev]
     if rev is not None and not named:
         known = ", ".join(sorted({head.ref for head in heads})[:8])
-        raise NotFoundError(f"{repo} has no branch or tag {rev!r}; it has {known}")
+        raise NotFoundError(f"{repo} of {source} has no branch or tag {rev!r}; it has {known}")
     yield from named
     for head in heads:
         branch = head.kind is RefKind.BRANCH
-        if (branch and rev is None) or (not branch and tags):
+        if (branch and rev is None) or (not branch and request.tags):
             yield head
 
 

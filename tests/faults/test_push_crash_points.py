@@ -61,7 +61,7 @@ async def pulled(crasher: Crasher, now: Path, where: str) -> bytes | None:
     ran = crasher.run("--store", there, "pull", now / where, REPO)
     if ran.status:
         assert ran.status == 1, ran
-        assert "there is nothing at" in ran.err or "there is no repository" in ran.err, ran
+        assert "there is nothing at" in ran.err or "has no repository" in ran.err, ran
         return None
     async with open_store(str(there)) as store:
         return await read(store, f"{REPO}/model.safetensors")

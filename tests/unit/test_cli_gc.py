@@ -63,6 +63,7 @@ def test_rm_as_json(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("acme/nobody", 1, "there is no repository acme/nobody"),
         ("acme/a@dev", 1, "acme/a has no branch or tag 'dev'; it has main, v1"),
         ("acme/a@main~1", 2, "is a commit: rm removes branches and tags"),
+        ("acme/a@main^", 2, "is a commit: rm removes branches and tags"),
         ("acme/a/none", 1, "acme/a/none is not there"),
         ("acme/a@v1/a", 2, "is no branch, and only branches get new commits"),
         ("acme", 2, "is no VENDOR/NAME"),

@@ -68,6 +68,29 @@ def test_a_walk_through_history(shell: Shell) -> None:
     assert shell("log", "acme/m").startswith(two[:12])
 
 
+def test_what_moved_is_told_by_name(shell: Shell) -> None:
+    shell.add("one", "--tag", "v1")
+    for name in ("b", "a", "d", "c"):
+        shell("branch", "acme/m", name)
+    shell("mv", "acme/m", "acme/other")
+    said = [line.split(": ")[:2] for line in shell("undo", "acme/m").splitlines()]
+    assert said == [
+        *(["acme/m", f"branch {name} made"] for name in ("a", "b", "c", "d", "main")),
+        ["acme/m", "tag v1 made"],
+        *(["acme/other", f"branch {name} removed"] for name in ("a", "b", "c", "d", "main")),
+        ["acme/other", "tag v1 removed"],
+    ]
+
+
+@pytest.mark.parametrize("command", [("show",), ("restore",), ("get",)])
+def test_where_to_look_for_a_path_is_said_with_its_rev(
+    shell: Shell, command: tuple[str, ...]
+) -> None:
+    shell.add("one", "--tag", "v1")
+    shell(*command, "acme/m@v1/none", *(["out"] if command == ("get",) else []), status=1)
+    assert "`modelfloat ls acme/m@v1` shows what is" in shell.said.err
+
+
 def test_the_reflog(shell: Shell) -> None:
     one, two = shell.add("one"), shell.add("two")
     shell("tag", "acme/m", "v1")
