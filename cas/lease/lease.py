@@ -34,7 +34,14 @@ import trio
 from ...backends.base import Backend
 from ...backends.keys import lease_key, parse_lease_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, KeyExistsError, KeyNotFoundError, LeaseLostError, LockedError
+from ...errors import (
+    BackendError,
+    FormatError,
+    KeyExistsError,
+    KeyNotFoundError,
+    LeaseLostError,
+    LockedError,
+)
 from ...ids import UUID_SIZE, Key, SiteId, StoreId
 from ..formats.presence import (
     NOBODY,
@@ -60,6 +67,8 @@ POLL: Final = 2.0
 """Seconds between two looks at a lease that another has."""
 PATIENCE: Final = 10.0
 """Seconds of waiting that are worth no message, where it is held for a moment only."""
+LARGEST: Final = (1 << 63) - 1
+"""No lease gets that far: a key of a higher number is nobody's, and one of this leaves no next."""
 RELEASE: Final = 10.0
 """Seconds that giving a lease back may take."""
 
@@ -201,6 +210,11 @@ class Leases:
 
     async def _take(self, number: int) -> Lease | None:
         """Write that number; None where another did, or did since."""
+        if number > LARGEST:
+            raise FormatError(
+                f"backend {self.home.name}: {self._key(number - 1)} leaves no number for the next "
+                "lease: no release wrote it; delete it there"
+            )
         begun = self.clock()
         record = PresenceRecord(
             Presence.LEASE,
@@ -231,7 +245,7 @@ class Leases:
     async def _numbers(self) -> list[int]:
         async with aclosing(self.home.list(f"lease/{self.name}/")) as listing:
             parsed = [parse_lease_key(listed.key) async for listed in listing]
-        return [found[1] for found in parsed if found is not None]
+        return [found[1] for found in parsed if found is not None and found[1] <= LARGEST]
 
     async def _found(self, number: int) -> "_Held | None":
         """Who has the lease by that record, the highest; None where it may be taken at once."""

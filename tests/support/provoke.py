@@ -1287,6 +1287,9 @@ ELSEWHERE: dict[str, str] = {
         f"{_SITES}::test_what_decides_between_sites_stays_on_the_list"
     ),
     "sessions cannot be listed": f"{_SITES}::test_sessions_that_cannot_be_listed_end_a_collection",
+    "leaves no number for the next lease": (
+        "unit/test_lease.py::test_a_number_without_a_next_is_told"
+    ),
     "lease is held by the site": (
         "unit/test_lease.py::test_who_does_not_want_to_wait_is_told_who_has_it"
     ),

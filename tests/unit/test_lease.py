@@ -14,7 +14,7 @@ from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import lease_key
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.formats.presence import decode_presence
-from modelfloat.cas.lease.lease import KEPT, MARGIN, TERM, Lease, Leases
+from modelfloat.cas.lease.lease import KEPT, LARGEST, MARGIN, TERM, Lease, Leases
 from modelfloat.errors import FormatError, LeaseLostError, LockedError
 from modelfloat.ids import Key, SiteId
 from modelfloat.tests.support.samples import STORE
@@ -228,3 +228,18 @@ async def test_a_lease_that_is_lost_is_not_given_back(autojump_clock: MockClock)
         await lost.give_back()
         record = decode_presence(await home.get(lease_key("store", 1)), "1")
         assert record == replace(record, held=True)
+
+
+async def test_a_number_that_no_lease_can_have_is_nobodys(autojump_clock: MockClock) -> None:
+    home = MemoryBackend("home")
+    await home.put(lease_key("store", LARGEST + 1), [b"odd"])
+    async with leases(home, 1).held() as lease:
+        lease.require()
+
+
+async def test_a_number_without_a_next_is_told(autojump_clock: MockClock) -> None:
+    home = MemoryBackend("home")
+    await abandoned(leases(home, 1))
+    await home.put(lease_key("store", LARGEST), [b"odd"])
+    with pytest.raises(FormatError, match="leaves no number for the next lease"):
+        await abandoned(leases(home, 2))
