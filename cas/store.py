@@ -414,8 +414,13 @@ class Store(Catalog):
             self._repairing,
             self._recreate,
             self._remark,
+            self._follow,
             self._refetch,
         )
+
+    async def _follow(self) -> None:
+        """Take over what other sites recorded up to now."""
+        await self.access.follower.catch_once(0.0)
 
     def _repairing(self) -> AbstractAsyncContextManager[Journal]:
         return self.access.writing("modelfloat verify --repair")

@@ -6,7 +6,7 @@ packs are. Without, it writes to nothing but the index.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
@@ -19,6 +19,7 @@ from ..index.index import Index
 from ..journal.completeness import missed
 from ..journal.copies import record_name
 from ..journal.journal import Journal
+from ..lease.others import knows_others
 from ..objects import Objects
 from ..packs.anew import Recreate, Remark
 from ..packs.members import Members
@@ -62,6 +63,7 @@ class Checking:
     open_journal: OpenJournal
     recreate: Recreate
     remark: Remark
+    follow: Callable[[], Awaitable[None]]
     refetch: Refetch | None = None
 
     @property
@@ -152,6 +154,12 @@ class Checking:
     async def _check_state(self, report: VerifyReport, journal: Journal | None) -> None:
         """Whether the index is of an earlier state than the journals, as after a restore."""
         behind = await missed(self.locks, self.index, self._members)
+        shared = await trio.to_thread.run_sync(knows_others, self.locks)
+        if behind and shared:
+            # Other sites may have gone on since this one looked: what a look brings was no damage.
+            await self.follow()
+            again = await missed(self.locks, self.index, self._members)
+            behind = [name for name in behind if name in again]
         left = behind
         if behind and journal is not None:
             await journal.take_over()

@@ -335,3 +335,14 @@ async def test_alone_with_the_store_no_backend_need_decide(tmp_path: Path) -> No
             assert (await store.gc(grace=0)).deleted
             found = list((tmp_path / "s/backends").glob("*/sites/*"))
             assert len({path.name for path in found}) == 1
+
+
+async def test_what_others_recorded_since_is_no_damage(tmp_path: Path) -> None:
+    here, other = await two(tmp_path)
+    async with open_store(str(here), refresh=AGES) as store, open_store(str(other)) as there:
+        await follow(store)
+        for name in ("a", "b"):
+            await add(there, tmp_path / name, f"acme/{name}")
+        report = await store.verify()
+        assert (report.exit_status, report.problems) == (0, [])
+        assert await read(store, "acme/b/b")
