@@ -8,7 +8,8 @@ import pytest
 from modelfloat.cli.main import run
 from modelfloat.tests.support.checkout import ROOT
 from modelfloat.tests.support.errorrows import Row, rows
-from modelfloat.tests.support.provoke import ELSEWHERE, PROVOKED, SECRET, UNPROVOKED, Scene
+from modelfloat.tests.support.provoke import ELSEWHERE, PROVOKED, UNPROVOKED
+from modelfloat.tests.support.provoking.scene import SECRET, Scene
 from modelfloat.tests.support.raises import CLASSES, HOLE, sites
 from modelfloat.tests.support.stores import weights
 
