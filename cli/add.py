@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..cas.reports import AddReport
     from ..cas.store import Store
     from ..erasure.scheme import Scheme
+    from ..hub.importing import Adding
 
 
 @command
@@ -70,18 +71,10 @@ def add(
     keep_freed_memory()
     given = [*(sources or ()), *([] if target is None else [target])]
     if from_hf_cache:
-        from ..cas.codecs.effort import Effort
-        from ..hub.importing import Adding
         from .hfcache import import_hf_cache
 
         plain = not any((message, tag, exclude, sync, move, reread, sha256 is not None, source))
-        adding = Adding(
-            settings.text("author", author),
-            Effort.named(settings.text("effort", effort)),
-            not no_preflight,
-            _scheme(erasure),
-            _min_shards(settings, min_shards),
-        )
+        adding = _adding(settings, author, effort, erasure, min_shards, preflight=not no_preflight)
         return import_hf_cache(settings, given, adding, plain=plain, dry_run=dry_run)
     if len(given) < 2 or not sources or target is None:
         raise UsageError("add needs SRC and VENDOR/NAME; see modelfloat add --help")
@@ -108,6 +101,28 @@ def add(
         source_url=source or "",
     )
     return show_plan(settings, request) if dry_run else _carry_out(settings, request)
+
+
+def _adding(
+    settings: Settings,
+    author: str | None,
+    effort: str | None,
+    erasure: str | None,
+    min_shards: str | None,
+    *,
+    preflight: bool,
+) -> "Adding":
+    """How each model of a cache is added."""
+    from ..cas.codecs.effort import Effort
+    from ..hub.importing import Adding
+
+    return Adding(
+        settings.text("author", author),
+        Effort.named(settings.text("effort", effort)),
+        preflight,
+        _scheme(erasure),
+        _min_shards(settings, min_shards),
+    )
 
 
 def _scheme(text: str | None) -> "Scheme | None":

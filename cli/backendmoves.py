@@ -10,7 +10,7 @@ from .options import command
 from .output import human_rate, human_size, plural, say, say_json
 from .progress import progress_of
 from .settings import Settings
-from .verify import parse_rate
+from .verifyflags import parse_rate
 
 if TYPE_CHECKING:
     from ..cas.reports import Progress

@@ -1,13 +1,10 @@
 """`modelfloat init`: make a store; with `--join`, see `join`."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .backendspec import parse_backend
-from .join import joined
-from .newencryption import encryption_of
+from .initflags import Backends, Encrypt, Erasure, Join, RecoveryFile
 from .options import command
 from .output import human_size, plural, say, say_json
 from .settings import Settings
@@ -20,52 +17,16 @@ if TYPE_CHECKING:
 @command
 def init(
     settings: Settings,
-    erasure: Annotated[
-        str | None,
-        typer.Option(
-            metavar="K+M",
-            help="Cut packs into K shards and add M of parity, so that any M may be lost. Without "
-            "--backend the store gets K+M directories of its own.",
-            show_default=False,
-        ),
-    ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=URL[,domain=…,weight=…,capacity=…,rate=…]",
-            help="A place for shards; may be given several times. A plain path is a URL. With "
-            "--join the URL alone will do.",
-            show_default=False,
-        ),
-    ] = None,
-    join: Annotated[
-        bool,
-        typer.Option(
-            "--join",
-            help="Use the store that is on these backends already, from this machine too, or "
-            "again where its folder is lost. One that answers will do; it tells of the others.",
-        ),
-    ] = False,
-    encrypt: Annotated[
-        bool,
-        typer.Option(
-            "--encrypt",
-            help="Encrypt what goes to the backends; asks for a passphrase unless --key-file or "
-            "--passphrase-file names one.",
-        ),
-    ] = False,
-    recovery_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the recovery sheet of an encrypted store, to be printed and kept "
-            "elsewhere.",
-            show_default=False,
-        ),
-    ] = None,
+    erasure: Erasure = None,
+    backend: Backends = None,
+    join: Join = False,
+    encrypt: Encrypt = False,
+    recovery_file: RecoveryFile = None,
 ) -> int | None:
     """Make a store in the folder that --store names."""
     if join:
+        from .join import joined
+
         _refuse_new(erasure, recovery_file, encrypt=encrypt)
         return joined(settings, backend or ())
     import functools
@@ -74,6 +35,7 @@ def init(
 
     from ..creating import create_store
     from ..erasure.scheme import Scheme
+    from .newencryption import encryption_of
 
     scheme = None if erasure is None else Scheme.parse(erasure)
     specs = [parse_backend(text) for text in backend or ()]

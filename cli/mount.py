@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import background
-from .boundedlog import keep_short
 from .cacheflags import CacheFolder, CacheLocal, CacheSize, cache_options
 from .failures import log_times, tell_mounting
 from .keysource import secret_of
@@ -42,6 +41,7 @@ from .starting import allow_descriptors
 if TYPE_CHECKING:
     from ..cas.cache.options import CacheOptions
     from ..cas.store import Store
+    from ..fuse.mountoptions import MountOptions
 
 
 @command
@@ -71,34 +71,31 @@ def mount(
     DIR/vendor/name/file is the newest state of its branch main, DIR/vendor/name@REV/file any other.
     """
     from ..cas.read.options import ReadOptions
-    from ..fuse.mountoptions import MountOptions
 
+    cached = cache_options(settings, cache, cache_size, cache_local)
     asked = MountRequest(
         settings.text("mount", directory),
-        MountOptions(
-            settings.switch("allow_other", allow_other),
-            None if uid is None else user_id(uid),
-            None if gid is None else group_id(gid),
-            None if umask is None else permission_mask(umask),
-        ),
+        _shown(settings, allow_other, uid, gid, umask),
         settings.text("binding", binding),
         settings.number("slow_read", slow_read),
         settings.text("metrics", metrics),
         ReadOptions(
             memory=int(settings.number("memory", memory)),
-            cache=cache_options(settings, cache, cache_size, cache_local),
+            cache=cached,
             warm_sets=settings.switch("warm_sets", warm_sets),
             repair=settings.switch("read_repair", read_repair),
         ),
         settings.number("refresh", refresh),
     )
     if cache is not None and ready_fd is None:
-        _make_cache(settings, cache_options(settings, cache, cache_size, cache_local))
+        _make_cache(settings, cached)
     if not foreground:
         return _in_background(settings, asked)
     allow_descriptors()
     tell_mounting(settings)
     if ready_fd is not None:
+        from .boundedlog import keep_short
+
         log_times()
         keep_short(log_path(settings.store, asked.path))
     in_store(
@@ -109,6 +106,24 @@ def mount(
         refresh=asked.refresh,
     )
     return None
+
+
+def _shown(
+    settings: Settings,
+    allow_other: bool | None,
+    uid: str | None,
+    gid: str | None,
+    umask: str | None,
+) -> "MountOptions":
+    """To whom the files are shown, and as whose."""
+    from ..fuse.mountoptions import MountOptions
+
+    return MountOptions(
+        settings.switch("allow_other", allow_other),
+        None if uid is None else user_id(uid),
+        None if gid is None else group_id(gid),
+        None if umask is None else permission_mask(umask),
+    )
 
 
 def _make_cache(settings: Settings, options: "CacheOptions") -> None:

@@ -9,13 +9,24 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec
 
 import typer
 from typer.core import TyperCommand
 
-from ..version import __version__
 from .failures import guarded
+from .globalflags import (
+    Json,
+    KeyFile,
+    PassphraseFile,
+    Quiet,
+    RequireSignature,
+    SignKey,
+    StoreFolder,
+    Verbose,
+    Version,
+    Wait,
+)
 from .settings import Flags, Settings, resolve
 
 _P = ParamSpec("_P")
@@ -23,73 +34,18 @@ _TYPE: Final = re.compile(r" <(?:str|list\[str\]|int)>")
 _BRACED: Final = re.compile(r"\{([^{}]*)\}|\[(\[[^ ]*\])\]")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"modelfloat {__version__}")
-        raise typer.Exit
-
-
 def global_options(
     context: typer.Context,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where the store is; else $MODELFLOAT_STORE, else /var/lib/modelfloat as root and "
-            "~/.local/share/modelfloat otherwise.",
-            show_default=False,
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print results and errors only.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Say more; show the traceback of a failure.")
-    ] = False,
-    wait: Annotated[
-        bool | None,
-        typer.Option(
-            "--wait/--no-wait",
-            help="Wait for a lock that another process holds, or fail at once; --wait by default.",
-            show_default=False,
-        ),
-    ] = None,
-    key_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Open an encrypted store with a key file, or with its recovery sheet.",
-            show_default=False,
-        ),
-    ] = None,
-    passphrase_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Open it with the passphrase in the first line of a file; else it is asked for.",
-            show_default=False,
-        ),
-    ] = None,
-    sign_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Sign changes of branches and tags by the key in a file (`key sign new`).",
-            show_default=False,
-        ),
-    ] = None,
-    require_signature: Annotated[
-        bool | None,
-        typer.Option(
-            "--require-signature/--no-require-signature",
-            help="Show only what a key signed that the store trusts (`key sign trust`), and "
-            "nothing older than was seen.",
-            show_default=False,
-        ),
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
-    ] = False,
+    store: StoreFolder = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    wait: Wait = None,
+    key_file: KeyFile = None,
+    passphrase_file: PassphraseFile = None,
+    sign_key: SignKey = None,
+    require_signature: RequireSignature = None,
+    version: Version = False,
 ) -> None:
     """Remember the global options that stand before a command or between it and its group."""
     flags = Flags(

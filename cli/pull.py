@@ -1,25 +1,21 @@
 """`modelfloat pull`: repositories fetched from another store, or from a directory."""
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from .options import command
 from .output import say, say_json
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
-from .transfers import (
+from .transferflags import (
     DryRun,
     Force,
     Preflight,
+    PulledFrom,
+    Repositories,
     Tags,
     TheirKeyFile,
     TheirPassphraseFile,
-    document,
-    lines,
-    place_of,
-    their_secret,
 )
 
 if TYPE_CHECKING:
@@ -30,22 +26,8 @@ if TYPE_CHECKING:
 @command
 def pull(
     settings: Settings,
-    where: Annotated[
-        str,
-        typer.Argument(
-            metavar="STORE",
-            help="Another store's folder, or a directory that push has made.",
-            show_default=False,
-        ),
-    ],
-    repositories: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="VENDOR/NAME[@REV]...",
-            help="Repositories with all their branches, or one branch or tag of them.",
-            show_default=False,
-        ),
-    ],
+    where: PulledFrom,
+    repositories: Repositories,
     tags: Tags = False,
     force: Force = False,
     dry_run: DryRun = False,
@@ -61,6 +43,7 @@ def pull(
     from ..exchanging import pull as fetch
     from ..exchanging import request_of
     from ..otherstore import Other
+    from .transfers import document, lines, place_of, their_secret
 
     place = place_of(where)
     names = (place, settings.store)

@@ -1,26 +1,22 @@
 """`modelfloat push`: repositories sent to another store, or into a directory to carry about."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from .completion import complete_address
 from .options import command
 from .output import say, say_json
 from .progress import progress_of
 from .session import in_store
 from .settings import Settings
-from .transfers import (
+from .transferflags import (
     DryRun,
+    Erasure,
     Force,
+    OurRepositories,
     Preflight,
+    PushedTo,
     Tags,
     TheirKeyFile,
     TheirPassphraseFile,
-    document,
-    lines,
-    place_of,
-    their_secret,
 )
 
 if TYPE_CHECKING:
@@ -31,36 +27,13 @@ if TYPE_CHECKING:
 @command
 def push(
     settings: Settings,
-    where: Annotated[
-        str,
-        typer.Argument(
-            metavar="STORE",
-            help="Another store's folder, or a directory: made if it is missing or empty.",
-            show_default=False,
-        ),
-    ],
-    repositories: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="VENDOR/NAME[@REV]...",
-            help="Repositories with all their branches, or one branch or tag of them.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
-    ],
+    where: PushedTo,
+    repositories: OurRepositories,
     tags: Tags = False,
     force: Force = False,
     dry_run: DryRun = False,
     preflight: Preflight = True,
-    erasure: Annotated[
-        str | None,
-        typer.Option(
-            "--erasure",
-            metavar="K+M",
-            help="The scheme of a directory that is made; 8+1 by default.",
-            show_default=False,
-        ),
-    ] = None,
+    erasure: Erasure = None,
     their_key_file: TheirKeyFile = None,
     their_passphrase_file: TheirPassphraseFile = None,
 ) -> None:
@@ -73,6 +46,7 @@ def push(
     from ..exchanging import push as send
     from ..exchanging import request_of
     from ..otherstore import Other
+    from .transfers import document, lines, place_of, their_secret
 
     place = place_of(where)
     names = (settings.store, place)

@@ -1,9 +1,7 @@
 """What `push` and `pull` have in common: who opens the other end, and what they tell."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from .keysource import given_secret, has_terminal, hide_memory, passphrase_of, read_secret
 from .output import human_rate, human_seconds, human_size, one_line, plural
@@ -12,37 +10,6 @@ from .settings import Flags, Settings, resolve
 if TYPE_CHECKING:
     from ..cas.encryption.secrets import Secret
     from ..cas.transfer.report import RefSent, TransferReport
-
-Tags = Annotated[bool, typer.Option("--tags", help="All tags of these repositories too.")]
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Move branches that went another way there, and tags, as well."),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, with bytes; change nothing.")
-]
-Preflight = Annotated[
-    bool,
-    typer.Option("--preflight/--no-preflight", help="First see whether it is going to fit."),
-]
-TheirKeyFile = Annotated[
-    str | None,
-    typer.Option(
-        "--their-key-file",
-        metavar="FILE",
-        help="Open the other store, if it is encrypted, with a key file or its recovery sheet.",
-        show_default=False,
-    ),
-]
-TheirPassphraseFile = Annotated[
-    str | None,
-    typer.Option(
-        "--their-passphrase-file",
-        metavar="FILE",
-        help="Open it with the passphrase in the first line of a file; else it is asked for.",
-        show_default=False,
-    ),
-]
 
 
 def their_secret(

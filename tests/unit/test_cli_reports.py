@@ -15,7 +15,8 @@ from modelfloat.cas.reports import (
     StoreStats,
     VerifyReport,
 )
-from modelfloat.cli import add, stats, verify
+from modelfloat.cli import add, stats, verifyreport
+from modelfloat.cli.verifyflags import parse_rate, parse_share
 from modelfloat.errors import UsageError
 from modelfloat.ids import ObjectId
 
@@ -68,7 +69,7 @@ def problem(backend: str, what: str, *, repaired: bool = False) -> Problem:
 
 def test_verify_without_damage() -> None:
     report = VerifyReport(packs=2, shards=12, bytes_read=12_000_000, seconds=2.0)
-    assert verify.lines(report, repair=False, all_files=False) == [
+    assert verifyreport.lines(report, repair=False, all_files=False) == [
         "2 packs, 12 shards, 12.0 MB read in 2.0 s (6.00 MB/s)",
         "no damage found",
     ]
@@ -83,7 +84,7 @@ def test_verify_groups_problems_by_backend_and_kind() -> None:
         ],
         down={"d1": "its folder\nis gone"},
     )
-    lines = verify.lines(report, repair=False, all_files=False)
+    lines = verifyreport.lines(report, repair=False, all_files=False)
     assert lines[1:] == [
         "d1: down (its folder is gone)",
         "d1: 1 shard: block 0 is damaged",
@@ -97,7 +98,7 @@ def test_verify_counts_what_a_backend_that_is_down_has() -> None:
     gone = problem("d1", "its backend is down")
     record = Problem("journal record ab/1", 1, "d1", "its backend is down", False, "journal record")
     report = VerifyReport(problems=[gone, gone, record], down={"d1": "its folder is gone"})
-    lines = verify.lines(report, repair=False, all_files=False)
+    lines = verifyreport.lines(report, repair=False, all_files=False)
     assert lines[1] == "d1: down, with 2 shards and 1 journal record (its folder is gone)"
     assert report.exit_status == 3
     assert lines[-1].startswith("no damage found in what could be read: bring d1 back")
@@ -109,7 +110,7 @@ def test_who_is_refused_knows_of_no_damage() -> None:
     for each in [gone] * (LISTED + 1):
         report.note(each)
     assert report.exit_status == 1
-    last = verify.lines(report, repair=False, all_files=False)[-1]
+    last = verifyreport.lines(report, repair=False, all_files=False)[-1]
     assert last == "no damage found in what could be read: see why d1 refuses us, verify again"
     report.note(damaged)
     assert report.exit_status == 3
@@ -121,7 +122,7 @@ def test_verify_tells_what_was_repaired() -> None:
     report = VerifyReport(
         problems=[problem("d1", "missing", repaired=True)] * 2, replaced=["d1"], packs=1, shards=6
     )
-    lines = verify.lines(report, repair=True, all_files=False)
+    lines = verifyreport.lines(report, repair=True, all_files=False)
     assert "d1: was lost, and was made anew" in lines
     assert "d1: 2 shards: missing, all repaired" in lines
     assert lines[-1] == "damage found and repaired"
@@ -131,7 +132,7 @@ def test_verify_tells_what_could_not_be_repaired() -> None:
     report = VerifyReport(
         problems=[problem("d1", "missing", repaired=True), problem("d1", "missing")]
     )
-    lines = verify.lines(report, repair=True, all_files=False)
+    lines = verifyreport.lines(report, repair=True, all_files=False)
     assert "d1: 2 shards: missing, 1 repaired" in lines
     assert lines[-1] == "repaired in part: 1 could not be written anew"
 
@@ -139,7 +140,7 @@ def test_verify_tells_what_could_not_be_repaired() -> None:
 @pytest.mark.parametrize(("all_files", "named"), [(False, 20), (True, 25)])
 def test_verify_names_lost_files(all_files: bool, named: int) -> None:
     report = VerifyReport(lost=["ab" * 16], lost_files=[f"acme/tiny@main/{i}" for i in range(25)])
-    lines = verify.lines(report, repair=False, all_files=all_files)
+    lines = verifyreport.lines(report, repair=False, all_files=all_files)
     assert sum(line.startswith("lost: acme/") for line in lines) == named
     assert ("lost: 5 more; --verbose names them" in lines) is not all_files
     assert lines[-1].startswith("DATA IS LOST")
@@ -148,14 +149,16 @@ def test_verify_names_lost_files(all_files: bool, named: int) -> None:
 
 def test_verify_says_what_nothing_needs() -> None:
     report = VerifyReport(unneeded=["ab" * 16], rescued=3)
-    assert verify.lines(report, repair=True, all_files=False)[1:] == [
+    assert verifyreport.lines(report, repair=True, all_files=False)[1:] == [
         "3 chunks of lost packs stored again in new ones",
         "1 pack is beyond repair and nothing needs it: `modelfloat gc` removes it",
         "damage found and repaired",
     ]
     report = VerifyReport(unneeded=["ab" * 16, "cd" * 16])
     assert report.exit_status == 0
-    assert "2 packs are beyond repair" in verify.lines(report, repair=False, all_files=False)[1]
+    assert (
+        "2 packs are beyond repair" in verifyreport.lines(report, repair=False, all_files=False)[1]
+    )
 
 
 def test_verify_names_only_so_many() -> None:
@@ -165,7 +168,7 @@ def test_verify_names_only_so_many() -> None:
         report.lose(f"file {number}")
     assert (len(report.problems), report.unlisted, report.unlisted_repaired) == (LISTED, 5, 3)
     assert (len(report.lost_files), report.unlisted_files) == (LISTED, 5)
-    lines = verify.lines(report, repair=True, all_files=True)
+    lines = verifyreport.lines(report, repair=True, all_files=True)
     assert "5 more problems, 3 of them repaired" in lines
     assert "lost: 5 more, too many to be named" in lines
 
@@ -173,9 +176,9 @@ def test_verify_names_only_so_many() -> None:
 def test_verify_says_how_lost_data_comes_back() -> None:
     lost = VerifyReport(lost=["ab" * 16], lost_files=["acme/tiny@main/a"])
     again = "add the files named above again with `modelfloat add`"
-    assert verify.lines(lost, repair=False, all_files=False)[-1] == f"DATA IS LOST: {again}"
+    assert verifyreport.lines(lost, repair=False, all_files=False)[-1] == f"DATA IS LOST: {again}"
     lost.down = {"d4": "gone", "d1": "gone"}
-    assert verify.lines(lost, repair=False, all_files=False)[-1] == (
+    assert verifyreport.lines(lost, repair=False, all_files=False)[-1] == (
         f"DATA IS LOST: bring d1, d4 back and run `modelfloat verify --repair`, or {again}"
     )
 
@@ -185,27 +188,27 @@ def test_verify_says_how_lost_data_comes_back() -> None:
     [("50MB/s", 5e7), ("1.5 GiB/s", 1.5 * 2**30), ("300k", 3e5), ("7", 7.0), ("2TB/s", 2e12)],
 )
 def test_rates(text: str, rate: float) -> None:
-    assert verify.parse_rate(text) == pytest.approx(rate)
+    assert parse_rate(text) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize("text", ["", "fast", "0", "-5MB/s", "5PB/s", "1e5", "5MB/h", "٣MB/s"])
 def test_what_is_no_rate(text: str) -> None:
     with pytest.raises(UsageError, match="as 50MB/s"):
-        verify.parse_rate(text)
+        parse_rate(text)
 
 
 def test_shares() -> None:
-    assert verify.parse_share("5%") == pytest.approx(0.05)
-    assert verify.parse_share("0.1%") == pytest.approx(0.001)
-    assert verify.parse_share("100 %") == 1.0
+    assert parse_share("5%") == pytest.approx(0.05)
+    assert parse_share("0.1%") == pytest.approx(0.001)
+    assert parse_share("100 %") == 1.0
     for text in ("5", "0%", "101%", "-5%", "%", "five%", "٥%"):
         with pytest.raises(UsageError, match="as 5%"):
-            verify.parse_share(text)
+            parse_share(text)
 
 
 def test_verify_document_holds_everything() -> None:
     report = VerifyReport(problems=[problem("d1", "missing")])
-    document = json.loads(json.dumps(verify.document(report)))
+    document = json.loads(json.dumps(verifyreport.document(report)))
     assert document["exit_status"] == 3
     assert document["problems"][0]["backend"] == "d1"
 
@@ -269,5 +272,5 @@ def test_stats() -> None:
 
 def test_a_lost_name_is_told_as_it_can_be_typed() -> None:
     report = VerifyReport(lost=["ab" * 16], lost_files=["acme/tiny@main/a\nb \udcff"])
-    lines = verify.lines(report, repair=False, all_files=False)
+    lines = verifyreport.lines(report, repair=False, all_files=False)
     assert r"lost: acme/tiny@main/a\nb \xff" in lines
