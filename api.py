@@ -25,6 +25,7 @@ import trio.from_thread
 
 from . import exchanging
 from .backends.registry import is_local_path
+from .cas.add.report import AddPlan, AddReport
 from .cas.add.request import AddRequest
 from .cas.addressed import look_up, shown_head
 from .cas.codecs.effort import Effort
@@ -37,6 +38,7 @@ from .cas.encryption.secretfiles import read_key_file
 from .cas.formats.journal import RefChanged
 from .cas.gc.collected import GRACE, GcReport, RemoveReport
 from .cas.get.getting import get
+from .cas.get.report import GetReport
 from .cas.history.commits import Told, told
 from .cas.history.showing import ShownCommit, ShownEntry, changes_of, shown_at
 from .cas.history.treechanges import Changed
@@ -45,12 +47,13 @@ from .cas.journal.stamp import REFRESH
 from .cas.read.filereader import FileReader
 from .cas.read.regions import StoredTensor
 from .cas.refnames import Address, RepoName, parse_address
-from .cas.reports import AddPlan, AddReport, GetReport, StoreStats, VerifyReport
 from .cas.signing.keyfiles import public_key, read_signing_key
 from .cas.signing.signer import GetSigner
 from .cas.store import Store as Engine
+from .cas.storestats import StoreStats
 from .cas.transfer.report import TransferReport, TransferRequest
 from .cas.verify.checkorder import VerifyRequest
+from .cas.verify.report import VerifyReport
 from .erasure.scheme import Scheme
 from .errors import UsageError, first_failure, one_failure
 from .finding import Place, find_store

@@ -17,11 +17,12 @@ from .cas.capacity import count_use
 from .cas.journal.journal import Journal
 from .cas.locks import locked
 from .cas.packs.members import Members
-from .cas.reports import Progress, VerifyReport
+from .cas.progress import Progress
 from .cas.store import Store
 from .cas.verify.copycheck import check_copies
 from .cas.verify.movereport import MovePlan, MoveReport
 from .cas.verify.moving import Goal, Moving
+from .cas.verify.report import VerifyReport
 from .config import BackendConfig, StoreConfig, read_config, write_config
 from .errors import BusyError, NotFoundError, one_failure
 from .opening import open_store

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import trio
 
+from .cas.progress import Progress
 from .cas.refnames import parse_address
-from .cas.reports import Progress
 from .cas.store import Store
 from .cas.transfer.counterparts import FOLDER, Alike, Counterparts, Table
 from .cas.transfer.report import TransferReport, TransferRequest

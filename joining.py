@@ -15,7 +15,7 @@ import trio
 from .cas.encryption.secrets import Secret
 from .cas.encryption.storecipher import cipher_of
 from .cas.index.index import Index
-from .cas.reports import Progress
+from .cas.progress import Progress
 from .cas.reserve import SIZE, Reserve
 from .config import StoreConfig, config_path, write_config
 from .creating import make_folders, tried

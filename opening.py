@@ -15,9 +15,9 @@ from .cas.encryption.storecipher import cipher_of
 from .cas.index.lmdbfile import file_of
 from .cas.locks import locked
 from .cas.packs.members import Member, Members
+from .cas.progress import Progress
 from .cas.read.options import ReadOptions
 from .cas.read.refetch import FetchRange
-from .cas.reports import Progress
 from .cas.sharing import undisturbed
 from .cas.signing.signer import GetSigner, require_library
 from .cas.store import Store, open_engine

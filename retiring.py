@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from .cas.locks import locked
-from .cas.reports import Progress
+from .cas.progress import Progress
 from .cas.store import Store
 from .config import BackendConfig, read_config
 from .configured import announce

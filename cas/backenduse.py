@@ -14,7 +14,7 @@ from ..errors import BackendError
 from ..ids import BackendId
 from .lease.home import home_of
 from .packs.members import Member, Members
-from .reports import BackendStatus
+from .storestats import BackendStatus
 
 DEADLINE: Final = 2.0
 """Seconds in which a backend has to tell its space; it is unknown of one that takes longer."""

@@ -20,7 +20,7 @@ from .index.sums import Sum, Sums, total
 from .objects import Objects
 from .packs.pool import Pool
 from .packs.survival import Survival
-from .reports import BackendStatus, KindStats, SchemeStats, StoreStats
+from .storestats import BackendStatus, KindStats, SchemeStats, StoreStats
 
 LOOKED: Final = 2.0
 """Seconds in which names of files are looked for."""

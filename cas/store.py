@@ -36,6 +36,7 @@ from .lease.mounts import PATIENCE, Opened
 from .packs.anew import Recreate, Remark, no_marking, no_recreation
 from .packs.members import Member, Members
 from .packs.pool import Pool
+from .progress import Progress
 from .read.budget import MemoryBudget
 from .read.counters import ReadCounters
 from .read.diskfiles import DiskFiles
@@ -47,7 +48,6 @@ from .read.reader import Reader
 from .read.refetch import FetchRange, Refetch
 from .read.renewal import Renewal
 from .refnames import Address, RepoName
-from .reports import AddPlan, AddReport, Progress, VerifyReport
 from .reserve import Reserve
 from .signing.seen import SeenRefs
 from .signing.signer import GetSigner
@@ -55,10 +55,12 @@ from .signing.trust import Trust
 from .telling import Telling
 from .trustedrefs import TrustedRefs
 from .verify.readrepair import ReadRepair
+from .verify.report import VerifyReport
 from .verify.scrublog import ScrubLog
 
 if TYPE_CHECKING:
     from .add.adding import Adding
+    from .add.report import AddPlan, AddReport
     from .add.request import AddRequest
     from .edit.editing import Editing
     from .edit.edits import EditReport
@@ -214,19 +216,21 @@ class Store(Catalog):
         author: str = "",
         exclude: Sequence[str] = (),
         progress: Progress | None = None,
-    ) -> AddReport:
+    ) -> "AddReport":
         """Store files and directories at `address` and move its branch; see `AddRequest`."""
         from .add.request import AddRequest
 
         request = AddRequest(sources, address, message, tag, author, exclude)
         return await self.carry_out(request, progress)
 
-    async def carry_out(self, request: "AddRequest", progress: Progress | None = None) -> AddReport:
+    async def carry_out(
+        self, request: "AddRequest", progress: Progress | None = None
+    ) -> "AddReport":
         """`add` with everything that may be asked of it."""
         self.members.cipher.require()
         return await self._adding.run(request, progress or Progress())
 
-    async def plan(self, request: "AddRequest") -> AddPlan:
+    async def plan(self, request: "AddRequest") -> "AddPlan":
         """What `add` would do; nothing is changed."""
         return await self._adding.plan(request)
 

@@ -22,11 +22,12 @@ from .packs.survival import Survival, layouts_of, survival
 from .read.budget import MemoryBudget
 from .read.counters import Fetches, ReadCounters
 from .read.figures import BackendReads, ReadFigures
-from .reports import BackendStatus, RepositoryStats, ScrubStatus, StoreStats
 from .room import Room, room_of
 from .statistics import Files, Statistics
+from .storestats import BackendStatus, RepositoryStats, StoreStats
 from .uncounted import count_packs
 from .verify.scrublog import ScrubLog
+from .verify.scrubstatus import ScrubStatus
 
 log = logging.getLogger(__name__)
 

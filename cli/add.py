@@ -33,9 +33,9 @@ from .settings import Settings
 from .starting import keep_freed_memory
 
 if TYPE_CHECKING:
+    from ..cas.add.report import AddReport
     from ..cas.add.request import AddRequest
     from ..cas.refnames import Address
-    from ..cas.reports import AddReport
     from ..cas.store import Store
     from ..erasure.scheme import Scheme
     from ..hub.importing import Adding

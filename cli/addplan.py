@@ -7,8 +7,8 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.add.report import AddPlan
     from ..cas.add.request import AddRequest
-    from ..cas.reports import AddPlan
 
 SHOWN = 10
 """Lines of one kind, unless --verbose."""

@@ -17,7 +17,7 @@ from .stats import backend_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..cas.reports import BackendStatus
+    from ..cas.storestats import BackendStatus
 
 app = typer.Typer(callback=global_options, help="The places that hold a store's shards.")
 

@@ -13,7 +13,7 @@ from .settings import Settings
 from .verifyflags import parse_rate
 
 if TYPE_CHECKING:
-    from ..cas.reports import Progress
+    from ..cas.progress import Progress
     from ..cas.verify.movereport import MovePlan
     from ..draining import Moved, MoveRequest
 

@@ -14,8 +14,8 @@ from .session import in_store
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..cas.get.report import GetReport
     from ..cas.refnames import Address
-    from ..cas.reports import GetReport
     from ..cas.store import Store
 
 

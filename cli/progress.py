@@ -10,7 +10,7 @@ from .output import human_rate, human_seconds, human_size
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.reports import Progress
+    from ..cas.progress import Progress
 
 LINE_EVERY: Final = 30.0
 """Seconds between two lines on a pipe."""
@@ -21,7 +21,7 @@ DRAW_EVERY: Final = 0.1
 @contextlib.contextmanager
 def progress_of(settings: Settings, verb: str) -> Iterator["Progress"]:
     """A Progress whose changes are shown on stderr as the output is: terminal, pipe or quiet."""
-    from ..cas.reports import Progress
+    from ..cas.progress import Progress
 
     if settings.quiet:
         yield Progress()

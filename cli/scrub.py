@@ -14,7 +14,7 @@ from .output import human_size, human_time, plural
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.reports import ScrubRun, ScrubStatus
+    from ..cas.verify.scrubstatus import ScrubRun, ScrubStatus
 
 
 def period_of(settings: Settings, *, scrub: bool, period: str | None, part: bool) -> float | None:

@@ -15,7 +15,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..cas.reports import BackendStatus, StoreStats
+    from ..cas.storestats import BackendStatus, StoreStats
 
 FORBIDDEN: Final = frozenset({"draining", "read-only"})
 """States in which a backend gets nothing, however much is free there."""

@@ -22,9 +22,10 @@ from .verifyflags import (
 )
 
 if TYPE_CHECKING:
-    from ..cas.reports import ScrubStatus, VerifyReport
     from ..cas.store import Store
     from ..cas.verify.checkorder import VerifyRequest
+    from ..cas.verify.report import VerifyReport
+    from ..cas.verify.scrubstatus import ScrubStatus
 
 
 @command

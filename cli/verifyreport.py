@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from .output import human_rate, human_seconds, human_size, one_line, plural, printable, reason
 
 if TYPE_CHECKING:
-    from ..cas.reports import Problem, VerifyReport
+    from ..cas.verify.report import Problem, VerifyReport
 
 FILES_SHOWN: Final = 20
 """Lines about lost files, unless --verbose."""

@@ -15,10 +15,11 @@ from typing import Final
 
 import trio
 
+from ..cas.add.report import AddReport
 from ..cas.add.request import AddRequest
 from ..cas.codecs.effort import Effort
+from ..cas.progress import Progress
 from ..cas.refnames import HUB_VENDOR, Address, RepoName, check_ref_name
-from ..cas.reports import AddReport, Progress
 from ..cas.store import Store
 from ..erasure.scheme import Scheme
 from ..errors import (

@@ -14,11 +14,12 @@ from ..history.moving import move_ref
 from ..journal.journal import Journal
 from ..lease.reliance import CondemnedError, Reliance
 from ..objects import Objects
+from ..progress import Progress
 from ..refs import Refs
-from ..reports import AddPlan, AddReport, Progress
 from ..schemes import own_scheme
 from .committing import branch_of
 from .preflight import plan
+from .report import AddPlan, AddReport
 from .request import AddRequest, Reading
 from .writer import Writer
 

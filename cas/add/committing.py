@@ -17,9 +17,9 @@ from ..history.moving import RefMove
 from ..history.newcommit import new_commit
 from ..refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
 from ..refs import Refs
-from ..reports import AddReport
 from ..schemes import own_scheme
 from .newobjects import Group, PutObjects
+from .report import AddReport
 from .request import AddRequest, Writing
 from .staging import Staging
 from .syncing import Removals

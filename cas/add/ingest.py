@@ -15,9 +15,10 @@ from ..formats.chunktable import Kind
 from ..packer import LaneName, Packer
 from ..packs.builder import NewChunk
 from ..packs.encoding import Cut, encode_chunks, shares
-from ..reports import AddReport, Progress
+from ..progress import Progress
 from .known import Known
 from .newobjects import NewObjects
+from .report import AddReport
 from .request import AddRequest, Reading
 from .siblings import Folders
 from .unchanged import Unchanged

@@ -22,8 +22,9 @@ from ...errors import ModelFloatError
 from ...ids import ObjectId, PackNumber
 from ..formats.journal import RefKind
 from ..formats.tree import Entry, EntryType
-from ..reports import AddReport, Progress
+from ..progress import Progress
 from .readback import ReadBack
+from .report import AddReport
 from .request import AddRequest, Reading
 from .scan import Item
 from .sources import Named

@@ -19,9 +19,10 @@ from ...errors import BackendError, QuotaError
 from ..capacity import count_use
 from ..codecs.effort import Effort
 from ..formats.journal import RefKind
-from ..reports import AddPlan, AddReport, Progress
+from ..progress import Progress
 from .committing import branch_of, check_names
 from .estimate import Load, Room, fits, stored_size
+from .report import AddPlan, AddReport
 from .request import AddRequest, Reading
 from .sampling import Weighed, sample
 from .scan import Item

@@ -19,13 +19,14 @@ from ...ids import ChunkId, ObjectId, PackNumber
 from ..formats.chunktable import Kind
 from ..formats.manifest import Manifest, decode_entries
 from ..index.records import Location
+from ..progress import Progress
 from ..read.budget import MemoryBudget
 from ..read.cache import Loaded
 from ..read.loader import EXTENT, Loader
 from ..read.memorylimit import default_limit
 from ..read.recipe import ChunkSpan, extents
-from ..reports import Progress, VerifyReport
 from ..verify.check import Checker
+from ..verify.report import VerifyReport
 from ..verify.throttle import Throttle
 from .known import Known
 from .request import Reading

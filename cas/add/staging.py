@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from ...ids import ObjectId
 from ..formats.journal import RefKind
 from ..formats.tree import EntryType
-from ..reports import AddReport, Progress
+from ..progress import Progress
 from .demands import check_request
+from .report import AddReport
 from .request import AddRequest, Reading
 from .scan import Item, Scan, rule_against
 from .staged import Leaf, Staged

@@ -12,12 +12,13 @@ import trio
 from ...erasure.scheme import Scheme
 from ..packer import Packer
 from ..packs.storing import SPARE
-from ..reports import AddReport, Progress
+from ..progress import Progress
 from .committing import Committer, branch_of, check_names
 from .estimate import TABLES, Load
 from .filepass import FilePass
 from .ingest import Ingest
 from .preflight import check_room
+from .report import AddReport
 from .request import AddRequest, Writing
 from .staging import Staging
 from .unchanged import Unchanged

@@ -7,8 +7,8 @@ tensors whose chunks do not tell whether they are the same are read from the bac
 import trio
 import trio.from_thread
 
+from ..progress import Progress
 from ..refnames import Address
-from ..reports import Progress
 from ..store import Store
 from .comparison import Comparison, Difference
 from .ledger import Ledger

@@ -12,8 +12,8 @@ from typing import Final
 import trio
 from blake3 import blake3
 
+from ..progress import Progress
 from ..read.filereader import FileReader
-from ..reports import Progress
 from .ledger import Ledger
 from .lookinto import PIECE
 from .matching import Wanted, note_digests, wanted

@@ -23,8 +23,8 @@ from ..index.records import PackRecord
 from ..locks import locked
 from ..objects import Objects
 from ..packs.survival import Layouts, layouts_of, survival
+from ..progress import Progress
 from ..refnames import RepoName
-from ..reports import Progress
 from .marking import Marking
 from .marks import Marks
 from .rewriting import Rewriter, Victim

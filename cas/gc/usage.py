@@ -16,8 +16,8 @@ from ..index.index import Index
 from ..index.records import PackRecord
 from ..objects import Objects
 from ..refnames import RepoName
-from ..reports import RepositoryStats, StoreStats
 from ..statistics import Files
+from ..storestats import RepositoryStats, StoreStats
 from .marking import Marking
 from .marks import Marks
 from .standing import rank

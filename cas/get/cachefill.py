@@ -12,11 +12,11 @@ import trio
 from ...errors import ModelFloatError
 from ...ids import ChunkId
 from ..formats.manifest import Manifest
+from ..progress import Progress
 from ..read.cache import Loaded
 from ..read.diskfiles import DiskFile, DiskFiles
 from ..read.loader import EXTENT
 from ..read.recipe import ChunkSpan, extents
-from ..reports import Progress
 
 if TYPE_CHECKING:
     from ..store import Store

@@ -29,11 +29,12 @@ from ...ids import ObjectId
 from ..formats.manifest import Manifest
 from ..formats.tree import Entry, EntryType
 from ..objects import Objects
+from ..progress import Progress
 from ..read.reader import Reader
 from ..read.recipe import ChunkSpan
-from ..reports import GetFailure, GetReport, Progress
 from .filling import WINDOW, fill, is_hole, put, runs
 from .landing import Folder, Part, named
+from .report import GetFailure, GetReport
 
 WORKERS: Final = 8
 """Files written at once."""

@@ -10,9 +10,9 @@ import trio
 from ..formats.chunkids import ChunkIds
 from ..formats.chunktable import MAX_CHUNK
 from ..formats.tree import Entry
+from ..progress import Progress
 from ..read.filereader import FileReader
 from ..read.recipe import ChunkSpan
-from ..reports import Progress
 from ..zeros import zero_id
 from .landing import Folder, Part
 

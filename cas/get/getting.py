@@ -20,11 +20,12 @@ from ..addressed import look_up
 from ..formats.journal import RefKind
 from ..formats.tree import Entry, EntryType
 from ..objects import Objects
+from ..progress import Progress
 from ..refnames import DEFAULT_BRANCH, Address, RefHead
-from ..reports import GetReport, Progress
 from .extract import Extractor
 from .filling import is_hole
 from .landing import named
+from .report import GetReport
 
 if TYPE_CHECKING:
     from ..store import Store

@@ -21,9 +21,9 @@ from ..formats.cachemap import head_of
 from ..formats.manifest import Manifest
 from ..formats.tree import EntryType
 from ..objects import Objects
+from ..progress import Progress
 from ..read.diskfiles import DiskFile, DiskFiles
 from ..refnames import Address
-from ..reports import Progress
 from .cachefill import CacheFill, not_whole
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from ..journal.slots import (
 from ..locks import each_free
 from ..packs.members import Members
 from ..packs.pool import Pool
-from ..reports import Progress
+from ..progress import Progress
 from .draft import Draft
 from .exchange import put_in_place, sync_folder
 from .foundpacks import read_found

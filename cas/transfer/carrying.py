@@ -17,7 +17,7 @@ from ..formats.chunktable import Kind
 from ..journal.journal import Journal
 from ..packer import Packer
 from ..packs.encoding import encode_objects
-from ..reports import Progress
+from ..progress import Progress
 from ..store import Store
 from .counterparts import Counterparts
 from .frames import Frames

@@ -17,7 +17,7 @@ from ..formats.chunktable import Kind
 from ..formats.manifest import ChunkRef
 from ..packer import LaneName, Packer
 from ..packs.builder import NewChunk
-from ..reports import Progress
+from ..progress import Progress
 from .counterparts import Counterparts
 from .frames import Frames
 from .report import TransferReport

@@ -26,8 +26,8 @@ from ..add.request import Reading
 from ..journal.journal import Journal
 from ..lease.reliance import CondemnedError, Reliance
 from ..lease.sessions import Session
+from ..progress import Progress
 from ..refnames import RepoName
-from ..reports import Progress
 from ..store import Store
 from .carrying import Carrying
 from .counterparts import Counterparts

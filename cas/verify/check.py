@@ -25,7 +25,7 @@ from ..index.index import Index
 from ..index.records import PackRecord, ShardState
 from ..packs.placement import Move
 from ..packs.pool import Pool
-from ..reports import Problem, Progress, VerifyReport
+from ..progress import Progress
 from .doubts import Doubts
 from .glance import Glance
 from .judgement import Found, Judgement, Shard
@@ -34,6 +34,7 @@ from .needs import Lost, Verdicts
 from .packreads import PackReads, PackRoom
 from .placecheck import PlaceCheck
 from .repair import Repairer, crowded_shards
+from .report import Problem, VerifyReport
 from .rescue import Rescuer
 from .secondlook import are_sound
 from .steady import Steady

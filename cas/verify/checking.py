@@ -24,9 +24,9 @@ from ..objects import Objects
 from ..packs.anew import Recreate, Remark
 from ..packs.members import Members
 from ..packs.pool import Pool
+from ..progress import Progress
 from ..read.refetch import Refetch
 from ..refs import Refs
-from ..reports import Problem, Progress, VerifyReport
 from .allpacks import AHEAD, REPAIRED, check_packs, records
 from .check import Checker, Mending
 from .checkorder import VerifyRequest, reached, select
@@ -38,6 +38,7 @@ from .ownership import is_plainly_ours
 from .reach import Reach, Reached
 from .refetching import Refetcher
 from .repair import Repairer
+from .report import Problem, VerifyReport
 from .rerecord import LostRecord, write_anew
 from .rescue import Rescuer
 from .scrublog import ScrubLog

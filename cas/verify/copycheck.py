@@ -32,7 +32,7 @@ from ..journal.copies import (
 from ..journal.slots import given_up
 from ..packs.members import Member, Members
 from ..packs.placement import Candidate, limits, misplaced, place
-from ..reports import UNSEEN, Problem, VerifyReport
+from .report import UNSEEN, Problem, VerifyReport
 from .rerecord import LostRecord
 
 LOCKS: Final = "locks"

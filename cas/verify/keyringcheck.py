@@ -28,7 +28,7 @@ from ..encryption.keyring import open_keyring
 from ..encryption.keys import StoreKeys
 from ..formats.keyring import KeyringRecord, encode_keyring
 from ..packs.members import Member, Members
-from ..reports import Problem, VerifyReport
+from .report import Problem, VerifyReport
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from ..formats.chunktable import Kind
 from ..formats.shard import PackInfo
 from ..index.index import Index
 from ..packs.objectpacks import decode_objects
-from ..reports import Problem, VerifyReport
 from .judgement import Judgement
+from .report import Problem, VerifyReport
 
 
 class Mirroring:

@@ -16,13 +16,14 @@ from ..formats.shard import encode_tail, hash_blocks
 from ..index.records import PackRecord, ShardState
 from ..packs.placement import Move
 from ..packs.pool import Pool
-from ..reports import Problem, Progress
+from ..progress import Progress
 from .glance import Glance
 from .judgement import Found
 from .moveplan import Moves
 from .movereport import MoveReport
 from .packreads import PackReads
 from .repair import Repairer
+from .report import Problem
 from .shardread import absent
 
 log = logging.getLogger(__name__)

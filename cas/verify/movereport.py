@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ..reports import LISTED, Problem
+from .report import LISTED, Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from ..packs.health import State
 from ..packs.placement import UNLIMITED, Crowding, limits
 from ..packs.pool import Pool
 from ..packs.survival import Layouts, Survival, layouts_of, survival
-from ..reports import Progress
+from ..progress import Progress
 from .moveplan import away, spread
 from .mover import Mover
 from .movereport import MovePlan, MoveReport, PlannedMove

@@ -19,10 +19,10 @@ from ...ids import ChunkId, ObjectId, PackId, PackNumber
 from ..index.index import Index
 from ..index.records import Location
 from ..objects import Objects
-from ..reports import Problem, VerifyReport
 from .checkorder import LOOKUP, batches, chunk_ids
 from .reach import Reached
 from .refetching import Refetcher
+from .report import Problem, VerifyReport
 from .rescue import Rescuer
 
 ITEMS: Final = 256

@@ -22,10 +22,11 @@ from ..index.records import PackRecord, ShardState
 from ..packs.decodings import Budget
 from ..packs.pool import Pool
 from ..packs.scrutiny import agreed, footer_of
-from ..reports import Progress, VerifyReport
+from ..progress import Progress
 from .glance import Glance
 from .judgement import Found, Judgement, judge
 from .movereport import MoveReport
+from .report import VerifyReport
 from .shardbuffers import ShardBuffers
 from .shardread import read_shard
 from .throttle import Throttle

@@ -20,7 +20,7 @@ from ..index.index import Index
 from ..index.records import Location, PackRecord
 from ..packs.pool import Pool
 from ..packs.scrutiny import agreed, read_footers
-from ..reports import Problem, VerifyReport
+from .report import Problem, VerifyReport
 
 BATCH: Final = 10_000
 """Rows that are removed at once."""

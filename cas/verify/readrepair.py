@@ -15,7 +15,7 @@ import trio
 
 from ...errors import ModelFloatError
 from ...ids import PackNumber
-from ..reports import VerifyReport
+from .report import VerifyReport
 
 QUEUED: Final = 256
 """Packs that wait to be mended; more wait for a check."""

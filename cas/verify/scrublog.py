@@ -17,7 +17,8 @@ from typing import Any, Final
 from ...wholefile import replace_file
 from ..index.index import Index
 from ..index.records import PackRecord, ShardState
-from ..reports import ScrubPass, ScrubRun, ScrubStatus, VerifyReport
+from .report import VerifyReport
+from .scrubstatus import ScrubPass, ScrubRun, ScrubStatus
 
 NAME: Final = "scrub.json"
 FORMAT: Final = 1

@@ -24,8 +24,8 @@ from ..index.records import PackRecord, ShardState
 from ..packs.members import Member, Members
 from ..packs.pool import Pool
 from ..packs.scrutiny import footer_of
-from ..reports import UNSEEN
 from .judgement import Found
+from .report import UNSEEN
 from .shardbuffers import ShardBuffers
 
 log = logging.getLogger(__name__)

@@ -31,8 +31,9 @@ from ..packs.members import Member
 from ..packs.pool import Pool
 from ..packs.scrutiny import agreed, footer_of
 from ..packs.verifying import ChunkOpener
-from ..reports import Progress, VerifyReport
+from ..progress import Progress
 from .glance import Glance
+from .report import VerifyReport
 from .shardread import absent
 from .throttle import Throttle
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.index.records import PackRecord, ShardState
+from modelfloat.cas.progress import Progress
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import Progress, VerifyReport
 from modelfloat.cas.store import Store
 from modelfloat.cas.verify.check import Checker
 from modelfloat.cas.verify.moving import AHEAD, Goal, Moving
+from modelfloat.cas.verify.report import VerifyReport
 from modelfloat.cas.verify.throttle import Throttle
 from modelfloat.config import read_config
 from modelfloat.creating import BackendSpec

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from modelfloat.cas.reports import Problem, VerifyReport
 from modelfloat.cas.store import Store
+from modelfloat.cas.verify.report import Problem, VerifyReport
 from modelfloat.creating import BackendSpec
 from modelfloat.errors import DamageError, DataLostError
 from modelfloat.opening import open_store

@@ -16,8 +16,8 @@ from modelfloat.cas.packs.health import Event, State
 from modelfloat.cas.packs.members import Member, Members
 from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.packs.survival import describe
-from modelfloat.cas.reports import VerifyReport
 from modelfloat.cas.store import Store
+from modelfloat.cas.verify.report import VerifyReport
 from modelfloat.creating import BackendSpec, add_backend
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DataLostError, UnavailableError

@@ -12,8 +12,8 @@ from modelfloat.backends.base import Backend, Buffer
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.packs.members import Member
+from modelfloat.cas.progress import Progress
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import Progress
 from modelfloat.cas.store import Store
 from modelfloat.cas.verify.moving import Goal, Moving
 from modelfloat.config import read_config

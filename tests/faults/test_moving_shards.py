@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.packs.placement import Candidate, crowding, limits, place
-from modelfloat.cas.reports import Progress
+from modelfloat.cas.progress import Progress
 from modelfloat.cas.verify.moveplan import away, spread
 from modelfloat.cas.verify.movereport import MovePlan
 from modelfloat.cas.verify.moving import Goal, Moving

@@ -11,8 +11,8 @@ from trio.testing import MockClock
 from modelfloat.cas.index.records import ShardState
 from modelfloat.cas.locks import locked
 from modelfloat.cas.read.options import ReadOptions
-from modelfloat.cas.reports import Problem, VerifyReport
 from modelfloat.cas.verify.readrepair import CALM, QUEUED, ReadRepair
+from modelfloat.cas.verify.report import Problem, VerifyReport
 from modelfloat.errors import LockedError
 from modelfloat.ids import PackNumber
 from modelfloat.opening import open_store

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from modelfloat.cas.reports import VerifyReport
+from modelfloat.cas.verify.report import VerifyReport
 from modelfloat.opening import open_store
 from modelfloat.tests.support.crashing import Crasher, Ran
 from modelfloat.tests.support.model import Tree, all_trees, folder_tree

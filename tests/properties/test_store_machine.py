@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from modelfloat.cas.reports import VerifyReport
+from modelfloat.cas.verify.report import VerifyReport
 from modelfloat.cli.main import run as run_here
 from modelfloat.opening import open_store
 from modelfloat.tests.support.command import modelfloat

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from modelfloat.cas.formats.journal import RefKind
 from modelfloat.cas.formats.tree import EntryType
+from modelfloat.cas.progress import Progress
 from modelfloat.cas.refnames import RepoName, parse_address
-from modelfloat.cas.reports import Progress
 from modelfloat.cas.store import Store
 from modelfloat.cas.transfer.counterparts import Counterparts, Table
 from modelfloat.cas.transfer.report import Fate, TransferReport, TransferRequest

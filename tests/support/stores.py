@@ -6,8 +6,8 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from modelfloat.cas.add.report import AddReport
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import AddReport
 from modelfloat.cas.store import Store
 from modelfloat.creating import BackendSpec, create_store
 from modelfloat.erasure.scheme import Scheme

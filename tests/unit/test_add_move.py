@@ -8,9 +8,9 @@ import pytest
 
 from modelfloat.cas.add import moving, readback
 from modelfloat.cas.add.committing import Committer
+from modelfloat.cas.add.report import AddReport
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import AddReport
 from modelfloat.cas.store import Store
 from modelfloat.errors import NotFoundError, UsageError
 from modelfloat.tests.support.samples import noise

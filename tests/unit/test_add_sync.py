@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modelfloat.cas.add.report import AddReport
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.formats.tree import EntryType
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import AddReport
 from modelfloat.cas.store import Store
 from modelfloat.errors import ExistsError, UsageError
 from modelfloat.ids import ObjectId

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.cas.add import filepass, largefiles, smallfiles, unchanged
+from modelfloat.cas.add.report import AddReport
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.add.scan import Item
 from modelfloat.cas.formats.journal import NO_ID
@@ -15,7 +16,6 @@ from modelfloat.cas.index.index import Index
 from modelfloat.cas.index.records import ShardState
 from modelfloat.cas.index.sourcerows import SourceRow, source_key
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import AddReport
 from modelfloat.cas.store import Store
 from modelfloat.errors import ModelFloatError, QuotaError
 from modelfloat.ids import ObjectId

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from modelfloat.cas.reports import Progress
+from modelfloat.cas.progress import Progress
 from modelfloat.cli.progress import Lines, describe, progress_of
 from modelfloat.cli.settings import Settings
 

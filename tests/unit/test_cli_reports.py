@@ -5,16 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from modelfloat.cas.add.report import AddReport
 from modelfloat.cas.refnames import RepoName
-from modelfloat.cas.reports import (
-    LISTED,
-    UNSEEN,
-    AddReport,
-    BackendStatus,
-    Problem,
-    StoreStats,
-    VerifyReport,
-)
+from modelfloat.cas.storestats import BackendStatus, StoreStats
+from modelfloat.cas.verify.report import LISTED, UNSEEN, Problem, VerifyReport
 from modelfloat.cli import add, stats, verifyreport
 from modelfloat.cli.verifyflags import parse_rate, parse_share
 from modelfloat.errors import UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas.reports import ScrubPass, ScrubRun, ScrubStatus
+from modelfloat.cas.verify.scrubstatus import ScrubPass, ScrubRun, ScrubStatus
 from modelfloat.cli.scrub import lines, metrics, period_of, rate_of
 from modelfloat.cli.settings import Settings
 from modelfloat.errors import UsageError

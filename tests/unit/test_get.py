@@ -13,8 +13,8 @@ from modelfloat.cas.formats.tree import Entry, EntryType
 from modelfloat.cas.get import extract, filling, getting, landing
 from modelfloat.cas.get.getting import get
 from modelfloat.cas.get.landing import part_name
+from modelfloat.cas.progress import Progress
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import Progress
 from modelfloat.cas.store import Store
 from modelfloat.errors import ExistsError, LockedError, ModelFloatError, NotFoundError
 from modelfloat.opening import open_store

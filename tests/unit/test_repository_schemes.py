@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.add.report import AddReport
 from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.add.writer import spare_of
 from modelfloat.cas.formats.chunktable import Kind
 from modelfloat.cas.formats.journal import NOWHERE
 from modelfloat.cas.index.records import ShardState
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import AddReport
 from modelfloat.cas.schemes import scheme_like
 from modelfloat.cas.store import Store
 from modelfloat.erasure.scheme import Scheme

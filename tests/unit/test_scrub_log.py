@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas.reports import Problem, VerifyReport
 from modelfloat.cas.store import Store
 from modelfloat.cas.verify.checkorder import VerifyRequest
+from modelfloat.cas.verify.report import Problem, VerifyReport
 from modelfloat.cas.verify.scrublog import NAME, ScrubLog
 from modelfloat.opening import open_store
 from modelfloat.tests.support.damage import flip_payload, lose

@@ -18,8 +18,8 @@ from modelfloat.cas.index.index import Index
 from modelfloat.cas.index.sums import decode_sums, encode_sums, sums_of, sums_of_table
 from modelfloat.cas.packs.scrutiny import read_footer
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import KindStats, RepositoryStats
 from modelfloat.cas.store import Store
+from modelfloat.cas.storestats import KindStats, RepositoryStats
 from modelfloat.cli.main import run
 from modelfloat.errors import IndexDamagedError
 from modelfloat.opening import open_store, rebuild_store

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.progress import Progress
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import Progress
 from modelfloat.cas.store import Store
 from modelfloat.cas.transfer.counterparts import Alike, Counterparts, Table
 from modelfloat.cas.transfer.report import Fate, TransferReport, TransferRequest

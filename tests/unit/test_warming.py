@@ -9,8 +9,8 @@ from modelfloat.cas.cache.folder import CacheFolder
 from modelfloat.cas.cache.survey import survey
 from modelfloat.cas.get import cachefill, warming
 from modelfloat.cas.get.warming import WarmReport, warm
+from modelfloat.cas.progress import Progress
 from modelfloat.cas.refnames import parse_address
-from modelfloat.cas.reports import Progress
 from modelfloat.tests.support.diskcaches import cached_data, caching
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import add, fresh_store, weights
