@@ -24,9 +24,10 @@ from .cas import storeowner
 from .cas.encryption.copies import FILE, local_copy, put_copy, sound_record
 from .cas.packs.health import State
 from .cas.packs.members import Member
-from .config import BackendConfig, StoreConfig, read_config, write_config
+from .config import read_config, write_config
 from .errors import ModelFloatError, NotFoundError
 from .ids import BackendId
+from .storeconfig import BackendConfig, StoreConfig
 
 ACCOUNTS: Final = "accounts"
 

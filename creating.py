@@ -20,20 +20,13 @@ from .cas.locks import locked
 from .cas.packs.placement import Candidate
 from .cas.packs.survival import describe
 from .cas.reserve import SIZE, Reserve
-from .config import (
-    OWN_FOLDER,
-    BackendConfig,
-    StoreConfig,
-    config_path,
-    read_config,
-    what_remains,
-    write_config,
-)
+from .config import OWN_FOLDER, config_path, read_config, what_remains, write_config
 from .configured import announce, close_all, marker_of, open_configured, put_keyring
 from .erasure.scheme import Scheme
 from .errors import ExistsError, ModelFloatError, NotFoundError, UsageError
 from .ids import BackendId, StoreId, random_backend_id, random_store_id
 from .opening import open_store
+from .storeconfig import BackendConfig, StoreConfig
 
 
 @dataclass(frozen=True, slots=True)

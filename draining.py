@@ -23,9 +23,10 @@ from .cas.verify.copycheck import check_copies
 from .cas.verify.movereport import MovePlan, MoveReport
 from .cas.verify.moving import Goal, Moving
 from .cas.verify.report import VerifyReport
-from .config import BackendConfig, StoreConfig, read_config, write_config
+from .config import read_config, write_config
 from .errors import BusyError, NotFoundError, one_failure
 from .opening import open_store
+from .storeconfig import BackendConfig, StoreConfig
 
 DRAINING: Final = "draining"
 

@@ -22,10 +22,10 @@ import trio
 
 from .backends.marker import ENCRYPTED, Marker, MarkerBackend, read_marker
 from .backends.registry import is_local_path
-from .config import BackendConfig, StoreConfig
 from .configured import open_configured
 from .errors import BackendError, ModelFloatError, UnavailableError, UsageError, one_failure
 from .ids import BackendId, random_backend_id
+from .storeconfig import BackendConfig, StoreConfig
 
 DEADLINE: Final = 10.0
 """Seconds that a backend has to show its marker."""

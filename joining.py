@@ -17,13 +17,14 @@ from .cas.encryption.storecipher import cipher_of
 from .cas.index.index import Index
 from .cas.progress import Progress
 from .cas.reserve import SIZE, Reserve
-from .config import StoreConfig, config_path, write_config
+from .config import config_path, write_config
 from .creating import make_folders, tried
 from .erasure.scheme import Scheme
 from .errors import BackendError, ExistsError, ModelFloatError, UsageError
 from .finding import FoundStore
 from .ids import StoreId
 from .opening import make_index, open_store
+from .storeconfig import StoreConfig
 from .unlocking import unlock_keys
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from .cas.formats.keyring import Cost
 from .cas.locks import locked
 from .cas.packs.members import Members
 from .cas.sharing import undisturbed
-from .config import StoreConfig, read_config
+from .config import read_config
 from .configured import members_of
 from .errors import ModelFloatError, UnavailableError, UsageError, one_failure
+from .storeconfig import StoreConfig
 from .unlocking import local_record, require_encrypted, unlock_store
 
 WHAT: Final = "modelfloat key"

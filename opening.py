@@ -21,11 +21,12 @@ from .cas.read.refetch import FetchRange
 from .cas.sharing import undisturbed
 from .cas.signing.signer import GetSigner, require_library
 from .cas.store import Store, open_engine
-from .config import Scalar, StoreConfig, read_config, write_config
+from .config import read_config, write_config
 from .configured import close_all, members_of, recreate, remark
 from .erasure.scheme import Scheme
 from .errors import ModelFloatError, UsageError, one_failure
 from .ids import PublicKey
+from .storeconfig import Scalar, StoreConfig
 from .unlocking import unlock_keys
 
 if TYPE_CHECKING:

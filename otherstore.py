@@ -25,7 +25,7 @@ from .cas.index.index import Index
 from .cas.locks import locked
 from .cas.signing.signer import GetSigner
 from .cas.store import Store
-from .config import BackendConfig, StoreConfig, config_path, read_config, write_config
+from .config import config_path, read_config, write_config
 from .creating import BackendSpec, create_store
 from .erasure.scheme import Scheme
 from .errors import (
@@ -38,6 +38,7 @@ from .errors import (
 )
 from .ids import WriterId
 from .opening import open_store, rebuild_store
+from .storeconfig import BackendConfig, StoreConfig
 
 FOLDER: Final = "exchange"
 NAME: Final = "directory"

@@ -11,12 +11,13 @@ import trio
 from .cas.locks import locked
 from .cas.progress import Progress
 from .cas.store import Store
-from .config import BackendConfig, read_config
+from .config import read_config
 from .configured import announce
 from .draining import Moved, MoveRequest, drain_backend, find_backend
 from .errors import BusyError, one_failure
 from .ids import BackendId
 from .opening import open_store
+from .storeconfig import BackendConfig
 
 WHAT: Final = "modelfloat backend rm"
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import trio
 
 from .cas.locks import locked
-from .config import check_trusted_name, read_config, write_config
+from .config import read_config, write_config
 from .errors import ExistsError, NotFoundError
 from .ids import PublicKey
+from .storeconfig import check_trusted_name
 
 Keys = dict[PublicKey, str]
 

@@ -22,9 +22,9 @@ from .cas.encryption.keyring import unlock
 from .cas.encryption.keys import StoreKeys
 from .cas.encryption.secrets import Secret
 from .cas.formats.keyring import KeyringRecord, encode_keyring
-from .config import StoreConfig
 from .configured import close_all, open_configured
 from .errors import UnavailableError, UsageError, WrongKeyError
+from .storeconfig import StoreConfig
 
 PATIENCE: Final = 5.0
 """Seconds for which backends are waited for that may know of a later keyring than others have."""

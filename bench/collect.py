@@ -41,10 +41,11 @@ from modelfloat.cas.formats.shard import shard_length
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.rebuild.draft import Draft
-from modelfloat.config import StoreConfig, read_config
+from modelfloat.config import read_config
 from modelfloat.creating import create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.ids import BackendId, ObjectId, PackId, WriterId
+from modelfloat.storeconfig import StoreConfig
 
 TARGET: Final = 300_000_000
 """Bytes of RssAnon at AT chunks."""

@@ -36,9 +36,10 @@ from modelfloat.cas.formats.shard import shard_length
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.packs.placement import Candidate, place
-from modelfloat.config import StoreConfig, read_config
+from modelfloat.config import read_config
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.ids import ChunkId, ObjectId, PackId, WriterId
+from modelfloat.storeconfig import StoreConfig
 
 PACKS: Final = 10_000
 CHUNKS: Final = 64

@@ -69,8 +69,8 @@ def make_backend(
 ) -> "BackendSpec":
     """A backend from its parts, checked; UsageError says which part cannot be."""
     from ..backends.registry import is_local_path
-    from ..config import check_backend_name, check_rate
     from ..creating import BackendSpec
+    from ..storeconfig import check_backend_name, check_rate
 
     if not url:
         raise UsageError(f"backend {name}: the URL is missing; a plain path is a URL")
@@ -92,7 +92,7 @@ def parse_changes(
     rate: str | None = None,
 ) -> "BackendChanges":
     """What `backend set` changes; UsageError where that is nothing, or cannot be."""
-    from ..config import check_rate
+    from ..storeconfig import check_rate
 
     found: BackendChanges = {}
     if domain is not None:
@@ -115,7 +115,7 @@ def _domain(name: str, text: str) -> str:
 
 
 def _weight(name: str, text: str) -> float:
-    from ..config import check_weight
+    from ..storeconfig import check_weight
 
     try:
         return check_weight(float(text))
@@ -124,7 +124,7 @@ def _weight(name: str, text: str) -> float:
 
 
 def _capacity(name: str, text: str) -> int:
-    from ..config import check_capacity
+    from ..storeconfig import check_capacity
     from .settingtable import size
 
     try:

@@ -14,8 +14,8 @@ from .output import human_latency, human_size, plural, reason
 if TYPE_CHECKING:
     from ..cas.packs.members import Member
     from ..cas.packs.survival import Layouts, Survival
-    from ..config import StoreConfig
     from ..erasure.scheme import Scheme
+    from ..storeconfig import StoreConfig
 
 ASKED: Final = 5.0
 """Seconds in which a backend has to tell its space."""

@@ -11,7 +11,7 @@ from .checks_index import examine_index
 from .output import human_size, plural
 
 if TYPE_CHECKING:
-    from ..config import StoreConfig
+    from ..storeconfig import StoreConfig
 
 LITTLE: Final = 2_000_000_000
 """Free bytes below which a folder is short of space."""

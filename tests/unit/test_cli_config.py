@@ -7,8 +7,9 @@ import pytest
 
 from modelfloat.cli.main import run
 from modelfloat.cli.settingtable import SETTINGS
-from modelfloat.config import BackendConfig, StoreConfig, read_config, write_config
+from modelfloat.config import read_config, write_config
 from modelfloat.ids import BackendId, StoreId
+from modelfloat.storeconfig import BackendConfig, StoreConfig
 
 Capture = pytest.CaptureFixture[str]
 

@@ -9,18 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfloat.config import (
-    BackendConfig,
-    StoreConfig,
-    check_backend_name,
-    check_weight,
-    config_path,
-    encode_config,
-    read_config,
-    write_config,
-)
+from modelfloat.config import config_path, read_config, write_config
+from modelfloat.configtoml import encode_config
 from modelfloat.errors import FormatError, ModelFloatError, NotFoundError, UsageError
 from modelfloat.ids import BackendId, StoreId
+from modelfloat.storeconfig import BackendConfig, StoreConfig, check_backend_name, check_weight
 
 STORE = StoreId(bytes(range(16)))
 FIRST = BackendConfig("d0", "backends/d0", BackendId(b"\x01" * 16))
