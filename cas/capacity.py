@@ -29,6 +29,11 @@ def shard_size(pack: PackRecord, index: int) -> int:
     return pack.shard + FOOTER_HEAD + hashes + carried + TRAILER_SIZE
 
 
+def stored_size(pack: PackRecord) -> int:
+    """Bytes that all its shards take: the last one carries the table, with it m others at least."""
+    return (pack.k - 1) * shard_size(pack, 0) + (pack.m + 1) * shard_size(pack, pack.n - 1)
+
+
 def bytes_on(packs: Iterable[PackRecord]) -> Counter[BackendId]:
     """Bytes of good shards on each backend."""
     used: Counter[BackendId] = Counter()

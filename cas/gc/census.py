@@ -49,7 +49,7 @@ class Census:
         self._since_ns = since_ns
         self._find_in_use = find_in_use
         self._standing = Standing(pool)
-        self.marks = Marks(index, self._standing.rank)
+        self.marks = Marks(index, self._standing.ranking)
         self.marking = Marking(index, objects, self.marks, trio.from_thread.check_cancelled)
         self.selection = Selection(index, pool, self.marks, scheme, grace)
 

@@ -1,25 +1,22 @@
 """Marking: from refs through commits, trees and manifests to every chunk that is still needed.
 
 What was visited is told by the marks themselves, so no set of ids grows with the store. Only an
-object that is in the mirror and in no pack, as after a loss, is remembered by its id.
+object that is in the mirror and in no pack, as after a loss, is remembered by its id. Chunks wait
+until there are many (`wanted`).
 
 Synchronous; runs in worker threads. Every object is read from the index's mirror and verified.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from ...ids import ObjectId
 from ..formats.links import objects_of
-from ..formats.manifest import ENTRY, decode_manifest, decode_page
+from ..formats.manifest import decode_manifest, decode_page
 from ..formats.objects import ObjectType, object_type
 from ..index.index import Index
 from ..objects import Objects
 from .marks import Marks
-
-BATCH: Final = 16_384
-"""Chunks looked up at once."""
-_ID: Final = 32
+from .wanted import Wanted
 
 
 def no_checkpoint() -> None:
@@ -40,7 +37,7 @@ class Marking:
         self._objects = objects
         self._marks = marks
         self._checkpoint = checkpoint
-        self._chunks: list[bytes] = []
+        self._chunks = Wanted()
         self._homeless: set[bytes] = set()
         self.missing = False
         """Whether a chunk of a file that was reached has no place."""
@@ -93,10 +90,12 @@ class Marking:
         return objects_of(data)
 
     def _take(self, entries: bytes) -> None:
-        self._chunks += [entries[at : at + _ID] for at in range(0, len(entries), ENTRY.size)]
-        if len(self._chunks) >= BATCH:
-            self._flush()
+        while entries:
+            entries = entries[self._chunks.take(entries) :]
+            if entries:
+                self._flush()
 
     def _flush(self) -> None:
-        self.missing |= bool(self._marks.mark(self._chunks).nowhere)
-        self._chunks.clear()
+        for ids in self._chunks.drain():
+            self._checkpoint()
+            self.missing |= not self._marks.mark_chunks(ids)

@@ -4,14 +4,15 @@ A chunk is marked in one place: in the best of its packs (`standing`), among equ
 chunk that was copied to another pack no longer holds the old one. Where shards are missing of the
 best one, every place is marked: any of them may be what saves it.
 
-Memory, whatever the number of files: a bit a place and some 80 bytes a pack.
+Memory, whatever the number of files: a bit a place and some 110 bytes a pack.
 
 Synchronous; used by one worker thread at a time.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Any, Final
 
 import numpy as np
@@ -19,14 +20,16 @@ import numpy.typing as npt
 
 from ...errors import ConflictError
 from ...ids import PackNumber
-from ..capacity import shard_size
+from ..capacity import stored_size
 from ..formats.chunktable import Kind
 from ..index.index import Index
 from ..index.records import PackRecord
-from .standing import WHOLE
+from .standing import WHOLE, Rank
 
 Array = npt.NDArray[Any]
 
+PACKS: Final = 4096
+"""Packs that are looked at together."""
 PACK: Final = np.dtype(
     [
         ("number", "u4"),
@@ -63,12 +66,14 @@ class Marked:
 
 
 class Marks:
-    """The marks of one collection. `rank` says how good a pack is, as `standing.rank` does."""
+    """The marks of one collection. What `ranking` gives says how good packs are, as
+    `standing.rank` does; it is asked for anew whenever many are looked at."""
 
-    def __init__(self, index: Index, rank: Callable[[PackRecord], int]) -> None:
+    def __init__(self, index: Index, ranking: Callable[[], Rank]) -> None:
         self._index = index
-        self._rank = rank
+        self._ranking = ranking
         self.packs: Array = np.zeros(0, PACK)
+        self._numbers: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
         self._first: Array = np.zeros(0, np.int64)
         self._bits: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
         self.places: npt.NDArray[np.int64] = np.zeros(0, np.int64)
@@ -89,8 +94,11 @@ class Marks:
 
     def extend(self) -> None:
         """Take in packs that were stored since."""
-        after = int(self.packs["number"][-1]) if len(self.packs) else 0
-        self._append(self._table(after))
+        self._append(list(self._tables(self._last)))
+
+    @property
+    def _last(self) -> int:
+        return int(self._numbers[-1]) if len(self._numbers) else 0
 
     def check(self) -> bool:
         """Take in everything that happened meanwhile: packs that came, and those that went.
@@ -99,21 +107,18 @@ class Marks:
         place may be the better one, and the marks must be made anew. ConflictError where the index
         was made anew: then no number means what it did.
         """
-        now = self._table(0)
         old = self.packs
-        at = np.searchsorted(now["number"], old["number"])
-        at[at == len(now)] = 0
-        there = now["number"][at] == old["number"] if len(now) else np.zeros(len(old), bool)
-        same = now["id"][at[there]] == old["id"][there]
-        last = old["number"][-1] if len(old) else 0
-        if not same.all() or int((now["number"] <= last).sum()) != int(there.sum()):
-            raise ConflictError("the index was made anew while gc ran; run it again")
-        worse = ~there
-        worse[there] = now["rank"][at[there]] < old["rank"][there]
-        old["rank"][there] = now["rank"][at[there]]
-        self.there[: len(old)] = there
+        there, worse = np.zeros(len(old), bool), np.ones(len(old), bool)
+        for rows in self._tables(0, self._last):
+            at, known = self._where(rows["number"])
+            if not known.all() or (rows["id"] != old["id"][at]).any():
+                raise ConflictError("the index was made anew while gc ran; run it again")
+            there[at] = True
+            worse[at] = rows["rank"] < old["rank"][at]
+            old["rank"][at] = rows["rank"]
+        self.there[:] = there
         holds = not (worse & (self.places > 0)).any()
-        self._append(now[now["number"] > last])
+        self.extend()
         return holds
 
     def forget(self) -> None:
@@ -121,24 +126,20 @@ class Marks:
         for array in (self._bits, self.places, self.bytes, self.raw, self.fleeting):
             array[:] = 0
 
-    def _table(self, after: int) -> Array:
-        # Filled as it grows: of very many packs no second copy is made.
-        return np.fromiter(map(self._row, self._index.packs(after=after)), PACK)
+    def _tables(self, after: int, last: int | None = None) -> Iterator[Array]:
+        """What is known now of the packs behind number `after`, up to `last`; some at a time."""
+        rank = self._ranking()
+        records = self._index.packs(after=after)
+        if last is not None:
+            records = takewhile(lambda record: record.number <= last, records)
+        while some := list(islice(records, PACKS)):
+            yield np.array([_row(record, rank) for record in some], PACK)
 
-    def _row(self, record: PackRecord) -> tuple[object, ...]:
-        stored = sum(shard_size(record, i) for i in range(record.n))
-        return (
-            record.number,
-            bytes(record.id),
-            record.kind,
-            record.chunk_count,
-            record.length,
-            stored,
-            self._rank(record),
-        )
-
-    def _append(self, rows: Array) -> None:
-        self.packs = np.concatenate([self.packs, rows])
+    def _append(self, tables: Sequence[Array]) -> None:
+        if not tables:
+            return
+        self.packs = np.concatenate([self.packs, *tables])
+        self._numbers = self.packs["number"].copy()
         ends = np.cumsum(self.packs["chunks"])
         self._first = ends - self.packs["chunks"]
         size = int(ends[-1] + 7) // 8 if len(ends) else 0
@@ -148,33 +149,45 @@ class Marks:
         self.raw = _longer(self.raw, len(self.packs))
         self.fleeting = _longer(self.fleeting, len(self.packs))
         self.spared = _longer(self.spared, len(self.packs))
-        self.there = np.concatenate([self.there, np.ones(len(rows), bool)])
+        new = np.ones(len(self.packs) - len(self.there), bool)
+        self.there = np.concatenate([self.there, new])
 
     # Marking
 
     def mark(self, ids: Iterable[bytes]) -> Marked:
         """Mark chunks, data or objects, that are needed."""
         wanted = sorted(set(ids))
-        if not wanted:
-            return Marked([], [])
-        rows = np.frombuffer(self._index.rows(wanted), ROW)
-        packs = self.packs["number"]
-        if len(rows) and int(rows["pack"].max()) > (int(packs[-1]) if len(packs) else 0):
+        there, new = self._mark(wanted)
+        nowhere = [] if _distinct(there) == len(wanted) else _missing(wanted, there)
+        return Marked([id_.tobytes() for id_ in new["id"]], nowhere)
+
+    def mark_chunks(self, wanted: Sequence[bytes]) -> bool:
+        """Mark chunks that are needed, none of them named twice; whether all are in packs.
+
+        Quickest where they are in the order of their bytes.
+        """
+        there, _ = self._mark(wanted)
+        return _distinct(there) == len(wanted)
+
+    def _mark(self, wanted: Sequence[bytes]) -> tuple[Array, Array]:
+        """All rows of chunks, and those that were marked by this."""
+        there = np.frombuffer(self._index.rows(wanted), ROW)
+        if len(there) and int(there["pack"].max()) > self._last:
             self.extend()
-        rows, where = self._known_places(rows)
-        begins = _begins(rows)
-        found = int(begins.sum())
-        nowhere = [] if found == len(wanted) else _missing(wanted, rows)
-        if len(rows) > found:
+        there, where = self._known_places(there)
+        begins = _begins(there)
+        rows = there
+        if not begins.all():
             chosen = _best(begins, self.packs["rank"][where])
             rows, where = rows[chosen], where[chosen]
         bit = self._first[where] + rows["slot"]
         fresh = ~self._is_set(bit)
         self._set(bit[fresh])
-        np.add.at(self.places, where[fresh], 1)
-        np.add.at(self.bytes, where[fresh], rows["stored"][fresh].astype(np.int64))
-        np.add.at(self.raw, where[fresh], rows["raw"][fresh].astype(np.int64))
-        return Marked([id_.tobytes() for id_ in rows["id"][fresh]], nowhere)
+        rows, where = rows[fresh], where[fresh]
+        np.add.at(self.places, where, 1)
+        np.add.at(self.bytes, where, rows["stored"].astype(np.int64))
+        np.add.at(self.raw, where, rows["raw"].astype(np.int64))
+        return there, rows
 
     @contextlib.contextmanager
     def for_now(self) -> Iterator[None]:
@@ -230,13 +243,17 @@ class Marks:
 
     def _known_places(self, rows: Array) -> tuple[Array, Array]:
         """Rows whose pack is in the table, and where in it."""
-        numbers = self.packs["number"]
-        if not len(numbers):
+        if not len(self._numbers):
             return rows[:0], np.zeros(0, np.int64)
-        where = np.minimum(np.searchsorted(numbers, rows["pack"]), len(numbers) - 1)
-        known = numbers[where] == rows["pack"]
+        where, known = self._where(rows["pack"])
         known &= rows["slot"] < self.packs["chunks"][where]
-        return rows[known], where[known]
+        return (rows, where) if known.all() else (rows[known], where[known])
+
+    def _where(self, numbers: Array) -> tuple[Array, Array]:
+        """The rows of packs, and whether those have their numbers; there is one at least."""
+        wanted = numbers.astype(np.uint32)
+        where = np.minimum(np.searchsorted(self._numbers, wanted), len(self._numbers) - 1)
+        return where, self._numbers[where] == wanted
 
     def _is_set(self, bits: Array) -> Array:
         found: Array = (self._bits[bits >> 3] >> (bits & 7).astype(np.uint8)) & 1 == 1
@@ -244,6 +261,18 @@ class Marks:
 
     def _set(self, bits: Array) -> None:
         np.bitwise_or.at(self._bits, bits >> 3, (1 << (bits & 7)).astype(np.uint8))
+
+
+def _row(record: PackRecord, rank: Rank) -> tuple[object, ...]:
+    return (
+        record.number,
+        bytes(record.id),
+        record.kind,
+        record.chunk_count,
+        record.length,
+        stored_size(record),
+        rank(record),
+    )
 
 
 def _begins(rows: Array) -> Array:
@@ -261,7 +290,12 @@ def _best(begins: Array, rank: Array) -> Array:
     return chosen
 
 
-def _missing(wanted: list[bytes], rows: Array) -> list[bytes]:
+def _distinct(rows: Array) -> int:
+    """How many chunks the rows are of."""
+    return int(_begins(rows).sum())
+
+
+def _missing(wanted: Sequence[bytes], rows: Array) -> list[bytes]:
     there = {id_.tobytes() for id_ in rows["id"]}
     return [id_ for id_ in wanted if id_ not in there]
 

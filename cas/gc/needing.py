@@ -23,7 +23,7 @@ class Needing:
     """Finds the packs of one store that hold what it is asked for. For one worker thread."""
 
     def __init__(self, index: Index, objects: Objects, pool: Pool) -> None:
-        self._marks = Marks(index, Standing(pool).rank)
+        self._marks = Marks(index, Standing(pool).ranking)
         self._marking = Marking(index, objects, self._marks, trio.from_thread.check_cancelled)
 
     def reach(self, name: str, roots: Iterable[ObjectId]) -> None:

@@ -77,7 +77,7 @@ class Removal:
         """Bytes, with parity, of data that the objects `gone` reach and `left` do not, and that a
         gc would delete for sure: of a pack of which half is still needed it copies nothing, unless
         that is small and there are many such."""
-        marks = Marks(self.index, Standing(self.pool).rank)
+        marks = Marks(self.index, Standing(self.pool).ranking)
         marking = Marking(self.index, self.objects, marks, trio.from_thread.check_cancelled)
         marking.reach(left)
         before = marks.bytes.copy()

@@ -110,7 +110,7 @@ class Restriping:
 
     def _plan(self, repo: RepoName | None, report: RestripeReport) -> list[tuple[int, int]]:
         """Rows of packs to copy, and the bytes of each that are needed; counted in `report`."""
-        self._marks = Marks(self._index, Standing(self._pool).rank)
+        self._marks = Marks(self._index, Standing(self._pool).ranking)
         marking = Marking(self._index, self._objects, self._marks, trio.from_thread.check_cancelled)
         marking.reach(head.commit for head in self._index.refs(repo))
         found, old = [], []

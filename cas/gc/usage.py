@@ -35,7 +35,7 @@ def usage(
     index: Index, objects: Objects, files: Files, checkpoint: Callable[[], None]
 ) -> tuple[RepositoryStats, ...]:
     """The figures of every repository, by name; `files` are what `Statistics.files` gives."""
-    marks = Marks(index, _any_place)
+    marks = Marks(index, lambda: _any_place)
     found = []
     for repo in sorted({head.repo for head in index.refs()}, key=str):
         marks.forget()

@@ -3,6 +3,7 @@
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from ...ids import BackendId, PackId, PackNumber, WriterId
@@ -139,9 +140,9 @@ class PackRecord:
     def decode(cls, number: int, data: bytes) -> "PackRecord":
         """A record from its bytes."""
         id_, k, m, kind, length, shard, raw, count, checked = _PACK.unpack_from(data)
-        shards = list(_SHARD.iter_unpack(data[_PACK.size :]))
-        if len(shards) != k + m:
-            raise ValueError(f"pack {number} has {len(shards)} shards, not {k}+{m}")
+        backends, states = _shards(bytes(data[_PACK.size :]))
+        if len(states) != k + m:
+            raise ValueError(f"pack {number} has {len(states)} shards, not {k}+{m}")
         return cls(
             PackNumber(number),
             PackId(id_),
@@ -153,8 +154,8 @@ class PackRecord:
             raw,
             count,
             checked,
-            tuple(BackendId(b) for b, _ in shards),
-            tuple(ShardState(s) for _, s in shards),
+            backends,
+            states,
         )
 
     @classmethod
@@ -177,3 +178,10 @@ class PackRecord:
                 for where in stored.locations
             ),
         )
+
+
+@lru_cache(maxsize=4096)
+def _shards(data: bytes) -> tuple[tuple[BackendId, ...], tuple[ShardState, ...]]:
+    """Where each shard of a pack is, and what was found of it; many packs lie alike."""
+    shards = list(_SHARD.iter_unpack(data))
+    return tuple(BackendId(b) for b, _ in shards), tuple(ShardState(s) for _, s in shards)

@@ -28,7 +28,7 @@ class Planning:
         self._source = source
         self._reading = reading
         self._selection = Selection(Known(reading), counterparts)
-        self._marks = Marks(source.index, Standing(source.pool).rank)
+        self._marks = Marks(source.index, Standing(source.pool).ranking)
 
     def count(self, name: str, commits: list[ObjectId], report: TransferReport) -> None:
         """Add to a report what commits would take, of the repository `name`; in a worker thread."""

@@ -11,7 +11,8 @@ from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.formats.journal import NOWHERE
 from modelfloat.cas.gc import merging
 from modelfloat.cas.gc.collection import Collection
-from modelfloat.cas.gc.standing import Standing
+from modelfloat.cas.gc.marks import Marks
+from modelfloat.cas.gc.standing import WHOLE, Standing
 from modelfloat.cas.index.records import PackRecord, ShardState
 from modelfloat.cas.journal.journal import Journal
 from modelfloat.cas.refnames import parse_address
@@ -107,15 +108,30 @@ async def test_what_misses_a_shard_replaces_nothing(tmp_path: Path) -> None:
     async with fresh_store(tmp_path / "s", "4+2") as store:
         await add(store, tmp_path / "a")
         standing = Standing(store.pool)
+        rank = standing.ranking()
         for pack in store.index.packs():
             assert standing.replaces(pack, pack)
             less = replace(pack, backends=(*pack.backends[:-1], NOWHERE))
-            assert standing.rank(less) < standing.rank(pack)
+            assert rank(less) < rank(pack)
             assert not standing.replaces(less, pack)
             twice = replace(pack, backends=(*pack.backends[:-1], pack.backends[0]))
-            assert standing.rank(twice) < standing.rank(pack)
+            assert rank(twice) < rank(pack)
             assert not standing.replaces(twice, pack)
             assert standing.replaces(pack, twice)
+
+
+async def test_a_backend_that_goes_down_makes_packs_worse(tmp_path: Path) -> None:
+    weights(tmp_path / "a", 3_000_000)
+    async with fresh_store(tmp_path / "s", "4+2") as store:
+        await add(store, tmp_path / "a")
+        (pack,) = split_packs(store)
+        marks = Marks(store.index, Standing(store.pool).ranking)
+        assert marks.check()
+        marks.mark([chunk for chunk, places in store.index.each_chunk() if places])
+        store.pool.members.up()[0].down = "it is away"
+        assert not marks.check()
+        row = marks.packs["number"].tolist().index(pack.number)
+        assert not int(marks.packs["rank"][row]) & WHOLE
 
 
 async def three_small(path: Path) -> dict[str, bytes]:

@@ -139,7 +139,7 @@ def test_marks_are_what_a_plain_walk_reaches(plan: Any, data: st.DataObject) -> 
         try:
             lay(index, [kind for kind in kinds if kind not in lost], data.draw(st.integers(1, 9)))
             index.put_objects(world.objects)
-            marks = Marks(index, lambda pack: rank(pack, pack.m if healthy else pack.m - 1))
+            marks = Marks(index, lambda: lambda pack: rank(pack, pack.m if healthy else pack.m - 1))
             marking = Marking(index, Objects(index), marks)
             marking.reach(one)
             # Packs that come while it marks; some chunks have a second place there.
@@ -169,11 +169,11 @@ def test_the_best_place_is_marked_and_the_copy_frees_the_original(tmp_path: Path
         lay(index, ids, 100)
         lay(index, ids, 100, m=0)
         index.put_objects(world.objects)
-        marks = Marks(index, lambda pack: rank(pack, pack.m))
+        marks = Marks(index, lambda: lambda pack: rank(pack, pack.m))
         Marking(index, Objects(index), marks).reach(world.commits)
         assert marks.places.tolist() == [0, len(objects), 3, 0]
         assert all(int(found) & WHOLE for found in marks.packs["rank"])
-        ill = Marks(index, lambda pack: rank(pack, pack.m - 1))
+        ill = Marks(index, lambda: lambda pack: rank(pack, pack.m - 1))
         Marking(index, Objects(index), ill).reach(world.commits)
         assert ill.places.tolist() == [3, len(objects), 3, 3]
         row = 2

@@ -9,6 +9,9 @@ import pytest
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.add.estimate import Room, fits
 from modelfloat.cas.add.request import AddRequest
+from modelfloat.cas.capacity import shard_size, stored_size
+from modelfloat.cas.formats.chunktable import Kind
+from modelfloat.cas.index.records import PackRecord, ShardState
 from modelfloat.cas.packs.members import Member, Members
 from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.refnames import parse_address
@@ -19,7 +22,7 @@ from modelfloat.config import read_config, write_config
 from modelfloat.creating import BackendSpec, add_backend, change_backend, create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import NotFoundError, QuotaError, UsageError
-from modelfloat.ids import BackendId, StoreId, random_backend_id
+from modelfloat.ids import BackendId, PackId, PackNumber, StoreId, random_backend_id
 from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -172,3 +175,24 @@ async def test_a_backend_gets_no_shard_larger_than_its_objects_may_be(tmp_path: 
         assert used["d0"] < 1 * MB
         assert min(used[f"d{i}"] for i in range(1, 6)) > 1.2 * MB
         assert await read(store, "acme/model/w.safetensors") == content
+
+
+@pytest.mark.parametrize(("k", "m"), [(1, 2), (1, 0), (4, 2), (8, 1), (10, 4), (3, 0)])
+def test_what_all_shards_take(k: int, m: int) -> None:
+    where = (BackendId(b"b" * 16),) * (k + m)
+    for chunks, shard in ((1, 10), (64, 4 << 20), (16_384, 1 << 20), (3, 100)):
+        pack = PackRecord(
+            PackNumber(1),
+            PackId(bytes(16)),
+            k,
+            m,
+            Kind.DATA,
+            shard * k,
+            shard,
+            shard * k,
+            chunks,
+            0,
+            where,
+            (ShardState.GOOD,) * (k + m),
+        )
+        assert stored_size(pack) == sum(shard_size(pack, index) for index in range(k + m))
