@@ -71,7 +71,7 @@ async def test_what_another_answers_is_no_answer(
         with pytest.raises(UnavailableError, match=r"^backend d0: [^\n]*$"):
             await call()
     assert not any(buffer)
-    assert backend._ranges
+    assert backend._bucket()._ranges
 
 
 async def test_a_time_that_is_not_told_is_no_age(meddler: Meddler) -> None:

@@ -11,7 +11,8 @@ import trio
 from modelfloat.backends import staging
 from modelfloat.backends.conditional import PREFIX, keeps_conditions
 from modelfloat.backends.keys import check_key
-from modelfloat.backends.objects.backend import WHOLE, ObjectBackend
+from modelfloat.backends.objects.backend import ObjectBackend
+from modelfloat.backends.objects.bucket import WHOLE
 from modelfloat.backends.registry import open_backend
 from modelfloat.errors import (
     BackendError,
@@ -191,7 +192,8 @@ async def test_the_registry_says_what_was_probed(seaweedfs: SeaweedFS) -> None:
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "obstore", None)
+    for module in ("obstore", "obstore.exceptions"):
+        monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, ObjectBackend.__module__)
     with pytest.raises(UnsupportedError, match=r"pip install 'modelfloat\[objects\]'"):
         open_backend("d0", "s3://b")
