@@ -4,13 +4,13 @@ Links are not followed here: `following` does that for whoever reads a file.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from ..errors import NotFoundError
 from ..ids import ObjectId
 from .formats.journal import RefKind
 from .formats.tree import Entry, EntryType
+from .missing import nothing_at
 from .objects import Objects
 from .refnames import DEFAULT_BRANCH, Address, RefHead
 from .refs import Refs
@@ -39,8 +39,7 @@ def look_up(objects: Objects, refs: Refs, address: Address) -> Named:
     root = objects.commit(refs.resolve(address.repo, address.rev)).tree
     entry = objects.find(root, address.path)
     if address.path and entry is None:
-        root_of = replace(address, path=())
-        raise NotFoundError(f"{address} is not there; `modelfloat ls {root_of}` shows what is")
+        raise nothing_at(address)
     return Named(address, root, entry)
 
 

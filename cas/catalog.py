@@ -14,6 +14,7 @@ from .following import follow
 from .formats.manifest import Manifest
 from .formats.tree import Entry, EntryType
 from .index.index import Index
+from .missing import nothing_at
 from .objects import Objects
 from .read.regions import StoredTensor, tensors_of
 from .refnames import Address
@@ -48,9 +49,7 @@ class Catalog:
         root = self.objects.commit(commit).tree
         entry = follow(self.objects, root, address.path, str(address))
         if entry is None:
-            raise NotFoundError(
-                f"there is no {address}; `modelfloat ls {address.repo}` shows what is"
-            )
+            raise nothing_at(address)
         return entry
 
     def tensors(self, address: Address) -> Iterator[StoredTensor]:

@@ -14,6 +14,7 @@ from ..errors import ConflictError, ExistsError, NotFoundError, UsageError
 from ..ids import ObjectId
 from .formats.journal import RefChanged, RefKind
 from .index.index import Index
+from .missing import known, no_repository
 from .objects import Objects
 from .refnames import DEFAULT_BRANCH, RefHead, RepoName
 
@@ -120,7 +121,7 @@ class Refs:
                 return head.commit
         heads = self.heads(repo)
         if not heads:
-            raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
+            raise no_repository(repo)
         found = self._by_prefix(heads, base) if _HEX.fullmatch(base) else set()
         if not found and _HEX.fullmatch(base):
             found = self._left_behind(repo, base)
@@ -128,8 +129,7 @@ class Refs:
             return found.pop()
         if found:
             raise NotFoundError(f"{repo}@{base} means {len(found)} commits: give more digits")
-        known = ", ".join(sorted({h.ref for h in heads})[:8])
-        raise NotFoundError(f"{repo} has no branch, tag or commit {base!r}; it has {known}")
+        raise NotFoundError(f"{repo} has no branch, tag or commit {base!r}; it has {known(heads)}")
 
     def _left_behind(self, repo: RepoName, prefix: str) -> set[ObjectId]:
         """Commits of that prefix which refs of the repository pointed at once, and that are there

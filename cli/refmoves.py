@@ -60,11 +60,11 @@ def say_moves(settings: Settings, changes: "Sequence[RefChanged]") -> None:
 def say_heads(store: "Catalog", settings: Settings, repo: "RepoName", kind: "RefKind") -> None:
     """List the branches or tags of a repository, with their commits; NotFoundError if it has no
     ref at all."""
-    from ..errors import NotFoundError
+    from ..cas.missing import no_repository
 
     heads = store.refs.heads(repo)
     if not heads:
-        raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
+        raise no_repository(repo)
     mine = [head for head in heads if head.kind is kind]
     if settings.json:
         say_json([_document(store, head) for head in mine])

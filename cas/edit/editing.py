@@ -24,6 +24,7 @@ from ..history.newcommit import new_commit
 from ..journal.journal import Journal
 from ..lease.reliance import CondemnedError
 from ..lease.sessions import Session
+from ..missing import known
 from ..objects import Objects
 from ..packer import Packer
 from ..refnames import DEFAULT_BRANCH, Address, RefHead, RepoName
@@ -177,11 +178,10 @@ def branch_head(refs: Refs, repo: RepoName, branch: str) -> RefHead:
         refs.resolve(repo, branch)
     except NotFoundError:
         heads = refs.heads(repo)
-        names = sorted({head.ref for head in heads if head.kind is RefKind.BRANCH})
+        branches = [head for head in heads if head.kind is RefKind.BRANCH]
         if not heads:
             raise
-        known = ", ".join(names[:8]) or "none"
-        raise NotFoundError(f"{repo} has no branch {branch!r}; it has {known}") from None
+        raise NotFoundError(f"{repo} has no branch {branch!r}; it has {known(branches)}") from None
     raise UsageError(
         f"{repo}@{branch} is no branch, and only branches get new commits; name a branch"
     )

@@ -7,11 +7,11 @@ from ...ids import ObjectId
 from ..add.scan import DEEPEST
 from ..add.treepages import bytes_of
 from ..formats.tree import Entry, EntryType
+from ..missing import nothing_at
 from ..objects import Objects
 from ..refnames import Address, RepoName, shown_path
 from .editing import branch_of
 from .edits import Edited
-from .removing import nothing_at
 from .treechange import Path, TreeChange, extent_of, require_folders, too_deep
 
 

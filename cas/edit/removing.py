@@ -1,10 +1,10 @@
 """`rm` of a file or a folder: a commit without it. The commits before it have it still."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ...errors import NotFoundError
 from ...ids import ObjectId
 from ..add.treepages import bytes_of
+from ..missing import nothing_at
 from ..objects import Objects
 from ..refnames import Address, RepoName, shown_path
 from .editing import branch_of
@@ -46,9 +46,3 @@ class Removing:
         return Edited(
             f"remove {name}", change, path=name, files=files, size=bytes_of(entry), seen=(entry,)
         )
-
-
-def nothing_at(address: Address) -> NotFoundError:
-    """What is told of a path that is not there."""
-    root = replace(address, path=())
-    return NotFoundError(f"{address} is not there; `modelfloat ls {root}` shows what is")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import trio
 
-from ...errors import ExistsError, NotFoundError, UsageError, one_failure
+from ...errors import ExistsError, UsageError, one_failure
 from ..access import Access
 from ..history.moving import RefMove, move_ref
+from ..missing import no_ref, no_repository
 from ..refnames import Address, RefHead
 from ..refs import Refs
 from .editing import branch_of
@@ -49,15 +50,10 @@ class Renaming:
         """The heads that are meant, one of each ref."""
         heads = self.refs.heads(source.repo)
         if not heads:
-            raise NotFoundError(
-                f"there is no repository {source.repo}; `modelfloat ls` shows what is"
-            )
+            raise no_repository(source.repo)
         found = [head for head in heads if source.rev in (None, head.ref)]
         if not found:
-            known = ", ".join(sorted({head.ref for head in heads})[:8])
-            raise NotFoundError(
-                f"{source.repo} has no branch or tag {source.rev!r}; it has {known}"
-            )
+            raise no_ref(source.repo, source.rev, heads)
         for head in found:
             # Which of several heads is meant nobody can say: this does.
             self.refs.head(source.repo, head.kind, head.ref)

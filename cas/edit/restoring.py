@@ -9,11 +9,11 @@ from ...ids import ObjectId
 from ..add.treepages import bytes_of
 from ..formats.journal import RefKind
 from ..formats.tree import Entry, EntryType
+from ..missing import nothing_at
 from ..objects import Objects
 from ..refnames import DEFAULT_BRANCH, Address, RepoName, shown_path
 from ..refs import Refs
 from .edits import Edited, Taken
-from .removing import nothing_at
 from .treechange import Path, TreeChange, extent_of, require_folders
 
 _DIGITS: Final = 12

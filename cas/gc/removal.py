@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import trio
 import trio.from_thread
 
-from ...errors import NotFoundError, RefMovedError, UsageError, one_failure
+from ...errors import RefMovedError, UsageError, one_failure
 from ...ids import ObjectId
 from ..access import Access
 from ..formats.journal import RefChanged, RefKind
 from ..history.moving import RefMove, move_ref
 from ..index.index import Index
 from ..journal.journal import Journal
+from ..missing import no_ref, no_repository
 from ..objects import Objects
 from ..packs.pool import Pool
 from ..refnames import Address, RefHead, RepoName
@@ -59,13 +60,12 @@ class Removal:
         repo, rev = address.repo, address.rev
         heads = self.index.refs(repo)
         if not heads:
-            raise NotFoundError(f"there is no repository {repo}; `modelfloat ls` shows what is")
+            raise no_repository(repo)
         found = _of(heads, rev)
         if not found:
             if rev and ("~" in rev or "^" in rev):
                 raise UsageError(f"{repo}@{rev} is a commit: rm removes branches and tags")
-            known = ", ".join(sorted({head.ref for head in heads})[:8])
-            raise NotFoundError(f"{repo} has no branch or tag {rev!r}; it has {known}")
+            raise no_ref(repo, rev, heads)
         return found
 
     def _frees(self, heads: Sequence[RefHead]) -> int:

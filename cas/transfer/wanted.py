@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ...errors import ConflictError, ExistsError, ModelFloatError, NotFoundError, UsageError
 from ...ids import ObjectId
 from ..formats.journal import RefKind
+from ..missing import known
 from ..objects import Objects
 from ..refnames import Address, RefHead, RepoName
 from ..refs import Refs
@@ -55,8 +56,9 @@ def _meant(refs: Refs, address: Address, request: TransferRequest) -> Iterator[R
         raise NotFoundError(f"{source} has no repository {repo}; it has {there}")
     named = [head for head in heads if head.ref == rev]
     if rev is not None and not named:
-        known = ", ".join(sorted({head.ref for head in heads})[:8])
-        raise NotFoundError(f"{repo} of {source} has no branch or tag {rev!r}; it has {known}")
+        raise NotFoundError(
+            f"{repo} of {source} has no branch or tag {rev!r}; it has {known(heads)}"
+        )
     yield from named
     for head in heads:
         branch = head.kind is RefKind.BRANCH

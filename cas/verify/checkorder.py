@@ -14,13 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from ...errors import NotFoundError
 from ...ids import BackendId, ChunkId
 from ..capacity import shard_size
 from ..formats.chunktable import Kind
 from ..formats.tree import EntryType
 from ..index.index import Index
 from ..index.records import PackRecord, ShardState
+from ..missing import nothing_at
 from ..objects import Objects
 from ..refnames import Address
 from ..refs import Refs
@@ -136,9 +136,7 @@ def reached(index: Index, objects: Objects, refs: Refs, address: Address) -> Ite
         if entry is None or (
             entry.type is not EntryType.DIRECTORY and depth + 1 < len(address.path)
         ):
-            raise NotFoundError(
-                f"there is no {address}; `modelfloat ls {address.repo}` shows what is"
-            )
+            raise nothing_at(address)
         if entry.type is not EntryType.DIRECTORY:
             if entry.type is EntryType.FILE:
                 yield reach.file(name, entry)

@@ -137,7 +137,11 @@ async def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         await add(store, tmp_path / "a")
         for address, problem in [
             ("acme/other/a", "no repository acme/other"),
-            ("acme/model/b", "no acme/model/b"),
+            ("acme/model/b", "acme/model/b is not there; `modelfloat ls acme/model` shows"),
+            (
+                "acme/model@main/b",
+                "model@main/b is not there; `modelfloat ls acme/model@main` shows",
+            ),
             ("acme/model@nope/a", "no branch, tag or commit 'nope'"),
             ("acme/model@main~1/a", "history is shorter"),
             ("acme/model@main~999999999999/a", "history is shorter"),

@@ -129,7 +129,6 @@ PROVOKED: dict[str, Provocation] = {
     "has no branch, tag or commit": plain("ls", "acme/tiny@v9"),
     "give more digits": _ambiguous,
     "history is shorter": plain("ls", "acme/tiny@main~9"),
-    "there is no ‹address›; `modelfloat ls": plain("cat", "acme/tiny/none"),
     "‹address› is not there; `modelfloat ls": plain("get", "acme/tiny/none", "{root}/out"),
     "is a directory, not a file": plain("cat", "acme/tiny/folder"),
     "goes round in circles": _link("link"),
