@@ -1,6 +1,7 @@
 """Opening stores: the configured backends go to the engine, and are followed as they change."""
 
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -12,15 +13,17 @@ import trio
 from .cas.encryption.keys import StoreKeys
 from .cas.encryption.secrets import Secret
 from .cas.encryption.storecipher import cipher_of
+from .cas.engine import open_engine
 from .cas.index.lmdbfile import file_of
 from .cas.locks import locked
-from .cas.packs.members import Member, Members
+from .cas.openoptions import OpenOptions
+from .cas.packs.members import Members
 from .cas.progress import Progress
 from .cas.read.options import ReadOptions
 from .cas.read.refetch import FetchRange
 from .cas.sharing import undisturbed
 from .cas.signing.signer import GetSigner, require_library
-from .cas.store import Store, open_engine
+from .cas.store import Store
 from .config import read_config, write_config
 from .configured import close_all, members_of, recreate, remark
 from .erasure.scheme import Scheme
@@ -71,28 +74,19 @@ async def open_store(
     trusted = _require_trusted(path, config) if require_signature else None
     members = await trio.to_thread.run_sync(members_of, path, config)
 
-    async def make_anew(lost: Member) -> Member | None:
-        return await recreate(path, lost)
-
-    async def mark_anew(member: Member) -> None:
-        await remark(path, member)
-
+    options = OpenOptions(
+        wait=wait,
+        reading=reading or ReadOptions(),
+        fetch=fetch,
+        cipher=cipher,
+        signing=signing,
+        trusted=trusted,
+        recreate=functools.partial(recreate, path),
+        remark=functools.partial(remark, path),
+    )
     scheme = Scheme.parse(config.scheme)
     async with (
-        open_engine(
-            path,
-            scheme,
-            members,
-            config.id,
-            recreate=make_anew,
-            remark=mark_anew,
-            wait=wait,
-            reading=reading,
-            fetch=fetch,
-            cipher=cipher,
-            signing=signing,
-            trusted=trusted,
-        ) as store,
+        open_engine(path, scheme, members, config.id, options) as store,
         trio.open_nursery() as nursery,
     ):
         follower = _Follower(path, config, store)

@@ -1,14 +1,11 @@
 """The store: one index, its backends and its configuration, open for use.
 
-Concurrency: everything runs in one event loop, which `open` is entered in; a store must not be used
-after it was left. Readers are never locked out; who may write when is `cas.access`.
+Concurrency: everything runs in one event loop. Who may write when is `cas.access`.
 """
 
-import contextlib
 import functools
 import logging
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -17,43 +14,21 @@ import trio
 
 from ..erasure.scheme import Scheme
 from ..errors import ModelFloatError
-from ..ids import PackNumber, PublicKey, StoreId
+from ..ids import PackNumber
 from .access import Access
-from .cache.diskcache import DiskCache
-from .cache.folder import CacheFolder
-from .cache.options import CacheOptions
-from .cache.writer import CacheWriter
-from .catalog import Catalog, check_index
-from .encryption.storecipher import CLEAR, StoreCipher
-from .formats.chunkids import PLAIN
 from .formats.journal import RefChanged
-from .formats.manifest import Manifest
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
-from .index.checkbook import Sightings
 from .index.index import Index
 from .journal.journal import Journal
 from .lease.mounts import PATIENCE, Opened
-from .packs.anew import Recreate, Remark, no_marking, no_recreation
-from .packs.members import Member, Members
-from .packs.pool import Pool
+from .openoptions import OpenOptions
+from .packs.members import Members
 from .progress import Progress
-from .read.budget import MemoryBudget
-from .read.counters import ReadCounters
-from .read.diskfiles import DiskFiles
-from .read.filereader import FileReader
-from .read.loader import EXTENT, Loader
-from .read.memorylimit import default_limit
-from .read.options import ReadOptions
-from .read.reader import Reader
-from .read.refetch import FetchRange, Refetch
 from .read.renewal import Renewal
+from .readingstore import ReadingStore
 from .refnames import Address, RepoName
 from .reserve import Reserve
-from .signing.seen import SeenRefs
-from .signing.signer import GetSigner
-from .signing.trust import Trust
 from .telling import Telling
-from .trustedrefs import TrustedRefs
 from .verify.readrepair import ReadRepair
 from .verify.report import VerifyReport
 from .verify.scrublog import ScrubLog
@@ -73,12 +48,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LEAST_SLOTS: Final = 8
-MOST_SLOTS: Final = 64
-"""Extents that the reader keeps for reuse, at least and at most: a quarter of its memory."""
 
-
-class Store(Catalog):
+class Store(ReadingStore):
     """An open store. Use `open_engine`.
 
     What adding, checking and collecting take is imported by whoever does that: most commands, and
@@ -92,45 +63,14 @@ class Store(Catalog):
         index: Index,
         members: Members,
         nursery: trio.Nursery,
-        recreate: Recreate,
-        remark: Remark,
-        *,
-        wait: bool = True,
-        reading: ReadOptions | None = None,
-        fetch: FetchRange | None = None,
-        signing: GetSigner | None = None,
-        trusted: Mapping[PublicKey, str] | None = None,
+        options: OpenOptions,
     ) -> None:
-        super().__init__(path, scheme, index)
-        self.members = members
-        if trusted is not None:
-            trust = Trust(index, SeenRefs(path, self.id), trusted)
-            self.refs = TrustedRefs(index, self.objects, trust)
-        self.sightings = Sightings(index)
-        self.counters = ReadCounters()
-        self.budget = MemoryBudget((reading or ReadOptions()).memory or default_limit())
-        counted = self.counters.note_fetched
-        self.pool = Pool(members, self.sightings.note, counted, self.budget)
-        slots = max(LEAST_SLOTS, min(MOST_SLOTS, self.budget.limit // (4 * EXTENT)))
-        self.loader = loader = Loader(index, self.pool, self.budget, slots=slots)
-        loader.renew = Renewal(self._renew)
-        self.disk = self._disk_files((reading or ReadOptions()).cache)
-        self._refetch = None if fetch is None else Refetch(fetch, index.ids)
-        self.reader = Reader(
-            self.objects,
-            loader,
-            nursery,
-            self.budget,
-            counters=self.counters,
-            disk=self.disk,
-            warm_sets=(reading or ReadOptions()).warm_sets,
-            far=members.remote,
-            refetch=self._refetch,
-        )
-        self.access = Access(path, index, self.pool, scheme.m + 1, wait, signing)
+        super().__init__(path, scheme, index, members, nursery, options)
+        self.loader.renew = Renewal(self._renew)
+        self.access = Access(path, index, self.pool, scheme.m + 1, options.wait, options.signing)
         self.reserve = Reserve(path)
-        self._recreate = recreate
-        self._remark = remark
+        self._recreate = options.recreate
+        self._remark = options.remark
         self._scrubs = ScrubLog(path, index)
         telling = Telling(
             index, self.objects, self.pool, scheme, self._scrubs, self.counters, self.budget
@@ -144,7 +84,7 @@ class Store(Catalog):
         self.room: Final = telling.room
         self.survives: Final = telling.survives
         self.read_repair: ReadRepair | None = None
-        if (reading or ReadOptions()).repair:
+        if options.reading.repair:
             # A mount may outlive the release that it is of: what it mends by is imported now.
             _ = self._checking
             self.read_repair = ReadRepair(self._mend)
@@ -160,11 +100,6 @@ class Store(Catalog):
         except ModelFloatError as error:
             log.info("%s; what other sites did lately is not known", error)
 
-    def trust(self, keys: Mapping[PublicKey, str]) -> None:
-        """Trust these keys from now on, by their names, where signatures are required."""
-        if isinstance(self.refs, TrustedRefs):
-            self.refs.trust.keys = keys
-
     async def mounted(
         self, opened: Opened, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -175,34 +110,6 @@ class Store(Catalog):
             with trio.move_on_after(PATIENCE):
                 await self._renew()
             task_status.started()
-
-    def _disk_files(self, options: CacheOptions | None) -> DiskFiles | None:
-        if options is None or not options.size:
-            return None
-        cache = DiskCache(CacheFolder(options.folder, self.id), options, self.index.ids)
-        writer = CacheWriter(cache, self.budget)
-        return DiskFiles(
-            cache,
-            writer,
-            self.objects.recipe,
-            self.counters,
-            lambda: options.local or self.members.remote(),
-        )
-
-    @property
-    def caches(self) -> bool:
-        """Whether what is read now is kept in the disk cache."""
-        return self.disk is not None and self.disk.wanted()
-
-    # Reading
-
-    def open_manifest(self, manifest: Manifest) -> FileReader:
-        """A reader of the file of that manifest."""
-        return self.reader.open(manifest)
-
-    def open_file(self, address: Address) -> FileReader:
-        """A reader of the file at `address`; NotFoundError, or UsageError without a path."""
-        return self.open_manifest(self.manifest(address))
 
     # Writing
 
@@ -419,7 +326,7 @@ class Store(Catalog):
             self._recreate,
             self._remark,
             self._follow,
-            self._refetch,
+            self.refetch,
         )
 
     async def _follow(self) -> None:
@@ -448,66 +355,3 @@ class Store(Catalog):
 
         asked = request or VerifyRequest(repair=repair)
         return await self._checking.run(asked, progress or Progress())
-
-
-@contextlib.asynccontextmanager
-async def open_engine(
-    path: str,
-    scheme: Scheme,
-    members: Sequence[Member],
-    store: StoreId,
-    *,
-    recreate: Recreate = no_recreation,
-    remark: Remark = no_marking,
-    wait: bool = True,
-    reading: ReadOptions | None = None,
-    fetch: FetchRange | None = None,
-    cipher: StoreCipher = CLEAR,
-    signing: GetSigner | None = None,
-    trusted: Mapping[PublicKey, str] | None = None,
-) -> AsyncIterator[Store]:
-    """Open the store at `path` over backends that the caller opened; `store` is its id.
-
-    Without `wait` work that meets a lock of another process is LockedError. `reading` says how
-    files are read; `fetch` gets bytes from where files came from, for what is lost; `cipher` is
-    how the store is encrypted, if it is. `signing` gets what changes of refs are signed by. With
-    `trusted` keys, and their names, only refs are shown that one of them signed; the others are
-    SignatureError.
-    """
-    found = Members(store, list(members), cipher)
-    index = Index.open(os.path.join(path, "index"))
-    if not cipher.locked or index.ids is PLAIN:
-        # The index is one for all that opened it in this process, some with the key.
-        index.ids = cipher.ids
-    try:
-        check_index(index, store, path)
-        await found.look()
-        async with trio.open_nursery() as nursery:
-            engine = Store(
-                path,
-                scheme,
-                index,
-                found,
-                nursery,
-                recreate,
-                remark,
-                wait=wait,
-                reading=reading,
-                fetch=fetch,
-                signing=signing,
-                trusted=trusted,
-            )
-            nursery.start_soon(found.watch)
-            nursery.start_soon(engine.pool.watch)
-            nursery.start_soon(engine.sightings.run)
-            if engine.read_repair is not None:
-                nursery.start_soon(engine.read_repair.run)
-            if engine.disk is not None:
-                nursery.start_soon(engine.disk.writer.run)
-            yield engine
-            nursery.cancel_scope.cancel()
-        await engine.sightings.write()
-    finally:
-        index.close()
-        with trio.CancelScope(shield=True):
-            await found.aclose()
