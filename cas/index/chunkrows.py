@@ -4,6 +4,7 @@ Between two batches others may write: a row that is there during the whole pass 
 """
 
 from collections.abc import Collection
+from itertools import islice
 from typing import Any
 
 Row = tuple[bytes, bytes]
@@ -12,15 +13,8 @@ Row = tuple[bytes, bytes]
 
 def rows_after(txn: Any, chunks: Any, last: Row | None, count: int) -> list[Row]:
     """Up to `count` rows behind `last`, from the first row on where that is None."""
-    found: list[Row] = []
     with txn.cursor(db=chunks) as cursor:
-        if not _behind(cursor, last):
-            return found
-        for row in cursor.iternext():
-            found.append(row)
-            if len(found) == count:
-                break
-    return found
+        return list(islice(cursor.iternext(), count)) if _behind(cursor, last) else []
 
 
 def rows_of_packs(
@@ -28,9 +22,14 @@ def rows_of_packs(
 ) -> tuple[list[Row], Row | None]:
     """Rows that lie in `packs` (pack numbers, encoded) among the next `count` rows behind `last`;
     and the last row looked at, None at the end."""
-    rows = rows_after(txn, chunks, last, count)
-    found = [row for row in rows if row[1][:4] in packs]
-    return found, rows[-1] if len(rows) == count else None
+    with txn.cursor(db=chunks) as cursor:
+        if not _behind(cursor, last):
+            return [], None
+        rows = islice(cursor.iternext(), count)
+        found = [row for row in rows if row[1][:4] in packs]
+        # At the end it is on no row.
+        key, value = cursor.item()
+        return found, (key, value) if key else None
 
 
 def _behind(cursor: Any, last: Row | None) -> bool:

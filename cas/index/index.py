@@ -26,12 +26,15 @@ from .checknotes import Check, note_check, note_damage
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
 from .lmdbfile import file_of
-from .lookups import BATCH, Lookups
+from .lookups import Lookups
 from .records import NUMBER, RECORD, WRITER, Location, PackRecord, ShardState
 from .sourcerows import SourceRows
 from .sums import Sums, encode_sums
 
 PlaceRow = tuple[ChunkId, Location]
+
+PASS: Final = 100_000
+"""Rows of `chunks` that are looked at, and deleted, in one transaction: some 10 MB of pages."""
 
 _T = TypeVar("_T")
 
@@ -167,7 +170,7 @@ class Index(Lookups):
         last: Row | None = None
         while packs:
             with self._reading("chunks") as txn:
-                doomed, last = rows_of_packs(txn, self._dbs.chunks, packs, last, BATCH)
+                doomed, last = rows_of_packs(txn, self._dbs.chunks, packs, last, PASS)
             if doomed:
                 with self._write_transaction() as txn:
                     for id_, place in doomed:

@@ -138,7 +138,7 @@ def test_a_deleted_pack_stays_deleted(index: Index) -> None:
 def test_many_packs_are_deleted_by_one_record(
     index: Index, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelfloat.cas.index.index.BATCH", batch)
+    monkeypatch.setattr("modelfloat.cas.index.index.PASS", batch)
     packs = [pack(i) for i in range(9)]
     apply(index, 1, *packs)
     apply(index, 2, *(PackDeleted(p.pack) for p in packs[1:8]), PackDeleted(PackId(b"?" * 16)))
