@@ -28,7 +28,7 @@ from .storeconfig import StoreConfig
 from .unlocking import unlock_keys
 
 if TYPE_CHECKING:
-    from .cas.rebuild.rebuild import RebuildReport
+    from .cas.rebuild.report import RebuildReport
 
 
 @dataclass(frozen=True, slots=True)

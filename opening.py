@@ -33,7 +33,7 @@ from .storeconfig import Scalar, StoreConfig
 from .unlocking import unlock_keys
 
 if TYPE_CHECKING:
-    from .cas.rebuild.rebuild import RebuildReport
+    from .cas.rebuild.report import RebuildReport
 
 FOLLOW: Final = 5.0
 """Seconds between two looks at the configuration while a store is open."""

@@ -9,7 +9,7 @@ from .progress import progress_of
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..cas.rebuild.rebuild import RebuildReport
+    from ..cas.rebuild.report import RebuildReport
 
 SHOWN = 20
 """Lines of a kind, unless --verbose."""

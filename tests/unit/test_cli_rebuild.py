@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.cas.rebuild.rebuild import RebuildReport
+from modelfloat.cas.rebuild.report import RebuildReport
 from modelfloat.cli.main import run
 from modelfloat.cli.rebuild_index import SHOWN, lines
 
