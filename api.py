@@ -49,6 +49,8 @@ from .cas.read.regions import StoredTensor
 from .cas.refnames import Address, RepoName, parse_address
 from .cas.signing.keyfiles import public_key, read_signing_key
 from .cas.signing.signer import GetSigner
+from .cas.sites.forgetting import Forgotten
+from .cas.sites.listing import SiteList
 from .cas.store import Store as Engine
 from .cas.storestats import StoreStats
 from .cas.transfer.report import TransferReport, TransferRequest
@@ -472,6 +474,16 @@ class Store:
                 find_in_use=lambda: find_in_use(engine.path),
             )
         )
+
+    def sites(self) -> SiteList:
+        """The folders that share the store's backends, this one first: when each was heard of, who
+        is at work there, and what it recorded last."""
+        return self._call(lambda engine: engine.sites())
+
+    def forget_site(self, site: str, *, force: bool = False) -> Forgotten:
+        """Forget a site that is gone, by the beginning of its id; BusyError where it is at work or
+        was heard of within a day, unless `force`. One that comes back is known again."""
+        return self._call(lambda engine: engine.forget_site(site, force=force))
 
     def push(
         self,

@@ -126,8 +126,8 @@ class Sharing:
         if home is not None and home.id == leaving and await self._others():
             raise BusyError(
                 f"other folders share this store's backends, and {home.name} decides who of them "
-                "goes first: run nothing in them, take it off their lists as well, with --force "
-                "here and there"
+                "goes first: `modelfloat site forget` those that are gone for good; in the others "
+                "run nothing, and take it off their lists as well, with --force here and there"
             )
 
     async def announce(self) -> set[SiteId]:
@@ -241,12 +241,14 @@ class Sharing:
         if home is None:
             raise UnavailableError(
                 "other folders share this store's backends, and none of these decides who of them "
-                "goes first; add a backend with conditional puts"
+                "goes first; add a backend with conditional puts, or, if those folders are gone "
+                "for good, `modelfloat site forget` them"
             )
         if home.down:
             raise UnavailableError(
                 f"other folders share this store's backends, and {home.name}, which decides who of "
-                "them goes first, is down; bring it back"
+                "them goes first, is down; bring it back, or, if those folders are gone for good, "
+                "`modelfloat site forget` them"
             )
         return home
 

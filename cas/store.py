@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from .gc.pointing import Pointing
     from .gc.removal import Removal
     from .gc.restriping import RestripeReport
+    from .sites.forgetting import Forgotten
+    from .sites.listing import SiteList
     from .verify.checking import Checking
     from .verify.checkorder import VerifyRequest
 
@@ -251,6 +253,21 @@ class Store(ReadingStore):
         from .edit.editing import Editing
 
         return Editing(self.access, self.objects, self.refs, self.scheme)
+
+    # Sites
+
+    async def sites(self) -> "SiteList":
+        """Which folders share the store's backends, when each was heard of, and what it does."""
+        from .sites.listing import list_sites
+
+        return await list_sites(self.access)
+
+    async def forget_site(self, text: str, *, force: bool = False) -> "Forgotten":
+        """Forget a site that is gone, by the beginning of its id; see `cas.sites.forgetting`."""
+        from .sites.forgetting import forget_site
+
+        self.members.cipher.require()
+        return await forget_site(self.access, text, force=force)
 
     # Collecting
 

@@ -34,6 +34,7 @@ from . import (
     restripe,
     rm,
     show,
+    site,
     stats,
     tag,
     umount,
@@ -61,6 +62,7 @@ app: Final = typer.Typer(
 app.command("init", cls=PlainCommand)(init.init)
 app.add_typer(backend.app, name="backend")
 app.add_typer(key.app, name="key")
+app.add_typer(site.app, name="site")
 app.command("add", cls=PlainCommand)(add.add)
 app.command("ls", cls=PlainCommand)(ls.ls)
 app.command("cat", cls=PlainCommand)(cat.cat)

@@ -69,7 +69,8 @@ class AtWork:
         if record.number > len(record.open):
             raise UnavailableError(
                 f"a mount of the site {site} has {record.number:,} files open, more than it can "
-                "name, so anything may be needed there; run gc again when fewer are"
+                "name, so anything may be needed there; run gc again when fewer are, or, if it is "
+                "gone for good, after `modelfloat site forget`"
             )
         if counts:
             self.mounts[key] = record

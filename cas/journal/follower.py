@@ -21,10 +21,11 @@ from typing import Final
 import trio
 
 from ...errors import BackendError, ConflictError, ModelFloatError, one_failure
-from ...ids import SiteId, WriterId
+from ...ids import BackendId, SiteId, WriterId
 from ..lease.others import note_others
-from ..lease.sites import freshen, is_stale, look, others_on, own_site
+from ..lease.sites import announce, freshen, is_stale, look, own_site, sites_on
 from ..locks import locked
+from ..packs.members import Member
 from .catchup import CatchUp
 from .completeness import take_over
 from .copies import load_record, record_name
@@ -52,6 +53,8 @@ class Follower:
     _others: set[SiteId] = field(default_factory=set)
     _sought: set[tuple[WriterId, int]] = field(default_factory=set)
     """Records that news tell of and that the last listing did not show either."""
+    _unwilling: set[BackendId] = field(default_factory=set)
+    """Backends that did not take this site's record."""
 
     async def run(self, refresh: float) -> None:
         """Follow every `refresh` seconds; what fails is told in the log and tried again."""
@@ -118,13 +121,27 @@ class Follower:
         for number in range(len(up)):
             member = up[(self._turn + number) % len(up)]
             try:
-                return await others_on(member, own)
+                found = await sites_on(member)
+                if own not in found:
+                    await self._come_back(member, own)
+                return found - {own}
             except BackendError as error:
                 self.catch_up.members.note_failure(member, error)
                 problem = error
         if problem is not None:
             raise problem
         return self._others
+
+    async def _come_back(self, member: Member, own: SiteId) -> None:
+        """Announce this site where it was forgotten, or never could be: else who writes, and knows
+        of nobody, would tell nothing. A backend that refuses is not asked again."""
+        if not member.health.writable or member.id in self._unwilling:
+            return
+        try:
+            await announce(member, self.catch_up.store, own)
+        except BackendError as error:
+            self._unwilling.add(member.id)
+            log.info("%s: this site is not known there", error)
 
     async def _follow(self, other: SiteId) -> set[tuple[WriterId, int]]:
         """Take over what a site tells of; the records that are not to be found."""

@@ -9,12 +9,18 @@ OTHERS: Final = "others"
 
 
 def note_others(folder: str) -> None:
-    """Remember, for good, that there are other sites; blocks. `folder` has the lock files."""
+    """Remember that there are other sites; blocks. `folder` has the lock files."""
     with contextlib.suppress(OSError):
         path = os.path.join(folder, OTHERS)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
+def forget_others(folder: str) -> None:
+    """Remember that there is none any more; blocks. The next one that is met is remembered."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, OTHERS))
+
+
 def knows_others(folder: str) -> bool:
-    """Whether there ever were others; blocks."""
+    """Whether there were others, and not all of them were forgotten; blocks."""
     return os.path.exists(os.path.join(folder, OTHERS))

@@ -114,7 +114,7 @@ async def look(members: Members, site: SiteId, *, again: bool = False) -> set[Si
     async def ask(member: Member) -> None:
         writing = False
         try:
-            found = await _listed(member)
+            found = await sites_on(member)
             others.update(found)
             writing = member.health.writable and (again or site not in found)
             if writing:
@@ -135,7 +135,7 @@ async def known_sites(members: Members) -> set[SiteId]:
 
     async def ask(member: Member) -> None:
         try:
-            found.update(await _listed(member))
+            found.update(await sites_on(member))
         except BackendError as error:
             members.note_failure(member, error)
             log.info("%s", error)
@@ -146,17 +146,12 @@ async def known_sites(members: Members) -> set[SiteId]:
     return found
 
 
-async def others_on(member: Member, site: SiteId) -> set[SiteId]:
-    """The sites but `site` that one backend knows of; what it says where it cannot be listed."""
-    return await _listed(member) - {site}
-
-
 async def forget_unused(members: Members, site: SiteId) -> None:
     """Remove the records of other sites that have written nothing for as long as UNUSED: one that
     does so again announces itself before anything else."""
     for member in members.up():
         try:
-            for found in await _listed(member) - {site}:
+            for found in await sites_on(member) - {site}:
                 key = site_key(found)
                 if await quiet_for(member.backend, key, members.store, site) >= UNUSED:
                     await member.backend.delete(key)
@@ -170,7 +165,8 @@ async def announce(member: Member, store: StoreId, site: SiteId) -> None:
     await member.backend.put(site_key(site), [encode_presence(site_record(store, site))])
 
 
-async def _listed(member: Member) -> set[SiteId]:
+async def sites_on(member: Member) -> set[SiteId]:
+    """The sites that one backend knows of; what it says where it cannot be listed."""
     async with aclosing(member.backend.list("sites/")) as listing:
         parsed = [parse_site_key(listed.key) async for listed in listing]
     return {found for found in parsed if found is not None}

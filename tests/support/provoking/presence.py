@@ -119,6 +119,26 @@ def _restriped_alone(scene: Scene) -> Outcome:
     return scene("restripe", "--erasure", "2+2")
 
 
+def _own_site(scene: Scene) -> Outcome:
+    from modelfloat.cas.lease.sites import own_site
+
+    return scene("site", "forget", own_site(str(scene.store / "locks")).hex())
+
+
+def _other_sites(*digits: str) -> Provocation:
+    """Sites of these ids, of which backends have just heard, and `site forget` of the first four
+    digits."""
+
+    def provoke(scene: Scene) -> Outcome:
+        folder = scene.store / "backends/d0/sites"
+        folder.mkdir(exist_ok=True)
+        for each in digits:
+            (folder / each).write_bytes(b"a record")
+        return scene("site", "forget", digits[0][:4])
+
+    return provoke
+
+
 PROVOKED: dict[str, Provocation] = {
     # Not there
     "there is no store at": plain("--store", "{root}/none", "ls", "--store", "{root}/none"),
@@ -143,7 +163,12 @@ PROVOKED: dict[str, Provocation] = {
     "no mount of ‹store› is running": plain("stats", "--mount"),
     "no longer names the backend": _not_configured,
     "does not set": plain("config", "--unset", "wait"),
+    "no site ‹digits› is known": plain("site", "forget", "0123abcd"),
+    "is no site: give": plain("site", "forget", "abc"),
     # In the way
+    "more digits tell which": _other_sites("ab" * 16, "ab" * 15 + "cd"),
+    "is this folder's own site": _own_site,
+    "forget it with --force": _other_sites("ab" * 16),
     "is a store already": plain("init"),
     "; a new store takes another": lambda s: s.without_config()("init"),
     "has a backend ‹name› already": plain("backend", "add", "d0", "{root}/d0"),
