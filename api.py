@@ -12,42 +12,27 @@
 A `Store` runs the engine in a thread of its own and may be used from any thread.
 """
 
-import contextlib
+import functools
 import os
-import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Self, TypeVar
+from collections.abc import Mapping, Sequence
 
 import trio
-import trio.from_thread
 
 from . import exchanging
 from .backends.registry import is_local_path
 from .cas.add.report import AddPlan, AddReport
 from .cas.add.request import AddRequest
-from .cas.addressed import look_up, shown_head
 from .cas.codecs.effort import Effort
-from .cas.diff.comparison import Difference
-from .cas.diff.diff import compare
-from .cas.edit.edits import EditReport
-from .cas.edit.renaming import RenameReport
 from .cas.encryption import secrets
 from .cas.encryption.secretfiles import read_key_file
-from .cas.formats.journal import RefChanged
-from .cas.gc.collected import GRACE, GcReport, RemoveReport
+from .cas.gc.collected import GRACE, GcReport
 from .cas.get.getting import get
 from .cas.get.report import GetReport
-from .cas.history.commits import Told, told
-from .cas.history.showing import ShownCommit, ShownEntry, changes_of, shown_at
-from .cas.history.treechanges import Changed
-from .cas.history.vouching import RefState, sign_refs, states
 from .cas.journal.stamp import REFRESH
 from .cas.read.filereader import FileReader
 from .cas.read.regions import StoredTensor
-from .cas.refnames import Address, RepoName, parse_address
-from .cas.signing.keyfiles import public_key, read_signing_key
+from .cas.refnames import parse_address
+from .cas.signing.keyfiles import read_signing_key
 from .cas.signing.signer import GetSigner
 from .cas.sites.forgetting import Forgotten
 from .cas.sites.listing import SiteList
@@ -56,31 +41,20 @@ from .cas.storestats import StoreStats
 from .cas.transfer.report import TransferReport, TransferRequest
 from .cas.verify.checkorder import VerifyRequest
 from .cas.verify.report import VerifyReport
+from .contents import Listed, contents_of
 from .erasure.scheme import Scheme
-from .errors import UsageError, first_failure, one_failure
+from .errors import UsageError
 from .finding import Place, find_store
 from .fuse.inuse import find_in_use
 from .fuse.owndevices import mounted_devices
+from .historycalls import HistoryCalls
 from .joining import JoinReport, join_store
 from .opening import open_store
 from .otherstore import Other
 from .storedfile import File
-from .trusting import distrust_key, trust_key, trusted_keys
-
-_T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One entry of a listing: a repository, a file, a directory or a link. `size` is bytes."""
-
-    name: str
-    type: str
-    size: int
-    mtime_ns: int
-
-
-class Store:
+class Store(HistoryCalls):
     """An open store. Close it, or use it in a `with` statement.
 
     Without `wait`, a call that meets a lock of another process raises LockedError. An encrypted
@@ -102,103 +76,18 @@ class Store:
         require_signature: bool = False,
         refresh: float = REFRESH,
     ) -> None:
-        self._path = os.fspath(path)
-        self._wait = wait
-        self._refresh = refresh
-        self._secret = _secret_from(passphrase, key_file)
-        self._signing = None if sign_key is None else _signing_by(os.fspath(sign_key))
-        self._signed = require_signature
-        self._ready = threading.Event()
-        self._engine: Engine | None = None
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._stop: trio.Event | None = None
-        self._failure: BaseException | None = None
-        self._pid = os.getpid()
-        self._calls = threading.Condition()
-        self._running = 0
-        self._thread = threading.Thread(target=self._run, name="modelfloat", daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if self._failure is not None:
-            raise first_failure(self._failure) or self._failure
-
-    def _run(self) -> None:
-        try:
-            trio.run(self._serve)
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the caller's thread
-            self._failure = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        async with open_store(
-            self._path,
-            wait=self._wait,
-            secret=self._secret,
-            signing=self._signing,
-            require_signature=self._signed,
-            refresh=self._refresh,
-        ) as engine:
-            self._engine = engine
-            self._token = trio.lowlevel.current_trio_token()
-            self._stop = trio.Event()
-            self._ready.set()
-            await self._stop.wait()
-
-    def _call(self, job: Callable[[Engine], Awaitable[_T]]) -> _T:
-        engine, token = self._enter()
-
-        async def run() -> _T:
-            with one_failure():
-                return await job(engine)
-
-        try:
-            return trio.from_thread.run(run, trio_token=token)
-        except trio.RunFinishedError:
-            raise UsageError(f"the store {self._path} is closed") from self._failure
-        finally:
-            with self._calls:
-                self._running -= 1
-                self._calls.notify_all()
-
-    def _enter(self) -> tuple[Engine, trio.lowlevel.TrioToken]:
-        """Count a call that begins; UsageError where none may begin any more."""
-        if os.getpid() != self._pid:
-            raise UsageError(
-                f"the store {self._path} was opened before this process was forked; open it again"
-            )
-        with self._calls:
-            if self._engine is None or self._token is None:
-                raise UsageError(f"the store {self._path} is closed")
-            self._running += 1
-            return self._engine, self._token
-
-    def close(self) -> None:
-        """Wait for calls under way, then let go of index and backends; again does nothing.
-
-        In a forked child it does nothing either: the thread that it would wait for is not there.
-        """
-        if os.getpid() != self._pid:
-            return
-        with self._calls:
-            if self._engine is None or self._token is None or self._stop is None:
-                return
-            self._engine = None
-            self._calls.wait_for(lambda: not self._running)
-        with contextlib.suppress(trio.RunFinishedError):
-            trio.from_thread.run_sync(self._stop.set, trio_token=self._token)
-        self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+        signing = None if sign_key is None else _signing_by(os.fspath(sign_key))
+        self._signing = signing
+        open_ = functools.partial(
+            open_store,
+            os.fspath(path),
+            wait=wait,
+            secret=_secret_from(passphrase, key_file),
+            signing=signing,
+            require_signature=require_signature,
+            refresh=refresh,
+        )
+        super().__init__(os.fspath(path), open_, wait=wait)
 
     def add(
         self,
@@ -284,7 +173,7 @@ class Store:
         """What is in the store, or at `vendor/name[@REV][/path]`; a file lists itself."""
 
         async def list_(engine: Engine) -> list[Listed]:
-            return await trio.to_thread.run_sync(_list, engine, address)
+            return await trio.to_thread.run_sync(contents_of, engine, address)
 
         return self._call(list_)
 
@@ -326,137 +215,6 @@ class Store:
         return self._call(
             lambda engine: get(engine, where, os.fspath(dest), verify=verify, force=force)
         )
-
-    def diff(self, old: str, new: str) -> Difference:
-        """What makes `new` different from `old`, both `vendor/name[@REV][/path]`: files, tensors.
-
-        Close what it returns, or use it in a `with` statement; one thread at a time.
-        """
-        addresses = parse_address(old), parse_address(new)
-        return self._call(lambda engine: compare(engine, *addresses))
-
-    def show(self, address: str) -> ShownCommit | ShownEntry:
-        """The commit that `vendor/name[@REV]` means; with a path what lies there in it."""
-        where = parse_address(address)
-
-        async def look(engine: Engine) -> ShownCommit | ShownEntry:
-            return await trio.to_thread.run_sync(shown_at, engine.objects, engine.refs, where)
-
-        return self._call(look)
-
-    def changes(self, address: str) -> list[Changed]:
-        """The files and links that the commit `vendor/name[@REV]` changed, against its first
-        parent; nothing is read from backends."""
-        where = _without_path(address, "changes")
-
-        def tell(engine: Engine) -> list[Changed]:
-            commit = engine.objects.commit(engine.refs.resolve(where.repo, where.rev))
-            return list(changes_of(engine.objects, commit))
-
-        return self._call(lambda engine: trio.to_thread.run_sync(tell, engine))
-
-    def log(self, address: str, *, every: bool = False) -> list[Told]:
-        """The commits of `vendor/name[@REV]`, newest first, each with what it changed; of all
-        branches and tags with `every`."""
-        where = _without_path(address, "log")
-
-        def tell(engine: Engine) -> list[Told]:
-            heads = engine.refs.heads(where.repo) if every else ()
-            starts = [head.commit for head in heads] or engine.refs.starts(where.repo, where.rev)
-            return list(told(engine.objects, starts))
-
-        return self._call(lambda engine: trio.to_thread.run_sync(tell, engine))
-
-    def reflog(self, address: str) -> list[RefChanged]:
-        """How the refs of `vendor/name[@BRANCH]` moved, the latest change first."""
-        where = _without_path(address, "reflog")
-
-        def tell(engine: Engine) -> list[RefChanged]:
-            return list(engine.refs.changes(where.repo, where.rev))
-
-        return self._call(lambda engine: trio.to_thread.run_sync(tell, engine))
-
-    def tag(self, repository: str, tag: str, rev: str | None = None) -> list[RefChanged]:
-        """Make a tag of REV, or of the branch main; what changed. ExistsError where it is there."""
-        repo = _repository_alone(repository, "tag")
-        return self._call(lambda engine: engine.tag(repo, tag, rev))
-
-    def branch(
-        self, repository: str, branch: str, rev: str | None = None, *, force: bool = False
-    ) -> list[RefChanged]:
-        """Make a branch at REV, or move one on; what changed.
-
-        With `force` also where it has commits that REV has not, which is a ConflictError else.
-        """
-        repo = _repository_alone(repository, "branch")
-        return self._call(lambda engine: engine.branch(repo, branch, rev, force=force))
-
-    def undo(self, address: str) -> list[RefChanged]:
-        """Undo the last change of `vendor/name`, or of one branch or tag of it; what changed."""
-        where = _without_path(address, "undo")
-        return self._call(lambda engine: engine.undo(where.repo, where.rev))
-
-    def rm(
-        self, address: str, *, grace: float = GRACE, author: str = "", message: str = ""
-    ) -> RemoveReport:
-        """Remove `vendor/name[@branch|@tag]`, or by a commit what a branch has at a path.
-
-        `frees` of what it returns is bytes, for a later gc; `grace` is how many seconds that gc
-        will keep it. What went from a branch stays in its history. NotFoundError if there is none.
-        """
-        where = parse_address(address)
-        return self._call(
-            lambda engine: engine.remove(where, grace=grace, author=author, message=message)
-        )
-
-    def mv(
-        self, source: str, target: str, *, author: str = "", message: str = ""
-    ) -> EditReport | RenameReport:
-        """Move a file or a folder within its branch, by a commit; or, without paths, rename a
-        repository, a branch or a tag. ExistsError where something has that name."""
-        places = parse_address(source), parse_address(target)
-        return self._call(lambda engine: engine.move(*places, author=author, message=message))
-
-    def restore(
-        self, address: str, branch: str | None = None, *, author: str = "", message: str = ""
-    ) -> EditReport:
-        """Make what `vendor/name@rev[/path]` names, on `branch`, as it is there, by a commit.
-
-        `branch` None is the one that REV counts back from (`dev~2`), else `main`.
-        """
-        where = parse_address(address)
-        return self._call(
-            lambda engine: engine.restore(where, branch, author=author, message=message)
-        )
-
-    def sign(self, name: str | None = None) -> list[RefChanged]:
-        """Sign the branches and tags of `vendor/name[@REF]` as they are now, all of the store with
-        None, but for those that `sign_key` has signed; what was signed."""
-        where = None if name is None else parse_address(name)
-        return self._call(lambda engine: sign_refs(engine.access, where))
-
-    def signatures(self, name: str | None = None) -> list[RefState]:
-        """Who signed the branches and tags of `vendor/name[@REF]`, all of the store with None, and
-        what keeps each from being shown where signatures are required."""
-        where = None if name is None else parse_address(name)
-
-        async def look(engine: Engine) -> list[RefState]:
-            keys = await trusted_keys(self._path)
-            return await trio.to_thread.run_sync(states, engine.index, engine.path, keys, where)
-
-        return self._call(look)
-
-    def trust(self, key: str, name: str = "") -> None:
-        """Trust what a key signs, given by its 64 digits; `name` is for people."""
-        public = public_key(key)
-        if public is None:
-            raise UsageError(f"{key} is no public key: that is 64 hexadecimal digits")
-        found = public
-        self._call(lambda _: trust_key(self._path, found, name, wait=self._wait))
-
-    def distrust(self, key: str) -> None:
-        """Trust a key no more, given by its digits or its name."""
-        self._call(lambda _: distrust_key(self._path, key, wait=self._wait))
 
     def gc(
         self, *, grace: float = GRACE, dry_run: bool = False, accept_losses: bool = False
@@ -601,22 +359,6 @@ def join_store_at(
     return trio.run(run)
 
 
-def _without_path(text: str, what: str) -> Address:
-    """`vendor/name[@REV]`; UsageError with a path, which would be passed over."""
-    where = parse_address(text)
-    if where.path:
-        raise UsageError(f"{text}: {what} takes VENDOR/NAME[@REV] without a path")
-    return where
-
-
-def _repository_alone(text: str, what: str) -> RepoName:
-    """`vendor/name`; UsageError with more than that, which would be passed over."""
-    where = parse_address(text)
-    if where.path or where.rev is not None:
-        raise UsageError(f"{text}: {what} takes VENDOR/NAME and nothing behind it")
-    return where.repo
-
-
 def _signing_by(path: str) -> GetSigner:
     """The key in a file, read now: whoever opens the store hears at once that it cannot be."""
     signer = read_signing_key(path)
@@ -631,22 +373,3 @@ def _secret_from(
     if key_file is not None:
         return read_key_file(os.fspath(key_file))
     return None if passphrase is None else secrets.passphrase(passphrase)
-
-
-def _list(engine: Engine, text: str) -> list[Listed]:
-    if not text:
-        return [_repository(engine, repo) for repo in map(str, engine.refs.repositories())]
-    found = look_up(engine.objects, engine.refs, parse_address(text))
-    if found.entry is not None and found.directory is None:
-        entries = [found.entry]
-    else:
-        entries = list(engine.objects.directory(found.directory or found.root).entries())
-    return [Listed(os.fsdecode(e.name), e.type.name.lower(), e.size, e.mtime_ns) for e in entries]
-
-
-def _repository(engine: Engine, name: str) -> Listed:
-    repo = parse_address(name).repo
-    heads = engine.refs.heads(repo)
-    tree = engine.objects.directory(engine.objects.commit(shown_head(heads).commit).tree)
-    updated = max(head.time_ns for head in heads)
-    return Listed(name, "repository", sum(e.size for e in tree.entries()), updated)
