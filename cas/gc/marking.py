@@ -58,6 +58,7 @@ class Marking:
                     continue
                 stack += self._visit(self._children(self._objects.raw(id_)))
         self._flush()
+        self._chunks.clear()
 
     def forget(self) -> None:
         """Take all marks away, to begin anew."""

@@ -49,5 +49,6 @@ class Wanted:
         self._count = 0
 
     def clear(self) -> None:
-        """Forget all ids."""
+        """Forget all ids, and what they took."""
+        self._ids = self._ids[:0].copy()
         self._count = 0
