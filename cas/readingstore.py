@@ -24,8 +24,9 @@ from .packs.pool import Pool
 from .read.budget import MemoryBudget
 from .read.counters import ReadCounters
 from .read.diskfiles import DiskFiles
+from .read.extents import EXTENT
 from .read.filereader import FileReader
-from .read.loader import EXTENT, Loader
+from .read.loader import Loader
 from .read.memorylimit import default_limit
 from .read.reader import Reader
 from .read.refetch import Refetch

@@ -68,7 +68,7 @@ class Store(ReadingStore):
         options: OpenOptions,
     ) -> None:
         super().__init__(path, scheme, index, members, nursery, options)
-        self.loader.renew = Renewal(self._renew)
+        self.loader.last_resort.renew = Renewal(self._renew)
         self.access = Access(path, index, self.pool, scheme.m + 1, options.wait, options.signing)
         self.reserve = Reserve(path)
         self._recreate = options.recreate

@@ -22,7 +22,8 @@ from ..index.records import Location
 from ..progress import Progress
 from ..read.budget import MemoryBudget
 from ..read.cache import Loaded
-from ..read.loader import EXTENT, Loader
+from ..read.extents import EXTENT
+from ..read.loader import Loader
 from ..read.memorylimit import default_limit
 from ..read.recipe import ChunkSpan, extents
 from ..verify.check import Checker

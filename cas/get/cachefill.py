@@ -15,7 +15,7 @@ from ..formats.manifest import Manifest
 from ..progress import Progress
 from ..read.cache import Loaded
 from ..read.diskfiles import DiskFile, DiskFiles
-from ..read.loader import EXTENT
+from ..read.extents import EXTENT
 from ..read.recipe import ChunkSpan, extents
 
 if TYPE_CHECKING:

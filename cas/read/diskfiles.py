@@ -24,7 +24,7 @@ from ..formats.cachemap import MOST_CHUNKS, head_of
 from ..formats.manifest import Manifest
 from .cache import Loaded
 from .counters import ReadCounters
-from .loader import EXTENT
+from .extents import EXTENT
 from .recipe import ChunkSpan, Recipe
 
 PATIENCE: Final = 10.0

@@ -23,8 +23,8 @@ from .budget import MemoryBudget
 from .cache import ChunkCache, Loaded
 from .claims import Claims
 from .counters import Ahead, ReadCounters
+from .extents import EXTENT
 from .flight import Claim, Flight
-from .loader import EXTENT
 from .pace import Pace
 from .recipe import ChunkSpan, extents
 from .supply import Supply

@@ -12,10 +12,11 @@ from ..objects import Objects
 from .budget import MemoryBudget
 from .cache import ChunkCache
 from .counters import Ahead, ReadCounters
+from .extents import EXTENT
 from .filereader import FileReader
 from .flights import Flights
 from .joining import Joiner
-from .loader import EXTENT, Loader
+from .loader import Loader
 from .pace import Pace
 from .readahead import ReadAhead
 from .recipe import ChunkSpan, Recipe

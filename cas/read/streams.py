@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from .loader import EXTENT
+from .extents import EXTENT
 from .pace import Pace
 
 STREAMS: Final = 32

@@ -12,7 +12,7 @@ from modelfloat.cas.add.request import AddRequest
 from modelfloat.cas.formats.chunktable import Kind
 from modelfloat.cas.index.records import PackRecord, ShardState
 from modelfloat.cas.packs.pool import Pool
-from modelfloat.cas.read import loader
+from modelfloat.cas.read import lastresort
 from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.wholepacks import BARRED, IDLE, KEPT, WholePacks
 from modelfloat.cas.refnames import parse_address
@@ -91,7 +91,7 @@ async def test_what_is_mended_while_it_is_read_is_not_lost(
         sound = {path: path.read_bytes() for path in data_shards(tmp_path / "store")[:3]}
         for path in sound:
             flip_bit(path, 5)
-        real, failed = loader.load_sound, list[DamageError]()
+        real, failed = lastresort.load_sound, list[DamageError]()
 
         async def load(*args: Any) -> memoryview:
             try:
@@ -102,7 +102,7 @@ async def test_what_is_mended_while_it_is_read_is_not_lost(
                     path.write_bytes(before)
                 raise
 
-        monkeypatch.setattr(loader, "load_sound", load)
+        monkeypatch.setattr(lastresort, "load_sound", load)
         assert await read(store, ADDRESS) == data
     assert failed
 
@@ -110,7 +110,7 @@ async def test_what_is_mended_while_it_is_read_is_not_lost(
 async def test_damage_that_is_met_with_each_chunk_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "modelfloat.cas.read.loader")
+    caplog.set_level(logging.DEBUG, "modelfloat.cas.read.lastresort")
     data = weights(tmp_path / "model")
     async with fresh_store(tmp_path / "store") as store:
         await add(store, tmp_path / "model")

@@ -11,7 +11,8 @@ from modelfloat.cas.formats.manifest import ChunkRef, Manifest, encode_entries
 from modelfloat.cas.objects import Objects
 from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.cache import Loaded
-from modelfloat.cas.read.loader import EXTENT, Loader
+from modelfloat.cas.read.extents import EXTENT
+from modelfloat.cas.read.loader import Loader
 from modelfloat.cas.read.reader import Reader
 from modelfloat.cas.read.recipe import Recipe
 from modelfloat.cas.read.regions import RegionTable

@@ -13,8 +13,8 @@ from trio.testing import MockClock
 from modelfloat.cas.formats.manifest import TAG_REGIONS, Manifest
 from modelfloat.cas.formats.regiontable import TableRegion, encode_regions
 from modelfloat.cas.read import readahead
+from modelfloat.cas.read.extents import EXTENT
 from modelfloat.cas.read.filereader import FileReader
-from modelfloat.cas.read.loader import EXTENT
 from modelfloat.cas.read.pace import KEPT, Pace
 from modelfloat.tests.support.countingloader import (
     CHUNK,

@@ -9,8 +9,8 @@ from trio.testing import wait_all_tasks_blocked
 from modelfloat.cas.buffers import SizedBuffers
 from modelfloat.cas.formats.manifest import ChunkRef, Manifest, PageRef, encode_entries
 from modelfloat.cas.read.cache import ChunkCache, Loaded
+from modelfloat.cas.read.extents import EXTENT
 from modelfloat.cas.read.filereader import FileReader
-from modelfloat.cas.read.loader import EXTENT
 from modelfloat.cas.read.reader import Reader
 from modelfloat.cas.read.recipe import Recipe
 from modelfloat.cas.read.streams import NEAR, STREAMS, TOLERANCE

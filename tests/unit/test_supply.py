@@ -11,8 +11,9 @@ from modelfloat.cas.formats.manifest import Manifest
 from modelfloat.cas.read.budget import MemoryBudget
 from modelfloat.cas.read.cache import ChunkCache, Loaded
 from modelfloat.cas.read.counters import Ahead, ReadCounters
+from modelfloat.cas.read.extents import EXTENT
 from modelfloat.cas.read.flights import Flights
-from modelfloat.cas.read.loader import EXTENT, Loader
+from modelfloat.cas.read.loader import Loader
 from modelfloat.cas.read.pace import Pace
 from modelfloat.cas.read.recipe import ChunkSpan
 from modelfloat.cas.read.supply import Supply
