@@ -1,74 +1,35 @@
-"""What the index answers: places of chunks, packs, objects, refs and their log, writers.
+"""What the index answers: places of chunks, packs, objects; of refs and records see its bases.
 
 Every method is one transaction, or one for each batch of rows, so none stays open while the caller
-works. What cannot be read or contradicts itself is IndexDamagedError, naming the sub-database.
+works.
 """
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
-from ...ids import ChunkId, ObjectId, PackId, PackNumber, StoreId, WriterId
-from ..formats.chunkids import PLAIN
-from ..formats.journal import NO_ID, NOWHERE, RefChanged, RefKind, decode_ref
-from ..refnames import RefHead, RepoName, ref_key, ref_of_key, repo_prefix
-from .apply import is_known
+from ...ids import ChunkId, ObjectId, PackId, PackNumber
+from ..formats.journal import NOWHERE
 from .chunkrows import Row, rows_after
-from .environment import Environment, guarded
-from .records import (
-    HEAD,
-    LOCATION_SIZE,
-    NUMBER,
-    RECORD,
-    REFLOG,
-    WRITER,
-    Location,
-    LostRecords,
-    PackRecord,
-)
+from .environment import guarded
+from .recordlookups import RecordLookups
+from .records import LOCATION_SIZE, NUMBER, Location, PackRecord
+from .reflookups import RefLookups
 from .sums import Sums, decode_sums
 
 BATCH: Final = 20_000
 """Rows that a pass over all chunks reads or deletes in one transaction."""
 
 
-class Lookups:
+class Lookups(RefLookups, RecordLookups):
     """The reading half of an index."""
-
-    def __init__(self, path: str, environment: Environment) -> None:
-        self.path = path
-        self._env = environment.env
-        self._dbs = environment.dbs
-        self.ids = PLAIN
-        """What names the store's chunks and objects."""
-
-    @contextlib.contextmanager
-    def _reading(self, database: str) -> Iterator[Any]:
-        """A read transaction on one sub-database; what is read must be decoded within."""
-        with (
-            guarded(self.path, database),
-            self._env.begin(db=getattr(self._dbs, database)) as txn,
-        ):
-            yield txn
-
-    @property
-    def store(self) -> StoreId:
-        """The id of the store this index belongs to."""
-        with self._reading("meta") as txn:
-            return StoreId(bytes(txn.get(b"store") or b""))
 
     @property
     def next_pack(self) -> PackNumber:
         """The number that the next pack will have: all that are known have lower ones."""
         with self._reading("meta") as txn:
             return PackNumber(NUMBER.unpack(txn.get(b"next_pack"))[0])
-
-    def used(self) -> tuple[int, int]:
-        """Bytes in use, and how many the environment has room for."""
-        pages: int = self._env.info()["last_pgno"] + 1
-        return pages * self._env.stat()["psize"], self._env.info()["map_size"]
 
     def locate(self, ids: Sequence[ChunkId]) -> list[list[Location]]:
         """All known places of each chunk, in one transaction; an empty list where there is none."""
@@ -198,174 +159,3 @@ class Lookups:
         """The bytes of several objects from the local mirror, in one transaction."""
         with self._reading("objects") as txn:
             return [txn.get(id_) for id_ in ids]
-
-    def refs(self, repo: RepoName | None = None) -> list[RefHead]:
-        """All heads, or those of one repository, sorted by vendor, name, kind and ref."""
-        prefix = b"" if repo is None else repo_prefix(repo)
-        heads = []
-        with self._reading("refs") as txn, txn.cursor() as cursor:
-            if not cursor.set_range(prefix) if prefix else not cursor.first():
-                return []
-            for key, value in cursor:
-                if not key.startswith(prefix):
-                    break
-                name, kind, ref = ref_of_key(key)
-                change, commit, time_ns = HEAD.unpack(value)
-                heads.append(RefHead(name, kind, ref, ObjectId(commit), change, time_ns))
-        return heads
-
-    def ref(self, repo: RepoName, kind: RefKind, ref: str) -> list[RefHead]:
-        """The heads of one ref: none, one, or several after concurrent updates."""
-        with self._reading("refs") as txn, txn.cursor() as cursor:
-            if not cursor.set_key(ref_key(repo, kind, ref)):
-                return []
-            found = [HEAD.unpack(value) for value in cursor.iternext_dup()]
-        return [RefHead(repo, kind, ref, ObjectId(c), change, t) for change, c, t in found]
-
-    def reflog(self, since_ns: int = 0, batch: int = 1000) -> Iterator[RefChanged]:
-        """Every ref change from a time on (ns since the epoch), by time; read in batches.
-
-        In an index that was made by a release without a reflog, changes since it was brought up to
-        date only; `rebuild-index` finds the others.
-        """
-        after = REFLOG.pack(max(0, since_ns), NO_ID)
-        while rows := self._changes_after(after, batch):
-            after = rows[-1][0] + b"\0"
-            with guarded(self.path, "reflog"):
-                changes = [decode_ref(value) for _, value in rows]
-            yield from changes
-
-    def _changes_after(self, key: bytes, count: int) -> list[tuple[bytes, bytes]]:
-        if self._dbs.reflog is None:
-            return []
-        with self._reading("reflog") as txn, txn.cursor() as cursor:
-            return list(islice(cursor.iternext(), count)) if cursor.set_range(key) else []
-
-    def change(self, time_ns: int, id_: bytes) -> RefChanged | None:
-        """The ref change of that time and id; None in an index that does not know it any more."""
-        if self._dbs.reflog is None:
-            return None
-        with self._reading("reflog") as txn:
-            data = txn.get(REFLOG.pack(max(0, time_ns), id_))
-            return None if data is None else decode_ref(data)
-
-    def reflog_back(self, batch: int = 1000) -> Iterator[RefChanged]:
-        """Every ref change that is known, the latest first; read in batches."""
-        before: bytes | None = None
-        while rows := self._changes_before(before, batch):
-            before = rows[-1][0]
-            with guarded(self.path, "reflog"):
-                changes = [decode_ref(value) for _, value in rows]
-            yield from changes
-
-    def _changes_before(self, key: bytes | None, count: int) -> list[tuple[bytes, bytes]]:
-        if self._dbs.reflog is None:
-            return []
-        with self._reading("reflog") as txn, txn.cursor() as cursor:
-            behind = key is not None and cursor.set_range(key)
-            found = cursor.prev() if behind else cursor.last()
-            return list(islice(cursor.iterprev(), count)) if found else []
-
-    def is_superseded(self, change: bytes) -> bool:
-        """Whether a change of that id is named by another as its previous one."""
-        with self._reading("superseded") as txn:
-            return txn.get(change) is not None
-
-    def last_change_ns(self) -> int:
-        """The latest time of any ref change, ns since the epoch; 0 where none is known."""
-        if self._dbs.reflog is None:
-            return 0
-        with self._reading("reflog") as txn, txn.cursor() as cursor:
-            return int(REFLOG.unpack(cursor.key())[0]) if cursor.last() else 0
-
-    def writer(self, writer: WriterId) -> tuple[int, bytes]:
-        """Sequence number and digest of the writer's last record that was applied here."""
-        with self._reading("writers") as txn:
-            data = txn.get(writer)
-            seq, digest = (0, NO_ID) if data is None else WRITER.unpack(data)
-        return seq, digest
-
-    def writers(self) -> list[WriterId]:
-        """All writers whose records were applied here."""
-        with self._reading("writers") as txn, txn.cursor() as cursor:
-            return [WriterId(bytes(key)) for key in cursor.iternext(keys=True, values=False)]
-
-    def deleted(self, batch: int = 1000) -> Iterator[PackId]:
-        """The ids of all packs that were deleted; read in batches."""
-        after = b""
-        while keys := self._deleted_after(after, batch):
-            yield from map(PackId, keys)
-            after = keys[-1] + b"\0"
-
-    def _deleted_after(self, key: bytes, count: int) -> list[bytes]:
-        if self._dbs.deleted is None:
-            return []
-        with self._reading("deleted") as txn, txn.cursor() as cursor:
-            if not cursor.set_range(key):
-                return []
-            return list(islice(cursor.iternext(values=False), count))
-
-    def is_deleted(self, pack: PackId) -> bool:
-        """Whether a record deleted that pack."""
-        if self._dbs.deleted is None:
-            return False
-        with self._reading("deleted") as txn:
-            return txn.get(pack) is not None
-
-    def is_made_good(self, writer: WriterId, seq: int) -> bool:
-        """Whether that record is lost, or compacted, and what it said was written anew."""
-        if self._dbs.lost is None:
-            return False
-        with self._reading("lost") as txn:
-            return txn.get(RECORD.pack(writer, seq)) is not None
-
-    def compacted(self, writer: WriterId, seqs: Sequence[int]) -> list[bytes]:
-        """The digest of each of these records that segments stand for; b"" of any other."""
-        if self._dbs.lost is None:
-            return [b""] * len(seqs)
-        with self._reading("lost") as txn:
-            return [bytes(txn.get(RECORD.pack(writer, seq)) or b"") for seq in seqs]
-
-    def each_compacted(self, batch: int = 1000) -> Iterator[tuple[WriterId, int, bytes]]:
-        """Every record that a segment stands for: writer, number, digest; read in batches."""
-        after = b""
-        while rows := self._lost_after(after, batch):
-            after = rows[-1][0] + b"\0"
-            for key, digest in rows:
-                if digest:
-                    writer, seq = RECORD.unpack(key)
-                    yield WriterId(writer), seq, digest
-
-    def _lost_after(self, key: bytes, count: int) -> list[tuple[bytes, bytes]]:
-        if self._dbs.lost is None:
-            return []
-        with self._reading("lost") as txn, txn.cursor() as cursor:
-            return list(islice(cursor.iternext(), count)) if cursor.set_range(key) else []
-
-    def uncovered(self, writer: WriterId, first: int, last: int) -> list[tuple[int, int]]:
-        """The runs of records `first` to `last` that no others stand for, as segments do."""
-        if self._dbs.lost is None:
-            return [(first, last)]
-        runs, start = [], first
-        with self._reading("lost") as txn, txn.cursor() as cursor:
-            if cursor.set_range(RECORD.pack(writer, first)):
-                for key, _ in cursor:
-                    of, seq = RECORD.unpack(key)
-                    if of != writer or seq > last:
-                        break
-                    if seq > start:
-                        runs.append((start, seq - 1))
-                    start = seq + 1
-        return [*runs, (start, last)] if start <= last else runs
-
-    def knows(self, writer: WriterId, seq: int) -> bool:
-        """Whether that record was applied, by itself or from a segment."""
-        with self._reading("lost") as txn:
-            return is_known(self._dbs, txn, writer, seq)
-
-    def gaps(self) -> list[LostRecords]:
-        """Records that were lost before this index was made: few, whatever the store's size."""
-        if self._dbs.gaps is None:
-            return []
-        with self._reading("gaps") as txn, txn.cursor() as cursor:
-            return [LostRecords.of_row(bytes(key), value) for key, value in cursor]
