@@ -40,6 +40,7 @@ from .starting import allow_descriptors
 
 if TYPE_CHECKING:
     from ..cas.cache.options import CacheOptions
+    from ..cas.read.options import ReadOptions
     from ..cas.store import Store
     from ..fuse.mountoptions import MountOptions
 
@@ -70,8 +71,6 @@ def mount(
 
     DIR/vendor/name/file is the newest state of its branch main, DIR/vendor/name@REV/file any other.
     """
-    from ..cas.read.options import ReadOptions
-
     cached = cache_options(settings, cache, cache_size, cache_local)
     asked = MountRequest(
         settings.text("mount", directory),
@@ -79,12 +78,7 @@ def mount(
         settings.text("binding", binding),
         settings.number("slow_read", slow_read),
         settings.text("metrics", metrics),
-        ReadOptions(
-            memory=int(settings.number("memory", memory)),
-            cache=cached,
-            warm_sets=settings.switch("warm_sets", warm_sets),
-            repair=settings.switch("read_repair", read_repair),
-        ),
+        _reading(settings, memory, cached, warm_sets, read_repair),
         settings.number("refresh", refresh),
     )
     if cache is not None and ready_fd is None:
@@ -123,6 +117,24 @@ def _shown(
         None if uid is None else user_id(uid),
         None if gid is None else group_id(gid),
         None if umask is None else permission_mask(umask),
+    )
+
+
+def _reading(
+    settings: Settings,
+    memory: str | None,
+    cache: "CacheOptions",
+    warm_sets: bool | None,
+    read_repair: bool | None,
+) -> "ReadOptions":
+    """How it is read."""
+    from ..cas.read.options import ReadOptions
+
+    return ReadOptions(
+        memory=int(settings.number("memory", memory)),
+        cache=cache,
+        warm_sets=settings.switch("warm_sets", warm_sets),
+        repair=settings.switch("read_repair", read_repair),
     )
 
 

@@ -6,6 +6,7 @@ Everything but a mount works without FUSE, so the binding is imported only when 
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final, Protocol
@@ -104,17 +105,28 @@ async def serve(
                 ready()
 
             async with trio.open_nursery() as nursery:
-                if server is not None:
-                    nursery.start_soon(answer_all, server, served.state)
-                if asked is not None:
-                    nursery.start_soon(serve_metrics, asked, served.figures)
-                nursery.start_soon(operations.slow.watch)
-                await nursery.start(tell_others, operations.open_manifests)
+                await _begin_telling(nursery, served, server, asked, tell_others)
                 await _serve(session, path, signals, begun, stopping)
                 nursery.cancel_scope.cancel()
         finally:
             session.close()
     log.info("%s is unmounted", path)
+
+
+async def _begin_telling(
+    nursery: trio.Nursery,
+    served: Served,
+    server: socket.socket | None,
+    asked: socket.socket | None,
+    tell_others: TellOthers,
+) -> None:
+    """Begin to answer whoever asks about the mount, here and, once this returned, elsewhere."""
+    if server is not None:
+        nursery.start_soon(answer_all, server, served.state)
+    if asked is not None:
+        nursery.start_soon(serve_metrics, asked, served.figures)
+    nursery.start_soon(served.operations.slow.watch)
+    await nursery.start(tell_others, served.operations.open_manifests)
 
 
 async def _serve(
