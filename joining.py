@@ -8,16 +8,17 @@ so what was interrupted left no store, and is done again.
 import os
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .backends.registry import is_local_path
 from .cas.encryption.secrets import Secret
 from .cas.encryption.storecipher import cipher_of
 from .cas.index.index import Index
 from .cas.progress import Progress
 from .cas.reserve import SIZE, Reserve
-from .config import config_path, write_config
+from .config import config_path, what_remains, write_config
 from .creating import make_folders, tried
 from .erasure.scheme import Scheme
 from .errors import BackendError, ExistsError, ModelFloatError, UsageError
@@ -29,6 +30,15 @@ from .unlocking import unlock_keys
 
 if TYPE_CHECKING:
     from .cas.rebuild.report import RebuildReport
+
+_OWN: Final = frozenset(
+    (
+        *("backends", "cache", "config", "counterparts", "exchange", "index", "keyring", "locks"),
+        *("log", "lost+found", "reserve", "run", "seen-refs", "site"),
+    )
+)
+"""What is in a store's folder, each also with something behind a dot while it is being made; and
+what file systems put into their first folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,7 @@ async def join_store(
     """
     path = str(await trio.Path(path).resolve())
     await trio.to_thread.run_sync(check_joinable, path, found.config.id)
+    await trio.to_thread.run_sync(_refuse_others, path, found.config)
     _refuse_unknown(found)
     await trio.to_thread.run_sync(make_folders, path)
     config = await _tried(path, found)
@@ -99,6 +110,27 @@ def check_joinable(path: str, store: StoreId | None = None) -> None:
         return  # there is none, or none that could be used
     if other:
         raise ExistsError(f"{path}/index belongs to another store; join in another folder")
+
+
+def _refuse_others(path: str, config: StoreConfig) -> None:
+    """ExistsError where something else is in a folder that was no store's; blocks.
+
+    What an interrupted join has left is no such thing, nor is a backend that lies in it.
+    """
+    if what_remains(path):
+        return
+    try:
+        names = sorted(os.listdir(path))
+    except FileNotFoundError:
+        return
+    places = [os.path.join(path, b.url, "") for b in config.backends if is_local_path(b.url)]
+    for name in names:
+        inner = os.path.join(path, name, "")
+        if name.partition(".")[0] not in _OWN and not any(p.startswith(inner) for p in places):
+            raise ExistsError(
+                f"{path} has {name} in it, which is not a store's; name a folder that is empty, or "
+                "not there yet"
+            )
 
 
 def _refuse_unknown(found: FoundStore) -> None:

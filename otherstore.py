@@ -31,6 +31,7 @@ from .erasure.scheme import Scheme
 from .errors import (
     BackendError,
     IndexDamagedError,
+    KeyNeededError,
     ModelFloatError,
     NotFoundError,
     UsageError,
@@ -70,10 +71,13 @@ class Other:
 
 @contextlib.asynccontextmanager
 async def open_other(other: Other) -> AsyncIterator[Store]:
-    """Open the other end; NotFoundError or UsageError where it is none."""
+    """Open the other end; NotFoundError or UsageError where it is none, or is not as `other` says,
+    KeyNeededError where it is encrypted and nothing was given that opens it."""
     where = str(await trio.Path(other.where).resolve())
+    await trio.to_thread.run_sync(_refuse_secret, where, other)
     if await trio.Path(config_path(where)).exists():
         async with _opened(where, other) as store:
+            _refuse_scheme(store, where, other)
             yield store
         return
     if await _marker(where) is None:
@@ -84,11 +88,35 @@ async def open_other(other: Other) -> AsyncIterator[Store]:
             return
     folder = await _prepared(where, other)
     async with _opened(folder, other) as store:
+        _refuse_scheme(store, where, other)
         yield store
 
 
 def _opened(folder: str, other: Other) -> contextlib.AbstractAsyncContextManager[Store]:
     return open_store(folder, wait=other.wait, secret=other.secret, signing=other.signing)
+
+
+def _refuse_secret(where: str, other: Other) -> None:
+    """Refuse a secret that opens nothing: who gives one takes what he sends for encrypted."""
+    encrypted = is_encrypted(where)
+    if encrypted and other.secret is None:
+        raise KeyNeededError(
+            f"{where} is encrypted and its key was not given: name a file that opens it with "
+            "--their-key-file or --their-passphrase-file"
+        )
+    if encrypted is False and other.secret is not None:
+        raise UsageError(
+            f"{where} is not encrypted, nor is a directory that push makes: leave --their-key-file "
+            "and --their-passphrase-file out"
+        )
+
+
+def _refuse_scheme(store: Store, where: str, other: Other) -> None:
+    if other.erasure not in (None, store.scheme):
+        raise UsageError(
+            f"{where} is there already, as {store.scheme}: --erasure is for a directory that is "
+            "made; leave it out"
+        )
 
 
 async def _marker(where: str) -> Marker | None:
@@ -256,11 +284,15 @@ def _put_away(folder: str) -> None:
     shutil.rmtree(away, ignore_errors=True)
 
 
-def is_encrypted(where: str) -> bool:
-    """Whether the other end is encrypted; False where that cannot be told, as opening it tells."""
-    with contextlib.suppress(ModelFloatError, OSError):
+def is_encrypted(where: str) -> bool | None:
+    """Whether the other end is encrypted, which what is still to be made is not; None where that
+    cannot be told, as opening it tells."""
+    try:
         if os.path.exists(config_path(where)):
             return read_config(where).encrypted
         with open(os.path.join(where, MARKER_KEY), "rb") as file:
             return bool(decode(file.read(LARGEST + 1), NAME).incompat & ENCRYPTED)
-    return False
+    except FileNotFoundError:
+        return False
+    except (ModelFloatError, OSError):
+        return None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from ..errors import ConflictError, ExistsError, NotFoundError, UsageError
+from ..errors import ConflictError, ExistsError, NotFoundError, SignatureError, UsageError
 from ..ids import ObjectId
 from .formats.journal import RefChanged, RefKind
 from .index.index import Index
@@ -94,6 +94,10 @@ class Refs:
     def reaches(self, repo: RepoName, commit: ObjectId) -> bool:
         """Whether a branch or tag of the repository reaches a commit."""
         return any(id_ == commit for id_ in self._commits(head.commit for head in self.heads(repo)))
+
+    def refusals(self) -> list[SignatureError]:
+        """Where signatures are required, what keeps refs from being shown."""
+        return []
 
     def require_shown(self, repo: RepoName, commit: ObjectId) -> None:
         """SignatureError where signatures are required, and nobody who is trusted signed that a

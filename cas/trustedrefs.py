@@ -43,10 +43,14 @@ class TrustedRefs(Refs):
         heads = super().heads(repo)
         if not heads:
             self.trust.tell_lost(ref for ref in self.trust.seen() if ref[0] == repo)
-        kept = self.trust.sifted(heads)
-        if heads and not kept:
-            self.trust.require(list(self._index.ref(repo, heads[0].kind, heads[0].ref)))
-        return kept
+        return self.trust.sifted(heads, some=True)
+
+    def refusals(self) -> list[SignatureError]:
+        """What keeps refs of the store from being shown, those that are gone too."""
+        heads = self._index.refs()
+        there = {(head.repo, head.kind, head.ref) for head in heads}
+        gone = (ref for ref in self.trust.seen() if ref not in there)
+        return [*self.trust.refusals(heads), *self.trust.losses(gone)]
 
     def heads_of(self, repo: RepoName, kind: RefKind, ref: str) -> tuple[RefHead, ...]:
         """All heads of one ref: none, one, or several after updates that met."""

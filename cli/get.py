@@ -102,6 +102,8 @@ async def _get(
 def _tell(settings: Settings, dest: str, done: "GetReport") -> None:
     for warning in done.warnings:
         complain(warning)
+    for refusal in done.refused:
+        complain(refusal)
     for failure in done.failures:
         complain(f"{failure.path}: {failure.message}")
     if done.failed:
@@ -131,4 +133,5 @@ def _document(done: "GetReport") -> dict[str, object]:
         "failed": done.failed,
         "failures": [{"path": f.path, "message": f.message} for f in done.failures],
         "warnings": done.warnings,
+        "refused": done.refused,
     }

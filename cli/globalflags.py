@@ -55,7 +55,8 @@ SignKey = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Sign changes of branches and tags by the key in a file (`key sign new`).",
+        help="Sign changes of branches and tags by the key in a file (`key sign new`); an empty "
+        "name signs nothing.",
         show_default=False,
     ),
 ]

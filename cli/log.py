@@ -72,9 +72,11 @@ def _log(
     from ..cas.history.commits import told
 
     address = _parsed(text)
+    # Before the heads: what is wrong with where it begins is an error, and told once.
+    begin = None if everything else _starts(store, address)
     heads = store.refs.heads(address.repo)
     names = _names(heads)
-    starts = [head.commit for head in heads] if everything else _starts(store, address)
+    starts = [head.commit for head in heads] if begin is None else begin
     commits = islice(told(store.objects, starts), count)
     if settings.json:
         say_json_list(_document(each, names.get(each.id, [])) for each in commits)

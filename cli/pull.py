@@ -3,9 +3,6 @@
 from typing import TYPE_CHECKING
 
 from .options import command
-from .output import say, say_json
-from .progress import progress_of
-from .session import in_store
 from .settings import Settings
 from .transferflags import (
     DryRun,
@@ -20,7 +17,6 @@ from .transferflags import (
 
 if TYPE_CHECKING:
     from ..cas.store import Store
-    from ..cas.transfer.report import TransferReport
 
 
 @command
@@ -43,20 +39,14 @@ def pull(
     from ..exchanging import pull as fetch
     from ..exchanging import request_of
     from ..otherstore import Other
-    from .transfers import document, lines, place_of, their_secret
+    from .transfers import carry_out, place_of, their_secret
 
     place = place_of(where)
     names = (place, settings.store)
     request = request_of(repositories, tags=tags, force=force, preflight=preflight, names=names)
 
-    async def work(store: "Store") -> "TransferReport":
+    def other(store: "Store") -> Other:
         secret = their_secret(settings, place, their_key_file, their_passphrase_file)
-        other = Other(place, store.path, secret, dry_run=dry_run, wait=settings.wait)
-        with progress_of(settings, "pull") as progress:
-            return await fetch(store, other, request, progress)
+        return Other(place, store.path, secret, dry_run=dry_run, wait=settings.wait)
 
-    report = in_store(settings, work)
-    if settings.json:
-        say_json(document(report))
-    elif not settings.quiet:
-        say("\n".join(lines(report, "pulled", settings.store)))
+    carry_out(settings, ("pull", "pulled", settings.store), fetch, other, request)

@@ -3,9 +3,6 @@
 from typing import TYPE_CHECKING
 
 from .options import command
-from .output import say, say_json
-from .progress import progress_of
-from .session import in_store
 from .settings import Settings
 from .transferflags import (
     DryRun,
@@ -21,7 +18,6 @@ from .transferflags import (
 
 if TYPE_CHECKING:
     from ..cas.store import Store
-    from ..cas.transfer.report import TransferReport
 
 
 @command
@@ -46,30 +42,23 @@ def push(
     from ..exchanging import push as send
     from ..exchanging import request_of
     from ..otherstore import Other
-    from .transfers import document, lines, place_of, their_secret
+    from .transfers import carry_out, place_of, their_secret
 
     place = place_of(where)
     names = (settings.store, place)
     request = request_of(repositories, tags=tags, force=force, preflight=preflight, names=names)
     scheme = None if erasure is None else Scheme.parse(erasure)
 
-    async def work(store: "Store") -> "TransferReport":
-        secret = their_secret(settings, place, their_key_file, their_passphrase_file)
-        other = Other(
+    def other(store: "Store") -> Other:
+        return Other(
             place,
             store.path,
-            secret,
+            their_secret(settings, place, their_key_file, their_passphrase_file),
             make=True,
             erasure=scheme,
             dry_run=dry_run,
             wait=settings.wait,
             signing=store.access.signing,
         )
-        with progress_of(settings, "push") as progress:
-            return await send(store, other, request, progress)
 
-    report = in_store(settings, work)
-    if settings.json:
-        say_json(document(report))
-    elif not settings.quiet:
-        say("\n".join(lines(report, "pushed", place)))
+    carry_out(settings, ("push", "pushed", place), send, other, request)

@@ -82,6 +82,8 @@ class Settings:
     @property
     def sign_key(self) -> str:
         """The file of the key that changes of refs are signed by, "" where they are not."""
+        if self.flags.sign_key == "":
+            return ""  # for once, whatever the settings say
         return self.text("sign_key", self.flags.sign_key)
 
     @property

@@ -1,21 +1,53 @@
 """What `push` and `pull` have in common: who opens the other end, and what they tell."""
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from .keysource import given_secret, has_terminal, hide_memory, passphrase_of, read_secret
-from .output import human_rate, human_seconds, human_size, one_line, plural
+from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
+from .progress import progress_of
+from .session import in_store
 from .settings import Flags, Settings, resolve
 
 if TYPE_CHECKING:
     from ..cas.encryption.secrets import Secret
-    from ..cas.transfer.report import RefSent, TransferReport
+    from ..cas.progress import Progress
+    from ..cas.store import Store
+    from ..cas.transfer.report import RefSent, TransferReport, TransferRequest
+    from ..otherstore import Other
+
+    Carry = Callable[[Store, Other, TransferRequest, Progress], Awaitable[TransferReport]]
+
+
+def carry_out(
+    settings: Settings,
+    words: tuple[str, str, str],
+    carry: "Carry",
+    other: "Callable[[Store], Other]",
+    request: "TransferRequest",
+) -> None:
+    """Carry what is asked for, to or from the `other` end, and tell what came of it. `words` are
+    the command, what it has done then, and what names where that was written to."""
+    what, done, there = words
+
+    async def work(store: "Store") -> "TransferReport":
+        end = other(store)
+        with progress_of(settings, what) as progress:
+            return await carry(store, end, request, progress)
+
+    report = in_store(settings, work)
+    if settings.json:
+        say_json(document(report))
+    elif not settings.quiet:
+        say("\n".join(lines(report, done, there)))
 
 
 def their_secret(
     settings: Settings, where: str, key_file: str | None, passphrase_file: str | None
 ) -> "Secret | None":
-    """What opens the other end; None where it is in the clear, or nothing is given.
+    """What opens the other end; None where nothing is given, or none of that is for one in the
+    clear.
 
     Files that are named here, then what its own configuration names, then the terminal.
     """
@@ -26,17 +58,17 @@ def their_secret(
         raise UsageError(
             "--their-key-file and --their-passphrase-file are both given; give one of them"
         )
-    if not is_encrypted(where):
-        return None
+    found = None
     if key_file or passphrase_file:
-        found = read_secret("key_file", key_file) if key_file else None
-        return found or read_secret("passphrase_file", str(passphrase_file))
-    theirs = resolve(Flags(store=where), settings.environment)
-    given = given_secret(theirs)
-    if given is None and has_terminal():
-        given = passphrase_of(where)
-    hide_memory()
-    return given
+        kind = "key_file" if key_file else "passphrase_file"
+        found = read_secret(kind, key_file or str(passphrase_file))
+    elif is_encrypted(where):
+        found = given_secret(resolve(Flags(store=where), settings.environment))
+        if found is None and has_terminal():
+            found = passphrase_of(where)
+    if found is not None:
+        hide_memory()
+    return found
 
 
 def place_of(where: str) -> str:

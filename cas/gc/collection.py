@@ -26,7 +26,7 @@ import trio.from_thread
 
 from ...erasure.scheme import Scheme
 from ...errors import BackendError, ModelFloatError, one_failure
-from ...ids import ChunkId, ObjectId, SiteId
+from ...ids import ChunkId, ObjectId, SiteId, WriterId
 from ..access import Access
 from ..index.index import Index
 from ..journal.completeness import refuse_down
@@ -38,7 +38,7 @@ from ..packs.pool import Pool
 from ..reserve import is_full
 from .census import Census
 from .collected import FindInUse, GcReport
-from .compaction import compact
+from .compaction import compact, plan
 from .condemning import pardon
 from .elsewhere import Elsewhere
 from .orphans import Orphan, Orphans
@@ -121,6 +121,7 @@ class Collection:
         self._note_replaced({*sparse, *small}, set(small))
         self._report.note_written(self._census.needed_of((*sparse, *small)))
         self._report.note_orphans([orphan.size for orphan in await self._orphans.find()])
+        await self._plan_compaction()
 
     async def _collect(self) -> None:
         # Before anything is marked: who comes later sees what is condemned, or removed, by then.
@@ -140,14 +141,24 @@ class Collection:
 
     async def _compact(self) -> None:
         """Make few large journal records of many small ones."""
-        last = await trio.to_thread.run_sync(
-            lambda: {writer: self._index.writer(writer)[0] for writer in self._index.writers()}
-        )
+        last = await self._last()
         # Looked at after that: what a session has recorded that begins later is behind these.
         await self._elsewhere.see()
         limits = self._elsewhere.settled(last)
         done = await compact(self._access, self._require, self._since_ns, limits)
         self._report.compacted, self._report.segments = done.records, done.segments
+
+    async def _plan_compaction(self) -> None:
+        last = await self._last()
+        await self._elsewhere.glance()
+        done = await plan(self._access, self._since_ns, self._elsewhere.settled(last))
+        self._report.compacted, self._report.segments = done.records, done.segments
+
+    async def _last(self) -> dict[WriterId, int]:
+        """The last number of each writer that the index knows."""
+        return await trio.to_thread.run_sync(
+            lambda: {writer: self._index.writer(writer)[0] for writer in self._index.writers()}
+        )
 
     async def _condemn(self, rows: Sequence[int]) -> None:
         """Announce what is to go, and give writers elsewhere, who may rely on it, time to see."""

@@ -7,10 +7,12 @@ compaction deletes those that a segment stands for. `docs/decisions/0034`.
 Concurrency: the caller holds the store's lease, so nobody compacts beside us; writers go on.
 """
 
+import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,6 +58,11 @@ class Compacting:
     records: int = 0
     segments: int = 0
 
+    def note(self, records: int) -> None:
+        """One segment more, of so many records."""
+        self.segments += 1
+        self.records += records
+
 
 @dataclass(slots=True)
 class _Segment:
@@ -75,25 +82,67 @@ async def compact(
     `fence` is called before each step that no other may take beside it. Nothing is done while a
     backend is down, or a record lacks a copy: then what is large may be what is lost next.
     """
-    index, members = access.index, access.pool.members
-    if members.down():
-        return Compacting()
     folder = os.path.join(access.path, FOLDER)
     await trio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
-    scratch = await trio.to_thread.run_sync(Scratch, folder)
-    try:
-        await list_copies(members, scratch)
-        loose = LooseRecords(index, members, scratch, access.copies, since_ns, limits, fence)
-        if await trio.to_thread.run_sync(loose.count) < LEAST:
+    async with _loose(access, folder, since_ns, limits, fence) as loose:
+        if loose is None:
             return Compacting()
-        if name := await trio.to_thread.run_sync(loose.missing):
-            log.info("%s lacks a copy: the journal is compacted after a repair", name)
-            return Compacting()
+        index, members = access.index, access.pool.members
         async with access.writing(WHAT) as journal:
             return await _Compaction(index, members, access.copies, journal, fence).run(loose)
+
+
+async def plan(access: Access, since_ns: int, limits: Mapping[WriterId, int]) -> Compacting:
+    """What `compact` would do; nothing is changed, and nobody need be kept from it."""
+    with tempfile.TemporaryDirectory(prefix="modelfloat-") as folder:
+        notes = os.path.join(folder, FOLDER)
+        async with _loose(access, notes, since_ns, limits, None) as loose:
+            return Compacting() if loose is None else await _planned(loose)
+
+
+async def _planned(loose: LooseRecords) -> Compacting:
+    done, records, size = Compacting(), 0, 0
+    async for window in loose.windows():
+        for record in window:
+            records, size = records + 1, size + len(record.data)
+            if size >= SEGMENT:
+                done.note(records)
+                records, size = 0, 0
+    if records >= LEAST:
+        done.note(records)
+    return done
+
+
+@contextlib.asynccontextmanager
+async def _loose(
+    access: Access,
+    folder: str,
+    since_ns: int,
+    limits: Mapping[WriterId, int],
+    fence: Fence | None,
+) -> AsyncIterator[LooseRecords | None]:
+    """What looks for records that may be compacted, None where that is not to be done now; notes
+    are kept in `folder` meanwhile."""
+    members = access.pool.members
+    scratch = await trio.to_thread.run_sync(Scratch, folder)
+    try:
+        loose = LooseRecords(access.index, members, scratch, access.copies, since_ns, limits, fence)
+        yield loose if await _is_due(members, loose) else None
     finally:
         scratch.close()
         await trio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+async def _is_due(members: Members, loose: LooseRecords) -> bool:
+    if members.down():
+        return False
+    await list_copies(members, loose.scratch)
+    if await trio.to_thread.run_sync(loose.count) < LEAST:
+        return False
+    if name := await trio.to_thread.run_sync(loose.missing):
+        log.info("%s lacks a copy: the journal is compacted after a repair", name)
+        return False
+    return True
 
 
 class _Compaction:
@@ -156,8 +205,7 @@ class _Compaction:
         if sum(data.endswith(digest) for data in found) < self._copies:
             log.warning("%s has too few copies: what it says stays", record_name(writer, seq))
             return
-        self._done.segments += 1
-        self._done.records += len(segment.records)
+        self._done.note(len(segment.records))
         for start in range(0, len(segment.records), AT_ONCE):
             self._fence()
             async with trio.open_nursery() as nursery:

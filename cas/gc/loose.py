@@ -52,7 +52,8 @@ class LooseRecords:
     """Looks for them among the copies that `scratch` has noted.
 
     `copies` is m+1. None is younger than `since_ns` by its own time, nor behind its writer's number
-    in `limits`; of writers without one there is none. `fence` is called before copies are deleted.
+    in `limits`; of writers without one there is none. `fence` is called before copies are deleted;
+    with None none are.
     """
 
     index: Index
@@ -61,7 +62,7 @@ class LooseRecords:
     copies: int
     since_ns: int
     limits: Mapping[WriterId, int]
-    fence: Fence
+    fence: Fence | None
 
     def count(self) -> int:
         """How many there are, young ones too, and of those that only wait to be deleted."""
@@ -142,7 +143,7 @@ class LooseRecords:
                 log.info("%s is not compacted", record_name(copies[0].writer, copies[0].seq))
             elif (digest := self._compacted(record)) == b"":
                 found.append(record)
-            elif digest == record.digest:
+            elif digest == record.digest and self.fence is not None:
                 self.fence()
                 await delete(self.members, record)
         return found

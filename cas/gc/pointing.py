@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from ...errors import ConflictError, ExistsError, NotFoundError, one_failure
+from ...errors import ConflictError, ExistsError, NotFoundError, UsageError, one_failure
 from ...ids import ObjectId, PackId
 from ..access import Access
 from ..formats.journal import NO_ID, RefChanged, RefKind
@@ -81,6 +81,11 @@ class Pointing:
         return await self._carry_out("modelfloat undo", lambda: self._undone(repo, ref))
 
     def _undone(self, repo: RepoName, ref: str | None) -> list[RefMove]:
+        if ref and ("~" in ref or "^" in ref):
+            raise UsageError(
+                f"{repo}@{ref} is a commit: undo takes back what changed a branch or tag; "
+                "`modelfloat restore` has a branch as it was there"
+            )
         standing = (c for c in self.refs.changes(repo, ref) if not self.refs.is_superseded(c))
         last = next(standing, None)
         if last is None:

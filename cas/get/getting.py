@@ -86,6 +86,7 @@ async def _write(extractor: Extractor, target: Target) -> None:
 
 def _targets(store: "Store", address: Address | None, dest: str, report: GetReport) -> list[Target]:
     if address is None:
+        _refuse(store, report)
         return list(_all(store, dest, report))
     found = look_up(store.objects, store.refs, address)
     if found.entry is None or found.directory is not None:
@@ -104,6 +105,13 @@ def _place(dest: str, name: bytes) -> tuple[str, bytes]:
     if parent and not os.path.isdir(parent):
         raise NotFoundError(f"there is no folder {parent}; make it first")
     return parent or ".", os.fsencode(base)
+
+
+def _refuse(store: "Store", report: GetReport) -> None:
+    """Have the report tell of refs that are not shown where signatures are required."""
+    for refusal in store.refs.refusals():
+        report.refused.append(str(refusal))
+        report.exit_status = max(report.exit_status, refusal.exit_status)
 
 
 def _all(store: "Store", dest: str, report: GetReport) -> Iterator[Target]:

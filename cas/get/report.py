@@ -15,8 +15,9 @@ class GetFailure:
 class GetReport:
     """What `get` did. `bytes` were written; `unchanged` files and links were there already.
 
-    `failed` counts what could not be had, `failures` names the first of it. `exit_status` is 0, or
-    that of the worst failure: 3 damage, 4 data lost, 1 anything else.
+    `failed` counts what could not be had, `failures` names the first of it. `refused` tells of refs
+    that are not shown where signatures are required. `exit_status` is 0, or that of the worst
+    failure: 3 damage, 4 data lost, 1 anything else.
     """
 
     files: int = 0
@@ -29,4 +30,5 @@ class GetReport:
     failed: int = 0
     failures: list[GetFailure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     exit_status: int = 0

@@ -5,7 +5,7 @@ be called in worker threads. Keys may be replaced at any time, from another thre
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -41,16 +41,36 @@ class Trust:
             raise refusal
         self._note([heads])
 
-    def sifted(self, heads: Sequence[RefHead]) -> list[RefHead]:
-        """Those of the heads of several refs that may be shown; the log tells of others, once."""
+    def sifted(self, heads: Sequence[RefHead], *, some: bool = False) -> list[RefHead]:
+        """Those of the heads of several refs that may be shown; the log tells of others, once.
+
+        With `some` SignatureError where there are heads and none may: it tells of the first.
+        """
+        kept, refused = self._judged(heads)
+        alone = refused.pop(0)[1] if some and refused and not kept else None
+        for head, refusal in refused:
+            self._tell(head, refusal)
+        if alone is not None:
+            raise alone
+        self._note(kept)
+        return [head for each in kept for head in each]
+
+    def refusals(self, heads: Sequence[RefHead]) -> list[SignatureError]:
+        """What keeps heads of several refs from being shown; for who tells it in the log's place,
+        which is silent about them from now on."""
+        _, refused = self._judged(heads)
+        self._told.update(head.change for head, _ in refused)
+        return [refusal for _, refusal in refused]
+
+    def _judged(
+        self, heads: Sequence[RefHead]
+    ) -> tuple[list[list[RefHead]], list[tuple[RefHead, SignatureError]]]:
+        """The heads of refs that may be shown; of the others the first head, and what keeps them
+        from it."""
         by_ref = [list(each) for _, each in groupby(heads, key=_ref)]
         judged = [(each, self.judge(each)) for each in by_ref]
         kept = [each for each, refusal in judged if refusal is None]
-        for each, refusal in judged:
-            if refusal is not None:
-                self._tell(each[0], refusal)
-        self._note(kept)
-        return [head for each in kept for head in each]
+        return kept, [(each[0], refusal) for each, refusal in judged if refusal is not None]
 
     def judge(self, heads: Sequence[RefHead]) -> SignatureError | None:
         """What keeps the heads of one ref from being shown, None where nothing does."""
@@ -86,6 +106,12 @@ class Trust:
     def tell_lost(self, refs: Iterable[RefKey]) -> None:
         """Tell the log, once, of those of these refs without a head that nobody may have
         removed."""
+        for refusal in self.losses(refs):
+            log.warning("%s", refusal)
+
+    def losses(self, refs: Iterable[RefKey]) -> Iterator[SignatureError]:
+        """What is wrong with those of these refs without a head that nobody may have removed, and
+        that nobody was told of; the log is silent about them from now on."""
         for ref in refs:
             seen = self._seen.get(ref)
             if seen is None or seen.change in self._told:
@@ -93,7 +119,7 @@ class Trust:
             refusal = self.lost(ref)
             if refusal is not None:
                 self._told.add(seen.change)
-                log.warning("%s", refusal)
+                yield refusal
 
     def vouches(self, change: RefChanged) -> bool:
         """Whether a trusted key signed a change, which may be long past."""

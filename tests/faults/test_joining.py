@@ -249,6 +249,18 @@ async def test_what_was_interrupted_is_done_again(
         assert await read(store, "acme/m/a") == data
 
 
+async def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    await shared(tmp_path)
+    there, other = tmp_path / "s/backends/d0", tmp_path / "other"
+    (other / "lost+found").mkdir(parents=True)
+    (other / "notes").write_text("mine")
+    with pytest.raises(ExistsError, match="has notes in it"):
+        await join(other, there)
+    assert sorted(path.name for path in other.iterdir()) == ["lost+found", "notes"]
+    (other / "notes").unlink()
+    await join(other, there)
+
+
 async def test_both_sites_see_what_either_adds(tmp_path: Path) -> None:
     data = await shared(tmp_path)
     await another_site(tmp_path / "s", tmp_path / "other")

@@ -72,8 +72,11 @@ def test_a_store_that_is_encrypted_is_opened(here: Path, tmp_path: Path, capsys:
     sheet = ("--recovery-file", tmp_path / "sheet")
     made = say(capsys, sealed, "--passphrase-file", words, "--quiet", "init", "--encrypt", *sheet)
     assert made[0] == 0
-    status, _, err = say(capsys, here, "push", sealed, "acme/m")
-    assert (status, "its key was not given" in err) == (1, True)
+    for command in ("push", "pull"):
+        status, _, err = say(capsys, here, command, sealed, "acme/m")
+        assert status == 1
+        assert f"{sealed} is encrypted and its key was not given" in err
+        assert "--their-passphrase-file" in err
     theirs = ("--their-passphrase-file", words)
     assert say(capsys, here, "push", sealed, "acme/m", *theirs)[0] == 0
     status, out, _ = say(capsys, here, "push", sealed, "acme/m", "--dry-run", *theirs)
@@ -82,3 +85,21 @@ def test_a_store_that_is_encrypted_is_opened(here: Path, tmp_path: Path, capsys:
     wrong.write_text("some other passphrase\n")
     status, _, err = say(capsys, here, "pull", sealed, "acme/m", "--their-passphrase-file", wrong)
     assert (status, "Traceback" in err) == (1, False)
+
+
+def test_what_would_do_nothing_is_refused(here: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Who gives a key takes what he sends for encrypted; who gives a scheme, for of that scheme."""
+    stick, words = tmp_path / "stick", tmp_path / "words"
+    words.write_text("a fine long passphrase\n")
+    theirs = ("--their-passphrase-file", words)
+    status, _, err = say(capsys, here, "push", stick, "acme/m", *theirs)
+    assert (status, f"{stick} is not encrypted" in err) == (2, True)
+    assert not stick.exists()
+    scheme = ("--erasure", "4+2")
+    assert say(capsys, here, "push", stick, "acme/m", *scheme)[0] == 0
+    # What was interrupted is repeated as it was.
+    assert say(capsys, here, "push", stick, "acme/m", *scheme)[0] == 0
+    status, _, err = say(capsys, here, "push", stick, "acme/m", "--erasure", "2+1")
+    assert (status, f"{stick} is there already, as 4+2" in err) == (2, True)
+    status, _, err = say(capsys, here, "pull", stick, "acme/m", *theirs)
+    assert (status, f"{stick} is not encrypted" in err) == (2, True)

@@ -80,13 +80,16 @@ def test_settings_say_it_for_every_command(cli: Cli, key: tuple[str, str], tmp_p
     assert cli("add", tmp_path / "file", "acme/model")[0] == 0
     assert cli("cat", "acme/model/file") == (0, "one")
     assert cli("get", "acme/model", tmp_path / "out")[0] == 0
+    # An empty one stands for none, for once.
+    status, told = cli("--sign-key", "", "key", "sign", "refs")
+    assert (status, "there is no key to sign by" in told) == (2, True)
     # One who has no key adds nothing to what is signed unnoticed.
     assert cli("config", "--unset", "sign_key")[0] == 0
     (tmp_path / "file").write_text("two")
     assert cli("add", tmp_path / "file", "acme/model")[0] == 0
     for command in (("cat", "acme/model/file"), ("ls", "acme/model"), ("log", "acme/model")):
         status, said = cli(*command)
-        assert (status, "is not signed" in said) == (1, True), command
+        assert (status, said.count("is not signed")) == (1, 1), command
     status, said = cli("get", "acme/model", tmp_path / "again")
     assert status == 1
     assert not (tmp_path / "again").exists()
@@ -105,8 +108,23 @@ def test_what_is_not_signed_is_not_listed_beside_what_is(
         assert cli("add", *options, tmp_path / "file", f"acme/{name}")[0] == 0
     listed = document(cli("--json", "ls", "--require-signature"))
     assert [each["name"] for each in listed] == ["acme/mine"]
-    assert cli("get", "--require-signature", "--all", tmp_path / "all")[0] == 0
+    status, told = cli("--json", "get", "--require-signature", "--all", tmp_path / "all")
+    refused = json.loads(told)["refused"]
+    assert (status, len(refused)) == (1, 1)
+    assert "acme/theirs@main" in refused[0]
     assert [path.name for path in (tmp_path / "all" / "acme").iterdir()] == ["mine"]
+
+
+def test_what_get_leaves_out_for_want_of_a_signature_is_said_once(
+    cli: Cli, key: tuple[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("one")
+    cli("key", "sign", "trust", key[0])
+    assert cli("add", tmp_path / "file", "acme/theirs")[0] == 0
+    store, out = str(tmp_path / "s"), str(tmp_path / "all")
+    assert run(["--store", store, "--quiet", "get", "--require-signature", "--all", out]) == 1
+    said = capfd.readouterr().err
+    assert said.count("acme/theirs@main") == 1
 
 
 def test_a_key_that_cannot_be_had_fails_before_anything_is_stored(cli: Cli, tmp_path: Path) -> None:

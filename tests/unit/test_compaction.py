@@ -254,3 +254,24 @@ async def test_a_lost_record_between_segments_is_told(
     report = await rebuild_store(str(path))
     assert report.missing == [record_name(*left)]
     assert report.refs_unsure
+
+
+async def test_a_dry_run_says_what_would_be_compacted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many records as are compacted then, and those that make the next segment; none goes."""
+    held, path = await filled(tmp_path), tmp_path / "store"
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    async with open_store(str(path)) as store:
+        assert (await store.gc(grace=0, dry_run=True)).compacted == 0  # too few
+        await many_records(store, 100)
+        before = journal_files(path)
+        planned = await store.gc(grace=0, dry_run=True)
+        assert journal_files(path) == before
+        assert not list((tmp_path / "tmp").iterdir())
+        done = await store.gc(grace=0)
+    assert (planned.compacted, planned.segments) == (done.compacted, done.segments)
+    assert planned.segments == 1
+    assert planned.compacted > 100
+    await check(path, held)

@@ -31,6 +31,9 @@ OF_KEYS: dict[str, str] = {
     "=backend ‹name› did not answer within ‹seconds› s@TimedOutError": (
         "unit/test_unlocking.py::test_who_hangs_is_not_waited_for_where_another_answers"
     ),
+    "‹path› is encrypted and its key": (
+        "unit/test_cli_push.py::test_a_store_that_is_encrypted_is_opened"
+    ),
     "the store is encrypted and its key was not given": (
         "unit/test_store_cipher.py::test_without_the_key_nothing_is_read_or_named"
     ),

@@ -170,6 +170,9 @@ PROVOKED: dict[str, Provocation] = {
     "is this folder's own site": _own_site,
     "forget it with --force": _other_sites("ab" * 16),
     "is a store already": plain("init"),
+    "which is not a store's": lambda s: s(
+        *("init", "--join", "--backend", s.store / "backends/d0"), store=s.folder("other")
+    ),
     "; a new store takes another": lambda s: s.without_config()("init"),
     "has a backend ‹name› already": plain("backend", "add", "d0", "{root}/d0"),
     "has a tag ‹name› already": plain("add", "{file}", "acme/tiny", "--tag", "v1"),

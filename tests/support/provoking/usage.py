@@ -82,7 +82,14 @@ PROVOKED: dict[str, Provocation] = {
     "neither a store's folder nor": plain("pull", "{root}", "acme/tiny"),
     "is a backend of this very store": plain("push", "{store}/backends/d0", "acme/tiny"),
     "backends of a store: name": _pulled_from_a_backend,
-    "--their-key-file and": plain(
+    "--erasure is for a directory": lambda s: (
+        s("--quiet", "push", s.root / "stick", "acme/tiny")
+        and s("push", s.root / "stick", "acme/tiny", "--erasure", "4+2")
+    ),
+    "nor is a directory that push makes": plain(
+        *("push", "{root}/stick", "acme/tiny", "--their-passphrase-file", "{file}")
+    ),
+    "--their-key-file and --their-passphrase-file are both": plain(
         *("push", "{root}/other", "acme/tiny"),
         *("--their-key-file", "a", "--their-passphrase-file", "b"),
     ),
@@ -115,6 +122,7 @@ PROVOKED: dict[str, Provocation] = {
     "cannot become ‹address›": plain("mv", "acme/tiny/file", "acme/other/file"),
     "restore needs the commit": plain("restore", "acme/tiny/file"),
     "is a commit: rm removes": plain("rm", "acme/tiny@main~1"),
+    "is a commit: undo takes back": plain("undo", "acme/tiny@main~1"),
     "--source is no URL": plain("add", "--source", "a b", "{file}", "acme/source"),
     "is no file of a hub's commit": plain(
         "add", "--source", "hf://models/a/b@main/c", "{file}", "acme/source"
