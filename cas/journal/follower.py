@@ -1,9 +1,9 @@
 """Following other sites: what they record is taken over, for who only reads and for who mounts.
 
-One round lists the sites on one backend, reads the news of each other one (`cas.journal.news`), and
-gets the records that are new, each by its number. No journal and no pack is listed. What news do
-not tell of, those of an earlier release or news that were lost, is found by listing the journals,
-now and then.
+One round lists the sites on one backend, reads the news of each other one (`cas.journal.news`; of
+some, where there are very many: `cas.journal.turns`), and gets the records that are new, each by
+its number. No journal and no pack is listed. What news do not tell of, those of an earlier release
+or news that were lost, is found by listing the journals, now and then.
 
 Records are taken over as writers take them over, with the store's lock shared while one is applied:
 whoever is alone with the store (gc, rebuild-index) has it as it is, and the round ends.
@@ -14,6 +14,7 @@ Concurrency: of all processes one follows at a time, the others let it.
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -31,6 +32,7 @@ from .completeness import take_over
 from .copies import load_record, record_name
 from .news import read_news
 from .stamp import is_due, note_followed
+from .turns import Turns
 
 FOLLOWING: Final = "following"
 """The lock file of who follows."""
@@ -48,7 +50,8 @@ class Follower:
 
     catch_up: CatchUp
     lock: str
-    _turn: int = 0
+    _turn: int = field(default_factory=lambda: secrets.randbelow(1 << 16))
+    _turns: Turns = field(default_factory=Turns)
     _full: float | None = None
     _others: set[SiteId] = field(default_factory=set)
     _sought: set[tuple[WriterId, int]] = field(default_factory=set)
@@ -97,7 +100,7 @@ class Follower:
         self._others = await self._sites(site)
         missing: set[tuple[WriterId, int]] = set()
         try:
-            for other in sorted(self._others):
+            for other in self._turns.choose(self._others):
                 missing |= await self._follow(other)
             early = any(self.catch_up.lacks(placed) for placed in self.catch_up.late)
             # What a listing did not show either is lost, or a lie: not each round asks for another.
@@ -150,6 +153,8 @@ class Follower:
         for writer, last in ({} if told is None else told.last).items():
             if not await self._take_over(writer, last):
                 missing.add((writer, self.catch_up.index.writer(writer)[0] + 1))
+            elif last:
+                self._turns.note(other)
         return missing
 
     async def _follow_all(self) -> None:

@@ -29,6 +29,8 @@ AGAIN: Final = 86_400.0
 """Seconds after which a site's record is written anew, so that its age tells whether it is used."""
 UNUSED: Final = 90 * AGAIN
 """Seconds without a new record after which a site counts as gone."""
+MOST: Final = 10_000
+"""Sites of which one listing tells; a backend can name any number that nobody is."""
 
 _TEXT: Final = re.compile(rb"([0-9a-f]{32}) ([0-9]+)\n")
 
@@ -167,6 +169,14 @@ async def announce(member: Member, store: StoreId, site: SiteId) -> None:
 
 async def sites_on(member: Member) -> set[SiteId]:
     """The sites that one backend knows of; what it says where it cannot be listed."""
+    sites: set[SiteId] = set()
     async with aclosing(member.backend.list("sites/")) as listing:
-        parsed = [parse_site_key(listed.key) async for listed in listing]
-    return {found for found in parsed if found is not None}
+        async for listed in listing:
+            if (found := parse_site_key(listed.key)) is not None:
+                sites.add(found)
+            if len(sites) == MOST:
+                log.info(
+                    "%s names more than %d sites: the others are passed over", member.name, MOST
+                )
+                break
+    return sites

@@ -11,14 +11,18 @@ import trio
 import trio.testing
 
 from modelfloat.backends.base import Listed
+from modelfloat.backends.keys import site_key
 from modelfloat.backends.local import LocalBackend
 from modelfloat.cas.formats.news import MOST_WRITERS, News, decode_news, encode_news
 from modelfloat.cas.journal import follower
+from modelfloat.cas.journal.follower import Follower
 from modelfloat.cas.journal.slots import note_given_up
 from modelfloat.cas.journal.stamp import STAMP
+from modelfloat.cas.journal.turns import FEW, MOST
 from modelfloat.cas.lease import sites
 from modelfloat.cas.lease.sites import own_site
 from modelfloat.cas.locks import locked
+from modelfloat.cas.packs.members import Members
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.cli.backend import home_line
@@ -346,3 +350,57 @@ async def test_what_others_recorded_since_is_no_damage(tmp_path: Path) -> None:
         report = await store.verify()
         assert (report.exit_status, report.problems) == (0, [])
         assert await read(store, "acme/b/b")
+
+
+async def test_names_of_sites_that_nobody_is_cost_few_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend lists a thousand of them; what the other site does is seen all the same."""
+    here, there = await two(tmp_path)
+    for n in range(1000):
+        for backend in sorted((here / "backends").iterdir()):
+            (backend / site_key(SiteId(n.to_bytes(16, "big")))).touch()
+    asked = count_news(monkeypatch)
+    async with open_store(str(here), refresh=AGES) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        following, rounds = watching.access.follower, 0
+        while names(watching) != {"acme/m@main", "acme/n@main"}:
+            await again(following, asked)
+            assert len(asked) <= MOST
+            rounds += 1
+        assert rounds <= 1 + 1001 // MOST
+        await writing.remove(parse_address("acme/n"))
+        await again(following, asked)
+        assert names(watching) == {"acme/m@main"}
+        assert len(asked) == FEW + 1
+
+
+async def again(following: Follower, asked: list[SiteId]) -> None:
+    """One more round of a process that stays open."""
+    asked.clear()
+    forget(Path(following.catch_up.folder).parent)
+    await following.catch_once(AGES)
+
+
+async def test_a_listing_of_sites_without_end_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sites, "MOST", 50)
+    here, _ = await two(tmp_path)
+    for n in range(200):
+        (here / "backends/d0" / site_key(SiteId(n.to_bytes(16, "big")))).touch()
+    async with open_store(str(here), refresh=AGES) as store:
+        assert len(await sites.known_sites(store.members)) <= 52
+
+
+def count_news(monkeypatch: pytest.MonkeyPatch) -> list[SiteId]:
+    """The sites whose news are asked for from now on."""
+    asked: list[SiteId] = []
+    real = follower.read_news
+
+    async def noted(members: Members, site: SiteId, copies: int, turn: int) -> News | None:
+        asked.append(site)
+        return await real(members, site, copies, turn)
+
+    monkeypatch.setattr(follower, "read_news", noted)
+    return asked
