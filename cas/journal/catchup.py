@@ -32,6 +32,7 @@ from ..index.index import Index
 from ..locks import each_free, locked
 from ..packs.members import Members
 from .copies import last_listed, load_record, record_name, store_record
+from .lateplaces import LOCK, keep_late, late_places, note_late
 from .segments import LARGE, read_entries, read_parts
 from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
 
@@ -58,11 +59,12 @@ class CatchUp:
     copies: int
     read_objects: ReadObjects
     late: list[ShardPlaced] = field(default_factory=list)
+    """Places that came before their packs since `place_late`."""
 
     def settling(self) -> AbstractAsyncContextManager[None]:
         """Keep others from settling meanwhile: a slot that somebody holds to settle it looks like
         one whose writer is at work, and would be passed over. It always waits, and whoever has it
-        waits for no lock."""
+        waits for no lock but that of late places, and who has that for none."""
         path = os.path.join(self.folder, SETTLING)
         return locked(path, what="takes over what a writer that crashed has left")
 
@@ -127,16 +129,17 @@ class CatchUp:
 
     async def place_late(self) -> None:
         """Places of shards whose pack another writer stored, and was settled later; even where the
-        caller is cancelled, since the records that say so are applied already."""
-        late = list(self.late)
+        caller is cancelled. Those whose pack is not known yet wait for it."""
         self.late.clear()
-        if late:
-            try:
-                with trio.CancelScope(shield=True):
-                    await self.index.write(self.index.place, late)
-            except ModelFloatError:
-                self.late.extend(late)
-                raise
+        if await trio.to_thread.run_sync(late_places, self.folder):
+            with trio.CancelScope(shield=True):
+                async with self._late_locked():
+                    late = await trio.to_thread.run_sync(late_places, self.folder)
+                    left = await trio.to_thread.run_sync(self._lacking, late)
+                    known = [placed for placed in late if placed not in set(left)]
+                    if known:
+                        await self.index.write(self.index.place, known)
+                        await self._keep_late(left)
 
     async def apply_missed(self, writer: WriterId) -> None:
         """Apply the records of a writer, which is not at work, that follow the last known one."""
@@ -161,7 +164,7 @@ class CatchUp:
             await self._apply_segment(data, name)
             return
         record = decode_record(data, name, self.members.cipher)
-        self._note_late(record.entries)
+        await self._note_late(record.entries)
         await self.index.write(self.index.apply, record, await self.objects_of(record.entries))
 
     async def _apply_segment(self, data: bytes, name: str) -> None:
@@ -173,7 +176,7 @@ class CatchUp:
             if await trio.to_thread.run_sync(self.index.knows, part.of.writer, part.of.seq):
                 continue
             entries = await trio.to_thread.run_sync(read_entries, part, name, cipher)
-            self._note_late(entries)
+            await self._note_late(entries)
             await self.index.write(self.index.apply_part, entries, await self.objects_of(entries))
         head, said = decode_head(data, name), tuple(part.of for part in parts)
         digest = data[-DIGEST_SIZE:]
@@ -182,10 +185,26 @@ class CatchUp:
         )
         await self.index.write(self.index.apply, record, {})
 
-    def _note_late(self, entries: Iterable[JournalEntry]) -> None:
-        for entry in entries:
-            if isinstance(entry, ShardPlaced) and self.lacks(entry):
-                self.late.append(entry)
+    async def _note_late(self, entries: Iterable[JournalEntry]) -> None:
+        """Remember places that come before their packs, before the record counts as applied."""
+        late = self._lacking(entry for entry in entries if isinstance(entry, ShardPlaced))
+        if late:
+            self.late.extend(late)
+            async with self._late_locked():
+                await trio.to_thread.run_sync(note_late, self.folder, late)
+
+    async def _keep_late(self, left: list[ShardPlaced]) -> None:
+        try:
+            await trio.to_thread.run_sync(keep_late, self.folder, left)
+        except ModelFloatError as error:
+            # They are applied once more the next time: on a full disk nothing waits for this.
+            log.info("%s", error)
+
+    def _late_locked(self) -> AbstractAsyncContextManager[None]:
+        return locked(os.path.join(self.folder, LOCK), what="shards that were moved")
+
+    def _lacking(self, placed: Iterable[ShardPlaced]) -> list[ShardPlaced]:
+        return [each for each in placed if self.lacks(each)]
 
     def lacks(self, placed: ShardPlaced) -> bool:
         """Whether the pack is not known, nor its end: another writer's record is to come."""

@@ -1,22 +1,65 @@
 """Object packs read back: for objects that the index's mirror lacks."""
 
+import contextlib
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import trio
 
-from ...errors import ChunkDamagedError
-from ...ids import ObjectId
+from ...errors import BackendError, ChunkDamagedError, DamageError, KeyNotFoundError
+from ...ids import BackendId, ObjectId
 from ..codecs.registry import decode
 from ..formats.chunktable import Kind, PackedChunk
-from ..formats.journal import PackStored
+from ..formats.journal import NOWHERE, PackStored
 from ..index.records import PackRecord
+from .member import Member
 from .pool import Pool
 from .scrutiny import load_sound
 from .verifying import ChunkOpener
 
 
 async def read_objects(pool: Pool, stored: PackStored) -> dict[ObjectId, bytes]:
-    """Every object of a pack that a journal entry announces, by id, verified."""
+    """Every object of a pack that a journal entry announces, by id, verified.
+
+    Where its shards do not lie where the entry has them they are looked for: who moved them may be
+    heard of later only. DamageError where too few are found.
+    """
+    try:
+        return await _read(pool, stored)
+    except DamageError:
+        places = await _where(pool, stored)
+        if places == stored.locations:
+            raise
+        return await _read(pool, replace(stored, locations=places))
+
+
+async def _where(pool: Pool, stored: PackStored) -> tuple[BackendId, ...]:
+    """Where the shards of a pack are, as backends that are up say: each on another one where that
+    can be, for one that lies may say that it has them all."""
+    pack, holders = PackRecord.of(0, stored), dict[int, list[BackendId]]()
+
+    async def ask(member: Member) -> None:
+        try:
+            for index in range(pack.n):
+                with contextlib.suppress(KeyNotFoundError):
+                    await member.backend.head(pool.key(pack, index))
+                    holders.setdefault(index, []).append(member.id)
+        except BackendError as error:
+            pool.members.note_failure(member, error)
+
+    async with trio.open_nursery() as nursery:
+        for member in pool.members.up():
+            nursery.start_soon(ask, member)
+    used, places = Counter[BackendId](), []
+    for index in range(pack.n):
+        place = min(holders.get(index, [NOWHERE]), key=lambda id_: (used[id_], id_))
+        used[place] += 1
+        places.append(place)
+    return tuple(places)
+
+
+async def _read(pool: Pool, stored: PackStored) -> dict[ObjectId, bytes]:
     pack = PackRecord.of(0, stored)
     data = await load_sound(pool, pack, 0, pack.length)
     opener = ChunkOpener.of(pool.members.cipher, stored.pack)

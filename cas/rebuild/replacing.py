@@ -8,6 +8,7 @@ from typing import Final
 
 from ...ids import WriterId
 from ..index.index import Index
+from ..journal.lateplaces import keep_late
 from ..journal.slots import PREFIX, Slot, given_up, note_given_up, write_slot
 from ..locks import each_free
 from .exchange import put_in_place, sync_folder
@@ -48,6 +49,8 @@ def give_up_slots(folder: str, known: Mapping[WriterId, int]) -> None:
     news = {writer: last for writer, last in known.items() if last > noted.get(writer, -1)}
     if news:
         note_given_up(folder, news)
+    # The new index has them, and may have later ones.
+    keep_late(folder)
     with contextlib.closing(each_free(folder, PREFIX)) as paths:
         for path in paths:
             write_slot(path, Slot.fresh())

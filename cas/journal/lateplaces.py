@@ -1,0 +1,78 @@
+"""Places of shards that came before their packs, kept on disk until these are known.
+
+A record that says where a shard was moved may be another writer's than the one that stored the
+pack, and be applied first. It is not applied twice: what it said would be lost where the process
+ends in between. A line for each, in the folder of the lock files.
+
+Concurrency: who reads and replaces the file holds LOCK meanwhile, and so does who adds to it.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from ...errors import ModelFloatError
+from ...ids import BackendId, PackId
+from ...wholefile import replace_file
+from ..formats.journal import ShardPlaced
+
+FILE: Final = "late-places"
+LOCK: Final = "late"
+"""The lock file of who works on it; held for a moment."""
+MOST: Final = 100_000
+"""Lines that are read: a journal can be made up that places shards of packs without end."""
+
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_TEXT: Final = re.compile(rb"([0-9a-f]{32}) ([0-9]{1,3}) ([0-9a-f]{32})\n")
+
+
+def note_late(folder: str, placed: Iterable[ShardPlaced]) -> None:
+    """Remember places, durably; blocks. ModelFloatError where the disk takes nothing."""
+    path = os.path.join(folder, FILE)
+    with _named(path), open(os.open(path, _APPEND, 0o600), "ab", buffering=0) as file:
+        # An empty line ends one that a crash has cut short.
+        file.write(b"\n" + b"".join(map(_line, placed)))
+        os.fsync(file.fileno())
+
+
+def late_places(folder: str) -> list[ShardPlaced]:
+    """What was remembered, each once, in its order; blocks."""
+    try:
+        with open(os.path.join(folder, FILE), "rb") as file:
+            found = [_TEXT.fullmatch(line) for line in islice(file, MOST)]
+    except FileNotFoundError:
+        return []
+    return list(dict.fromkeys(_placed(match) for match in found if match is not None))
+
+
+def keep_late(folder: str, left: Sequence[ShardPlaced] = ()) -> None:
+    """Remember these alone; blocks. ModelFloatError as from `note_late`."""
+    path = os.path.join(folder, FILE)
+    with _named(path):
+        if left:
+            replace_file(path, b"".join(map(_line, left)), 0o600)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelFloatError(
+            f"{path} cannot be written: {error.strerror}; see to the disk that the store is on"
+        ) from error
+
+
+def _line(placed: ShardPlaced) -> bytes:
+    return f"{placed.pack.hex()} {placed.index} {placed.backend.hex()}\n".encode()
+
+
+def _placed(match: re.Match[bytes]) -> ShardPlaced:
+    pack, index, backend = (text.decode() for text in match.groups())
+    return ShardPlaced(PackId(bytes.fromhex(pack)), int(index), BackendId(bytes.fromhex(backend)))
