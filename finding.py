@@ -3,6 +3,8 @@
 Any backend that answers suffices: its marker names the store, its scheme and every backend. All of
 these are asked for theirs, for one that was away when the list changed has an old one. The list
 that most markers have counts, of several the longest; the others only say where more may be found.
+Where several places were given, a backend counts of which most of their markers tell: one of them
+alone could name any number that speak for it.
 
 What a marker tells of a place is taken where it means something here: never a path that begins in
 another folder, nor a URL that held a secret. Nor one on a server that nobody has named: whoever has
@@ -46,13 +48,23 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """Where a backend is that nobody gave: its URL, and the backends whose markers say so."""
+
+    url: str
+    by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FoundStore:
     """What the markers tell. Backends that are `down` cannot be asked now, by name with the reason;
-    of those in `unknown` nobody said where they are: by name what the marker tells of it."""
+    of those in `unknown` nobody said where they are: by name what the marker tells of it. Where
+    those in `told` are only markers say."""
 
     config: StoreConfig
     down: dict[str, str]
     unknown: dict[str, str]
+    told: dict[str, Told] = field(default_factory=dict)
 
 
 async def find_store(path: str, places: Sequence[Place]) -> FoundStore:
@@ -81,6 +93,7 @@ class _Search:
     """Names of given places that do not answer, with the reason."""
     asked: set[BackendId] = field(default_factory=set)
     down: dict[BackendId, str] = field(default_factory=dict)
+    given: set[BackendId] = field(default_factory=set)
 
     async def ask_given(self) -> None:
         """Ask every place that was given."""
@@ -114,6 +127,7 @@ class _Search:
             )
         self.markers[marker.backend], self.where[marker.backend] = marker, place
         self.asked.add(marker.backend)
+        self.given.add(marker.backend)
 
     def missing(self) -> list[MarkerBackend]:
         """Listed backends that were not asked yet, of which it is known where they are."""
@@ -177,10 +191,36 @@ class _Search:
 
     def _listed(self) -> tuple[MarkerBackend, ...]:
         """The list that counts, in its order: who decides between sites goes by that."""
-        votes = Counter(tuple(e.id for e in m.backends) for m in self.markers.values())
+        counting = self._counting()
+        votes = Counter(tuple(e.id for e in m.backends) for m in counting)
         best = max(votes, key=lambda ids: (votes[ids], len(ids), ids))
-        holder = next(m for m in self.markers.values() if tuple(e.id for e in m.backends) == best)
+        holder = next(m for m in counting if tuple(e.id for e in m.backends) == best)
         return holder.backends
+
+    def _counting(self) -> list[Marker]:
+        """The markers that have a say: those that were asked for, and those that most of them tell
+        of."""
+        given = [self.markers[id_] for id_ in self.given]
+        tellers = Counter(entry.id for marker in given for entry in set(marker.backends))
+        return [
+            marker
+            for id_, marker in self.markers.items()
+            if id_ in self.given or 2 * tellers[id_] > len(given)
+        ]
+
+    def _told(self, entry: MarkerBackend) -> Told | None:
+        """Who told where a backend is; None where that was given, or is not known."""
+        place = self.where.get(entry.id)
+        if place is None or place in self.places:
+            return None
+        tellers = [
+            (id_ not in self.given, marker.name)
+            for id_, marker in self.markers.items()
+            if id_ != entry.id and any(e.id == entry.id for e in marker.backends)
+        ]
+        # Those that were given answer for it; another's word counts where none of them knows it.
+        nearest = min(tellers, default=(False, ""))[0]
+        return Told(place.url, tuple(name for far, name in tellers if far == nearest))
 
     def result(self) -> FoundStore:
         """What was found."""
@@ -192,11 +232,12 @@ class _Search:
             if e.id in self.where and e.id not in self.markers
         }
         configs = tuple(self._configured(entry) for entry in listed)
-        schemes = Counter(m.erasure for m in self.markers.values())
+        told = {e.name: told for e in listed if (told := self._told(e)) is not None}
+        schemes = Counter(m.erasure for m in self._counting())
         encrypted = any(m.incompat & ENCRYPTED for m in self.markers.values())
         (scheme, _), *_ = schemes.most_common()
         return FoundStore(
-            StoreConfig(marker.store, scheme, configs, encrypted=encrypted), down, unknown
+            StoreConfig(marker.store, scheme, configs, encrypted=encrypted), down, unknown, told
         )
 
     def _configured(self, entry: MarkerBackend) -> BackendConfig:

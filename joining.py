@@ -22,7 +22,7 @@ from .config import config_path, what_remains, write_config
 from .creating import make_folders, tried
 from .erasure.scheme import Scheme
 from .errors import BackendError, ExistsError, ModelFloatError, UsageError
-from .finding import FoundStore
+from .finding import FoundStore, Told
 from .ids import StoreId
 from .opening import make_index, open_store
 from .storeconfig import StoreConfig
@@ -44,13 +44,15 @@ what file systems put into their first folder."""
 @dataclass(frozen=True, slots=True)
 class JoinReport:
     """A site that was made of a store. `down` are backends that could not be asked, by name with
-    the reason; `index` is what was found of the journals and packs, `reserve` in bytes."""
+    the reason; `told` are those whose place a marker told and nobody gave, by name; `index` is what
+    was found of the journals and packs, `reserve` in bytes."""
 
     path: str
     id: StoreId
     scheme: Scheme
     backends: tuple[str, ...]
     down: dict[str, str]
+    told: dict[str, Told]
     survives: str
     encrypted: bool
     index: "RebuildReport"
@@ -92,6 +94,7 @@ async def join_store(
         Scheme.parse(config.scheme),
         tuple(each.name for each in config.backends),
         found.down,
+        found.told,
         survives,
         config.encrypted,
         made,

@@ -1,10 +1,11 @@
 """`modelfloat init --join`: a store that is there, used from this machine too."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from ..redaction import redact
 from .backendspec import parse_place
 from .keysource import given_secret, has_terminal, hide_memory, passphrase_of
 from .output import one_line, plural, reason, say, say_json
@@ -13,7 +14,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.encryption.secrets import Secret
-    from ..finding import FoundStore, Place
+    from ..finding import FoundStore, Place, Told
     from ..joining import JoinReport
 
 
@@ -95,12 +96,24 @@ def document(report: "JoinReport") -> dict[str, object]:
         "erasure": str(report.scheme),
         "backends": list(report.backends),
         "down": report.down,
+        "told": {
+            name: {"url": redact(told.url), "by": list(told.by)}
+            for name, told in report.told.items()
+        },
         "survives": report.survives,
         "encrypted": report.encrypted,
         "index": of_index(report.index),
         "reserve": report.reserve,
         "exit_status": report.index.exit_status,
     }
+
+
+def _told(told: "Mapping[str, Told]") -> list[str]:
+    """Where backends are that nobody gave, a line for those that the same markers tell of."""
+    places: dict[tuple[str, ...], list[str]] = {}
+    for name, each in told.items():
+        places.setdefault(each.by, []).append(f"{one_line(name)} at {one_line(each.url)}")
+    return [f"places told by {', '.join(by)}: {', '.join(found)}" for by, found in places.items()]
 
 
 def lines(report: "JoinReport", *, everything: bool) -> list[str]:
@@ -111,6 +124,7 @@ def lines(report: "JoinReport", *, everything: bool) -> list[str]:
     encrypted = ", encrypted" if report.encrypted else ""
     found = [f"joined the store {report.id.hex()} in {report.path}"]
     found += [f"erasure {report.scheme} on {count}{encrypted}; {report.survives}", totals(index)]
+    found += _told(report.told)
     found += [f"{name}: down ({reason(name, why)})" for name, why in report.down.items()]
     found += findings(index, everything=everything)
     return [*found, verdict(index)] if index.exit_status else found

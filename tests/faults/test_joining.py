@@ -26,7 +26,7 @@ from modelfloat.errors import (
     UsageError,
     WrongKeyError,
 )
-from modelfloat.finding import Place, find_store, server_of
+from modelfloat.finding import Place, Told, find_store, server_of
 from modelfloat.joining import join_store
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.compacting import compacted, many_records, segments
@@ -138,6 +138,51 @@ async def test_a_backend_that_was_away_has_an_old_list(tmp_path: Path) -> None:
     change_marker(tmp_path / "s/backends/d0", lambda marker: marker["backends"].pop())
     found = await find_store(str(tmp_path / "other"), [Place(str(tmp_path / "s/backends/d0"))])
     assert [b.name for b in found.config.backends] == ["d0", "d1", "d2", "new"]
+
+
+async def made_up(tmp_path: Path, count: int) -> list[dict[str, Any]]:
+    """Have d0 tell of backends of its own, which say the same; the list that they have."""
+    hostile = tmp_path / "s/backends/d0"
+    own = json.loads((hostile / "modelfloat.json").read_text())
+    places = [
+        own["backends"][0]
+        | {"backend": f"{n:032x}", "name": f"x{n}", "url": str(tmp_path / f"x{n}")}
+        for n in range(count)
+    ]
+    listed = [own["backends"][0], *places]
+    change_marker(hostile, lambda marker: marker.update(backends=listed))
+    for place in places:
+        await trio.Path(place["url"]).mkdir()
+        marker = own | {"backend": place["backend"], "name": place["name"], "backends": listed}
+        await trio.Path(place["url"], "modelfloat.json").write_text(json.dumps(marker))
+    return listed
+
+
+async def test_one_backend_does_not_outvote_those_that_were_given_too(tmp_path: Path) -> None:
+    """Whatever it names says the same as it does."""
+    await shared(tmp_path)
+    listed = await made_up(tmp_path, 6)
+    given = [Place(str(tmp_path / f"s/backends/d{i}")) for i in range(3)]
+    found = await find_store(str(tmp_path / "other"), given)
+    assert [b.name for b in found.config.backends] == ["d0", "d1", "d2"]
+    assert found.told == {}
+    alone = await find_store(str(tmp_path / "other"), given[:1])
+    assert [b.name for b in alone.config.backends] == [entry["name"] for entry in listed]
+    assert {name: told.by for name, told in alone.told.items()} == {
+        f"x{n}": ("d0",) for n in range(6)
+    }
+
+
+async def test_who_told_of_a_place_is_known(tmp_path: Path) -> None:
+    await shared(tmp_path)
+    there = tmp_path / "s/backends"
+    found = await find_store(str(tmp_path / "other"), [Place(str(there / f"d{i}")) for i in (0, 2)])
+    assert found.told == {"d1": Told(str(there / "d1"), ("d0", "d2"))}
+    await add_backend(str(tmp_path / "s"), "new", str(tmp_path / "new"))
+    change_marker(there / "d0", lambda marker: marker["backends"].pop())
+    found = await find_store(str(tmp_path / "other"), [Place(str(there / "d0"))])
+    assert found.told["d1"].by == ("d0",)
+    assert found.told["new"].by == ("d1", "d2")
 
 
 async def test_what_cannot_be_one_store_is_refused(tmp_path: Path) -> None:
@@ -287,6 +332,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     shutil.rmtree(tmp_path / "other")
     assert run([*other, "init", "--join", "--backend", str(there)]) == 0
     text = capsys.readouterr().out
+    folder = there.parent
+    assert document["told"] == {
+        name: {"url": str(folder / name), "by": ["d1"]} for name in ("d0", "d2")
+    }
+    assert f"\nplaces told by d1: d0 at {folder / 'd0'}, d2 at {folder / 'd2'}\n" in text
     assert f"joined the store {document['id']}" in text
     assert run([*other, "get", "acme/m/a", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out").read_bytes() == (tmp_path / "a").read_bytes()
