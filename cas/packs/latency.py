@@ -188,11 +188,6 @@ class Latency:
         return next((tell(times) for times in larger if len(times)), None)
 
     @property
-    def least(self) -> float:
-        """The shortest of the remembered reads, seconds: what a round trip takes; 0.0 if none."""
-        return min((min(times.kept) for times in self._classes if len(times)), default=0.0)
-
-    @property
     def rate(self) -> float:
         """The most bytes a second that came lately; 0.0 while nothing is known."""
         return self._rate.best

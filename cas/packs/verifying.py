@@ -41,14 +41,6 @@ class ChunkOpener:
         self.cipher.open(slot, stored, out)
         return out
 
-    def opened_in_place(self, slot: int, stored: memoryview) -> memoryview:
-        """The same in the memory that it lies in, which changes."""
-        if self.cipher is None:
-            return self.encoded(slot, stored)
-        out = stored[:-TAG_SIZE]
-        self.cipher.open(slot, stored, out)
-        return out
-
     def raw(self, chunk: PackedChunk, encoded: memoryview) -> memoryview | None:
         """What a chunk holds; None where it does not decode to its id."""
         data = encoded
