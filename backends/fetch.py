@@ -20,6 +20,14 @@ async def fetch(backend: Backend, key: Key, offset: int, size: int | None) -> by
     return bytes(data)
 
 
+async def fetch_small(backend: Backend, key: Key, most: int) -> bytes:
+    """All of `key`, of what is longer than `most` bytes only the first `most` + 1: whatever whoever
+    has the backend lays there, no more is held. That much is not what anybody of ours wrote, and
+    it shows as any other damage does."""
+    size = await backend.head(key)
+    return await backend.get(key, 0, min(size, most + 1))
+
+
 def rest(backend: str, key: Key, size: int, offset: int) -> int:
     """How many bytes of a value follow `offset`; CorruptAnswerError when it ends before that, or is
     larger than anything of ours."""

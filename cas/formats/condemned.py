@@ -13,11 +13,10 @@ from .flags import VERSION, check_readable
 
 MAGIC: Final = b"MFLTCNDM"
 DIGEST_SIZE: Final = 32
-LONGEST: Final = 4096
-"""More bytes than any record has."""
-
 _HEAD: Final = struct.Struct("<8sHxxIII16s16sBBxx")
 _BACKEND: Final = 16
+LONGEST: Final = _HEAD.size + _BACKEND * (LARGEST_K + LARGEST_M) + DIGEST_SIZE
+"""Bytes of the longest record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from .journalentries import (
     list_pack,
     listed_pack,
     stored_pack,
+    type_and_length,
 )
 from .sealedentries import (
     SEALED,
@@ -48,6 +49,7 @@ from .sealedentries import (
 __all__ = [
     "DIGEST_SIZE",
     "KNOWN",
+    "LONGEST",
     "MAGIC",
     "NOWHERE",
     "NO_ID",
@@ -76,6 +78,7 @@ __all__ = [
     "list_entries",
     "list_pack",
     "listed_pack",
+    "record_length",
     "says_segment",
     "stored_pack",
 ]
@@ -83,6 +86,8 @@ __all__ = [
 MAGIC: Final = b"MFLTJRNL"
 DIGEST_SIZE: Final = 32
 """Bytes at a record's end: the BLAKE3 of those before."""
+LONGEST: Final = 16 << 20
+"""Bytes of the longest record; the longest that are made, segments, have about 12 MiB."""
 
 _HEAD: Final = struct.Struct("<8sHxxIII16s16sQ32sqII")
 _ENTRY: Final = struct.Struct("<BxxxI")
@@ -142,7 +147,7 @@ def encode_listed(
         record.previous,
         record.time_ns,
         len(frames),
-        sum(_ENTRY.size + sealed_length(frame, cipher) for frame in frames),
+        sum(_ENTRY.size + sealed_length(type_, len(data), cipher) for type_, data in frames),
     )
     if cipher is not None:
         frames = list(seal_entries(frames, Place(head), cipher))
@@ -150,9 +155,16 @@ def encode_listed(
     return head + body + blake3(head + body).digest()
 
 
+def record_length(entries: Iterable[ListedEntry], cipher: Records | None = None) -> int:
+    """Bytes of a record of these entries."""
+    told = (type_and_length(entry) for entry in entries)
+    length = sum(_ENTRY.size + sealed_length(*entry, cipher) for entry in told)
+    return _HEAD.size + length + DIGEST_SIZE
+
+
 def is_sound(data: bytes) -> bool:
-    """Whether the bytes end in the BLAKE3 of those before."""
-    return blake3(memoryview(data)[:-32]).digest() == data[-32:]
+    """Whether the bytes end in the BLAKE3 of those before, and are not too many."""
+    return len(data) <= LONGEST and blake3(memoryview(data)[:-32]).digest() == data[-32:]
 
 
 def says_segment(data: bytes) -> bool:

@@ -135,6 +135,17 @@ def frame(entry: ListedEntry) -> tuple[int, bytes]:
             return 7, _COMPACTED.pack(entry.writer, entry.seq, entry.time_ns, entry.digest)
 
 
+def type_and_length(entry: ListedEntry) -> tuple[int, int]:
+    """An entry's type, and how many bytes it has, without making them of a chunk table."""
+    match entry:
+        case PackStored():
+            return 1, _PACK.size + 16 * len(entry.locations) + ENTRY.size * len(entry.chunks)
+        case PackListed():
+            return 1, _PACK.size + 16 * len(entry.locations) + len(entry.table)
+    type_, data = frame(entry)
+    return type_, len(data)
+
+
 def decode_entry(type_: int, payload: bytes, overhead: int = 0) -> JournalEntry:
     """An entry from its type and bytes; ValueError, struct.error or ShardDamagedError where they
     are none. `overhead` is as of `stored_pack`."""

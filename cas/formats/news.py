@@ -17,6 +17,8 @@ MOST_WRITERS: Final = 256
 
 _HEAD: Final = struct.Struct("<8sHxxIII16s16sI")
 _WRITER: Final = struct.Struct("<16sQ")
+LONGEST: Final = _HEAD.size + MOST_WRITERS * _WRITER.size + DIGEST_SIZE
+"""Bytes of the longest record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ MOST_OPEN: Final = 16_384
 
 _ID: Final = 32
 _BODY: Final = struct.Struct("<8sHxxIII16sBBxxIQ16s16s")
+LONGEST: Final = SIZE + MOST_OPEN * _ID
+"""Bytes of the longest record, a mount's."""
 
 
 class Presence(IntEnum):

@@ -64,11 +64,10 @@ class Place:
         return self.head + _NUMBER.pack(number)
 
 
-def sealed_length(frame: Framed, cipher: Records | None) -> int:
-    """Bytes of an entry as it stands in a record."""
-    type_, data = frame
+def sealed_length(type_: int, length: int, cipher: Records | None) -> int:
+    """Bytes, as it stands in a record, of an entry of that type and `length` in the clear."""
     encrypted = cipher is not None and cipher.encrypted and type_ in TELLING
-    return len(data) + (_MORE if encrypted else 0)
+    return length + (_MORE if encrypted else 0)
 
 
 def seal_entries(frames: Iterable[Framed], place: Place, cipher: Records) -> Iterator[Framed]:

@@ -34,6 +34,8 @@ HAS_TABLE: Final = 1
 MAX_FOOTER: Final = 96 + 48 * (PACK_CHUNKS + 64) + 32 * 48 * 80
 
 _ALIGN: Final = 64
+LONGEST: Final = PACK_SIZE + _ALIGN + MAX_FOOTER + TRAILER_SIZE
+"""More bytes than any shard has."""
 _TRAILER: Final = struct.Struct("<8sHxxIIII32s")
 _CRC: Final = struct.Struct("<I")
 _HEAD: Final = struct.Struct("<16s16sBBBBIQQII16s16x")

@@ -12,11 +12,12 @@ from typing import Final, TypeVar
 
 import trio
 
+from ...backends.fetch import fetch_small
 from ...backends.keys import condemned_key, parse_condemned_key, shard_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, FormatError, UnavailableError
 from ...ids import Key, PackId
-from ..formats.condemned import Condemned, decode_condemned, encode_condemned
+from ..formats.condemned import LONGEST, Condemned, decode_condemned, encode_condemned
 from ..formats.journal import NOWHERE
 from ..index.records import PackRecord
 from ..lease.lease import Fence, unfenced
@@ -86,7 +87,8 @@ async def condemned(members: Members) -> dict[PackId, Condemned]:
 
 async def _read(members: Members, member: Member, key: Key, pack: PackId) -> Condemned | None:
     try:
-        record = decode_condemned(await member.backend.get(key), f"{key} on {member.name}")
+        data = await fetch_small(member.backend, key, LONGEST)
+        record = decode_condemned(data, f"{key} on {member.name}")
     except FormatError as error:
         log.warning("%s", error)
         return None

@@ -128,7 +128,9 @@ class LooseRecords:
         async def load(copy: Copy) -> None:
             member = self.members.get(copy.backend)
             if member is not None and not member.down:
-                data = await load_copy(self.members, member, copy.writer, copy.seq, copy.copy)
+                data = await load_copy(
+                    self.members, member, copy.writer, copy.seq, copy.copy, copy.size
+                )
                 if data is not None:
                     contents[copy] = data
 

@@ -14,19 +14,21 @@ from typing import Final
 
 import trio
 
-from ...backends.keys import journal_key, parse_session_key, session_key
+from ...backends.fetch import fetch_small
+from ...backends.keys import parse_session_key, session_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyNotFoundError, LockedError, UnavailableError
 from ...ids import Key, PackId, SiteId, WriterId
 from ..formats.journal import PackStored, decode_record
 from ..formats.presence import (
+    LONGEST,
     NOBODY,
     Presence,
     PresenceRecord,
     decode_presence,
     is_sound,
 )
-from ..journal.copies import believable, head_of, record_name, vouched_for
+from ..journal.copies import believable, head_of, read_copy, record_name, vouched_for
 from ..lease.clock import Clock, boottime, quiet_for
 from ..lease.lease import MARGIN
 from ..lease.sessions import COMMIT_STEP, TERM
@@ -177,7 +179,7 @@ class Others:
 
     async def _read(self, member: Member, key: Key) -> PresenceRecord:
         """A session's record; a damaged one is a writer's of whom nothing is known."""
-        data = await member.backend.get(key)
+        data = await fetch_small(member.backend, key, LONGEST)
         if is_sound(data):
             return decode_presence(data, f"{key} on {member.name}")
         return PresenceRecord(Presence.SESSION, self.members.store, UNKNOWN, NOBODY, 0, TERM)
@@ -199,7 +201,7 @@ class Others:
         for member in self.members.up():
             for copy in range(self.copies):
                 try:
-                    data = await RetryBackend(member.backend).get(journal_key(writer, seq, copy))
+                    data = await read_copy(RetryBackend(member.backend), writer, seq, copy)
                 except KeyNotFoundError:
                     continue
                 except BackendError as error:

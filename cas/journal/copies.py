@@ -12,6 +12,8 @@ from typing import Final
 
 import trio
 
+from ...backends.base import Backend
+from ...backends.fetch import fetch_small
 from ...backends.keys import journal_key, parse_journal_key
 from ...backends.retry import RetryBackend
 from ...errors import (
@@ -23,7 +25,14 @@ from ...errors import (
 )
 from ...ids import BackendId, Key, StoreId, WriterId
 from ..encryption.storecipher import StoreCipher
-from ..formats.journal import RecordHead, decode_head, is_genuine, is_sound, is_vouched_for
+from ..formats.journal import (
+    LONGEST,
+    RecordHead,
+    decode_head,
+    is_genuine,
+    is_sound,
+    is_vouched_for,
+)
 from ..packs.members import Member, Members
 from ..packs.placement import UNLIMITED, Crowding, place
 
@@ -116,7 +125,7 @@ async def _put_once(member: Member, key: Key, data: bytes) -> bool:
         await backend.put(key, [data], if_absent=True)
     except KeyExistsError:
         # Its own first try, or another opening's: equal bytes are as good as written.
-        if await backend.get(key) != data:
+        if await fetch_small(backend, key, len(data)) != data:
             raise
         return False
     return True
@@ -236,6 +245,13 @@ def head_of(data: bytes, store: StoreId, writer: WriterId, seq: int) -> RecordHe
     return head if (head.store, head.writer, head.seq) == (store, writer, seq) else None
 
 
+async def read_copy(
+    backend: Backend, writer: WriterId, seq: int, copy: int, most: int = LONGEST
+) -> bytes:
+    """The same; BackendError when they cannot be had."""
+    return await fetch_small(backend, journal_key(writer, seq, copy), min(most, LONGEST))
+
+
 async def last_listed(member: Member, writer: WriterId) -> tuple[int, int]:
     """The highest number of a writer that a backend has any copy of, sound or not, 0 for none; and
     how many bytes that copy has."""
@@ -249,11 +265,17 @@ async def last_listed(member: Member, writer: WriterId) -> tuple[int, int]:
 
 
 async def load_copy(
-    members: Members, member: Member, writer: WriterId, seq: int, copy: int
+    members: Members,
+    member: Member,
+    writer: WriterId,
+    seq: int,
+    copy: int,
+    most: int = LONGEST,
 ) -> bytes | None:
-    """The bytes of one copy as they are; None, with the reason logged, when they cannot be had."""
+    """The bytes of one copy as they are, of one that is longer than `most` no more than shows that;
+    None, with the reason logged, when they cannot be had."""
     try:
-        return await member.backend.get(journal_key(writer, seq, copy))
+        return await read_copy(member.backend, writer, seq, copy, most)
     except KeyNotFoundError:
         return None
     except BackendError as error:

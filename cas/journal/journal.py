@@ -22,10 +22,11 @@ from typing import Final
 
 import trio
 
-from ...errors import KeyExistsError, ModelFloatError, UnavailableError
+from ...errors import KeyExistsError, ModelFloatError, UnavailableError, UsageError
 from ...ids import ObjectId, PackId, StoreId, WriterId
 from ..formats.journal import (
     DIGEST_SIZE,
+    LONGEST,
     JournalEntry,
     ListedEntry,
     PackListed,
@@ -35,6 +36,7 @@ from ..formats.journal import (
     decode_record,
     encode_listed,
     is_segment,
+    record_length,
 )
 from ..index.index import Index
 from ..locks import first_free, locked
@@ -69,6 +71,7 @@ class _Waiting:
     entries: Sequence[ListedEntry]
     objects: Mapping[ObjectId, bytes]
     segment: bool
+    size: int = 0
     done: trio.Event = field(default_factory=trio.Event)
     written: bool = False
     error: Exception | None = None
@@ -100,8 +103,16 @@ class Journal:
         """Make entries durable, with the objects they bring; returns when the index has them.
 
         After one failure nothing more is taken: every later call raises what the first one did.
+        UsageError for entries that no record holds together.
         """
-        await self._enqueue(_Waiting(entries, objects or {}, segment=is_segment(entries)))
+        size = record_length(entries, self._catch_up.members.cipher)
+        if size > LONGEST:
+            raise UsageError(
+                f"{len(entries):,} changes at once are more than a record of the journal holds; "
+                "make them in parts, of fewer branches and tags each"
+            )
+        segment = is_segment(entries)
+        await self._enqueue(_Waiting(entries, objects or {}, segment, size))
 
     async def _enqueue(self, waiting: _Waiting) -> None:
         if self._failure is not None:
@@ -165,7 +176,7 @@ class Journal:
             with contextlib.suppress(trio.WouldBlock):
                 while len(group) < GROUP and _chunks(group) < GROUP_CHUNKS:
                     following = self._receive.receive_nowait()
-                    if group[-1].segment or following.segment:
+                    if not _go_together(group, following):
                         await self._write(group)
                         group = []
                     group.append(following)
@@ -236,6 +247,12 @@ class Journal:
         except ModelFloatError as error:
             # All that was asked for is done: the next journal takes another id, that is all.
             log.warning("%s", error)
+
+
+def _go_together(group: list[_Waiting], following: _Waiting) -> bool:
+    """Whether one record may have all of these: a segment is one by itself."""
+    segment = group[-1].segment or following.segment
+    return not segment and sum(w.size for w in group) + following.size <= LONGEST
 
 
 def _chunks(group: list[_Waiting]) -> int:

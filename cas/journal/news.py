@@ -10,11 +10,12 @@ from typing import Final
 
 import trio
 
+from ...backends.fetch import fetch_small
 from ...backends.keys import news_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, FormatError, KeyNotFoundError
 from ...ids import SiteId, WriterId
-from ..formats.news import MOST_WRITERS, News, decode_news, encode_news
+from ..formats.news import LONGEST, MOST_WRITERS, News, decode_news, encode_news
 from ..index.index import Index
 from ..packs.members import Member, Members
 from ..packs.placement import Candidate, place
@@ -61,7 +62,7 @@ async def _put(members: Members, site: SiteId, news: News, copies: int) -> None:
 
 
 async def read_news(members: Members, site: SiteId, copies: int, turn: int) -> News | None:
-    """What a site has told, as far as a backend has it; None where none has anything.
+    """What a site has told, as far as a backend has it; None where none has anything sound.
 
     Its copies are asked one after the other, beginning with another one at each `turn`: one may be
     of a time before its backend was away. BackendError where none can be asked.
@@ -72,7 +73,8 @@ async def read_news(members: Members, site: SiteId, copies: int, turn: int) -> N
     likely, others = ranked[:copies], ranked[copies:]
     for member in [*likely[turned:], *likely[:turned], *others]:
         try:
-            return await _load(members, member, site)
+            if (news := await _load(members, member, site)) is not None:
+                return news
         except KeyNotFoundError:
             continue
         except BackendError as error:
@@ -94,7 +96,7 @@ def _ranked(members: Sequence[Member], site: SiteId) -> list[Member]:
 async def _load(members: Members, member: Member, site: SiteId) -> News | None:
     """What one copy says; None of one that is damaged or another's."""
     key = news_key(site)
-    data = await member.backend.get(key)
+    data = await fetch_small(member.backend, key, LONGEST)
     try:
         news = decode_news(data, f"{key} on {member.name}")
     except FormatError as error:

@@ -32,6 +32,7 @@ from typing import Final
 import trio
 
 from ...backends.base import Backend
+from ...backends.fetch import fetch_small
 from ...backends.keys import lease_key, parse_lease_key
 from ...backends.retry import RetryBackend
 from ...errors import (
@@ -44,6 +45,7 @@ from ...errors import (
 )
 from ...ids import UUID_SIZE, Key, SiteId, StoreId
 from ..formats.presence import (
+    LONGEST,
     NOBODY,
     Presence,
     PresenceRecord,
@@ -265,7 +267,7 @@ class Leases:
         A damaged one is somebody's who cannot be named.
         """
         try:
-            data = await RetryBackend(self.home).get(self._key(number))
+            data = await fetch_small(RetryBackend(self.home), self._key(number), LONGEST)
         except KeyNotFoundError:
             return None
         if not is_sound(data):

@@ -151,7 +151,7 @@ class _Writer:
         async def load(copy: Copy) -> None:
             member = members.get(copy.backend)
             if member is not None and not member.down:
-                data = await load_copy(members, member, copy.writer, copy.seq, copy.copy)
+                data = await load_copy(members, member, copy.writer, copy.seq, copy.copy, copy.size)
                 if data is not None:
                     found[copy] = data
 

@@ -8,6 +8,7 @@ import logging
 
 import trio
 
+from ...backends.fetch import fetch_small
 from ...errors import (
     BackendError,
     CorruptAnswerError,
@@ -19,7 +20,7 @@ from ...ids import Key, StoreId
 from ..capacity import shard_size
 from ..encryption.storecipher import StoreCipher
 from ..formats.journal import NOWHERE
-from ..formats.shard import TRAILER_SIZE, Footer, decode_tail, footer_length
+from ..formats.shard import LONGEST, TRAILER_SIZE, Footer, decode_tail, footer_length
 from ..index.records import PackRecord, ShardState
 from ..packs.members import Member, Members
 from ..packs.pool import Pool
@@ -72,7 +73,10 @@ async def _whole(
     member: Member, key: Key, size: int | None, expected: int, buffers: ShardBuffers
 ) -> memoryview:
     if size != expected:
-        return memoryview(await member.backend.get(key))
+        # Another pack's shard may lie there, and tells whose it is; what is longer is none.
+        size = await member.backend.head(key) if size is None else size
+        most = LONGEST if size <= LONGEST else expected
+        return memoryview(await fetch_small(member.backend, key, most))
     # In a thread: pages of new memory are made there, which takes milliseconds.
     buffer = await trio.to_thread.run_sync(buffers.take, size)
     await member.backend.get_into(key, 0, buffer)

@@ -12,6 +12,9 @@ ELSEWHERE: dict[str, str] = {
     "and so short a grace period would delete": (
         "faults/test_mounts_elsewhere.py::test_nothing_is_deleted_at_once_beside_a_mount_elsewhere"
     ),
+    "changes at once are more than a record": (
+        "unit/test_longest.py::test_changes_that_no_record_holds_are_refused_and_others_parted"
+    ),
     "files open, more than it can name": (
         "faults/test_mounts_elsewhere.py::test_a_mount_that_cannot_name_all_keeps_everything"
     ),

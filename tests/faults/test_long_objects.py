@@ -1,0 +1,168 @@
+"""A backend that has more than anybody wrote: whatever lies under a key, little of it is held."""
+
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelfloat.backends.base import Backend
+from modelfloat.backends.fetch import LARGEST, fetch_small
+from modelfloat.backends.keys import (
+    condemned_key,
+    journal_key,
+    lease_key,
+    news_key,
+    session_key,
+)
+from modelfloat.backends.memory import MemoryBackend
+from modelfloat.cas.encryption.copies import find_copies
+from modelfloat.cas.gc.condemning import condemned
+from modelfloat.cas.gc.others import Others
+from modelfloat.cas.journal.news import read_news
+from modelfloat.cas.lease.lease import Leases
+from modelfloat.cas.lease.sites import own_site
+from modelfloat.cas.refnames import parse_address
+from modelfloat.cas.store import Store
+from modelfloat.ids import Key, PackId, SiteId, WriterId
+from modelfloat.opening import open_store, rebuild_store
+from modelfloat.tests.support.encrypted import KEYS, fresh_encrypted, unlocked
+from modelfloat.tests.support.sites import another_site
+from modelfloat.tests.support.stores import add, data_shards, fresh_store, read, weights
+
+LONG = LARGEST - 1
+"""Bytes of what is laid: all that a backend may say that a key has."""
+BOUND = 100 << 20
+"""Bytes that are held at once, at most: three copies of a record, and what else there is."""
+
+SOMEBODY = WriterId(b"s" * 16)
+ELSEWHERE = SiteId(b"e" * 16)
+
+
+def lay(backend: Path, key: str) -> None:
+    """Lay a value on a directory that is very long and takes no space; after what is there."""
+    path = backend / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        file.truncate(LONG)
+
+
+@contextmanager
+def held_little() -> Iterator[None]:
+    """What is done inside holds no more than BOUND at any time."""
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < BOUND
+
+
+async def test_of_what_is_too_long_no_more_is_had_than_shows_that() -> None:
+    backend, key = MemoryBackend("m"), Key("a")
+    for size, had in ((0, 0), (99, 99), (100, 100), (101, 101), (5000, 101)):
+        await backend.put(key, [bytes(size)])
+        assert len(await fetch_small(backend, key, 100)) == had
+
+
+Read = Callable[[Store, Backend], Awaitable[object]]
+
+
+async def _lease(store: Store, home: Backend) -> object:
+    return await Leases(home, store.id, ELSEWHERE, "refs")._read(7)
+
+
+READERS: dict[str, tuple[Key, Read, str]] = {
+    "news": (
+        news_key(ELSEWHERE),
+        lambda store, _: read_news(store.members, ELSEWHERE, 2, 0),
+        "None",
+    ),
+    "session": (
+        session_key(SOMEBODY),
+        lambda store, _: Others(store.members, ELSEWHERE, 2).at_work(),
+        "a writer of whom nothing is known",
+    ),
+    "told": (
+        session_key(SOMEBODY),
+        lambda store, _: Others(store.members, ELSEWHERE, 2).told(),
+        "a writer of whom nothing is known",
+    ),
+    "condemned": (
+        condemned_key(PackId(b"p" * 16)),
+        lambda store, _: condemned(store.members),
+        "{}",
+    ),
+    "lease": (lease_key("refs", 7), _lease, "somebody's"),
+    "keyring": (
+        Key(f"keys/{9:016x}"),
+        lambda store, home: find_copies([home], store.id),
+        "no record",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+async def test_small_objects_that_are_long_are_damaged(kind: str, tmp_path: Path) -> None:
+    key, ask, found = READERS[kind]
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        for name in ("d0", "d1", "d2"):
+            lay(tmp_path / "s/backends" / name, key)
+        with held_little():
+            answer = await ask(store, next(iter(store.members)).backend)
+    said = {
+        "news": lambda: answer is None,
+        "session": lambda: set(answer.writers) == {SOMEBODY},  # type: ignore[attr-defined]
+        "told": lambda: set(answer.writers) == {SOMEBODY},  # type: ignore[attr-defined]
+        "condemned": lambda: answer == {},
+        "lease": lambda: answer.held,  # type: ignore[attr-defined]
+        "keyring": lambda: not answer.records(),  # type: ignore[attr-defined]
+    }
+    assert said[kind](), found
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_with_one_backend_that_has_only_long_objects_all_goes_on(
+    encrypted: bool, tmp_path: Path
+) -> None:
+    """Everything that lies on it is long, shards too: it is read, mended, collected, rebuilt."""
+    data, path = weights(tmp_path / "model", 1_500_000), tmp_path / "s"
+    fresh, opened = (fresh_encrypted, unlocked) if encrypted else (fresh_store, open_store)
+    keys = KEYS if encrypted else None
+    async with fresh(path, "2+1") as store:  # type: ignore[operator]
+        await add(store, tmp_path / "model")
+    hostile = next(folder.parent for folder in sorted(path.glob("backends/*/journal")))
+    for file in [file for file in hostile.rglob("*") if file.suffix != ".json" and file.is_file()]:
+        lay(hostile, str(file.relative_to(hostile)))
+    with held_little():
+        async with opened(str(path)) as store:  # type: ignore[operator]
+            assert await read(store, "acme/model/model") == data
+        await rebuild_store(str(path), keys=keys)
+        async with opened(str(path)) as store:  # type: ignore[operator]
+            assert (await store.verify(repair=True)).exit_status == 3
+            assert (await store.verify()).exit_status == 0
+            await store.remove(parse_address("acme/model"))
+            await store.gc(grace=0)
+    assert not data_shards(path)
+
+
+async def test_a_long_record_of_another_site_is_not_taken_over(tmp_path: Path) -> None:
+    weights(tmp_path / "model", 300_000)
+    path = tmp_path / "s"
+    async with fresh_store(path, "2+1") as store:
+        await add(store, tmp_path / "model")
+    other = await another_site(path, tmp_path / "other")
+    async with open_store(str(other)) as there:
+        await add(there, tmp_path / "model", "acme/again")
+    site = own_site(str(other / "locks"))
+    hostile = next(folder.parent for folder in sorted(path.glob("backends/*/journal")))
+    for file in hostile.glob("journal/*/*"):
+        lay(hostile, str(file.relative_to(hostile)))
+    lay(hostile, news_key(site))
+    for number in range(1, 4):
+        lay(hostile, journal_key(SOMEBODY, number, 0))
+    with held_little():
+        async with open_store(str(path), refresh=1e6) as store:
+            assert {head.repo.name for head in store.index.refs()} == {"model", "again"}
