@@ -12,11 +12,19 @@ from dataclasses import dataclass, field
 
 import trio
 
+from ...backends.fetch import fetch_small
 from ...backends.keys import news_key, parse_session_key, session_key, site_key
 from ...errors import BackendError, KeyNotFoundError
 from ...ids import BackendId, Key, SiteId, StoreId, WriterId
 from ..access import Access
-from ..formats.presence import NOBODY, Presence, PresenceRecord, decode_presence, is_sound
+from ..formats.presence import (
+    LONGEST,
+    NOBODY,
+    Presence,
+    PresenceRecord,
+    decode_presence,
+    is_sound,
+)
 from ..lease.lease import MARGIN
 from ..lease.sessions import TERM
 from ..lease.sites import announce, sites_on
@@ -107,7 +115,7 @@ async def _sessions(member: Member, store: StoreId) -> dict[WriterId, PresenceRe
 
 async def _read(member: Member, owner: WriterId, store: StoreId) -> PresenceRecord:
     key = session_key(owner)
-    data = await member.backend.get(key)
+    data = await fetch_small(member.backend, key, LONGEST)
     if is_sound(data):
         return decode_presence(data, f"{key} on {member.name}")
     return PresenceRecord(Presence.SESSION, store, SiteId(NOBODY), NOBODY, 0, TERM)
