@@ -23,7 +23,6 @@ from .addflags import (
     Tag,
     Target,
 )
-from .addplan import show_plan, tell_lines
 from .commitflags import Author, Message
 from .options import command
 from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
@@ -100,7 +99,7 @@ def add(
         sha256=sha256,
         source_url=source or "",
     )
-    return show_plan(settings, request) if dry_run else _carry_out(settings, request)
+    return _carry_out(settings, request, dry_run=dry_run)
 
 
 def _adding(
@@ -147,8 +146,12 @@ def _address(target: str) -> "Address":
         raise UsageError(f"{error}; the target comes last: SRC … VENDOR/NAME") from None
 
 
-def _carry_out(settings: Settings, request: "AddRequest") -> int:
-    """Add, and tell what came of it; the exit status."""
+def _carry_out(settings: Settings, request: "AddRequest", *, dry_run: bool) -> int:
+    """Add, and tell what came of it, or what would come; the exit status."""
+    from .addplan import show_plan, tell_lines
+
+    if dry_run:
+        return show_plan(settings, request)
 
     async def work(store: "Store") -> "AddReport":
         with progress_of(settings, "add") as progress:

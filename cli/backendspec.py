@@ -125,7 +125,7 @@ def _weight(name: str, text: str) -> float:
 
 def _capacity(name: str, text: str) -> int:
     from ..storeconfig import check_capacity
-    from .settingtable import size
+    from .settingvalues import size
 
     try:
         return check_capacity(size(text))

@@ -10,7 +10,8 @@ from ..errors import FormatError, NotFoundError, UsageError
 from .options import command
 from .output import columns, one_line, say, say_json
 from .settings import Found, Settings
-from .settingtable import BY_KEY, SETTINGS, Setting, Value, duration, memory, size
+from .settingtable import BY_KEY, SETTINGS, Setting
+from .settingvalues import Value, duration, memory, size
 
 WRONG = 2
 

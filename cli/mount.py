@@ -30,12 +30,11 @@ from .mountflags import (
     user_id,
 )
 from .mountrequest import MountRequest
-from .notify import notify
 from .options import command
 from .output import say, say_json
 from .session import in_store
 from .settings import Settings
-from .settingtable import OFF
+from .settingvalues import OFF
 from .starting import allow_descriptors
 
 if TYPE_CHECKING:
@@ -152,6 +151,7 @@ async def _serve(
 ) -> None:
     from ..fuse.endpoint import parse_endpoint
     from ..fuse.mounting import load_binding, serve
+    from .notify import notify
 
     # Without its key all names could be shown, and not one file be read.
     store.members.cipher.require()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import FormatError, UsageError
-from .settingtable import BY_KEY, PREFIX, Value
+from .settingtable import BY_KEY, PREFIX
+from .settingvalues import Value
 
 DEFAULT: Final = "default"
 """The origin of a value that nothing was said about."""

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import UsageError
 from .completion import complete_address
-from .settingtable import size
+from .settingvalues import size
 
 Part = Annotated[
     str | None,

@@ -10,7 +10,8 @@ import pytest
 from modelfloat.cas.codecs.effort import Effort
 from modelfloat.cas.read.memorylimit import default_limit
 from modelfloat.cli.settings import DEFAULT, Flags, Found, Settings, resolve
-from modelfloat.cli.settingtable import BY_KEY, EFFORTS, SETTINGS, duration, size
+from modelfloat.cli.settingtable import BY_KEY, SETTINGS
+from modelfloat.cli.settingvalues import EFFORTS, duration, size
 from modelfloat.config import read_config, write_config
 from modelfloat.errors import FormatError, UsageError
 from modelfloat.ids import BackendId, StoreId
