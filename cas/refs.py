@@ -5,13 +5,13 @@ Synchronous reads of the index, small transactions each. Refs change through the
 """
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
 from ..errors import ConflictError, ExistsError, NotFoundError, SignatureError, UsageError
 from ..ids import ObjectId
+from .ancestry import ancestry, descends
 from .formats.journal import RefChanged, RefKind
 from .index.index import Index
 from .missing import known, no_repository
@@ -93,7 +93,8 @@ class Refs:
 
     def reaches(self, repo: RepoName, commit: ObjectId) -> bool:
         """Whether a branch or tag of the repository reaches a commit."""
-        return any(id_ == commit for id_ in self._commits(head.commit for head in self.heads(repo)))
+        starts = (head.commit for head in self.heads(repo))
+        return any(id_ == commit for id_ in ancestry(self._objects, starts))
 
     def refusals(self) -> list[SignatureError]:
         """Where signatures are required, what keeps refs from being shown."""
@@ -105,18 +106,7 @@ class Refs:
 
     def descends(self, commit: ObjectId, ancestor: ObjectId) -> bool:
         """Whether a commit is another one, or comes after it."""
-        return any(id_ == ancestor for id_ in self._commits([commit]))
-
-    def _commits(self, starts: Iterable[ObjectId]) -> Iterator[ObjectId]:
-        """Commits and all before them, each once."""
-        seen: set[ObjectId] = set()
-        queue = deque(starts)
-        while queue:
-            commit = queue.popleft()
-            if commit not in seen:
-                seen.add(commit)
-                yield commit
-                queue.extend(self._objects.commit(commit).parents)
+        return descends(self._objects, commit, ancestor)
 
     def _resolve_base(self, repo: RepoName, base: str) -> ObjectId:
         for kind in RefKind:
@@ -158,7 +148,7 @@ class Refs:
 
     def _by_prefix(self, heads: list[RefHead], prefix: str) -> set[ObjectId]:
         starts = (head.commit for head in heads)
-        commits = islice(self._commits(starts), _SEARCH_LIMIT)
+        commits = islice(ancestry(self._objects, starts), _SEARCH_LIMIT)
         return {commit for commit in commits if commit.hex().startswith(prefix)}
 
 

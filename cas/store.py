@@ -167,9 +167,12 @@ class Store(ReadingStore):
         self.members.cipher.require()
         if not address.path:
             return await self.reserve.retrying(lambda: self._removal.refs(address, grace))
+        from .edit.edits import Branch
         from .edit.removing import Removing
 
-        done = await self._editing.run(Removing(self.objects, address), author, message)
+        done = await self._editing.run(
+            Removing(self.objects, address), Branch.of(address), author, message
+        )
         return RemoveReport(
             done.repo,
             branch=done.branch,
@@ -225,6 +228,7 @@ class Store(ReadingStore):
     ) -> "EditReport | RenameReport":
         """Move what lies at `source` to `target` by a commit of its branch; without paths rename a
         repository, or one branch or tag of it."""
+        from .edit.edits import Branch
         from .edit.relocating import Relocating
         from .edit.renaming import Renaming, is_of_paths
 
@@ -232,7 +236,7 @@ class Store(ReadingStore):
         if not is_of_paths(source, target):
             return await Renaming(self.access, self.refs).run(source, target)
         edit = Relocating(self.objects, source, target)
-        return await self._editing.run(edit, author, message)
+        return await self._editing.run(edit, Branch.of(source), author, message)
 
     async def restore(
         self, address: Address, branch: str | None = None, *, author: str = "", message: str = ""
@@ -241,12 +245,14 @@ class Store(ReadingStore):
 
         None means the branch that its REV counts back from, else `main`.
         """
+        from .edit.edits import Branch
         from .edit.restoring import Restoring, branch_to_restore
 
         self.members.cipher.require()
         into = await trio.to_thread.run_sync(branch_to_restore, self.refs, address)
-        edit = Restoring(self.objects, self.refs, address, branch or into)
-        return await self._editing.run(edit, author, message)
+        edit = Restoring(self.objects, self.refs, address)
+        on = Branch(address.repo, branch or into)
+        return await self._editing.run(edit, on, author, message)
 
     @functools.cached_property
     def _editing(self) -> "Editing":

@@ -130,7 +130,7 @@ def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) 
     """What there is to say of a repository."""
     from ..cas.addressed import shown_head
     from ..cas.schemes import own_scheme
-    from .trees import count_files, size_of
+    from ..cas.treesize import below, size_of
 
     heads = store.refs.heads(repo)
     head = shown_head(heads)
@@ -139,7 +139,7 @@ def summarize(store: "Store", repo: "RepoName", health: str, frees: int | None) 
         str(repo),
         head.ref,
         size_of(store.objects, tree),
-        count_files(store.objects, tree),
+        below(store.objects, tree).files,
         max(head.time_ns for head in heads),
         sorted({head.ref for head in heads}),
         health,

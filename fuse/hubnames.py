@@ -9,8 +9,10 @@ the first 40 of the 64 digits of its id.
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
+from ..cas.ancestry import ancestry
 from ..cas.objects import Objects
 from ..cas.refnames import HUB_VENDOR, RefHead, RepoName
 from ..ids import ObjectId, is_name
@@ -73,15 +75,8 @@ class CommitNames:
 
     def _newest(self) -> Iterator[ObjectId]:
         """What the heads are at, then its ancestors, those that are fewest steps away first."""
-        level = list(dict.fromkeys(head.commit for head in self._heads))
-        seen, room = set(level), OLDER
-        yield from level
-        while level and room:
-            parents = (each for id_ in level for each in self._objects.commit(id_).parents)
-            level = [each for each in dict.fromkeys(parents) if each not in seen][:room]
-            seen.update(level)
-            room -= len(level)
-            yield from level
+        heads = dict.fromkeys(head.commit for head in self._heads)
+        return islice(ancestry(self._objects, heads), len(heads) + OLDER)
 
 
 def _by_time(heads: Sequence[RefHead]) -> list[RefHead]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+import trio
+
 from ...erasure.scheme import Scheme
 from ...ids import StoreId
 from ..access import Access
@@ -15,7 +17,9 @@ from ..index.index import Index
 from ..journal.journal import Journal
 from ..lease.reliance import Reliance
 from ..objects import Objects
+from ..packer import Packer
 from ..packs.pool import Pool
+from ..packs.storing import SPARE
 from ..refnames import Address
 from ..refs import Refs
 
@@ -113,6 +117,20 @@ class Reading:
         index, copies = access.index, max(scheme.m, store.m)
         return cls(
             access.path, index.store, scheme, copies, index, objects, refs, access.pool, reliance
+        )
+
+    def packer(self, journal: Journal, nursery: trio.Nursery, spare: int = SPARE) -> Packer:
+        """What puts new chunks and objects into packs, which are relied on from then on; it runs in
+        `nursery` until it is closed. `spare` shards more than k of each must be durable."""
+        return Packer(
+            self.store,
+            self.scheme,
+            self.pool,
+            journal,
+            nursery,
+            copies=self.copies,
+            spare=spare,
+            made=self.reliance.relied.add,
         )
 
     def writing(self, journal: Journal, move: Move) -> "Writing":

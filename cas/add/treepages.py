@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from ...ids import ObjectId
 from ..formats.tree import (
     Entry,
-    EntryType,
     Splitter,
     TreeRef,
     encode_one_tree,
@@ -21,6 +20,7 @@ from ..formats.tree import (
     tree_ref,
 )
 from ..objects import Directory, Objects
+from ..treesize import bytes_of
 
 Sink = Callable[[bytes], None]
 """Takes one new object. Some may be there already: what did not change may be encoded again."""
@@ -44,11 +44,6 @@ def edit_pages(
     `sink` gets every tree that was encoded anew, the root last if it is one of them.
     """
     return _Pages(objects, base, iter(changes), sink).run()
-
-
-def bytes_of(entry: Entry | None) -> int:
-    """The bytes of all files that an entry stands for."""
-    return 0 if entry is None or entry.type is EntryType.SYMLINK else entry.size
 
 
 class _Pages:

@@ -13,9 +13,10 @@ from ...errors import ExistsError
 from ...ids import ObjectId
 from ..formats.tree import Entry, EntryType, encode_tree
 from ..objects import Directory, Objects
+from ..treesize import bytes_of
 from .staged import DEFAULT_MODE, Staged, shown
 from .syncing import Path, Removals
-from .treepages import Change, Merged, Sink, bytes_of, edit_pages
+from .treepages import Change, Merged, Sink, edit_pages
 
 FEW: Final = 8
 """A directory with more than so many times the names that are new is edited tree by tree."""

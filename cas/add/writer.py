@@ -10,7 +10,6 @@ import time
 import trio
 
 from ...erasure.scheme import Scheme
-from ..packer import Packer
 from ..packs.storing import SPARE
 from ..progress import Progress
 from .committing import Committer, branch_of, check_names
@@ -46,17 +45,7 @@ class Writer:
             most = Load(total, self._report.files, tables=total // TABLES)
             await check_room(w, self._request, self._staging, unchanged, most)
         async with trio.open_nursery() as nursery:
-            spare = spare_of(self._request, w.scheme)
-            packer = Packer(
-                w.store,
-                w.scheme,
-                w.pool,
-                w.journal,
-                nursery,
-                copies=w.copies,
-                spare=spare,
-                made=w.reliance.relied.add,
-            )
+            packer = w.packer(w.journal, nursery, spare_of(self._request, w.scheme))
             ingest = Ingest(w, self._request, packer, unchanged, self._report, self._progress)
             await FilePass(ingest, packer, self._staging).run()
             await unchanged.save()

@@ -27,13 +27,23 @@ from ..lease.sessions import Session
 from ..missing import known
 from ..objects import Objects
 from ..packer import Packer
-from ..refnames import DEFAULT_BRANCH, Address, RefHead, RepoName
+from ..refnames import RefHead
 from ..refs import Refs
 from ..schemes import own_scheme
-from .edits import Edit, Edited, EditReport, Taken
+from .edits import Branch, Edit, Edited, EditReport, Taken
 from .treechange import apply_change
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked for; `message` may be empty."""
+
+    edit: Edit
+    branch: Branch
+    author: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,41 +55,32 @@ class Editing:
     refs: Refs
     scheme: Scheme
 
-    async def run(self, edit: Edit, author: str, message: str = "") -> EditReport:
-        """Make the edit, as a commit by `author`.
+    async def run(self, edit: Edit, branch: Branch, author: str, message: str = "") -> EditReport:
+        """Make the edit of a branch, as a commit by `author`.
 
         RefMovedError where what it is about was changed by somebody else meanwhile.
         """
+        asked = _Asked(edit, branch, author, message)
         with one_failure():
             async with self.access.in_session(edit.what) as (journal, session):
                 while True:
                     try:
-                        return await self._once(edit, author, message, journal, session)
+                        return await self._once(asked, journal, session)
                     except* CondemnedError as again:
                         log.info("editing once more: %s", again.exceptions[0])
 
-    async def _once(
-        self, edit: Edit, author: str, message: str, journal: Journal, session: Session
-    ) -> EditReport:
+    async def _once(self, asked: _Asked, journal: Journal, session: Session) -> EditReport:
         async with trio.open_nursery() as nursery:
-            reading = await trio.to_thread.run_sync(self._reading, edit, session)
-            packer = Packer(
-                reading.store,
-                reading.scheme,
-                reading.pool,
-                journal,
-                nursery,
-                copies=reading.copies,
-                made=session.reliance.relied.add,
-            )
+            reading = await trio.to_thread.run_sync(self._reading, asked.branch, session)
+            packer = reading.packer(journal, nursery)
             new = NewObjects(Known(reading), packer, reading.index.ids)
-            commit = _Commit(self, edit, author, message, journal, session, packer, new)
+            commit = _Commit(self, asked, journal, session, packer, new)
             report = await commit.run()
             packer.close()
         return report
 
-    def _reading(self, edit: Edit, session: Session) -> Reading:
-        own = own_scheme(self.refs, self.objects, edit.repo, edit.branch)
+    def _reading(self, branch: Branch, session: Session) -> Reading:
+        own = own_scheme(self.refs, self.objects, branch.repo, branch.name)
         scheme = own or self.scheme
         return Reading.of(
             self.access, self.refs, self.objects, self.scheme, scheme, session.reliance
@@ -91,9 +92,7 @@ class _Commit:
     """One edit, made over the branch's head until that has not moved meanwhile."""
 
     editing: Editing
-    edit: Edit
-    author: str
-    message: str
+    asked: _Asked
     journal: Journal
     session: Session
     packer: Packer
@@ -117,13 +116,13 @@ class _Commit:
             return self._report(head, edited, commit)
 
     def _head(self) -> RefHead:
-        return branch_head(self.editing.refs, self.edit.repo, self.edit.branch)
+        return branch_head(self.editing.refs, self.asked.branch)
 
     def _make(self, head: RefHead) -> tuple[Edited, ObjectId | None]:
         """Have trees and a commit stored; None for it where nothing would change."""
         objects, now = self.editing.objects, time.time_ns()
         base = objects.commit(head.commit)
-        edited = self.edit.of(base.tree)
+        edited = self.asked.edit.of(base.tree)
         if edited.taken is not None:
             self._rely(head, edited.taken)
         group = Group(self.new.put)
@@ -132,8 +131,8 @@ class _Commit:
             tree = apply_change(objects, tree, edited.change, now, group.add).tree
         if tree == base.tree:
             return edited, None
-        message = self.message or edited.message
-        data = new_commit(tree, (head.commit,), self.author, message, base.erasure, now)
+        message = self.asked.message or edited.message
+        data = new_commit(tree, (head.commit,), self.asked.author, message, base.erasure, now)
         group.add(data)
         group.flush()
         return edited, objects.ids.object(data)
@@ -161,16 +160,12 @@ class _Commit:
         )
 
 
-def branch_of(address: Address) -> str:
-    """The branch that an edit of what `address` names moves."""
-    return DEFAULT_BRANCH if address.rev is None else address.rev
-
-
-def branch_head(refs: Refs, repo: RepoName, branch: str) -> RefHead:
+def branch_head(refs: Refs, named: Branch) -> RefHead:
     """The head of a branch that is to be edited.
 
     NotFoundError where there is none, UsageError where the name is a tag's or a commit's.
     """
+    repo, branch = named.repo, named.name
     head = refs.head(repo, RefKind.BRANCH, branch)
     if head is not None:
         return head

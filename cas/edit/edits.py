@@ -1,11 +1,11 @@
 """An edit as a value: what it makes of a branch's tree, and what came of it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ...ids import ObjectId
 from ..formats.tree import Entry
-from ..refnames import RepoName
+from ..refnames import DEFAULT_BRANCH, Address, RepoName
 from .treechange import TreeChange
 
 
@@ -38,6 +38,19 @@ class Edited:
     taken: Taken | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A branch that is to be edited, by its name."""
+
+    repo: RepoName
+    name: str
+
+    @classmethod
+    def of(cls, address: Address) -> "Branch":
+        """The branch that an edit of what `address` names moves: `main` unless it is named."""
+        return cls(address.repo, DEFAULT_BRANCH if address.rev is None else address.rev)
+
+
 class Edit(Protocol):
     """One way of editing a branch. `what` names it for those who wait for a lock.
 
@@ -45,14 +58,7 @@ class Edit(Protocol):
     what the command is to fail with.
     """
 
-    @property
-    def what(self) -> str: ...
-
-    @property
-    def repo(self) -> RepoName: ...
-
-    @property
-    def branch(self) -> str: ...
+    what: ClassVar[str]
 
     def of(self, tree: ObjectId) -> Edited:
         """What it makes of a tree."""

@@ -1,18 +1,18 @@
 """`mv` of a file or a folder within its branch: a commit that has it under another name."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ...errors import ExistsError, UsageError
 from ...ids import ObjectId
 from ..add.scan import DEEPEST
-from ..add.treepages import bytes_of
 from ..formats.tree import Entry, EntryType
 from ..missing import nothing_at
 from ..objects import Objects
-from ..refnames import Address, RepoName, shown_path
-from .editing import branch_of
+from ..refnames import Address, shown_path
+from ..treesize import bytes_of, extent_of
 from .edits import Edited
-from .treechange import Path, TreeChange, extent_of, require_folders, too_deep
+from .treechange import Path, TreeChange, require_folders, too_deep
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +20,11 @@ class Relocating:
     """Moves what lies at `source` to `target`, or into it where that is a folder or ends in a
     slash; folders on the way are made. Both are in one branch; the target's may be left out."""
 
+    what: ClassVar = "modelfloat mv"
+
     objects: Objects
     source: Address
     target: Address
-
-    @property
-    def what(self) -> str:
-        """For those who wait for a lock."""
-        return "modelfloat mv"
-
-    @property
-    def repo(self) -> RepoName:
-        """The repository."""
-        return self.source.repo
-
-    @property
-    def branch(self) -> str:
-        """The branch, `main` unless it is named."""
-        return branch_of(self.source)
 
     def of(self, tree: ObjectId) -> Edited:
         """The tree with it elsewhere.

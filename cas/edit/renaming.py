@@ -11,7 +11,7 @@ from ..history.moving import RefMove, move_ref
 from ..missing import no_ref, no_repository
 from ..refnames import Address, RefHead
 from ..refs import Refs
-from .editing import branch_of
+from .edits import Branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Renaming:
 def is_of_paths(source: Address, target: Address) -> bool:
     """Whether a move is one within a branch, not one of refs; UsageError where it is neither."""
     if source.path:
-        branch = target.rev in (None, branch_of(source))
+        branch = target.rev in (None, Branch.of(source).name)
         fits = source.repo == target.repo and branch
     elif source.rev is None:
         fits = target.rev is None and not target.path

@@ -2,59 +2,52 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import ClassVar, Final
 
 from ...errors import UsageError
 from ...ids import ObjectId
-from ..add.treepages import bytes_of
 from ..formats.journal import RefKind
 from ..formats.tree import Entry, EntryType
 from ..missing import nothing_at
 from ..objects import Objects
-from ..refnames import DEFAULT_BRANCH, Address, RepoName, shown_path
+from ..refnames import DEFAULT_BRANCH, Address, shown_path
 from ..refs import Refs
+from ..treesize import below, bytes_of, extent_of, size_of
 from .edits import Edited, Taken
-from .treechange import Path, TreeChange, extent_of, require_folders
+from .treechange import Path, TreeChange, require_folders
 
 _DIGITS: Final = 12
 
 
 @dataclass(slots=True)
 class Restoring:
-    """Makes what `address`, which has a REV, names on `branch` as it is there.
+    """Makes what `address`, which has a REV, names as it is there.
 
     A folder becomes equal to what it was: what came to it since then goes. Which commit REV means
     is found out once: where the branch moves meanwhile, `main~1` is another one.
     """
 
+    what: ClassVar = "modelfloat restore"
+
     objects: Objects
     refs: Refs
     address: Address
-    branch: str
     _commit: ObjectId | None = field(default=None, init=False)
-
-    @property
-    def what(self) -> str:
-        """For those who wait for a lock."""
-        return "modelfloat restore"
-
-    @property
-    def repo(self) -> RepoName:
-        """The repository."""
-        return self.address.repo
 
     def of(self, tree: ObjectId) -> Edited:
         """The tree with that in it. NotFoundError where REV has nothing there, ExistsError where
         a file stands where a folder is needed."""
-        commit = self._commit = self._commit or self.refs.resolve(self.repo, self.address.rev)
+        commit = self._commit = self._commit or self.refs.resolve(
+            self.address.repo, self.address.rev
+        )
         old, path = self.objects.commit(commit).tree, self.address.path
         as_of = f"as of {commit.hex()[:_DIGITS]}"
         if not path:
-            root = Entry(b"", EntryType.DIRECTORY, 0, 0, self._size(old), old)
+            root = Entry(b"", EntryType.DIRECTORY, 0, 0, size_of(self.objects, old), old)
             return Edited(
                 f"restore everything {as_of}",
                 tree=old,
-                files=extent_of(self.objects, root).files,
+                files=below(self.objects, old).files,
                 size=root.size,
                 seen=(Entry(b"", EntryType.DIRECTORY, 0, 0, 0, tree),),
                 taken=self._taken(commit, root),
@@ -90,9 +83,6 @@ class Restoring:
                 here.mode, here.mtime_ns = was.mode, was.mtime_ns
         change.put(path, entry)
         return change
-
-    def _size(self, tree: ObjectId) -> int:
-        return sum(map(bytes_of, self.objects.directory(tree).entries()))
 
 
 def branch_to_restore(refs: Refs, address: Address) -> str:

@@ -10,10 +10,11 @@ from ...errors import ExistsError
 from ...ids import ObjectId
 from ..add.scan import DEEPEST
 from ..add.staged import DEFAULT_MODE
-from ..add.treepages import Merged, Sink, bytes_of, edit_pages
+from ..add.treepages import Merged, Sink, edit_pages
 from ..formats.tree import Entry, EntryType
 from ..objects import Objects
 from ..refnames import shown_path
+from ..treesize import Extent, bytes_of
 
 Path = tuple[bytes, ...]
 
@@ -75,32 +76,6 @@ def require_folders(objects: Objects, root: ObjectId, path: Path) -> None:
             return
         if found.type is not EntryType.DIRECTORY:
             raise ExistsError(f"{shown_path(path[:depth])} is no folder there; choose another path")
-
-
-@dataclass(slots=True)
-class Extent:
-    """How much an entry stands for: `files` and links, and folders within folders, `depth`."""
-
-    files: int = 0
-    depth: int = 0
-
-
-def extent_of(objects: Objects, entry: Entry) -> Extent:
-    """How many files and links an entry stands for, itself included; read tree by tree."""
-    found = Extent()
-    queue = [(entry, 0)]
-    while queue:
-        here, depth = queue.pop()
-        found.depth = max(found.depth, depth)
-        if here.type is not EntryType.DIRECTORY:
-            found.files += 1
-            continue
-        for inner in objects.directory(here.object).entries():
-            if inner.type is EntryType.DIRECTORY:
-                queue.append((inner, depth + 1))
-            else:
-                found.files += 1
-    return found
 
 
 def too_deep(path: Path, extent: Extent) -> bool:

@@ -11,8 +11,8 @@ from typing import Final
 
 from ...ids import ObjectId
 from ..formats.commit import Commit
-from ..formats.tree import EntryType
 from ..objects import Objects
+from ..treesize import size_of
 from .treechanges import Changes, TreeChanges
 
 Read = Callable[[ObjectId], Commit]
@@ -71,9 +71,3 @@ def told(objects: Objects, starts: Iterable[ObjectId]) -> Iterator[Told]:
         if commit.parents:
             sizes.setdefault(commit.parents[0], size - changes.grown)
         yield Told(id_, commit, size, changes)
-
-
-def size_of(objects: Objects, tree: ObjectId) -> int:
-    """The size of all files of a directory, in bytes."""
-    entries = objects.directory(tree).entries()
-    return sum(entry.size for entry in entries if entry.type is not EntryType.SYMLINK)

@@ -14,7 +14,7 @@ from ..formats.tree import Entry, EntryType
 from ..objects import Objects
 from ..refnames import Address
 from ..refs import Refs
-from .commits import size_of
+from ..treesize import size_of
 from .treechanges import Changed, TreeChanges
 
 

@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from ...errors import ChunkDamagedError
 from ...ids import ChunkId, ObjectId
@@ -151,9 +151,19 @@ def _bounds(packed: bytes, start: int) -> tuple[memoryview, int, int]:
     return ends.data, int(raw.min()), int(raw.max())
 
 
-def extents(spans: Iterable[ChunkSpan], longest: int) -> Iterator[list[ChunkSpan]]:
+class Sized(Protocol):
+    """A chunk of `raw` bytes."""
+
+    @property
+    def raw(self) -> int: ...
+
+
+_SizedT = TypeVar("_SizedT", bound=Sized)
+
+
+def extents(spans: Iterable[_SizedT], longest: int) -> Iterator[list[_SizedT]]:
     """Chunks in their order, as many at a time as have at most `longest` bytes; one at least."""
-    extent: list[ChunkSpan] = []
+    extent: list[_SizedT] = []
     size = 0
     for span in spans:
         if extent and size + span.raw > longest:

@@ -15,7 +15,6 @@ from ..add.known import Known
 from ..add.request import Reading
 from ..formats.chunktable import Kind
 from ..journal.journal import Journal
-from ..packer import Packer
 from ..packs.encoding import encode_objects
 from ..progress import Progress
 from ..store import Store
@@ -58,15 +57,7 @@ class Carrying:
         ids, report = reading.index.ids, self._report
         frames = Frames(source.index, source.pool, source.loader, ids)
         async with trio.open_nursery() as nursery:
-            self._packer = Packer(
-                reading.store,
-                reading.scheme,
-                reading.pool,
-                self._journal,
-                nursery,
-                copies=reading.copies,
-                made=reading.reliance.relied.add,
-            )
+            self._packer = reading.packer(self._journal, nursery)
             selection = Selection(self._known, self._counterparts)
             self._sending = Sending(
                 frames, selection, self._counterparts, self._packer, report, self._progress

@@ -1,4 +1,4 @@
-"""Which commits the other store lacks, and whether one commit descends from another.
+"""Which commits the other store lacks.
 
 Memory: an id a commit, some hundred bytes. Synchronous reads of the mirrors: for worker threads.
 """
@@ -7,18 +7,6 @@ from collections.abc import Container, Iterable
 
 from ...ids import ObjectId
 from ..objects import Objects
-
-
-def ancestry(objects: Objects, roots: Iterable[ObjectId]) -> set[ObjectId]:
-    """Commits and all before them."""
-    found: set[ObjectId] = set()
-    queue = list(roots)
-    while queue:
-        commit = queue.pop()
-        if commit not in found:
-            found.add(commit)
-            queue += objects.commit(commit).parents
-    return found
 
 
 def lacking(
@@ -39,17 +27,3 @@ def lacking(
             stack.append((commit, True))
             stack += ((parent, False) for parent in objects.commit(commit).parents)
     return ordered
-
-
-def descends(objects: Objects, commit: ObjectId, from_: ObjectId) -> bool:
-    """Whether `commit` is `from_` or has it in its history."""
-    seen: set[ObjectId] = set()
-    queue = [commit]
-    while queue:
-        this = queue.pop()
-        if this == from_:
-            return True
-        if this not in seen:
-            seen.add(this)
-            queue += objects.commit(this).parents
-    return False

@@ -8,6 +8,7 @@ import trio
 
 from ...errors import RefMovedError
 from ...ids import ObjectId
+from ..ancestry import ancestry
 from ..formats.journal import RefKind
 from ..history.moving import RefMove, move_ref
 from ..journal.journal import Journal
@@ -15,7 +16,6 @@ from ..lease.sessions import Session
 from ..refnames import RefHead, RepoName
 from ..store import Store
 from .counterparts import Counterparts
-from .history import ancestry
 from .report import Fate, RefSent
 from .wanted import Judge, Wanted
 
@@ -41,7 +41,7 @@ class Landing:
         heads = self.dest.refs.heads(self.repo)
         count = Counter((head.kind, head.ref) for head in heads)
         self.bases = [head for head in heads if count[head.kind, head.ref] == 1]
-        return ancestry(self.dest.objects, [head.commit for head in self.bases])
+        return set(ancestry(self.dest.objects, [head.commit for head in self.bases]))
 
     async def move(
         self, wanted: Sequence[Wanted], journal: Journal, session: Session

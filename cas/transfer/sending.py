@@ -7,7 +7,7 @@ index has it.
 Memory: three windows of chunks, encoded, and what one add takes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -18,6 +18,7 @@ from ..formats.manifest import ChunkRef
 from ..packer import LaneName, Packer
 from ..packs.builder import NewChunk
 from ..progress import Progress
+from ..read.recipe import extents
 from .counterparts import Counterparts
 from .frames import Frames
 from .report import TransferReport
@@ -68,7 +69,7 @@ class Sending:
         # What is pending now may be stored, and pending no more, when the index was asked.
         pending = {id_ for id_ in named.theirs if id_ is not None and id_ in packing}
         lacking = await trio.to_thread.run_sync(self._selection.lacking, named)
-        for window in _windows(self._unclaimed(lacking, pending)):
+        for window in extents(self._unclaimed(lacking, pending), WINDOW):
             await self._windows.send(window)
 
     def _unclaimed(self, lacking: Selected, pending: set[ChunkId]) -> list[ChunkRef]:
@@ -113,16 +114,3 @@ class Sending:
         self._report.missing += sum(chunk.raw for chunk in new)
         await self._packer.put(LaneName.LARGE, new)
         self._progress.advance(sum(ref.raw for ref in window))
-
-
-def _windows(refs: Sequence[ChunkRef]) -> Iterator[list[ChunkRef]]:
-    window: list[ChunkRef] = []
-    size = 0
-    for ref in refs:
-        if window and size + ref.raw > WINDOW:
-            yield window
-            window, size = [], 0
-        window.append(ref)
-        size += ref.raw
-    if window:
-        yield window

@@ -164,15 +164,4 @@ class Transfer:
         dest = self._dest
         own = [self._source.objects.commit(each.commit).erasure for each in refs]
         scheme = next((each for each in own if each is not None), dest.scheme)
-        copies = max(scheme.m, dest.scheme.m)
-        return Reading(
-            dest.path,
-            dest.id,
-            scheme,
-            copies,
-            dest.index,
-            dest.objects,
-            dest.refs,
-            dest.pool,
-            reliance,
-        )
+        return Reading.of(dest.access, dest.refs, dest.objects, dest.scheme, scheme, reliance)

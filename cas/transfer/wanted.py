@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from ...errors import ConflictError, ExistsError, ModelFloatError, NotFoundError, UsageError
 from ...ids import ObjectId
+from ..ancestry import descends
 from ..formats.journal import RefKind
 from ..missing import known
 from ..objects import Objects
 from ..refnames import Address, RefHead, RepoName
 from ..refs import Refs
 from .counterparts import Counterparts
-from .history import descends
 from .report import Fate, TransferRequest
 
 

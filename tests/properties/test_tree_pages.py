@@ -6,11 +6,12 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfloat.cas.add.treepages import bytes_of, edit_pages
+from modelfloat.cas.add.treepages import edit_pages
 from modelfloat.cas.formats.chunkids import PLAIN
 from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
 from modelfloat.cas.objects import Objects
+from modelfloat.cas.treesize import bytes_of
 from modelfloat.ids import ObjectId
 from modelfloat.tests.support import samples
 

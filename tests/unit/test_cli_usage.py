@@ -17,6 +17,7 @@ COMMANDS = {
     *("rm", "mv", "restore", "gc", "restripe", "key"),
     *("show", "tag", "branch", "undo"),
     *("push", "pull"),
+    "site",
 }
 LATER_OPTIONS = ("--shared",)
 ANYWHERE = (

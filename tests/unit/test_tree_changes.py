@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from modelfloat.cas.formats.commit import Commit
 from modelfloat.cas.formats.objects import object_id
 from modelfloat.cas.formats.tree import Entry, EntryType, encode_tree
-from modelfloat.cas.history.commits import history, size_of, told
+from modelfloat.cas.history.commits import history, told
 from modelfloat.cas.history.graph import Graph
 from modelfloat.cas.history.treechanges import TreeChanges
 from modelfloat.cas.objects import Objects
 from modelfloat.cas.refnames import parse_address
+from modelfloat.cas.treesize import size_of
 from modelfloat.ids import ObjectId
 from modelfloat.tests.support.stores import fresh_store
 
