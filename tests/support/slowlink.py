@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import trio
 
-from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.packs.evenness import Evenness
 from modelfloat.cas.packs.placement import Candidate, place
 from modelfloat.cas.read.cache import Loaded
-from modelfloat.ids import BackendId, ChunkId, Key
+from modelfloat.ids import BackendId, ChunkId
 from modelfloat.tests.support.countingloader import CHUNK, CountingLoader
 
 SHARD = 16 << 20
@@ -73,14 +72,3 @@ class LaneLoader(CountingLoader):
         number = int.from_bytes(ids[0][4:8], "big")
         await self._lanes[number * CHUNK // SHARD].move(len(ids) * CHUNK)
         return await super().load(ids, sequential=sequential)
-
-
-class SlowBackend(MemoryBackend):
-    """A backend in memory at the other end of a link; what is put is there at once."""
-
-    link: Link
-
-    async def get_into(self, key: Key, offset: int, buffer: memoryview) -> None:
-        """See `Backend.get_into`."""
-        await self.link.move(buffer.nbytes)
-        await super().get_into(key, offset, buffer)
