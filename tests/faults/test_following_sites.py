@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,9 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from modelfloat.backends.base import Listed
 from modelfloat.backends.keys import site_key
-from modelfloat.backends.local import LocalBackend
 from modelfloat.cas.formats.news import MOST_WRITERS, News, decode_news, encode_news
 from modelfloat.cas.journal import follower
 from modelfloat.cas.journal.follower import Follower
@@ -31,6 +28,7 @@ from modelfloat.errors import NotFoundError
 from modelfloat.ids import SiteId, StoreId, WriterId, random_site_id
 from modelfloat.opening import open_store
 from modelfloat.tests.support.encrypted import ALICE, make_encrypted
+from modelfloat.tests.support.listings import noted_listings
 from modelfloat.tests.support.sites import another_site, join, without_conditional_puts
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -40,17 +38,8 @@ AGES = 1e6
 
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The prefixes of all listings from now on."""
-    asked: list[str] = []
-    real = LocalBackend.list
-
-    async def noted(self: LocalBackend, prefix: str = "") -> AsyncGenerator[Listed, None]:
-        asked.append(prefix)
-        async for each in real(self, prefix):
-            yield each
-
-    monkeypatch.setattr(LocalBackend, "list", noted)
-    return asked
+    """The prefixes of all listings that are asked for from now on."""
+    return noted_listings(monkeypatch)
 
 
 async def two(tmp_path: Path) -> tuple[Path, Path]:

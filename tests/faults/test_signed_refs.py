@@ -26,7 +26,14 @@ from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.compacting import compacted, journal_files, segments
 from modelfloat.tests.support.encrypted import KEYS, make_encrypted
 from modelfloat.tests.support.forging import hide_records, records, replace_chunk, rewrite
-from modelfloat.tests.support.signers import requiring, signer, signing, trust
+from modelfloat.tests.support.signers import (
+    made_branch,
+    record_signed,
+    requiring,
+    signer,
+    signing,
+    trust,
+)
 from modelfloat.tests.support.sites import another_site
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -292,14 +299,9 @@ async def test_a_signed_removal_of_another_head_removes_no_ref(tmp_path: Path) -
     async with requiring(path) as store:
         assert await read(store, FILE) == b"one"
     async with signing(path, 1) as store:
-        later = RefChanged(
-            RefKind.BRANCH, *("acme", "model", "main"), NO_ID, ObjectId(NO_ID), first, 1
-        )
-        async with store.access.writing("a test") as journal:
-            second = store.access.signed(later, store.index.last_change_ns())
-            await journal.append([second])
-            gone = replace(later, previous=second.id, old=first, new=ObjectId(NO_ID))
-            await journal.append([store.access.signed(gone, store.index.last_change_ns())])
+        second = await record_signed(store, made_branch(first))
+        gone = replace(second, previous=second.id, old=first, new=ObjectId(NO_ID), time_ns=1)
+        await record_signed(store, gone)
     async with requiring(path) as store:
         assert await read(store, FILE) == b"one"
     async with open_store(str(path)) as store:
@@ -372,11 +374,7 @@ async def test_two_signed_heads_are_a_conflict_until_one_is_left(tmp_path: Path)
         await put(store, tmp_path, "one")
         await put(store, tmp_path, "two")
         one, two = store.refs.resolve(REPO, "main~1"), store.refs.resolve(REPO)
-        change = RefChanged(
-            RefKind.BRANCH, *("acme", "model", "main"), NO_ID, ObjectId(NO_ID), one, 1
-        )
-        async with store.access.writing("a test") as journal:
-            await journal.append([store.access.signed(change, store.index.last_change_ns())])
+        await record_signed(store, made_branch(one))
     async with requiring(path) as store:
         with pytest.raises(ConflictError, match="several heads"):
             await read(store, FILE)

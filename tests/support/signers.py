@@ -9,10 +9,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from modelfloat.cas.encryption.keys import StoreKeys
-from modelfloat.cas.formats.journal import Record, RefChanged
+from modelfloat.cas.formats.journal import NO_ID, Record, RefChanged, RefKind
 from modelfloat.cas.signing.signer import Signer
 from modelfloat.cas.store import Store
 from modelfloat.config import read_config, write_config
+from modelfloat.ids import ObjectId
 from modelfloat.opening import open_store
 from modelfloat.tests.support import samples
 
@@ -47,3 +48,17 @@ async def requiring(path: Path, keys: StoreKeys | None = None) -> AsyncIterator[
     """The store at `path`, open for somebody who requires signatures."""
     async with open_store(str(path), require_signature=True, keys=keys) as store:
         yield store
+
+
+def made_branch(commit: ObjectId) -> RefChanged:
+    """The change by which somebody who knows of no branch main of acme/model makes one."""
+    none = ObjectId(NO_ID)
+    return RefChanged(RefKind.BRANCH, "acme", "model", "main", NO_ID, none, commit, 1)
+
+
+async def record_signed(store: Store, change: RefChanged) -> RefChanged:
+    """Record a change, signed by who has the store open; as it was recorded."""
+    async with store.access.writing("a test") as journal:
+        signed = store.access.signed(change, store.index.last_change_ns())
+        await journal.append([signed])
+    return signed

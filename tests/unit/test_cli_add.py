@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,12 @@ import pytest
 from modelfloat.cas.add import unchanged
 from modelfloat.cli.main import run
 from modelfloat.tests.support.samples import noise
+from modelfloat.tests.support.shell import Shell, shell_on_copy
 
 POINTER = (
     b"version https://git-lfs.github.com/spec/v1\n"
     b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 )
-
-Add = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +39,16 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def shell(template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Add:
+def shell(template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Runs a command on a store of its own: its output and its errors."""
-    shutil.copytree(template, tmp_path / "store")
-
-    def command(*arguments: object, status: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        found = run(["--store", str(tmp_path / "store"), *map(str, arguments)])
-        captured = capsys.readouterr()
-        assert found == status, captured.err
-        return captured.out, captured.err
-
-    return command
+    return shell_on_copy(template, tmp_path, capsys)
 
 
 def document(text: str) -> Any:
     return json.loads(text)
 
 
-def test_repeated_adds_say_what_was_stored(shell: Add, source: Path) -> None:
+def test_repeated_adds_say_what_was_stored(shell: Shell, source: Path) -> None:
     out, err = shell("add", source, "acme/m")
     assert "2 files, 2.00 MB" in out
     assert err == ""
@@ -75,7 +63,7 @@ def test_repeated_adds_say_what_was_stored(shell: Add, source: Path) -> None:
     assert document(out)["unchanged_files"] == 0
 
 
-def test_who_a_commit_is_by(shell: Add, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_a_commit_is_by(shell: Shell, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELFLOAT_AUTHOR", "Eva")
     shell("add", source, "acme/model", "--author", "Ada <ada@example.org>", "-m", "first")
     (source / "b").write_bytes(b"other")
@@ -86,7 +74,7 @@ def test_who_a_commit_is_by(shell: Add, source: Path, monkeypatch: pytest.Monkey
     assert said == "modelfloat: --author: ' ' cannot be: it must not be empty\n"
 
 
-def test_sync_lists_what_it_removes(shell: Add, source: Path) -> None:
+def test_sync_lists_what_it_removes(shell: Shell, source: Path) -> None:
     shell("add", source, "acme/m")
     (source / "b").unlink()
     out, _ = shell("add", "--sync", "--dry-run", source, "acme/m")
@@ -105,7 +93,7 @@ def test_sync_lists_what_it_removes(shell: Add, source: Path) -> None:
     assert out.split() == ["a"]
 
 
-def test_move_says_what_went_and_names_what_stays(shell: Add, source: Path) -> None:
+def test_move_says_what_went_and_names_what_stays(shell: Shell, source: Path) -> None:
     os.makedirs("elsewhere/deep")
     Path("elsewhere/deep/x").write_bytes(b"x")
     (source / "far").symlink_to("../elsewhere/deep")
@@ -120,7 +108,7 @@ def test_move_says_what_went_and_names_what_stays(shell: Add, source: Path) -> N
     assert (document(out)["moved"], len(document(out)["kept"])) == (0, 1)
 
 
-def test_quiet_prints_results_only(shell: Add, source: Path) -> None:
+def test_quiet_prints_results_only(shell: Shell, source: Path) -> None:
     os.mkfifo(source / "pipe")
     (source / "pointer").write_bytes(POINTER)
     out, err = shell("add", source, "acme/m", "--quiet")
@@ -128,7 +116,7 @@ def test_quiet_prints_results_only(shell: Add, source: Path) -> None:
     assert len(bytes.fromhex(out.strip())) == 32
 
 
-def test_pointers_are_warned_about_each_time(shell: Add, source: Path) -> None:
+def test_pointers_are_warned_about_each_time(shell: Shell, source: Path) -> None:
     (source / "model.bin").write_bytes(POINTER)
     (source / "no.bin").write_bytes(POINTER + bytes(2000))
     for _ in range(2):
@@ -152,7 +140,7 @@ def test_pointers_are_warned_about_each_time(shell: Add, source: Path) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(
-    shell: Add, source: Path, arguments: list[str], message: str
+    shell: Shell, source: Path, arguments: list[str], message: str
 ) -> None:
     out, err = shell("add", *arguments, status=2)
     assert out == ""
@@ -160,14 +148,14 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
     assert err.count("\n") == 1
 
 
-def test_a_missing_source_is_told(shell: Add, source: Path) -> None:
+def test_a_missing_source_is_told(shell: Shell, source: Path) -> None:
     _, err = shell("add", "src/never", "acme/m", status=1)
     assert err == "modelfloat: src/never: No such file or directory\n"
     _, err = shell("add", "/dev/null", "acme/m", status=1)
     assert err == "modelfloat: /dev/null is neither a file nor a folder and cannot be added\n"
 
 
-def test_a_slash_behind_a_folder_changes_nothing(shell: Add, source: Path) -> None:
+def test_a_slash_behind_a_folder_changes_nothing(shell: Shell, source: Path) -> None:
     shell("add", "src", "acme/m")
     out, _ = shell("add", "src/", "acme/m")
     assert "nothing changed" in out
@@ -175,7 +163,7 @@ def test_a_slash_behind_a_folder_changes_nothing(shell: Add, source: Path) -> No
     assert shell("ls", "acme/m/folder")[0].split() == ["a"]
 
 
-def test_nothing_to_add_makes_an_empty_tree(shell: Add, source: Path) -> None:
+def test_nothing_to_add_makes_an_empty_tree(shell: Shell, source: Path) -> None:
     os.mkdir("empty")
     out, _ = shell("add", "empty", "acme/none")
     assert "0 files, 0 B, commit" in out
@@ -183,7 +171,7 @@ def test_nothing_to_add_makes_an_empty_tree(shell: Add, source: Path) -> None:
 
 
 def test_what_does_not_fit_is_told_before(
-    shell: Add, source: Path, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from modelfloat.backends.base import Usage
     from modelfloat.backends.local import LocalBackend
@@ -201,7 +189,7 @@ def test_what_does_not_fit_is_told_before(
     shell("add", "--no-preflight", source, "acme/m")
 
 
-def test_sha256_is_kept_if_asked_for(shell: Add, source: Path) -> None:
+def test_sha256_is_kept_if_asked_for(shell: Shell, source: Path) -> None:
     import hashlib
 
     from modelfloat import open as open_store
@@ -281,7 +269,7 @@ async def test_a_header_of_a_hundred_megabytes_is_stored_as_it_is(tmp_path: Path
     ],
 )
 def test_effort_comes_from_the_flag_the_environment_or_the_store(
-    shell: Add,
+    shell: Shell,
     source: Path,
     monkeypatch: pytest.MonkeyPatch,
     flag: list[str],
@@ -298,12 +286,12 @@ def test_effort_comes_from_the_flag_the_environment_or_the_store(
     assert (made["encoded"] < made["new"]) is shrinks
 
 
-def test_another_effort_is_refused(shell: Add, source: Path) -> None:
+def test_another_effort_is_refused(shell: Shell, source: Path) -> None:
     _, err = shell("add", source, "acme/m", "--effort", "most", status=2)
     assert err == ("modelfloat: --effort: 'most' cannot be: write fast, balanced or small\n")
 
 
-def test_a_scheme_of_its_own_is_told(shell: Add, source: Path) -> None:
+def test_a_scheme_of_its_own_is_told(shell: Shell, source: Path) -> None:
     (source / "a").write_bytes(noise("scheme", 2_000_000))
     made = shell("add", source, "acme/own", "--erasure", "3+0")[0]
     assert "3+0: no parity: any lost or damaged shard is lost data" in made
@@ -321,7 +309,7 @@ def test_a_scheme_of_its_own_is_told(shell: Add, source: Path) -> None:
     assert "3+0 (1 pack): no parity" in shell("stats")[0]
 
 
-def test_how_many_shards_are_enough_is_a_setting(shell: Add, source: Path) -> None:
+def test_how_many_shards_are_enough_is_a_setting(shell: Shell, source: Path) -> None:
     shell("config", "min_shards", "3")
     shell("add", source, "acme/m")
     _, err = shell("add", source, "acme/m", "--min-shards", "many", status=2)

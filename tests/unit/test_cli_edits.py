@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,7 @@ import pytest
 import modelfloat
 from modelfloat.cas.edit.renaming import RenameReport
 from modelfloat.cli.main import run
-
-Shell = Callable[..., tuple[str, str]]
+from modelfloat.tests.support.shell import Shell, shell_on_copy
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +28,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shell(template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Runs a command on a store of its own: its output and its errors."""
-    shutil.copytree(template, tmp_path / "store")
-
-    def command(*arguments: object, status: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        found = run(["--store", str(tmp_path / "store"), *map(str, arguments)])
-        captured = capsys.readouterr()
-        assert found == status, captured.err
-        return captured.out, captured.err
-
-    return command
+    return shell_on_copy(template, tmp_path, capsys)
 
 
 def test_rm_says_how_to_have_it_back(shell: Shell, tmp_path: Path) -> None:

@@ -283,19 +283,26 @@ async def test_refs_get_other_names(store: Store, tmp_path: Path) -> None:
     assert {head.ref for head in store.refs.heads(other)} == {"main", "next", "v2"}
 
 
+def adding_first(store: Store, source: Path, targets: list[str], patch: pytest.MonkeyPatch) -> None:
+    """Have somebody add a file, called `new`, to the last of the targets before an edit's ref
+    moves, as long as there are any."""
+    source.write_bytes(b"new")
+    real = moving.move_ref
+
+    async def late(*given: object) -> object:
+        if targets:
+            await add(store, source, targets.pop())
+        return await real(*given)  # type: ignore[arg-type]
+
+    patch.setattr("modelfloat.cas.edit.editing.move_ref", late)
+
+
 async def test_an_edit_goes_over_what_others_add(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The branch moves between an edit's look and its move: elsewhere, then where it looked."""
-    (tmp_path / "new").write_bytes(b"new")
-    real, targets = moving.move_ref, ["acme/model/"]
-
-    async def late(*given: object) -> object:
-        if targets:
-            await add(store, tmp_path / "new", targets.pop())
-        return await real(*given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("modelfloat.cas.edit.editing.move_ref", late)
+    targets = ["acme/model/"]
+    adding_first(store, tmp_path / "new", targets, monkeypatch)
     done = await remove(store, "acme/model/b")
     assert done.before == store.refs.resolve(REPO, "main~1")
     assert "new" in names(store)
@@ -310,16 +317,9 @@ async def test_a_rev_means_what_it_meant_when_the_command_began(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The branch moves meanwhile: main~1 is another commit then."""
-    (tmp_path / "new").write_bytes(b"new")
-    real, targets = moving.move_ref, ["acme/model/"]
-
-    async def late(*given: object) -> object:
-        if targets:
-            await add(store, tmp_path / "new", targets.pop())
-        return await real(*given)  # type: ignore[arg-type]
-
+    targets = ["acme/model/"]
     await remove(store, "acme/model/b")
-    monkeypatch.setattr("modelfloat.cas.edit.editing.move_ref", late)
+    adding_first(store, tmp_path / "new", targets, monkeypatch)
     await restore(store, "acme/model@main~1/b")
     assert {"b", "new"} <= set(names(store))
     await remove(store, "acme/model/b")

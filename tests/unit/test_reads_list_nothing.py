@@ -1,29 +1,18 @@
 """Listings are slow, dear and late at providers: no read waits for one."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
-from modelfloat.backends.base import Listed
-from modelfloat.backends.local import LocalBackend
 from modelfloat.opening import open_store
+from modelfloat.tests.support.listings import noted_listings
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
 
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The prefixes of all listings that are asked for from now on."""
-    asked: list[str] = []
-    real = LocalBackend.list
-
-    async def noted(self: LocalBackend, prefix: str = "") -> AsyncGenerator[Listed, None]:
-        asked.append(prefix)
-        async for each in real(self, prefix):
-            yield each
-
-    monkeypatch.setattr(LocalBackend, "list", noted)
-    return asked
+    return noted_listings(monkeypatch)
 
 
 @pytest.mark.parametrize("lost", [(), ("d0", "d3")], ids=["healthy", "two gone"])
