@@ -31,6 +31,10 @@ from .storeconfig import BackendConfig, StoreConfig
 
 DEADLINE: Final = 10.0
 """Seconds that a backend has to show its marker."""
+MOST: Final = 1000
+"""Backends that are asked for their markers: each may tell of others without end,"""
+AT_ONCE: Final = 32
+"""so many at once."""
 PROVIDERS: Final = frozenset({"az", "file", "gdrive", "gs", "mega", "memory", "s3"})
 """Schemes whose URLs name no server, unless they have an `endpoint`."""
 HIDDEN: Final = "…"
@@ -133,7 +137,8 @@ class _Search:
         """Listed backends that were not asked yet, of which it is known where they are."""
         listed = {entry.id: entry for marker in self.markers.values() for entry in marker.backends}
         missing = [entry for id_, entry in listed.items() if id_ not in self.asked]
-        return [entry for entry in missing if self._place(entry) is not None]
+        placed = [entry for entry in missing if self._place(entry) is not None]
+        return placed[: max(0, MOST - len(self.asked))]
 
     async def ask(self, entries: Sequence[MarkerBackend]) -> None:
         """Ask backends that markers tell of for theirs."""
@@ -181,8 +186,11 @@ class _Search:
         """What each shows, all asked at once. Other errors than a backend's are raised."""
         found: dict[int, Marker | BackendError] = {}
 
+        at_once = trio.CapacityLimiter(AT_ONCE)
+
         async def ask(number: int, place: Place) -> None:
-            found[number] = await _marker(self.path, place)
+            async with at_once:
+                found[number] = await _marker(self.path, place)
 
         async with trio.open_nursery() as nursery:
             for number, place in enumerate(places):

@@ -8,7 +8,7 @@ from ..errors import UsageError
 from ..redaction import redact
 from .backendspec import parse_place
 from .keysource import given_secret, has_terminal, hide_memory, passphrase_of
-from .output import one_line, plural, reason, say, say_json
+from .output import columns, one_line, plural, reason, say, say_json
 from .progress import progress_of
 from .settings import Settings
 
@@ -109,11 +109,15 @@ def document(report: "JoinReport") -> dict[str, object]:
 
 
 def _told(told: "Mapping[str, Told]") -> list[str]:
-    """Where backends are that nobody gave, a line for those that the same markers tell of."""
-    places: dict[tuple[str, ...], list[str]] = {}
-    for name, each in told.items():
-        places.setdefault(each.by, []).append(f"{one_line(name)} at {one_line(each.url)}")
-    return [f"places told by {', '.join(by)}: {', '.join(found)}" for by, found in places.items()]
+    """Where backends are that nobody gave, together those that the same markers tell of."""
+    found: list[str] = []
+    for by in dict.fromkeys(each.by for each in told.values()):
+        places = [
+            (one_line(name), one_line(each.url)) for name, each in told.items() if each.by == by
+        ]
+        found.append(f"told by {one_line(', '.join(by))}, not by you:")
+        found += [f"  {line}" for line in columns(places, "<<").splitlines()]
+    return found
 
 
 def lines(report: "JoinReport", *, everything: bool) -> list[str]:

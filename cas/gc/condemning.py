@@ -26,6 +26,8 @@ from ..packs.placement import place
 
 PARALLEL: Final = 32
 """Packs that are worked on at once; each backend limits itself besides."""
+MOST: Final = 100_000
+"""Records of one backend that are held: it can condemn packs without end that nobody has."""
 
 _T = TypeVar("_T")
 
@@ -69,16 +71,21 @@ async def _put(members: Members, member: Member, record: Condemned) -> BackendEr
 
 
 async def condemned(members: Members) -> dict[PackId, Condemned]:
-    """All records that are found on backends that are up; damaged ones are passed over."""
+    """The records that are found on backends that are up, of each MOST at most that no other has;
+    damaged ones are passed over, and what is left the next collection finds."""
     found: dict[PackId, Condemned] = {}
     for member in members.up():
+        most = len(found) + MOST
         try:
             async with aclosing(member.backend.list("condemned/")) as listing:
                 async for listed in listing:
                     pack = parse_condemned_key(listed.key)
-                    if pack is not None and pack not in found:
-                        record = await _read(members, member, listed.key, pack)
-                        found |= {pack: record} if record is not None else {}
+                    if pack is None or pack in found:
+                        continue
+                    if (record := await _read(members, member, listed.key, pack)) is not None:
+                        found[pack] = record
+                    if len(found) >= most:
+                        break
         except BackendError as error:
             members.note_failure(member, error)
             log.warning("%s", error)

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import trio
 
+from modelfloat import finding
 from modelfloat.backends.base import Listed
 from modelfloat.backends.keys import parse_journal_key
 from modelfloat.backends.local import LocalBackend
+from modelfloat.backends.marker import Marker, MarkerBackend
 from modelfloat.cas.lease.sites import own_site
 from modelfloat.cas.rebuild import rebuild
 from modelfloat.cas.refnames import parse_address
@@ -27,6 +29,7 @@ from modelfloat.errors import (
     WrongKeyError,
 )
 from modelfloat.finding import Place, Told, find_store, server_of
+from modelfloat.ids import BackendId, StoreId
 from modelfloat.joining import join_store
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.compacting import compacted, many_records, segments
@@ -171,6 +174,27 @@ async def test_one_backend_does_not_outvote_those_that_were_given_too(tmp_path: 
     assert {name: told.by for name, told in alone.told.items()} == {
         f"x{n}": ("d0",) for n in range(6)
     }
+
+
+async def test_places_without_end_are_not_all_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that is asked tells of another one."""
+    monkeypatch.setattr(finding, "MOST", 20)
+    asked: list[str] = []
+
+    async def marker(_path: str, place: Place) -> Marker:
+        asked.append(place.url)
+        number = len(asked)
+        following = MarkerBackend(BackendId(bytes([number]) * 16), f"x{number}", f"/x{number}", "d")
+        own = BackendId(bytes([number - 1]) * 16)
+        listed = (MarkerBackend(own, f"x{number - 1}", place.url, "d"), following)
+        return Marker(StoreId(bytes(16)), own, f"x{number - 1}", "2+1", listed)
+
+    monkeypatch.setattr(finding, "_marker", marker)
+    found = await find_store(str(tmp_path / "other"), [Place("/x0")])
+    assert len(asked) == 20
+    assert len(found.config.backends) == 2
 
 
 async def test_who_told_of_a_place_is_known(tmp_path: Path) -> None:
@@ -336,7 +360,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert document["told"] == {
         name: {"url": str(folder / name), "by": ["d1"]} for name in ("d0", "d2")
     }
-    assert f"\nplaces told by d1: d0 at {folder / 'd0'}, d2 at {folder / 'd2'}\n" in text
+    assert f"\ntold by d1, not by you:\n  d0  {folder / 'd0'}\n  d2  {folder / 'd2'}\n" in text
     assert f"joined the store {document['id']}" in text
     assert run([*other, "get", "acme/m/a", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out").read_bytes() == (tmp_path / "a").read_bytes()

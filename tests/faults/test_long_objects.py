@@ -18,6 +18,9 @@ from modelfloat.backends.keys import (
 )
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.encryption.copies import find_copies
+from modelfloat.cas.formats.condemned import Condemned, encode_condemned
+from modelfloat.cas.formats.journal import NOWHERE
+from modelfloat.cas.gc import condemning
 from modelfloat.cas.gc.condemning import condemned
 from modelfloat.cas.gc.others import Others
 from modelfloat.cas.journal.news import read_news
@@ -121,6 +124,26 @@ async def test_small_objects_that_are_long_are_damaged(kind: str, tmp_path: Path
         "keyring": lambda: not answer.records(),  # type: ignore[attr-defined]
     }
     assert said[kind](), found
+
+
+async def test_of_condemned_packs_without_end_so_many_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that other backends tell of are among them."""
+    monkeypatch.setattr(condemning, "MOST", 5)
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        first, *_, last = [member.backend for member in store.members]
+        for number in range(20):
+            await condemn_on(first, store, PackId(number.to_bytes(16, "big")))
+        await condemn_on(last, store, PackId(b"p" * 16))
+        found = await condemned(store.members)
+    assert len(found) == 6
+    assert PackId(b"p" * 16) in found
+
+
+async def condemn_on(backend: Backend, store: Store, pack: PackId) -> None:
+    record = Condemned(store.id, pack, 1, 0, (NOWHERE,))
+    await backend.put(condemned_key(pack), [encode_condemned(record)])
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
