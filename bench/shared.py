@@ -24,6 +24,7 @@ from modelfloat.bench.report import Report
 from modelfloat.bench.session import Session
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store as Engine
+from modelfloat.errors import ConflictError
 from modelfloat.ids import ObjectId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.servers import CREDENTIALS, SeaweedFS
@@ -119,7 +120,10 @@ async def _look(site: Path, count: int) -> None:
         for branch in range(BRANCHES):
             machines = [number for number in range(MACHINES) if number % BRANCHES == branch]
             address = f"{REPOSITORY}@b{branch}"
-            commits = _commits_of(store, address)
+            try:
+                commits = _commits_of(store, address)
+            except ConflictError as error:
+                raise BenchError(f"{site.name}: {error}") from error
             if commits != count * len(machines):
                 raise BenchError(f"{address} of {site.name} has {commits} commits")
             for name, content in _files(machines, count):
