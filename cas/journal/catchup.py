@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -58,8 +58,6 @@ class CatchUp:
     members: Members
     copies: int
     read_objects: ReadObjects
-    late: list[ShardPlaced] = field(default_factory=list)
-    """Places that came before their packs since `place_late`."""
 
     def settling(self) -> AbstractAsyncContextManager[None]:
         """Keep others from settling meanwhile: a slot that somebody holds to settle it looks like
@@ -130,7 +128,6 @@ class CatchUp:
     async def place_late(self) -> None:
         """Places of shards whose pack another writer stored, and was settled later; even where the
         caller is cancelled. Those whose pack is not known yet wait for it."""
-        self.late.clear()
         if await trio.to_thread.run_sync(late_places, self.folder):
             with trio.CancelScope(shield=True):
                 async with self._late_locked():
@@ -143,20 +140,25 @@ class CatchUp:
 
     async def apply_missed(self, writer: WriterId) -> None:
         """Apply the records of a writer, which is not at work, that follow the last known one."""
-        while True:
-            last, digest = self.index.writer(writer)
-            seq = last + 1
-            data = await load_record(self.members, self.store, writer, seq, digest, self.copies)
-            if data is None:
-                return
-            name = record_name(writer, seq)
-            log.info("applying %s, which the index had missed", name)
-            # A crash may have come between two copies: make sure that all are there.
-            try:
-                await store_record(self.members, writer, seq, data, self.copies)
-            except KeyExistsError as error:
-                log.warning("a copy of %s differs (%s); `verify --repair` mends it", name, error)
-            await self.apply(data, name)
+        while (data := await self.next_missed(writer)) is not None:
+            await self.mend_and_apply(data)
+
+    async def next_missed(self, writer: WriterId) -> bytes | None:
+        """The record of a writer that follows the last known one; None where there is none."""
+        last, digest = self.index.writer(writer)
+        return await load_record(self.members, self.store, writer, last + 1, digest, self.copies)
+
+    async def mend_and_apply(self, data: bytes) -> None:
+        """Apply a record that `next_missed` gave, once all of its copies are there."""
+        head = decode_head(data, "a journal record")
+        writer, seq, name = head.writer, head.seq, record_name(head.writer, head.seq)
+        log.info("applying %s, which the index had missed", name)
+        # A crash may have come between two copies: make sure that all are there.
+        try:
+            await store_record(self.members, writer, seq, data, self.copies)
+        except KeyExistsError as error:
+            log.warning("a copy of %s differs (%s); `verify --repair` mends it", name, error)
+        await self.apply(data, name)
 
     async def apply(self, data: bytes, name: str) -> None:
         """Apply a sound record, called `name`, that follows the last known one of its writer."""
@@ -172,7 +174,8 @@ class CatchUp:
         together would change too many of its pages at once."""
         cipher = self.members.cipher
         parts = await trio.to_thread.run_sync(read_parts, data, name, cipher)
-        for part in parts:
+        # By time: what several writers did to a ref is seen as it was, one change after the other.
+        for part in sorted(parts, key=lambda part: part.of.time_ns):
             if await trio.to_thread.run_sync(self.index.knows, part.of.writer, part.of.seq):
                 continue
             entries = await trio.to_thread.run_sync(read_entries, part, name, cipher)
@@ -189,7 +192,6 @@ class CatchUp:
         """Remember places that come before their packs, before the record counts as applied."""
         late = self._lacking(entry for entry in entries if isinstance(entry, ShardPlaced))
         if late:
-            self.late.extend(late)
             async with self._late_locked():
                 await trio.to_thread.run_sync(note_late, self.folder, late)
 

@@ -6,7 +6,7 @@ slots and given-up ids tell of, is either applied, or known to be lost and accep
 there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 
 from ...backends.keys import parse_journal_key
@@ -16,6 +16,7 @@ from ..index.index import Index
 from ..packs.members import Members
 from .catchup import CatchUp
 from .copies import believable, record_name, sound_copies, surely_held, vouched_for
+from .ordering import InOrder
 from .slots import given_up, last_numbers
 
 
@@ -86,21 +87,30 @@ async def _apply_all(catch_up: CatchUp) -> dict[WriterId, list[int]]:
     may be in a segment that comes later: so it is listed again for as long as that tells more.
     """
     index, before = catch_up.index, None
+    ordered = InOrder(index, catch_up.members.cipher, catch_up.next_missed, catch_up.mend_and_apply)
     while True:
         behind = await _behind(catch_up.folder, index, catch_up.members)
         try:
-            for writer in behind:
-                await catch_up.apply_missed(writer)
+            left = await ordered.run(behind)
+            if left and _unapplied(index, behind) == before:
+                await ordered.run_all(left)
+                before = None
+                continue
         finally:
             await catch_up.place_late()
-        missing = {
-            writer: found
-            for writer, numbers in behind.items()
-            if (found := sorted(seq for seq in numbers if _is_missing(index, writer, seq)))
-        }
+        missing = _unapplied(index, behind)
         if not missing or missing == before:
             return missing
         before = missing
+
+
+def _unapplied(index: Index, behind: Mapping[WriterId, Iterable[int]]) -> dict[WriterId, list[int]]:
+    """Those of the numbers that are neither applied nor known to be lost, sorted."""
+    missing = {
+        writer: sorted(seq for seq in numbers if _is_missing(index, writer, seq))
+        for writer, numbers in behind.items()
+    }
+    return {writer: numbers for writer, numbers in missing.items() if numbers}
 
 
 async def missed(folder: str, index: Index, members: Members) -> list[str]:

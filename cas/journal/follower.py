@@ -15,7 +15,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,14 +23,16 @@ import trio
 
 from ...errors import BackendError, ConflictError, ModelFloatError, one_failure
 from ...ids import BackendId, SiteId, WriterId
+from ..formats.journal import decode_head
 from ..lease.others import note_others
 from ..lease.sites import announce, freshen, is_stale, look, own_site, sites_on
 from ..locks import locked
 from ..packs.members import Member
 from .catchup import CatchUp
 from .completeness import take_over
-from .copies import load_record, record_name
+from .copies import record_name
 from .news import read_news
+from .ordering import InOrder
 from .stamp import is_due, note_followed
 from .turns import Turns
 
@@ -40,6 +42,9 @@ FULL: Final = 900.0
 """Seconds between two rounds that list the journals."""
 PATIENCE: Final = 5.0
 """Seconds that a command waits for its round, before it shows what is known here."""
+
+_EVERY: Final = 1 << 64
+"""More than any record's number."""
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +103,10 @@ class Follower:
         site = await trio.to_thread.run_sync(own_site, self.catch_up.folder)
         self._turn += 1
         self._others = await self._sites(site)
-        missing: set[tuple[WriterId, int]] = set()
         try:
-            for other in self._turns.choose(self._others):
-                missing |= await self._follow(other)
-            early = any(self.catch_up.lacks(placed) for placed in self.catch_up.late)
+            missing = await self._follow_told()
             # What a listing did not show either is lost, or a lie: not each round asks for another.
-            if self._others and (early or missing - self._sought or self._is_full_due()):
+            if self._others and (missing - self._sought or self._is_full_due()):
                 await self._follow_all()
                 self._sought = missing
         finally:
@@ -146,16 +148,36 @@ class Follower:
             self._unwilling.add(member.id)
             log.info("%s: this site is not known there", error)
 
-    async def _follow(self, other: SiteId) -> set[tuple[WriterId, int]]:
-        """Take over what a site tells of; the records that are not to be found."""
-        told = await read_news(self.catch_up.members, other, self.catch_up.copies, self._turn)
-        missing: set[tuple[WriterId, int]] = set()
-        for writer, last in ({} if told is None else told.last).items():
-            if not await self._take_over(writer, last):
-                missing.add((writer, self.catch_up.index.writer(writer)[0] + 1))
-            elif last:
+    async def _follow_told(self) -> set[tuple[WriterId, int]]:
+        """Take over what other sites tell of; the records that are not to be found, or that follow
+        one that is not."""
+        heard: dict[SiteId, Mapping[WriterId, int]] = {}
+        told: dict[WriterId, int] = {}
+        for other in self._turns.choose(self._others):
+            news = await read_news(self.catch_up.members, other, self.catch_up.copies, self._turn)
+            if news is not None:
+                heard[other] = news.last
+                told |= {w: max(last, told.get(w, 0)) for w, last in news.last.items()}
+        if await self._in_order(told).run(told):
+            # What a record follows may have been recorded since its site told news.
+            await self._in_order(dict.fromkeys(told, _EVERY)).run(told)
+        known = {writer: self.catch_up.index.writer(writer)[0] for writer in told}
+        for other, numbers in heard.items():
+            if any(0 < last <= known[writer] for writer, last in numbers.items()):
                 self._turns.note(other)
-        return missing
+        return {
+            (writer, known[writer] + 1) for writer, last in told.items() if known[writer] < last
+        }
+
+    def _in_order(self, told: Mapping[WriterId, int]) -> InOrder:
+        """Applies the records of writers up to the numbers that are `told`."""
+        context = self.catch_up
+
+        async def load_next(writer: WriterId) -> bytes | None:
+            known = context.index.writer(writer)[0]
+            return await context.next_missed(writer) if known < told[writer] else None
+
+        return InOrder(context.index, context.members.cipher, load_next, self._apply)
 
     async def _follow_all(self) -> None:
         """Take over whatever journals have that is not known here."""
@@ -169,20 +191,11 @@ class Follower:
             self._full = trio.current_time()
         return trio.current_time() - self._full >= FULL
 
-    async def _take_over(self, writer: WriterId, last: int) -> bool:
-        """Apply a writer's records up to the number `last`; False where one is not to be found."""
-        context = self.catch_up
-        while (known := context.index.writer(writer))[0] < last:
-            seq, digest = known[0] + 1, known[1]
-            data = await load_record(
-                context.members, context.store, writer, seq, digest, context.copies
-            )
-            if data is None:
-                return False
-            async with self._shared():
-                if context.index.writer(writer)[0] < seq:
-                    await context.apply(data, record_name(writer, seq))
-        return True
+    async def _apply(self, data: bytes) -> None:
+        context, head = self.catch_up, decode_head(data, "a journal record")
+        async with self._shared():
+            if context.index.writer(head.writer)[0] < head.seq:
+                await context.apply(data, record_name(head.writer, head.seq))
 
     @contextlib.asynccontextmanager
     async def _shared(self) -> AsyncIterator[None]:
