@@ -111,13 +111,6 @@ def _at_work(status: "SiteStatus") -> str:
     return ", ".join(doing) or "–"
 
 
-def _wrote(status: "SiteStatus") -> str:
-    if status.last is None:
-        return "–"
-    names = map(one_line, status.last.refs)
-    return f"{human_time(status.last.time_ns)}  {', '.join(names)}"
-
-
 def _warn(found: "SiteList") -> None:
     if found.unasked:
         tell(f"{', '.join(found.unasked)} could not be asked, and may know of others")
