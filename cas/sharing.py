@@ -63,7 +63,7 @@ async def undisturbed(members: Members, folder: str, *, wait: bool) -> AsyncIter
     async with contextlib.AsyncExitStack() as stack:
         if home is not None and home.health.writable:
             site = await trio.to_thread.run_sync(own_site, folder)
-            leases = Leases(home.backend, members.store, site, STORE)
+            leases = Leases(home.backend, members.store, site, STORE, folder=folder)
             try:
                 await stack.enter_async_context(leases.held(wait=wait))
             except BackendError as error:
@@ -253,7 +253,8 @@ class Sharing:
         return home
 
     async def _leases(self, home: Member, name: str) -> Leases:
-        return Leases(home.backend, self.index.store, await self.site(), name)
+        site, folder = await self.site(), self.folder
+        return Leases(home.backend, self.index.store, site, name, folder=folder)
 
     async def _refs_lease(self, stack: contextlib.AsyncExitStack) -> Fence:
         try:

@@ -104,7 +104,7 @@ class Collection:
         return self._report
 
     def _meet(self, site: SiteId) -> None:
-        others = Others(self._pool.members, site, self._access.copies)
+        others = Others(self._pool.members, site, self._access.lock(""), self._access.copies)
         self._elsewhere = Elsewhere(others, self._grace, self._find_in_use)
 
     def _require(self) -> None:

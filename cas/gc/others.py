@@ -2,8 +2,9 @@
 
 A session counts while any copy of its record was written within its term and MARGIN, by the clock
 of the backend that it lies on. One of this site never does here: its writers share a lock with gc,
-and its mounts are asked themselves. What a mount had open when it was last heard of is kept for a
-day: it may only be cut off.
+and its mounts are asked themselves. But a writer that no slot here knows is another folder's that
+says to be this one: a clone, of a disk or of a container's image. What a mount had open when it was
+last heard of is kept for a day: it may only be cut off.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import trio
 from ...backends.fetch import fetch_small
 from ...backends.keys import parse_session_key, session_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, KeyNotFoundError, LockedError, UnavailableError
+from ...errors import BackendError, KeyNotFoundError, LockedError, QuotaError, UnavailableError
 from ...ids import Key, PackId, SiteId, WriterId
 from ..formats.journal import PackStored, decode_record
 from ..formats.presence import (
@@ -29,6 +30,7 @@ from ..formats.presence import (
     is_sound,
 )
 from ..journal.copies import believable, head_of, read_copy, record_name, vouched_for
+from ..journal.slots import all_writers
 from ..lease.clock import Clock, boottime, quiet_for
 from ..lease.lease import MARGIN
 from ..lease.sessions import COMMIT_STEP, TERM
@@ -83,10 +85,12 @@ class AtWork:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Looks for sessions of sites other than `site`; `copies` is m+1."""
+    """Looks for sessions of sites other than `site`, whose lock files lie in `folder`; `copies` is
+    m+1."""
 
     members: Members
     site: SiteId
+    folder: str
     copies: int
     clock: Clock = boottime
 
@@ -101,7 +105,7 @@ class Others:
             try:
                 for key in await self._listed(member):
                     record, quiet = await self._asked(member, key)
-                    if record is not None and found.note(key, record, quiet):
+                    if record is not None and await self._counts(found, key, record, quiet):
                         kept.add(key)
                     else:
                         ended.append((member, key))
@@ -112,6 +116,19 @@ class Others:
             if key not in kept:
                 await self._remove(member, key)
         return found
+
+    async def _counts(
+        self, found: AtWork, key: WriterId, record: PresenceRecord, quiet: float
+    ) -> bool:
+        """Take a session in; False where it has ended. One's own is left alone: other sites need to
+        see it for as long as it lasts."""
+        if record.site == self.site:
+            ours = record.kind is Presence.MOUNT or key in await trio.to_thread.run_sync(
+                all_writers, self.folder
+            )
+            if ours:
+                return quiet < record.term + MARGIN
+        return found.note(key, record, quiet)
 
     async def told(self) -> AtWork:
         """Every session that any record tells of, whatever its age and site; changes nothing."""
@@ -166,16 +183,23 @@ class Others:
         return [writer for writer in parsed if writer is not None]
 
     async def _asked(self, member: Member, owner: WriterId) -> tuple[PresenceRecord | None, float]:
-        """What a record says of a session of another site, None of any other, and how many seconds
-        ago it was written."""
+        """What a session's record says, None where it is gone, and how many seconds ago it was
+        written."""
         key = session_key(owner)
         try:
             record = await self._read(member, key)
-            if record.site == self.site:
-                return None, 0.0
-            return record, await quiet_for(member.backend, key, self.members.store, self.site)
+            return record, await self._quiet(member, key)
         except KeyNotFoundError:
             return None, 0.0
+
+    async def _quiet(self, member: Member, key: Key) -> float:
+        """Seconds since a session's record was written; 0 where the backend is too full to have it
+        compared: what frees space must go on then, and such a session is waited for in vain."""
+        try:
+            return await quiet_for(member.backend, key, self.members.store, self.site)
+        except QuotaError as error:
+            self.members.note_failure(member, error, writing=True)
+            return 0.0
 
     async def _read(self, member: Member, key: Key) -> PresenceRecord:
         """A session's record; a damaged one is a writer's of whom nothing is known."""

@@ -23,6 +23,7 @@ in the event loop.
 import contextlib
 import logging
 import math
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -155,6 +156,9 @@ class Leases:
     clock: Clock = boottime
     term: int = TERM
     margin: float = MARGIN
+    folder: str = ""
+    """Where it is noted which holding was this site's last; "" where nobody else can have its id.
+    A folder that was cloned, with a disk or a container's image, has the same."""
     poll: float = math.inf
     """Seconds between two looks where POLL would be too many: it is held for a moment only."""
 
@@ -226,6 +230,8 @@ class Leases:
             number,
             self.term,
         )
+        if self.folder:
+            await trio.to_thread.run_sync(_note, self._note, record.owner)
         try:
             await self.write(record, new=True)
         except KeyExistsError:
@@ -252,7 +258,7 @@ class Leases:
     async def _found(self, number: int) -> "_Held | None":
         """Who has the lease by that record, the highest; None where it may be taken at once."""
         record = await self._read(number)
-        if record is None or not record.held or record.site == self.site:
+        if record is None or not record.held or await self._is_ours(record):
             return None
         home = RetryBackend(self.home)
         try:
@@ -260,6 +266,16 @@ class Leases:
         except KeyNotFoundError:
             return None
         return _Held(record, quiet)
+
+    async def _is_ours(self, record: PresenceRecord) -> bool:
+        """Whether a crash here has left it: whoever asks has the local lock."""
+        if record.site != self.site or not self.folder:
+            return record.site == self.site
+        return await trio.to_thread.run_sync(_noted, self._note) == record.owner
+
+    @property
+    def _note(self) -> str:
+        return os.path.join(self.folder, f"holding-{self.name}")
 
     async def _read(self, number: int) -> PresenceRecord | None:
         """A number's record; None where it is gone. FormatError where a newer release wrote it.
@@ -299,3 +315,16 @@ class Leases:
 
     def _key(self, number: int) -> Key:
         return lease_key(self.name, number)
+
+
+def _note(path: str, owner: bytes) -> None:
+    """Note a holding of this site's; blocks. Where that cannot be, a crash is waited out."""
+    with contextlib.suppress(OSError), open(path, "wb") as file:
+        file.write(owner)
+
+
+def _noted(path: str) -> bytes:
+    """The holding that was noted last, b"" for none; blocks."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read(UUID_SIZE)
+    return b""

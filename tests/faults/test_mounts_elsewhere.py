@@ -17,6 +17,7 @@ from modelfloat.cas.gc import merging
 from modelfloat.cas.gc.elsewhere import AT_ONCE
 from modelfloat.cas.gc.others import REMEMBERED
 from modelfloat.cas.gc.sweeping import Sweeper
+from modelfloat.cas.lease.home import home_of
 from modelfloat.cas.lease.lease import MARGIN
 from modelfloat.cas.lease.mounts import RENEWALS, TERM
 from modelfloat.cas.refnames import parse_address
@@ -189,6 +190,37 @@ async def test_who_comes_while_garbage_is_condemned_stops_it(
         assert (await scene.here.gc()).kept
         assert not list((scene.path / "backends").glob("*/condemned/*"))
         nursery.cancel_scope.cancel()
+
+
+async def test_a_collection_beside_a_mount_of_its_own_leaves_that_to_be_seen(scene: Scene) -> None:
+    """It asks that one itself; who collects elsewhere has nothing but the record."""
+    async with scene.mounted():
+        told = sessions(scene.path)
+        await scene.there.gc()
+        assert sessions(scene.path) == told
+        with pytest.raises(BusyError, match="has the store mounted"):
+            await scene.here.gc(grace=0)
+    assert sessions(scene.path) == []
+
+
+async def test_where_a_backend_is_full_sessions_count_as_alive(scene: Scene) -> None:
+    """How old their records are is told by one that is written anew. What frees space goes on."""
+    async with scene.mounted():
+        kept = {path: path.read_bytes() for path in sessions(scene.path)}
+    for path, record in kept.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(record)
+    grow_old(kept, 2 * REMEMBERED)
+    home = home_of(scene.here.members)
+    for member in scene.here.members:
+        if member is not home:
+            member.backend = faulty = FaultyBackend(member.backend)
+            faulty.inject("full", on=["put"], prefix="sites/")
+    assert (await scene.here.gc()).kept
+    scene.opened.clear()
+    for path in kept:
+        path.unlink()
+    assert (await scene.here.gc()).deleted > 0
 
 
 async def test_a_mount_is_forgotten_a_day_after_it_was_last_heard_of(scene: Scene) -> None:

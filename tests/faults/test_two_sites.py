@@ -20,12 +20,13 @@ from modelfloat.cas.add.committing import Committer
 from modelfloat.cas.formats.journal import RefKind
 from modelfloat.cas.formats.presence import Presence, PresenceRecord, encode_presence
 from modelfloat.cas.gc import elsewhere, others
+from modelfloat.cas.journal.slots import note_given_up
 from modelfloat.cas.lease import lease
 from modelfloat.cas.lease.clock import boottime
 from modelfloat.cas.lease.home import home_of
 from modelfloat.cas.lease.lease import MARGIN
 from modelfloat.cas.lease.sessions import COMMIT_STEP, TERM
-from modelfloat.cas.lease.sites import UNUSED, own_site
+from modelfloat.cas.lease.sites import FILE, UNUSED, own_site
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.config import read_config
@@ -41,6 +42,7 @@ from modelfloat.errors import (
 from modelfloat.ids import SiteId, StoreId, WriterId
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.retiring import remove_backend
+from modelfloat.tests.support.ages import grow_old
 from modelfloat.tests.support.sites import another_site, without_conditional_puts
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 
@@ -188,9 +190,10 @@ async def test_who_does_not_wait_deletes_nothing_beside_an_add(tmp_path: Path) -
             assert (await hasty.gc(grace=0)).deleted
 
 
-def leave_session(tmp_path: Path, store: StoreId, site: SiteId, age: float) -> None:
+def leave_session(
+    tmp_path: Path, store: StoreId, site: SiteId, age: float, writer: WriterId
+) -> None:
     """The record of a session whose writer died so long ago (s)."""
-    writer = WriterId(secrets.token_bytes(16))
     record = PresenceRecord(Presence.SESSION, store, site, bytes(writer), 0, TERM)
     path = tmp_path / "s/backends/d0" / session_key(writer)
     path.parent.mkdir(exist_ok=True)
@@ -204,10 +207,16 @@ async def test_a_dead_session_keeps_nothing(tmp_path: Path, own: bool) -> None:
     weights(tmp_path / "a", 1_500_000, "a")
     async with two_sites(tmp_path, "a") as (here, _):
         site = own_site(str(tmp_path / "s/locks")) if own else SiteId(bytes(16))
-        leave_session(tmp_path, here.id, site, 0 if own else TERM + MARGIN + 5)
+        writer = WriterId(secrets.token_bytes(16))
+        if own:
+            note_given_up(str(tmp_path / "s/locks"), {writer: 0})
+        leave_session(tmp_path, here.id, site, 0 if own else TERM + MARGIN + 5, writer)
         await here.remove(parse_address("acme/a"))
         async with open_store(str(tmp_path / "s"), wait=False) as hasty:
             assert (await hasty.gc(grace=0)).deleted
+            assert sessions(tmp_path) == ({writer.hex()} if own else set())
+            grow_old((tmp_path / "s/backends").glob("*/sessions/*"), TERM + MARGIN + 5)
+            await hasty.gc(grace=0)
         assert not sessions(tmp_path)
 
 
@@ -445,6 +454,65 @@ async def test_a_site_that_is_gone_is_forgotten(tmp_path: Path) -> None:
         assert left == ["d2"]
         await add(there, tmp_path / "b", "acme/again")
         assert len(list((tmp_path / "s/backends").glob(f"*/{gone}"))) == 3
+
+
+async def clone(tmp_path: Path) -> Path:
+    """A second site's folder as an image of its disk, or of its container, brings it to another
+    machine: nothing in it tells that it is not the first."""
+    other = await another_site(tmp_path / "s", tmp_path / "other")
+    async with open_store(str(other)) as store:
+        await store.access.sharing.site()
+    shutil.copytree(other, tmp_path / "clone")
+    locks = tmp_path / "clone/locks"
+    site = own_site(str(other / "locks"))
+    (locks / FILE).write_text(f"{site.hex()} {locks.stat().st_ino}\n")
+    assert own_site(str(locks)) == site
+    return tmp_path / "clone"
+
+
+async def test_clones_of_a_folder_have_one_lease_at_a_time(tmp_path: Path) -> None:
+    """What a crash of one's own left is taken at once, so it has to be told from what another has
+    that says to be the same."""
+    async with fresh_store(tmp_path / "s", "2+1"):
+        pass
+    copy = await clone(tmp_path)
+    async with (
+        open_store(str(tmp_path / "other")) as store,
+        open_store(str(copy), wait=False) as twin,
+    ):
+        async with store.access.sharing.leased():
+            with pytest.raises(LockedError, match="the store lease is held by the site"):
+                async with twin.access.sharing.leased():
+                    raise AssertionError("two at once")
+        home = home_of(store.members)
+        assert home is not None
+        leases = await store.access.sharing._leases(home, sharing.STORE)
+        await leases._acquire(wait=False)  # and then it crashes
+        async with (
+            open_store(str(tmp_path / "other"), wait=False) as again,
+            again.access.sharing.leased(),
+        ):
+            pass
+
+
+async def test_what_a_clone_of_a_folder_is_storing_is_not_garbage(tmp_path: Path) -> None:
+    """Its writer has no slot here, so it is none that the lock file of the store stands for."""
+    weights(tmp_path / "a", 1_500_000, "a")
+    async with fresh_store(tmp_path / "s", "2+1"):
+        pass
+    copy = await clone(tmp_path)
+    async with (
+        open_store(str(tmp_path / "other"), wait=False) as store,
+        open_store(str(copy)) as twin,
+    ):
+        await add(store, tmp_path / "a", "acme/a")
+        await store.remove(parse_address("acme/a"))
+        async with twin.access.in_session("a test"):
+            told = sessions(tmp_path)
+            with pytest.raises(LockedError, match="writes to the store"):
+                await store.gc(grace=0)
+            assert sessions(tmp_path) == told
+        assert (await store.gc(grace=0)).deleted
 
 
 def test_a_copied_folder_is_another_site(tmp_path: Path) -> None:
