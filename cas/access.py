@@ -35,6 +35,7 @@ from .journal.journal import Journal, open_journal
 from .lease.lease import Fence
 from .lease.sessions import Session
 from .locks import locked
+from .packs.members import Member
 from .packs.objectpacks import read_objects
 from .packs.pool import Pool
 from .sharing import Sharing
@@ -163,17 +164,25 @@ class Access:
         )
 
     async def _check_writable(self) -> None:
-        for member in self.pool.members.up():
+        newer: list[str] = []
+
+        async def ask(member: Member) -> None:
             try:
                 marker = await read_marker(member.backend)
             except BackendError as error:
                 # One that went away since the store was opened is down, and no more than that.
                 self.pool.members.note_failure(member, error)
-                continue
+                return
             if marker.ro_compat & ~KNOWN_RO_COMPAT:
-                raise FormatError(
-                    f"backend {member.name}: a newer release keeps this one from writing; upgrade"
-                )
+                newer.append(member.name)
+
+        async with trio.open_nursery() as nursery:
+            for member in self.pool.members.up():
+                nursery.start_soon(ask, member)
+        for name in newer:
+            raise FormatError(
+                f"backend {name}: a newer release keeps this one from writing; upgrade"
+            )
 
     async def _read_objects(self, stored: PackStored) -> dict[ObjectId, bytes]:
         return await read_objects(self.pool, stored)

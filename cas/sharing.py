@@ -161,6 +161,7 @@ class Sharing:
         async with opened as session:
             journal.cover = session.cover
             if await self._others():
+                session.beside_others = True
                 await self._meet(journal, session)
             yield session
 
@@ -194,7 +195,8 @@ class Sharing:
         """
         async with contextlib.AsyncExitStack() as stack:
             fence: Fence = unfenced
-            if await self._others():
+            # Who met others when it began need not look for them again: it is beside them.
+            if (session is not None and session.beside_others) or await self._others():
                 lease, began = await self._refs_lease(stack), boottime()
                 await self._meet(journal, session)
 

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -30,8 +30,8 @@ from ..formats.journal import (
 )
 from ..index.index import Index
 from ..locks import each_free, locked
-from ..packs.members import Members
-from .copies import last_listed, load_record, record_name, store_record
+from ..packs.members import Member, Members
+from .copies import find_record, last_listed, record_name, store_record
 from .lateplaces import LOCK, keep_late, late_places, note_late
 from .segments import LARGE, read_entries, read_parts
 from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
@@ -58,6 +58,8 @@ class CatchUp:
     members: Members
     copies: int
     read_objects: ReadObjects
+    whole: dict[WriterId, bytes] = field(default_factory=dict)
+    """Of each writer the digest of the record that was read last, where all copies were sound."""
 
     def settling(self) -> AbstractAsyncContextManager[None]:
         """Keep others from settling meanwhile: a slot that somebody holds to settle it looks like
@@ -116,13 +118,22 @@ class CatchUp:
         """
         if self.members.down():
             return True
-        highest, size = 0, 0
-        try:
+        told: list[tuple[int, int]] = [(0, 0)]
+        unknown: list[BackendError] = []
+
+        async def ask(member: Member) -> None:
+            try:
+                told.append(await last_listed(member, writer))
+            except BackendError as error:
+                unknown.append(error)
+
+        async with trio.open_nursery() as nursery:
             for member in self.members.up():
-                highest, size = max((highest, size), await last_listed(member, writer))
-        except BackendError as error:
-            log.info("%s; another writer id is taken", error)
+                nursery.start_soon(ask, member)
+        if unknown:
+            log.info("%s; another writer id is taken", unknown[0])
             return True
+        highest, size = max(told)
         return highest != last or size >= LARGE
 
     async def place_late(self) -> None:
@@ -146,18 +157,24 @@ class CatchUp:
     async def next_missed(self, writer: WriterId) -> bytes | None:
         """The record of a writer that follows the last known one; None where there is none."""
         last, digest = self.index.writer(writer)
-        return await load_record(self.members, self.store, writer, last + 1, digest, self.copies)
+        found = await find_record(self.members, self.store, writer, last + 1, digest, self.copies)
+        if found is None:
+            return None
+        if found.whole:
+            self.whole[writer] = found.data[-DIGEST_SIZE:]
+        return found.data
 
     async def mend_and_apply(self, data: bytes) -> None:
         """Apply a record that `next_missed` gave, once all of its copies are there."""
         head = decode_head(data, "a journal record")
         writer, seq, name = head.writer, head.seq, record_name(head.writer, head.seq)
         log.info("applying %s, which the index had missed", name)
-        # A crash may have come between two copies: make sure that all are there.
-        try:
-            await store_record(self.members, writer, seq, data, self.copies)
-        except KeyExistsError as error:
-            log.warning("a copy of %s differs (%s); `verify --repair` mends it", name, error)
+        if self.whole.pop(writer, b"") != data[-DIGEST_SIZE:]:
+            # A crash may have come between two copies: make sure that all are there.
+            try:
+                await store_record(self.members, writer, seq, data, self.copies)
+            except KeyExistsError as error:
+                log.warning("a copy of %s differs (%s); `verify --repair` mends it", name, error)
         await self.apply(data, name)
 
     async def apply(self, data: bytes, name: str) -> None:

@@ -9,11 +9,13 @@ there.
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 
+import trio
+
 from ...backends.keys import parse_journal_key
 from ...errors import BackendError, IndexDamagedError, UnavailableError
 from ...ids import WriterId
 from ..index.index import Index
-from ..packs.members import Members
+from ..packs.members import Member, Members
 from .catchup import CatchUp
 from .copies import believable, record_name, sound_copies, surely_held, vouched_for
 from .ordering import InOrder
@@ -87,7 +89,14 @@ async def _apply_all(catch_up: CatchUp) -> dict[WriterId, list[int]]:
     may be in a segment that comes later: so it is listed again for as long as that tells more.
     """
     index, before = catch_up.index, None
-    ordered = InOrder(index, catch_up.members.cipher, catch_up.next_missed, catch_up.mend_and_apply)
+    behind: dict[WriterId, set[int]] = {}
+
+    async def load_next(writer: WriterId) -> bytes | None:
+        # What no listing shows is not asked for: of each writer that would take a question more.
+        is_last = index.writer(writer)[0] >= max(behind[writer])
+        return None if is_last else await catch_up.next_missed(writer)
+
+    ordered = InOrder(index, catch_up.members.cipher, load_next, catch_up.mend_and_apply)
     while True:
         behind = await _behind(catch_up.folder, index, catch_up.members)
         try:
@@ -149,8 +158,10 @@ async def _behind(folder: str, index: Index, members: Members) -> dict[WriterId,
 
 
 async def _list(members: Members, note: Callable[[WriterId, int], None]) -> None:
-    """Tell `note` of every record that a backend lists."""
-    for member in members.up():
+    """Tell `note` of every record that a backend lists; all are asked at once."""
+    failures: list[BackendError] = []
+
+    async def ask(member: Member) -> None:
         try:
             async with aclosing(member.backend.list("journal/")) as listing:
                 async for listed in listing:
@@ -160,7 +171,13 @@ async def _list(members: Members, note: Callable[[WriterId, int], None]) -> None
                         note(writer, seq)
         except BackendError as error:
             members.note_failure(member, error)
-            raise UnavailableError(f"the journal cannot be listed: {error}") from error
+            failures.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for member in members.up():
+            nursery.start_soon(ask, member)
+    for error in failures:
+        raise UnavailableError(f"the journal cannot be listed: {error}") from error
 
 
 def _is_missing(index: Index, writer: WriterId, seq: int) -> bool:

@@ -8,6 +8,7 @@ encrypted store that was not encrypted by its key.
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -39,7 +40,7 @@ from ..packs.placement import UNLIMITED, Crowding, place
 CLEANUP: Final = 10.0
 """Seconds that taking back the copies of a record that failed may take."""
 READERS: Final = 8
-"""Copies that are asked for at once while a record is looked for."""
+"""Copies that are asked for at once while a record is looked for where it should not be."""
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,15 @@ async def _take_back(made: list[tuple[Member, Key]]) -> None:
                 nursery.start_soon(delete, member, key)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A sound record. It is `whole` where each of its copies was read and says the same, on the
+    backend where it would be written now."""
+
+    data: bytes
+    whole: bool
+
+
 async def load_record(
     members: Members,
     store: StoreId,
@@ -154,6 +164,19 @@ async def load_record(
     previous: bytes,
     copies: int,
 ) -> bytes | None:
+    """What `find_record` finds, or None."""
+    found = await find_record(members, store, writer, seq, previous, copies)
+    return None if found is None else found.data
+
+
+async def find_record(
+    members: Members,
+    store: StoreId,
+    writer: WriterId,
+    seq: int,
+    previous: bytes,
+    copies: int,
+) -> Found | None:
     """A sound copy of the record after the one with the digest `previous`, from any backend that
     is up; None where none has one. FormatError when a newer release wrote it.
 
@@ -164,7 +187,7 @@ async def load_record(
     places = place(writer, [m.candidate for m in up.values()], copies)
     likely = list(enumerate(places))
     others = [(c, id_) for id_ in up for c in range(copies) if (c, id_) not in likely]
-    order = [*likely, *others]
+    rest = [others[start : start + READERS] for start in range(0, len(others), READERS)]
     found: dict[int, bytes] = {}
 
     async def load(copy: int, where: BackendId) -> None:
@@ -179,14 +202,15 @@ async def load_record(
             log.warning("copy %d of %s on %s is not what was written", copy, name, up[where].name)
 
     told: list[bytes] = []
-    for start in range(0, len(order), READERS):
+    for some in (likely, *rest):
         async with trio.open_nursery() as nursery:
-            for copy, where in order[start : start + READERS]:
+            for copy, where in some:
                 nursery.start_soon(load, copy, where)
         told = believable((found[copy] for copy in sorted(found)), members.cipher)
         if told and vouched_for(told[0], members.cipher):
-            return told[0]
-    return told[0] if told else None
+            alike = [found.get(copy) == told[0] for copy in range(copies)]
+            return Found(told[0], whole=some is likely and all(alike))
+    return Found(told[0], whole=False) if told else None
 
 
 async def sound_copies(

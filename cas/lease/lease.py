@@ -25,7 +25,7 @@ import logging
 import math
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
@@ -238,12 +238,13 @@ class Leases:
             # A repeated try may have met what the first one wrote.
             if await self._read(number) != record:
                 return None
-        if await self._last() != number:
+        numbers = await self._numbers()
+        if max(numbers, default=0) != number:
             # Ours was taken long ago, and is free only since it was cleared away.
             await self.home.delete(self._key(number))
             return None
         lease = Lease(self, record, begun + self.term)
-        await self._clear(number - KEPT)
+        await self._clear([earlier for earlier in numbers if earlier <= number - KEPT])
         return lease
 
     async def _last(self) -> int:
@@ -292,11 +293,10 @@ class Leases:
             )
         return decode_presence(data, f"{self._key(number)} on {self.home.name}")
 
-    async def _clear(self, below: int) -> None:
+    async def _clear(self, numbers: Iterable[int]) -> None:
         try:
-            for number in await self._numbers():
-                if number <= below:
-                    await self.home.delete(self._key(number))
+            for number in numbers:
+                await self.home.delete(self._key(number))
         except BackendError as error:
             log.info("%s: numbers of earlier leases stay", error)
 

@@ -58,6 +58,8 @@ class Session:
         self._until = clock()
         self._records: dict[WriterId, PresenceRecord] = {}
         self.reliance = Reliance()
+        self.beside_others = False
+        """Whether other sites were known when it began."""
 
     @property
     def site(self) -> SiteId:
