@@ -197,7 +197,7 @@ class Sharing:
             fence: Fence = unfenced
             # Who met others when it began need not look for them again: it is beside them.
             if (session is not None and session.beside_others) or await self._others():
-                lease, began = await self._refs_lease(stack), boottime()
+                lease, began = await self._refs_lease(stack, session), boottime()
                 await self._meet(journal, session)
 
                 def fence() -> None:
@@ -258,9 +258,14 @@ class Sharing:
         site, folder = await self.site(), self.folder
         return Leases(home.backend, self.index.store, site, name, folder=folder)
 
-    async def _refs_lease(self, stack: contextlib.AsyncExitStack) -> Fence:
+    async def _refs_lease(self, stack: contextlib.AsyncExitStack, session: Session | None) -> Fence:
+        """Who lost the race for a ref, and comes again in its session, has waited since then."""
+        since = boottime()
+        if session is not None:
+            since = session.waits_since = min(session.waits_since, since)
         try:
-            leases = replace(await self._leases(self._home(), REFS), poll=REFS_POLL)
+            leases = await self._leases(self._home(), REFS)
+            leases = replace(leases, poll=REFS_POLL, since=since)
             return (await stack.enter_async_context(leases.held())).require
         except BackendError as error:
             log.warning("%s; a ref that others move now too gets two heads", error)

@@ -68,6 +68,10 @@ KEPT: Final = 8
 """Numbers before the last one that are left, so that who was slow finds its own taken."""
 POLL: Final = 2.0
 """Seconds between two looks at a lease that another has."""
+EAGER: Final = 1 / 4
+"""Part of the usual time between two looks that is left to who has waited for very long."""
+TURNS: Final = 5
+"""Usual times between two looks after which it is halved."""
 PATIENCE: Final = 10.0
 """Seconds of waiting that are worth no message, where it is held for a moment only."""
 LARGEST: Final = (1 << 63) - 1
@@ -135,10 +139,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A lease that another site has, or had: its record was not written for `quiet` seconds."""
+    """A lease that another site has, or had: its record was not written for `quiet` seconds, None
+    where nobody asked."""
 
     record: PresenceRecord
-    quiet: float
+    quiet: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,8 @@ class Leases:
     A folder that was cloned, with a disk or a container's image, has the same."""
     poll: float = math.inf
     """Seconds between two looks where POLL would be too many: it is held for a moment only."""
+    since: float = math.inf
+    """When this site began to wait for it, where it had it since, in vain."""
 
     @contextlib.asynccontextmanager
     async def held(self, *, wait: bool = True) -> AsyncIterator[Lease]:
@@ -178,16 +185,21 @@ class Leases:
             await lease.give_back()
 
     async def _acquire(self, wait: bool) -> Lease:
-        told, silent, began = False, math.inf, self.clock()
+        told, silent, began = False, math.inf, min(self.since, self.clock())
+        asked = self.clock()
         while True:
             last = await self._last()
-            held = await self._found(last) if last else None
-            silent = min(silent, self.clock()) if held and self._is_silent(held) else math.inf
+            # Where it is held for a moment only, nobody asks each time for how long it lies there.
+            timed = self.poll >= POLL or self.clock() - asked >= POLL
+            asked = self.clock() if timed else asked
+            held = await self._found(last, timed=timed) if last else None
+            if timed or held is None:
+                silent = min(silent, self.clock()) if held and self._is_silent(held) else math.inf
             if held is None or self._has_ended(held, silent):
                 lease = await self._take(last + 1)
                 if lease is not None:
                     return lease
-                await trio.sleep(self._pause() * secrets.randbelow(100) / 1000)
+                await trio.sleep(self._pause(began) * secrets.randbelow(100) / 1000)
                 continue
             site = held.record.site.hex()[:8]
             if not wait and silent == math.inf:
@@ -200,19 +212,24 @@ class Leases:
                 log.warning("waiting for the %s lease: held by the site %s", self.name, site)
                 told = True
             # Not all at the same moment: of those who wait one gets it.
-            await trio.sleep(self._pause() * (0.5 + secrets.randbelow(1000) / 1000))
+            await trio.sleep(self._pause(began) * (0.5 + secrets.randbelow(1000) / 1000))
 
-    def _pause(self) -> float:
-        return min(POLL, self.poll)
+    def _pause(self, began: float) -> float:
+        """Seconds until the next look. Who has waited for long looks more often, and so has it
+        before most of those who came later."""
+        patience = math.exp2((began - self.clock()) / self.poll / TURNS)
+        return min(POLL, self.poll * max(EAGER, patience))
 
     def _is_silent(self, held: "_Held") -> bool:
         term = held.record.term
-        return held.quiet >= (1 - SEEN) * term + self.margin
+        return held.quiet is not None and held.quiet >= (1 - SEEN) * term + self.margin
 
     def _has_ended(self, held: "_Held", silent: float) -> bool:
         """Whether it lies unrenewed for so long, and was seen so since the moment `silent`."""
-        term = held.record.term
-        return held.quiet >= term + self.margin and self.clock() - silent >= SEEN * term
+        term, quiet = held.record.term, held.quiet
+        if quiet is None:
+            return False
+        return quiet >= term + self.margin and self.clock() - silent >= SEEN * term
 
     async def _take(self, number: int) -> Lease | None:
         """Write that number; None where another did, or did since."""
@@ -256,11 +273,13 @@ class Leases:
             parsed = [parse_lease_key(listed.key) async for listed in listing]
         return [found[1] for found in parsed if found is not None and found[1] <= LARGEST]
 
-    async def _found(self, number: int) -> "_Held | None":
+    async def _found(self, number: int, *, timed: bool) -> "_Held | None":
         """Who has the lease by that record, the highest; None where it may be taken at once."""
         record = await self._read(number)
         if record is None or not record.held or await self._is_ours(record):
             return None
+        if not timed:
+            return _Held(record, None)
         home = RetryBackend(self.home)
         try:
             quiet = await quiet_for(home, self._key(number), self.store, self.site)

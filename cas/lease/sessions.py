@@ -9,6 +9,7 @@ Concurrency: one task writes the records again, another works; `_until` belongs 
 
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -58,6 +59,8 @@ class Session:
         self._until = clock()
         self._records: dict[WriterId, PresenceRecord] = {}
         self.reliance = Reliance()
+        self.waits_since = math.inf
+        """When it first asked for the lease on the refs, of `boottime`."""
         self.beside_others = False
         """Whether other sites were known when it began."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import lease_key
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.formats.presence import decode_presence
-from modelfloat.cas.lease.lease import KEPT, LARGEST, MARGIN, TERM, Lease, Leases
+from modelfloat.cas.lease.lease import KEPT, LARGEST, MARGIN, POLL, TERM, Lease, Leases
 from modelfloat.errors import FormatError, LeaseLostError, LockedError
 from modelfloat.ids import Key, SiteId
 from modelfloat.tests.support.samples import STORE
@@ -98,6 +99,64 @@ async def test_a_dead_holders_lease_is_taken_over_only_when_it_ended(
                 dead.require()
     assert "waiting for the store lease: held by the site 01010101" in caplog.text
     caplog.clear()
+
+
+class AskedBackend(FaultyBackend):
+    """Notes when it is asked for an age."""
+
+    def __init__(self, inner: MemoryBackend) -> None:
+        super().__init__(inner)
+        self.asked: list[float] = []
+
+    async def age(self, key: Key) -> float:
+        self.asked.append(trio.current_time())
+        return await super().age(key)
+
+
+async def test_a_lease_that_is_held_for_a_moment_is_taken_over_too(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = AskedBackend(MemoryBackend("home"))
+    begun = trio.current_time()
+    await abandoned(leases(home, 1))
+    async with replace(leases(home, 2), poll=0.2).held() as lease:
+        assert trio.current_time() - begun >= TERM + MARGIN
+        lease.require()
+    assert "waiting for the store lease" in caplog.text
+    caplog.clear()
+    # How long it lies there is not asked each time, and not at all in the first moments.
+    assert home.asked[0] - begun >= POLL
+    assert len(home.asked) <= 2 * (TERM + MARGIN) / POLL + 2
+
+
+async def test_who_has_waited_for_long_looks_more_often(autojump_clock: MockClock) -> None:
+    brief = replace(leases(MemoryBackend("home"), 1), poll=0.2)
+    now = trio.current_time()
+    waits = [brief._pause(now - waited) for waited in (0, 1, 2, 60)]
+    assert waits == [0.2, 0.1, 0.05, 0.05]
+    assert leases(MemoryBackend("home"), 1)._pause(now - 60) == POLL
+
+
+@pytest.mark.parametrize(("waited", "looks"), [(0, 7), (60, 20)])
+async def test_who_had_it_in_vain_has_waited_since_then(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, waited: float, looks: int
+) -> None:
+    monkeypatch.setattr(secrets, "randbelow", lambda most: most // 2)
+    home, listed = MemoryBackend("home"), list[float]()
+    real = Leases._last
+
+    async def noted(self: Leases) -> int:
+        if self.site == SiteId(b"\2" * 16):
+            listed.append(trio.current_time())
+        return await real(self)
+
+    monkeypatch.setattr(Leases, "_last", noted)
+    brief = replace(leases(home, 2), poll=0.2, since=trio.current_time() - waited)
+    async with leases(home, 1).held(), trio.open_nursery() as nursery:
+        nursery.start_soon(brief._acquire, True)
+        await trio.sleep(0.98)
+        nursery.cancel_scope.cancel()
+    assert len(listed) == looks
 
 
 async def test_what_a_crash_here_left_is_taken_over_at_once(autojump_clock: MockClock) -> None:

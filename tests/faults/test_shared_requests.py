@@ -1,0 +1,117 @@
+"""What an add asks of the backends when other sites share them: no more than the protocol needs."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelfloat.backends.keys import parse_journal_key
+from modelfloat.backends.local import LocalBackend
+from modelfloat.cas.store import Store
+from modelfloat.ids import Key
+from modelfloat.opening import open_store
+from modelfloat.tests.support.sites import another_site
+from modelfloat.tests.support.stores import add, fresh_store, read, weights
+
+BACKENDS = 3
+COPIES = 2
+Asked = list[tuple[str, str]]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Every call of a backend from now on: what, and of which key."""
+    calls: Asked = []
+
+    def note(name: str) -> None:
+        real = getattr(LocalBackend, name)
+
+        def noted(self: LocalBackend, key: Key, *args: Any, **options: Any) -> Any:
+            calls.append((name, key))
+            return real(self, key, *args, **options)
+
+        monkeypatch.setattr(LocalBackend, name, noted)
+
+    for name in ("put", "get", "head", "age", "delete", "list"):
+        note(name)
+    return calls
+
+
+@pytest.fixture
+async def sites(tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
+    """Two sites that have met, of which the first lacks what the second has recorded last."""
+    for name in "abc":
+        weights(tmp_path / name, 1_000_000, name)
+    async with fresh_store(tmp_path / "s", "2+1") as here:
+        await add(here, tmp_path / "a", "acme/a")
+        other = await another_site(tmp_path / "s", tmp_path / "other")
+        async with open_store(str(other)) as there:
+            await add(there, tmp_path / "b", "acme/b")
+            await add(here, tmp_path / "a", "acme/again")
+            await add(there, tmp_path / "c", "acme/c")
+            yield here, there
+
+
+def lately(here: Store, there: Store) -> dict[Key, bytes]:
+    """The copies of records that the second site knows and the first does not."""
+    found: dict[Key, bytes] = {}
+    for folder in (Path(member.backend.properties.url) for member in here.members):
+        for path in (folder / "journal").glob("*/*"):
+            key = Key(f"journal/{path.parent.name}/{path.name}")
+            parsed = parse_journal_key(key)
+            if parsed is not None and here.index.writer(parsed[0])[0] < parsed[1]:
+                assert parsed[1] <= there.index.writer(parsed[0])[0]
+                found[key] = path.read_bytes()
+    return found
+
+
+async def test_an_add_lists_no_more_than_it_must(
+    tmp_path: Path, sites: tuple[Store, Store], asked: Asked
+) -> None:
+    here, _ = sites
+    asked.clear()
+    await add(here, tmp_path / "b", "acme/b2")
+    writers = {key for what, key in asked if what == "list" and key.count("/") == 2}
+    listed = Counter(key for what, key in asked if what == "list")
+    own = {key: BACKENDS for key in writers if key.startswith("journal/")}
+    assert listed == {
+        "sites/": BACKENDS,
+        "condemned/": 2 * BACKENDS,
+        "journal/": 2 * BACKENDS,
+        "lease/refs/": 2,
+        **own,
+    }
+    assert len(own) == 1
+
+
+async def test_each_copy_of_what_others_recorded_is_read_once(
+    tmp_path: Path, sites: tuple[Store, Store], asked: Asked
+) -> None:
+    here, there = sites
+    new = lately(here, there)
+    asked.clear()
+    await add(here, tmp_path / "b", "acme/b2")
+    assert {Counter(asked)["get", key] for key in new} == {1}
+    assert not [key for what, key in asked if what == "put" and key in new]
+    # Nor is anything asked for that no listing shows.
+    theirs = {key.rpartition("/")[0] for key in new}
+    assert {key for _, key in asked if key.rpartition("/")[0] in theirs} == set(new)
+    assert len(new) % COPIES == 0
+    assert await read(here, "acme/c/c") == (tmp_path / "c").read_bytes()
+
+
+async def test_a_copy_that_is_missing_is_made_again(
+    tmp_path: Path, sites: tuple[Store, Store]
+) -> None:
+    here, there = sites
+    new = lately(here, there)
+    for key in new:
+        if parse_journal_key(key)[2] == 1:  # type: ignore[index]
+            for member in here.members:
+                (Path(member.backend.properties.url) / key).unlink(missing_ok=True)
+    await add(here, tmp_path / "b", "acme/b2")
+    for key, data in new.items():
+        found = [Path(member.backend.properties.url) / key for member in here.members]
+        assert [path.read_bytes() for path in found if path.exists()] == [data]
