@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import modelfloat
-from modelfloat import otherstore
+from modelfloat import carried
 from modelfloat.cas.encryption.founding import Encryption
 from modelfloat.cas.transfer.report import Fate, TransferReport
 from modelfloat.config import read_config, write_config
@@ -149,22 +149,22 @@ def test_its_index_is_kept_when_its_journal_was_compacted(
     here, stick, _ = pushed
     there = store_at(tmp_path / "there")
     pull(there, stick)
-    rebuild = otherstore.rebuild_store
+    rebuild = carried.rebuild_store
 
     async def never(*_given: object, **_options: object) -> None:
         raise AssertionError("the index was made anew")
 
-    monkeypatch.setattr(otherstore, "rebuild_store", never)
+    monkeypatch.setattr(carried, "rebuild_store", never)
     for number, (one, other) in enumerate(((here, there), (there, here))):
         compact(one)
         add(one, f"{number}.bin", noise(str(number), 60_000), tmp_path)
         assert push(one, stick).missing == 60_000
         assert pull(other, stick).missing == 60_000
         assert fate(pull(one, stick)) is Fate.SAME
-    monkeypatch.setattr(otherstore, "rebuild_store", rebuild)
+    monkeypatch.setattr(carried, "rebuild_store", rebuild)
     shutil.rmtree(here / "exchange")
     assert fate(pull(here, stick)) is Fate.SAME
-    monkeypatch.setattr(otherstore, "rebuild_store", never)
+    monkeypatch.setattr(carried, "rebuild_store", never)
     assert fate(push(here, stick)) is Fate.SAME
 
 
