@@ -23,7 +23,7 @@ from .cas.reserve import SIZE, Reserve
 from .config import OWN_FOLDER, config_path, read_config, what_remains, write_config
 from .configured import announce, close_all, marker_of, open_configured, put_keyring
 from .erasure.scheme import Scheme
-from .errors import ExistsError, ModelFloatError, NotFoundError, UsageError
+from .errors import ExistsError, ModelFloatError, UsageError
 from .ids import BackendId, StoreId, random_backend_id, random_store_id
 from .opening import open_store
 from .storeconfig import BackendConfig, StoreConfig
@@ -167,14 +167,12 @@ async def change_backend(path: str, name: str, changes: BackendChanges) -> str:
     """
     async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend set"):
         config = await trio.to_thread.run_sync(read_config, path)
-        known = {backend.name: backend for backend in config.backends}
-        if name not in known:
-            raise NotFoundError(f"the store has no backend {name}; it has {', '.join(known)}")
-        known[name] = replace(known[name], **changes)
-        if known[name].conditional_put is None:
+        changed = replace(config.backend(name), **changes)
+        if changed.conditional_put is None:
             # As after its configuration was written anew from a marker.
-            known[name] = await tried(path, known[name])
-        await announce(path, replace(config, backends=tuple(known.values())))
+            changed = await tried(path, changed)
+        backends = tuple(changed if each.name == name else each for each in config.backends)
+        await announce(path, replace(config, backends=backends))
     async with open_store(path) as store:
         return await store.survives()
 

@@ -24,7 +24,7 @@ from .cas.verify.movereport import MovePlan, MoveReport
 from .cas.verify.moving import Goal, Moving
 from .cas.verify.report import VerifyReport
 from .config import read_config, write_config
-from .errors import BusyError, NotFoundError, one_failure
+from .errors import BusyError, one_failure
 from .opening import open_store
 from .storeconfig import BackendConfig, StoreConfig
 
@@ -134,16 +134,13 @@ async def mark(path: str, backend: BackendConfig, state: str | None, *, wait: bo
 
 def find_backend(config: StoreConfig, name: str) -> BackendConfig:
     """The backend of that name, if it is not the only one; NotFoundError, BusyError."""
-    for each in config.backends:
-        if each.name == name:
-            if len(config.backends) == 1:
-                raise BusyError(
-                    f"{name} is the store's only backend; add another one first, with "
-                    "`modelfloat backend add`"
-                )
-            return each
-    names = ", ".join(each.name for each in config.backends)
-    raise NotFoundError(f"the store has no backend {name}; it has {names}")
+    found = config.backend(name)
+    if len(config.backends) == 1:
+        raise BusyError(
+            f"{name} is the store's only backend; add another one first, with "
+            "`modelfloat backend add`"
+        )
+    return found
 
 
 def _refuse(plan: MovePlan, name: str) -> None:

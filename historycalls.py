@@ -12,7 +12,7 @@ from .cas.history.commits import Told, told
 from .cas.history.showing import ShownCommit, ShownEntry, changes_of, shown_at
 from .cas.history.treechanges import Changed
 from .cas.history.vouching import RefState, sign_refs, states
-from .cas.refnames import Address, RepoName, parse_address
+from .cas.refnames import parse_address, parse_ref, parse_repository
 from .cas.signing.keyfiles import public_key
 from .cas.store import Store as Engine
 from .enginethread import EngineThread
@@ -43,7 +43,7 @@ class HistoryCalls(EngineThread):
     def changes(self, address: str) -> list[Changed]:
         """The files and links that the commit `vendor/name[@REV]` changed, against its first
         parent; nothing is read from backends."""
-        where = _without_path(address, "changes")
+        where = parse_ref(address, "changes")
 
         def tell(engine: Engine) -> list[Changed]:
             commit = engine.objects.commit(engine.refs.resolve(where.repo, where.rev))
@@ -54,7 +54,7 @@ class HistoryCalls(EngineThread):
     def log(self, address: str, *, every: bool = False) -> list[Told]:
         """The commits of `vendor/name[@REV]`, newest first, each with what it changed; of all
         branches and tags with `every`."""
-        where = _without_path(address, "log")
+        where = parse_ref(address, "log")
 
         def tell(engine: Engine) -> list[Told]:
             heads = engine.refs.heads(where.repo) if every else ()
@@ -65,7 +65,7 @@ class HistoryCalls(EngineThread):
 
     def reflog(self, address: str) -> list[RefChanged]:
         """How the refs of `vendor/name[@BRANCH]` moved, the latest change first."""
-        where = _without_path(address, "reflog")
+        where = parse_ref(address, "reflog")
 
         def tell(engine: Engine) -> list[RefChanged]:
             return list(engine.refs.changes(where.repo, where.rev))
@@ -74,7 +74,7 @@ class HistoryCalls(EngineThread):
 
     def tag(self, repository: str, tag: str, rev: str | None = None) -> list[RefChanged]:
         """Make a tag of REV, or of the branch main; what changed. ExistsError where it is there."""
-        repo = _repository_alone(repository, "tag")
+        repo = parse_repository(repository, "tag")
         return self._call(lambda engine: engine.tag(repo, tag, rev))
 
     def branch(
@@ -84,12 +84,12 @@ class HistoryCalls(EngineThread):
 
         With `force` also where it has commits that REV has not, which is a ConflictError else.
         """
-        repo = _repository_alone(repository, "branch")
+        repo = parse_repository(repository, "branch")
         return self._call(lambda engine: engine.branch(repo, branch, rev, force=force))
 
     def undo(self, address: str) -> list[RefChanged]:
         """Undo the last change of `vendor/name`, or of one branch or tag of it; what changed."""
-        where = _without_path(address, "undo")
+        where = parse_ref(address, "undo")
         return self._call(lambda engine: engine.undo(where.repo, where.rev))
 
     def rm(
@@ -153,19 +153,3 @@ class HistoryCalls(EngineThread):
     def distrust(self, key: str) -> None:
         """Trust a key no more, given by its digits or its name."""
         self._call(lambda _: distrust_key(self._path, key, wait=self._wait))
-
-
-def _without_path(text: str, what: str) -> Address:
-    """`vendor/name[@REV]`; UsageError with a path, which would be passed over."""
-    where = parse_address(text)
-    if where.path:
-        raise UsageError(f"{text}: {what} takes VENDOR/NAME[@REV] without a path")
-    return where
-
-
-def _repository_alone(text: str, what: str) -> RepoName:
-    """`vendor/name`; UsageError with more than that, which would be passed over."""
-    where = parse_address(text)
-    if where.path or where.rev is not None:
-        raise UsageError(f"{text}: {what} takes VENDOR/NAME and nothing behind it")
-    return where.repo

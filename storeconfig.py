@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from .errors import UsageError
+from .errors import NotFoundError, UsageError
 from .ids import BackendId, PublicKey, StoreId
 from .rate import changed
 
@@ -55,6 +55,14 @@ class StoreConfig:
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     encrypted: bool = False
     trusted: Mapping[PublicKey, str] = field(default_factory=dict)
+
+    def backend(self, name: str) -> BackendConfig:
+        """The backend of that name; NotFoundError."""
+        for each in self.backends:
+            if each.name == name:
+                return each
+        names = ", ".join(each.name for each in self.backends)
+        raise NotFoundError(f"the store has no backend {name}; it has {names}")
 
 
 def check_backend_name(name: str) -> str:

@@ -28,6 +28,11 @@ def no_ref(repo: RepoName, rev: str | None, heads: Iterable[RefHead]) -> NotFoun
     return NotFoundError(f"{repo} has no branch or tag {rev!r}; it has {known(heads)}")
 
 
+def no_folder(path: str) -> NotFoundError:
+    """What is told of a folder that is to get a file and is not there."""
+    return NotFoundError(f"there is no folder {path}; make it first")
+
+
 def known(heads: Iterable[RefHead]) -> str:
     """The names of refs, the first few."""
     return ", ".join(sorted({head.ref for head in heads})[:_SHOWN]) or "none"

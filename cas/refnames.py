@@ -82,6 +82,24 @@ def parse_address(text: str) -> Address:
     return Address(RepoName(vendor, name), rev if at else None, path, folder)
 
 
+def parse_repository(text: str, what: str) -> RepoName:
+    """`vendor/name`, for the command `what`; UsageError with more than that, which would be passed
+    over."""
+    address = parse_address(text)
+    if address.path or address.rev is not None:
+        raise UsageError(f"{text}: {what} takes VENDOR/NAME and nothing behind it")
+    return address.repo
+
+
+def parse_ref(text: str, what: str) -> Address:
+    """`vendor/name[@REV]`, for the command `what`; UsageError with a path, which would be passed
+    over."""
+    address = parse_address(text)
+    if address.path:
+        raise UsageError(f"{text}: {what} takes VENDOR/NAME[@REV] without a path")
+    return address
+
+
 def check_ref_name(text: str, what: str) -> str:
     """`text` if it may name a branch or tag (`what` says which), else UsageError."""
     if not is_name(text) or _NOT_IN_REFS.search(text) or text.startswith("-"):

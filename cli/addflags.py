@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .completion import complete_address
+from .completion import complete_address, named
 
 Sources = Annotated[
     list[str] | None,
@@ -18,12 +18,7 @@ Sources = Annotated[
 ]
 Target = Annotated[
     str | None,
-    typer.Argument(
-        metavar="VENDOR/NAME[@BRANCH][/PATH]",
-        help="Where they go.",
-        show_default=False,
-        autocompletion=complete_address,
-    ),
+    named("VENDOR/NAME[@BRANCH][/PATH]", "Where they go."),
 ]
 Tag = Annotated[str | None, typer.Option(help="Also name the commit by this tag.")]
 Exclude = Annotated[

@@ -77,19 +77,17 @@ def backend_login(
 def _place(settings: Settings, which: str, *, whole: bool) -> "Place":
     from ..backends.gdrive.address import parse_place
     from ..config import read_config
-    from ..errors import NotFoundError, UsageError
+    from ..errors import UsageError
 
     if which.startswith(_SCHEME):
         return parse_place("NAME", which, whole=whole)
-    urls = {backend.name: backend.url for backend in read_config(settings.store).backends}
-    if which not in urls:
-        raise NotFoundError(f"the store has no backend {which}; it has {', '.join(urls)}")
-    if not urls[which].startswith(_SCHEME):
+    url = read_config(settings.store).backend(which).url
+    if not url.startswith(_SCHEME):
         raise UsageError(
             f"backend {which} is not on Google Drive: it finds its credentials as docs/backends.md "
             "says"
         )
-    return parse_place(which, urls[which])
+    return parse_place(which, url)
 
 
 def _client(settings: Settings, name: str, place: "Place", path: str | None) -> "Grant":

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .options import command
-from .refmoves import Repository, Rev, repository, say_heads, say_moves
+from .refmoves import Repository, Rev, say_heads, say_moves
 from .session import in_catalog, in_store
 from .settings import Settings
 
@@ -31,8 +31,9 @@ def branch(
     the one of REV.
     """
     from ..cas.formats.journal import RefKind
+    from ..cas.refnames import parse_repository
 
-    repo = repository(address, "branch")
+    repo = parse_repository(address, "branch")
     if name is None:
         in_catalog(settings, lambda store: say_heads(store, settings, repo, RefKind.BRANCH))
         return

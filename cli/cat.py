@@ -4,10 +4,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ..errors import DamageError
-from .completion import complete_address
+from .completion import named
 from .options import command
 from .output import one_line, to_stdout
 from .session import in_store
@@ -22,12 +20,7 @@ def cat(
     settings: Settings,
     address: Annotated[
         str,
-        typer.Argument(
-            metavar="VENDOR/NAME[@REV]/PATH",
-            help="The file to write.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("VENDOR/NAME[@REV]/PATH", "The file to write."),
     ],
 ) -> None:
     """Write a stored file to standard output."""

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -10,6 +10,13 @@ from .settings import Flags, resolve
 
 if TYPE_CHECKING:
     from ..cas.index.index import Index
+
+
+def named(metavar: str, help_: str) -> Any:
+    """An argument that names something in the store, offered when Tab is pressed."""
+    return typer.Argument(
+        metavar=metavar, help=help_, show_default=False, autocompletion=complete_address
+    )
 
 
 def complete_address(context: typer.Context, incomplete: str) -> list[str]:

@@ -44,7 +44,7 @@ def config(
         _change(settings, key, value, unset=unset)
         return 0
     if key is not None and key not in BY_KEY:
-        raise UsageError(f"there is no setting {key}; `modelfloat config` lists what there is")
+        raise _no_setting(key)
     chosen = SETTINGS if key is None else (BY_KEY[key],)
     rows = [_look(settings, setting) for setting in chosen]
     if settings.json:
@@ -54,6 +54,10 @@ def config(
     else:
         _print(settings, rows)
     return WRONG if any(row["problem"] for row in rows) else 0
+
+
+def _no_setting(key: str) -> UsageError:
+    return UsageError(f"there is no setting {key}; `modelfloat config` lists what there is")
 
 
 def _look(settings: Settings, setting: Setting) -> dict[str, Value]:
@@ -133,7 +137,7 @@ def _checked(key: str, text: str) -> Value:
     """The value as config.toml keeps it; UsageError where it cannot be."""
     setting = BY_KEY.get(key)
     if setting is None:
-        raise UsageError(f"there is no setting {key}; `modelfloat config` lists what there is")
+        raise _no_setting(key)
     if not setting.stored:
         raise UsageError(
             f"{key} says where the store is: use {setting.flag} or ${setting.variable}"

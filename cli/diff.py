@@ -4,10 +4,8 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from ..errors import UsageError
-from .completion import complete_address
+from .completion import named
 from .difftensors import SIGNS, once, tensor_rows
 from .options import command
 from .output import (
@@ -35,21 +33,11 @@ def diff(
     settings: Settings,
     old: Annotated[
         str,
-        typer.Argument(
-            metavar="A",
-            help="VENDOR/NAME[@REV][/PATH]: what is compared with B.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("A", "VENDOR/NAME[@REV][/PATH]: what is compared with B."),
     ],
     new: Annotated[
         str,
-        typer.Argument(
-            metavar="B",
-            help="VENDOR/NAME[@REV][/PATH]: what A has become.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("B", "VENDOR/NAME[@REV][/PATH]: what A has become."),
     ],
 ) -> None:
     """Show which files, and in them which tensors, differ between A and B."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .completion import complete_address
+from .completion import named
 from .options import command
 from .output import complain, human_size, plural, say, say_json, shown
 from .progress import progress_of
@@ -24,11 +24,9 @@ def get(
     settings: Settings,
     address: Annotated[
         str,
-        typer.Argument(
-            metavar="VENDOR/NAME[@REV][/PATH]",
-            help="A repository, or a folder or file in one. Left out with --all.",
-            show_default=False,
-            autocompletion=complete_address,
+        named(
+            "VENDOR/NAME[@REV][/PATH]",
+            "A repository, or a folder or file in one. Left out with --all.",
         ),
     ],
     dest: Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .completion import complete_address
+from .completion import named
 from .options import command
 from .output import human_size, human_time, iso_time, one_line, say, say_json_list, tell
 from .session import in_catalog
@@ -14,6 +14,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.catalog import Catalog
+    from ..cas.formats.commit import Commit
     from ..cas.formats.journal import RefChanged
     from ..cas.history.commits import Told
     from ..cas.refnames import Address, RefHead
@@ -27,12 +28,7 @@ def log(
     settings: Settings,
     address: Annotated[
         str,
-        typer.Argument(
-            metavar="VENDOR/NAME[@REV]",
-            help="The repository, and where to begin.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("VENDOR/NAME[@REV]", "The repository, and where to begin."),
     ],
     everything: Annotated[
         bool, typer.Option("--all", help="Begin at every branch and tag.")
@@ -70,8 +66,9 @@ def _log(
     count: int | None,
 ) -> None:
     from ..cas.history.commits import told
+    from ..cas.refnames import parse_ref
 
-    address = _parsed(text)
+    address = parse_ref(text, "log")
     # Before the heads: what is wrong with where it begins is an error, and told once.
     begin = None if everything else _starts(store, address)
     heads = store.refs.heads(address.repo)
@@ -84,16 +81,6 @@ def _log(
     drawing = _drawn(commits, names) if graph else (_line(each, names) for each in commits)
     for line in drawing:
         say(line)
-
-
-def _parsed(text: str) -> "Address":
-    from ..cas.refnames import parse_address
-    from ..errors import UsageError
-
-    address = parse_address(text)
-    if address.path:
-        raise UsageError(f"{text}: log takes VENDOR/NAME[@REV] without a path")
-    return address
 
 
 def _starts(store: "Catalog", address: "Address") -> "list[ObjectId]":
@@ -133,10 +120,19 @@ def _drawn(commits: "Iterator[Told]", names: "dict[ObjectId, list[str]]") -> Ite
 def _line(each: "Told", names_of: "dict[ObjectId, list[str]]") -> str:
     commit, refs = each.commit, names_of.get(each.id)
     names = f" ({one_line(', '.join(refs))})" if refs else ""
-    message = one_line(commit.message.strip().partition("\n")[0]) or "(no message)"
-    when, author = human_time(commit.time_ns), one_line(commit.author) or "(no author)"
+    when = human_time(commit.time_ns)
     left = f"{each.id.hex()[:SHOWN]}  {when}  {human_size(each.size):>8}  {each.changes!s:<9}"
-    return f"{left}  {author}{names}: {message}"
+    return f"{left}  {author_of(commit)}{names}: {subject_of(commit)}"
+
+
+def subject_of(commit: "Commit") -> str:
+    """What a commit is for, in a line."""
+    return one_line(commit.message.strip().partition("\n")[0]) or "(no message)"
+
+
+def author_of(commit: "Commit") -> str:
+    """Who a commit is by, in a line."""
+    return one_line(commit.author) or "(no author)"
 
 
 def _document(each: "Told", refs: list[str]) -> dict[str, object]:
@@ -161,9 +157,10 @@ def _document(each: "Told", refs: list[str]) -> dict[str, object]:
 
 
 def _reflog(store: "Catalog", settings: Settings, text: str, count: int | None) -> None:
+    from ..cas.refnames import parse_ref
     from ..errors import NotFoundError
 
-    address = _parsed(text)
+    address = parse_ref(text, "log")
     changes = islice(store.refs.changes(address.repo, address.rev), count)
     first = next(changes, None)
     if first is None:

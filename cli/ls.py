@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from .completion import complete_address
+from .completion import named
 from .options import command
 from .output import (
     columns,
@@ -40,12 +40,7 @@ def ls(
     settings: Settings,
     address: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[VENDOR[/NAME[@REV][/PATH]]]",
-            help="What to list; every repository when left out.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("[VENDOR[/NAME[@REV][/PATH]]]", "What to list; every repository when left out."),
     ] = None,
     long: Annotated[
         bool,

@@ -2,10 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from .commitflags import Author, Message
-from .completion import complete_address
+from .completion import named
 from .edits import edit_document, tell_edit
 from .options import command
 from .output import one_line, say, say_json
@@ -21,21 +19,11 @@ def mv(
     settings: Settings,
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="A",
-            help="What to move: VENDOR/NAME[@BRANCH]/PATH, or a repository, branch or tag.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("A", "What to move: VENDOR/NAME[@BRANCH]/PATH, or a repository, branch or tag."),
     ],
     target: Annotated[
         str,
-        typer.Argument(
-            metavar="B",
-            help="Where to; into a folder that is there, or that ends in a slash.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("B", "Where to; into a folder that is there, or that ends in a slash."),
     ],
     message: Message = "",
     author: Author = None,

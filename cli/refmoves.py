@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .completion import complete_address
-from .log import SHOWN, move_document, move_line
+from .completion import named
+from .log import SHOWN, move_document, move_line, subject_of
 from .output import human_time, iso_time, one_line, say, say_columns, say_json
 from .settings import Settings
 
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 Repository = Annotated[
     str,
-    typer.Argument(
-        metavar="VENDOR/NAME",
-        help="The repository.",
-        show_default=False,
-        autocompletion=complete_address,
-    ),
+    named("VENDOR/NAME", "The repository."),
 ]
 Rev = Annotated[
     str | None,
@@ -32,17 +27,6 @@ Rev = Annotated[
         show_default=False,
     ),
 ]
-
-
-def repository(text: str, command: str) -> "RepoName":
-    """The repository that is named, and nothing in it; UsageError otherwise."""
-    from ..cas.refnames import parse_address
-    from ..errors import UsageError
-
-    address = parse_address(text)
-    if address.path or address.rev is not None:
-        raise UsageError(f"{text}: {command} takes VENDOR/NAME and nothing behind it")
-    return address.repo
 
 
 def say_moves(settings: Settings, changes: "Sequence[RefChanged]") -> None:
@@ -75,7 +59,7 @@ def say_heads(store: "Catalog", settings: Settings, repo: "RepoName", kind: "Ref
 
 def _row(store: "Catalog", head: "RefHead", several: set[str]) -> list[str]:
     commit = store.objects.commit(head.commit)
-    message = one_line(commit.message.strip().partition("\n")[0]) or "(no message)"
+    message = subject_of(commit)
     note = "one of several heads: " * (head.ref in several)
     moved = human_time(head.time_ns)
     return [one_line(head.ref), head.commit.hex()[:SHOWN], moved, note + message]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .commitflags import Author, Message
-from .completion import complete_address
+from .completion import named
 from .edits import edit_document, tell_edit
 from .options import command
 from .output import say_json
@@ -18,12 +18,7 @@ def restore(
     settings: Settings,
     address: Annotated[
         str,
-        typer.Argument(
-            metavar="VENDOR/NAME@REV[/PATH]",
-            help="What to have back, and the commit that has it as it was.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("VENDOR/NAME@REV[/PATH]", "What to have back, and the commit that has it as it was."),
     ],
     branch: Annotated[
         str | None,

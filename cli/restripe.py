@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .completion import complete_address
+from .completion import named
 from .options import command
 from .output import human_seconds, human_size, plural, say, say_json
 from .progress import progress_of
@@ -22,12 +22,7 @@ def restripe(
     erasure: Annotated[str, typer.Option("--erasure", metavar="K+M", help="The scheme to have.")],
     repository: Annotated[
         str | None,
-        typer.Argument(
-            metavar="VENDOR/NAME",
-            help="Only what this repository's branches and tags need.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("VENDOR/NAME", "Only what this repository's branches and tags need."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be copied, and change nothing.")
@@ -41,15 +36,11 @@ def restripe(
     `gc` deletes the old packs when the grace period is over. Packs with more parity stay as they
     are. What is added later follows `add --erasure`.
     """
-    from ..cas.refnames import parse_address
+    from ..cas.refnames import parse_repository
     from ..erasure.scheme import Scheme
-    from ..errors import UsageError
 
     wanted = Scheme.parse(erasure)
-    address = None if repository is None else parse_address(repository)
-    if address is not None and (address.path or address.rev):
-        raise UsageError(f"{repository}: restripe takes VENDOR/NAME and nothing behind it")
-    repo = None if address is None else address.repo
+    repo = None if repository is None else parse_repository(repository, "restripe")
 
     async def work(store: "Store") -> tuple["RestripeReport", str]:
         with progress_of(settings, "restripe") as progress:

@@ -4,10 +4,8 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from .commitflags import Author, Message
-from .completion import complete_address
+from .completion import named
 from .options import command
 from .output import human_size, iso_time, one_line, plural, say, say_json
 from .session import in_store
@@ -24,12 +22,10 @@ def rm(
     settings: Settings,
     target: Annotated[
         str,
-        typer.Argument(
-            metavar="VENDOR/NAME[@BRANCH|@TAG][/PATH]",
-            help="What to remove: a repository with all its branches and tags, one of them, or a "
+        named(
+            "VENDOR/NAME[@BRANCH|@TAG][/PATH]",
+            "What to remove: a repository with all its branches and tags, one of them, or a "
             "file or folder of a branch.",
-            show_default=False,
-            autocompletion=complete_address,
         ),
     ],
     message: Message = "",

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotFoundError, UsageError
+from ..errors import UsageError
 from .output import human_size, human_time, plural
 from .settings import Settings
 
@@ -45,7 +45,9 @@ def refuse_lost(*files: str | None) -> None:
     for file in filter(None, files):
         folder = os.path.dirname(os.path.abspath(file))
         if not os.path.isdir(folder):
-            raise NotFoundError(f"there is no folder {folder}; make it first")
+            from ..cas.missing import no_folder
+
+            raise no_folder(folder)
 
 
 def write_report(path: str, document: dict[str, Any]) -> None:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
-from .completion import complete_address
+from .completion import named
+from .log import author_of
 from .ls import entry_document
 from .options import command
 from .output import (
@@ -42,12 +41,7 @@ def show(
     settings: Settings,
     address: Annotated[
         str,
-        typer.Argument(
-            metavar="VENDOR/NAME[@REV][/PATH]",
-            help="The commit, or a file or folder in it.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("VENDOR/NAME[@REV][/PATH]", "The commit, or a file or folder in it."),
     ],
 ) -> None:
     """Show a commit and what it changed, or what a file is made of.
@@ -92,7 +86,7 @@ def _commit_head(found: "ShownCommit") -> str:
     rows = [["commit", found.id.hex() + names]]
     rows += [["parent", parent.hex()] for parent in commit.parents]
     rows += [
-        ["author", one_line(commit.author) or "(no author)"],
+        ["author", author_of(commit)],
         ["date", human_time(commit.time_ns)],
         ["size", human_size(found.size)],
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .completion import complete_address
+from .completion import named
 from .options import PlainCommand, command, global_options
 from .output import columns, human_time, one_line, plural, say, say_json
 from .session import in_store
@@ -24,11 +24,9 @@ app = typer.Typer(
 
 Which = Annotated[
     str | None,
-    typer.Argument(
-        metavar="[VENDOR/NAME[@REF]]",
-        help="A branch or tag; all of a repository without REF, all of the store when left out.",
-        show_default=False,
-        autocompletion=complete_address,
+    named(
+        "[VENDOR/NAME[@REF]]",
+        "A branch or tag; all of a repository without REF, all of the store when left out.",
     ),
 ]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .options import command
-from .refmoves import Repository, Rev, repository, say_heads, say_moves
+from .refmoves import Repository, Rev, say_heads, say_moves
 from .session import in_catalog, in_store
 from .settings import Settings
 
@@ -22,8 +22,9 @@ def tag(
 ) -> None:
     """Make a tag of a commit, or list the tags of a repository."""
     from ..cas.formats.journal import RefKind
+    from ..cas.refnames import parse_repository
 
-    repo = repository(address, "tag")
+    repo = parse_repository(address, "tag")
     if name is None:
         in_catalog(settings, lambda store: say_heads(store, settings, repo, RefKind.TAG))
         return

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .completion import complete_address
+from .completion import named
 
 PushedTo = Annotated[
     str,
@@ -32,11 +32,9 @@ Repositories = Annotated[
 ]
 OurRepositories = Annotated[
     list[str],
-    typer.Argument(
-        metavar="VENDOR/NAME[@REV]...",
-        help="Repositories with all their branches, or one branch or tag of them.",
-        show_default=False,
-        autocompletion=complete_address,
+    named(
+        "VENDOR/NAME[@REV]...",
+        "Repositories with all their branches, or one branch or tag of them.",
     ),
 ]
 Tags = Annotated[bool, typer.Option("--tags", help="All tags of these repositories too.")]

@@ -2,9 +2,7 @@
 
 from typing import Annotated
 
-import typer
-
-from .completion import complete_address
+from .completion import named
 from .options import command
 from .refmoves import say_moves
 from .session import in_store
@@ -16,12 +14,7 @@ def undo(
     settings: Settings,
     address: Annotated[
         str,
-        typer.Argument(
-            metavar="VENDOR/NAME[@BRANCH]",
-            help="The repository, or one branch or tag of it.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("VENDOR/NAME[@BRANCH]", "The repository, or one branch or tag of it."),
     ],
 ) -> None:
     """Undo the last change of a repository, or of one branch or tag.
@@ -29,10 +22,7 @@ def undo(
     That may be an add, a move or a removal; all that it changed at once goes back, and that is a
     change itself: undone again, it is as it was before. What gc has deleted does not come back.
     """
-    from ..cas.refnames import parse_address
-    from ..errors import UsageError
+    from ..cas.refnames import parse_ref
 
-    where = parse_address(address)
-    if where.path:
-        raise UsageError(f"{address}: undo takes VENDOR/NAME[@BRANCH] without a path")
+    where = parse_ref(address, "undo")
     say_moves(settings, in_store(settings, lambda store: store.undo(where.repo, where.rev)))

@@ -6,17 +6,12 @@ from typing import Annotated, Final
 import typer
 
 from ..errors import UsageError
-from .completion import complete_address
+from .completion import named
 from .settingvalues import size
 
 Part = Annotated[
     str | None,
-    typer.Argument(
-        metavar="VENDOR/NAME[@REV][/PATH]",
-        help="Check only what this needs.",
-        show_default=False,
-        autocompletion=complete_address,
-    ),
+    named("VENDOR/NAME[@REV][/PATH]", "Check only what this needs."),
 ]
 Repair = Annotated[bool, typer.Option("--repair", help="Write damaged and lost shards anew.")]
 Sample = Annotated[

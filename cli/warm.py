@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .cacheflags import CacheFolder, CacheLocal, CacheSize, cache_options
-from .completion import complete_address
+from .completion import named
 from .options import command
 from .output import complain, human_size, plural, say, say_json
 from .progress import progress_of
@@ -25,12 +25,7 @@ def warm(
     settings: Settings,
     address: Annotated[
         str,
-        typer.Argument(
-            metavar="VENDOR/NAME[@REV][/PATH]",
-            help="A repository, or a folder or file in one.",
-            show_default=False,
-            autocompletion=complete_address,
-        ),
+        named("VENDOR/NAME[@REV][/PATH]", "A repository, or a folder or file in one."),
     ],
     evict: Annotated[
         bool, typer.Option("--evict", help="Take it out of the disk cache instead.")

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ...errors import ModelFloatError, NotFoundError, UsageError, one_failure
+from ...errors import ModelFloatError, UsageError, one_failure
 from ...ids import ObjectId, is_name
 from ..addressed import look_up
 from ..formats.journal import RefKind
 from ..formats.tree import Entry, EntryType
+from ..missing import no_folder
 from ..objects import Objects
 from ..progress import Progress
 from ..refnames import DEFAULT_BRANCH, Address, RefHead
@@ -103,7 +104,7 @@ def _place(dest: str, name: bytes) -> tuple[str, bytes]:
     if base in ("", ".", ".."):
         raise UsageError(f"{dest!r} cannot be the name of a file")
     if parent and not os.path.isdir(parent):
-        raise NotFoundError(f"there is no folder {parent}; make it first")
+        raise no_folder(parent)
     return parent or ".", os.fsencode(base)
 
 
