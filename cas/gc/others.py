@@ -9,17 +9,16 @@ last heard of is kept for a day: it may only be cut off.
 
 import contextlib
 import logging
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
 
 from ...backends.fetch import fetch_small
-from ...backends.keys import parse_session_key, session_key
+from ...backends.keys import session_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyNotFoundError, LockedError, QuotaError, UnavailableError
-from ...ids import Key, PackId, SiteId, WriterId
+from ...ids import Key, ObjectId, PackId, SiteId, WriterId
 from ..formats.journal import PackStored, decode_record
 from ..formats.presence import (
     LONGEST,
@@ -33,7 +32,7 @@ from ..journal.copies import believable, head_of, read_copy, record_name, vouche
 from ..journal.slots import all_writers
 from ..lease.clock import Clock, boottime, quiet_for
 from ..lease.lease import MARGIN
-from ..lease.sessions import COMMIT_STEP, TERM
+from ..lease.sessions import COMMIT_STEP, TERM, sessions_on
 from ..packs.members import Member, Members
 from .collected import InUse
 
@@ -42,6 +41,9 @@ POLL: Final = 2.0
 
 REMEMBERED: Final = 86_400.0
 """Seconds for which it is kept what a mount had open that is not heard of any more."""
+
+MOST_IN_USE: Final = 1 << 18
+"""Files open elsewhere that are noted; records of mounts can be made up without end."""
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class AtWork:
 
     writers: dict[WriterId, PresenceRecord] = field(default_factory=dict)
     mounts: dict[WriterId, PresenceRecord] = field(default_factory=dict)
-    in_use: list[InUse] = field(default_factory=list)
+    open: dict[ObjectId, SiteId] = field(default_factory=dict)
 
     def note(self, key: WriterId, record: PresenceRecord, quiet: float) -> bool:
         """Take a record in that was written `quiet` seconds ago; False for one that ended.
@@ -77,10 +79,23 @@ class AtWork:
                 "gone for good, after `modelfloat site forget`"
             )
         if counts:
-            self.mounts[key] = record
-        who = f"a mount of the site {site}"
-        self.in_use += [InUse(id_, f"manifest {id_.hex()[:16]}", who) for id_ in record.open]
+            self.mounts[key] = replace(record, open=())
+        self.open.update(dict.fromkeys(record.open, record.site))
+        if len(self.open) > MOST_IN_USE:
+            raise UnavailableError(
+                f"mounts of other sites have more than {MOST_IN_USE:,} files open, so anything may "
+                "be needed there; run gc again when fewer are, or, of a site that is gone for "
+                "good, after `modelfloat site forget`"
+            )
         return True
+
+    @property
+    def in_use(self) -> list[InUse]:
+        """What is, or was, open on mounts."""
+        return [
+            InUse(id_, f"manifest {id_.hex()[:16]}", f"a mount of the site {site.hex()[:8]}")
+            for id_, site in self.open.items()
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,7 @@ class Others:
         ended: list[tuple[Member, WriterId]] = []
         for member in self.members.up():
             try:
-                for key in await self._listed(member):
+                for key in await sessions_on(member):
                     record, quiet = await self._asked(member, key)
                     if record is not None and await self._counts(found, key, record, quiet):
                         kept.add(key)
@@ -135,7 +150,7 @@ class Others:
         found = AtWork()
         for member in self.members.up():
             try:
-                for key in await self._listed(member):
+                for key in await sessions_on(member):
                     with contextlib.suppress(KeyNotFoundError):
                         found.note(key, await self._read(member, session_key(key)), 0.0)
             except BackendError as error:
@@ -176,11 +191,6 @@ class Others:
                 packs |= {entry.pack for entry in entries if isinstance(entry, PackStored)}
                 seq += 1
         return packs
-
-    async def _listed(self, member: Member) -> list[WriterId]:
-        async with aclosing(member.backend.list("sessions/")) as listing:
-            parsed = [parse_session_key(listed.key) async for listed in listing]
-        return [writer for writer in parsed if writer is not None]
 
     async def _asked(self, member: Member, owner: WriterId) -> tuple[PresenceRecord | None, float]:
         """What a session's record says, None where it is gone, and how many seconds ago it was

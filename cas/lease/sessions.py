@@ -11,14 +11,16 @@ import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Final
 
 import trio
 
-from ...errors import BackendError, QuotaError
+from ...backends.keys import parse_session_key
+from ...errors import BackendError, QuotaError, UnavailableError
 from ...ids import SiteId, WriterId
 from ..formats.presence import Presence, PresenceRecord
-from ..packs.members import Members
+from ..packs.members import Member, Members
 from .clock import Clock, boottime
 from .reliance import Reliance
 from .signs import Signs
@@ -31,8 +33,27 @@ SOON: Final = 1.0
 """Seconds until that is tried again where it could not be."""
 COMMIT_STEP: Final = 600.0
 """Longest time, in seconds, from a writer's last look at what is condemned to its ref's move."""
+MOST: Final = 10_000
+"""Sessions of which one listing may tell."""
 
 log = logging.getLogger(__name__)
+
+
+async def sessions_on(member: Member) -> list[WriterId]:
+    """Whose sessions one backend knows of; what it says where it cannot be listed, and
+    UnavailableError where it names so many that nobody has them."""
+    found: list[WriterId] = []
+    async with aclosing(member.backend.list("sessions/")) as listing:
+        async for listed in listing:
+            if (owner := parse_session_key(listed.key)) is not None:
+                found.append(owner)
+            if len(found) > MOST:
+                raise UnavailableError(
+                    f"backend {member.name} names more than {MOST:,} sessions, as many as nobody "
+                    "has: look who writes to it, and delete what lies below sessions/ there",
+                    backend=member.name,
+                )
+    return found
 
 
 class Session:

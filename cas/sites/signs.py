@@ -7,13 +7,12 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterable
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
 from ...backends.fetch import fetch_small
-from ...backends.keys import news_key, parse_session_key, session_key, site_key
+from ...backends.keys import news_key, session_key, site_key
 from ...errors import BackendError, KeyNotFoundError
 from ...ids import BackendId, Key, SiteId, StoreId, WriterId
 from ..access import Access
@@ -26,7 +25,7 @@ from ..formats.presence import (
     is_sound,
 )
 from ..lease.lease import MARGIN
-from ..lease.sessions import TERM
+from ..lease.sessions import TERM, sessions_on
 from ..lease.sites import announce, sites_on
 from ..packs.members import Member, Members
 
@@ -103,13 +102,10 @@ async def _ask(member: Member, store: StoreId, own: SiteId, found: dict[SiteId, 
 
 
 async def _sessions(member: Member, store: StoreId) -> dict[WriterId, PresenceRecord]:
-    async with aclosing(member.backend.list("sessions/")) as listing:
-        parsed = [parse_session_key(listed.key) async for listed in listing]
     found: dict[WriterId, PresenceRecord] = {}
-    for owner in parsed:
-        if owner is not None:
-            with contextlib.suppress(KeyNotFoundError):
-                found[owner] = await _read(member, owner, store)
+    for owner in await sessions_on(member):
+        with contextlib.suppress(KeyNotFoundError):
+            found[owner] = replace(await _read(member, owner, store), open=())
     return found
 
 

@@ -20,15 +20,23 @@ from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.encryption.copies import find_copies
 from modelfloat.cas.formats.condemned import Condemned, encode_condemned
 from modelfloat.cas.formats.journal import NOWHERE
+from modelfloat.cas.formats.presence import (
+    MOST_OPEN,
+    Presence,
+    PresenceRecord,
+    encode_presence,
+)
 from modelfloat.cas.gc import condemning
 from modelfloat.cas.gc.condemning import condemned
-from modelfloat.cas.gc.others import Others
+from modelfloat.cas.gc.others import MOST_IN_USE, AtWork, Others
 from modelfloat.cas.journal.news import read_news
+from modelfloat.cas.lease import sessions
 from modelfloat.cas.lease.lease import Leases
 from modelfloat.cas.lease.sites import own_site
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
-from modelfloat.ids import Key, PackId, SiteId, WriterId
+from modelfloat.errors import UnavailableError
+from modelfloat.ids import Key, ObjectId, PackId, SiteId, WriterId
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.encrypted import KEYS, fresh_encrypted, unlocked
 from modelfloat.tests.support.sites import another_site
@@ -144,6 +152,49 @@ async def test_of_condemned_packs_without_end_so_many_are_held(
 async def condemn_on(backend: Backend, store: Store, pack: PackId) -> None:
     record = Condemned(store.id, pack, 1, 0, (NOWHERE,))
     await backend.put(condemned_key(pack), [encode_condemned(record)])
+
+
+async def test_sessions_without_end_are_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST", 5)
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        first = next(iter(store.members)).backend
+        for number in range(6):
+            record = PresenceRecord(Presence.SESSION, store.id, ELSEWHERE, bytes(16), 0, 300)
+            await first.put(session_key(WriterId(bytes([number]) * 16)), [encode_presence(record)])
+        with pytest.raises(UnavailableError, match="d0 names more than 5 sessions"):
+            await store.gc(grace=7200)
+
+
+async def test_mounts_without_end_are_not_held(tmp_path: Path) -> None:
+    """Each names as many files as it can; all of these are another mount's."""
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        backend = next(iter(store.members)).backend
+        for number in range(MOST_IN_USE // MOST_OPEN + 1):
+            await lay_mount(backend, store, number)
+        with (
+            held_little(),
+            pytest.raises(UnavailableError, match="mounts of other sites have more than 262,144"),
+        ):
+            await store.gc(grace=7200)
+        found = AtWork()
+        for _ in range(3):
+            found.note(SOMEBODY, mount_of(store, 0), 0.0)
+        assert len(found.in_use) == MOST_OPEN
+
+
+def mount_of(store: Store, number: int) -> PresenceRecord:
+    first = number * MOST_OPEN
+    opened = tuple(ObjectId(n.to_bytes(32, "big")) for n in range(first, first + MOST_OPEN))
+    return PresenceRecord(
+        Presence.MOUNT, store.id, ELSEWHERE, bytes(16), MOST_OPEN, 600, open=opened
+    )
+
+
+async def lay_mount(backend: Backend, store: Store, number: int) -> None:
+    key = session_key(WriterId(bytes([number]) * 16))
+    await backend.put(key, [encode_presence(mount_of(store, number))])
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
