@@ -93,12 +93,12 @@ READERS: dict[str, tuple[Key, Read, str]] = {
     ),
     "session": (
         session_key(SOMEBODY),
-        lambda store, _: Others(store.members, ELSEWHERE, 2).at_work(),
+        lambda store, _: Others(store.members, ELSEWHERE, store.access.lock(""), 2).at_work(),
         "a writer of whom nothing is known",
     ),
     "told": (
         session_key(SOMEBODY),
-        lambda store, _: Others(store.members, ELSEWHERE, 2).told(),
+        lambda store, _: Others(store.members, ELSEWHERE, store.access.lock(""), 2).told(),
         "a writer of whom nothing is known",
     ),
     "condemned": (
