@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .backendchanges import tried
 from .backends.registry import is_local_path
 from .cas.encryption.secrets import Secret
 from .cas.encryption.storecipher import cipher_of
@@ -19,7 +20,7 @@ from .cas.index.index import Index
 from .cas.progress import Progress
 from .cas.reserve import SIZE, Reserve
 from .config import config_path, what_remains, write_config
-from .creating import make_folders, tried
+from .creating import make_folders
 from .erasure.scheme import Scheme
 from .errors import BackendError, ExistsError, ModelFloatError, UsageError
 from .finding import FoundStore, Told

@@ -65,7 +65,7 @@ def backend_add(
     """Add a place for shards to the store."""
     import trio
 
-    from ..creating import add_backend
+    from ..backendchanges import add_backend
 
     spec = make_backend(name, url, domain, weight, capacity, rate)
     arguments = (spec.name, spec.url, spec.domain, spec.weight, spec.capacity, spec.rate)
@@ -106,7 +106,7 @@ def backend_set(
     """Change what is known of a backend; what is stored stays where it lies."""
     import trio
 
-    from ..creating import change_backend
+    from ..backendchanges import change_backend
     from .backendspec import parse_changes
 
     changes = parse_changes(name, domain, weight, capacity, rate)

@@ -9,7 +9,8 @@ from ..errors import UsageError
 from ..redaction import redact
 
 if TYPE_CHECKING:
-    from ..creating import BackendChanges, BackendSpec
+    from ..backendchanges import BackendChanges
+    from ..creating import BackendSpec
     from ..finding import Place
 
 _OPTIONS: Final = ("domain", "weight", "capacity", "rate")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from modelfloat.backendchanges import add_backend
 from modelfloat.cas.refnames import parse_address
 from modelfloat.config import read_config
-from modelfloat.creating import BackendSpec, add_backend, create_store
+from modelfloat.creating import BackendSpec, create_store
 from modelfloat.errors import BusyError, NotFoundError, UnavailableError
 from modelfloat.opening import open_store
 from modelfloat.retiring import remove_backend

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from modelfloat import finding
+from modelfloat.backendchanges import add_backend
 from modelfloat.backends.base import Listed
 from modelfloat.backends.keys import parse_journal_key
 from modelfloat.backends.local import LocalBackend
@@ -19,7 +20,6 @@ from modelfloat.cas.rebuild import rebuild
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cli.main import run
 from modelfloat.config import read_config
-from modelfloat.creating import add_backend
 from modelfloat.errors import (
     ExistsError,
     FormatError,

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from modelfloat import opening
+from modelfloat.backendchanges import add_backend
 from modelfloat.config import config_path
-from modelfloat.creating import add_backend
 from modelfloat.errors import DataLostError
 from modelfloat.opening import open_store
 from modelfloat.tests.support.command import modelfloat

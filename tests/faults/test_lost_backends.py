@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
+from modelfloat.backendchanges import add_backend
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.local import LocalBackend
 from modelfloat.cas.packs.health import Event, State
@@ -18,7 +19,7 @@ from modelfloat.cas.packs.placement import Candidate
 from modelfloat.cas.packs.survival import describe
 from modelfloat.cas.store import Store
 from modelfloat.cas.verify.report import VerifyReport
-from modelfloat.creating import BackendSpec, add_backend
+from modelfloat.creating import BackendSpec
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DataLostError, UnavailableError
 from modelfloat.ids import BackendId, Key, StoreId

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from modelfloat.backendchanges import add_backend, change_backend
 from modelfloat.backends.base import Backend, Buffer
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.cas.add.request import AddRequest
@@ -17,7 +18,7 @@ from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.cas.verify.moving import Goal, Moving
 from modelfloat.config import read_config
-from modelfloat.creating import BackendSpec, add_backend, change_backend
+from modelfloat.creating import BackendSpec
 from modelfloat.draining import MoveRequest, mark, rebalance
 from modelfloat.errors import BackendError, one_failure
 from modelfloat.ids import Key

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelfloat.creating import BackendSpec, add_backend, create_store
+from modelfloat.backendchanges import add_backend
+from modelfloat.creating import BackendSpec, create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.opening import open_store
 from modelfloat.tests.support.crashing import Crasher, Fault, each_step

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.backendchanges import add_backend
 from modelfloat.cas.packs.placement import Candidate, crowding, limits, place
 from modelfloat.cas.progress import Progress
 from modelfloat.cas.verify.moveplan import away, spread
 from modelfloat.cas.verify.movereport import MovePlan
 from modelfloat.cas.verify.moving import Goal, Moving
 from modelfloat.config import read_config
-from modelfloat.creating import BackendSpec, add_backend
+from modelfloat.creating import BackendSpec
 from modelfloat.draining import MoveRequest, drain_backend, rebalance, stop_draining
 from modelfloat.errors import BusyError
 from modelfloat.ids import BackendId

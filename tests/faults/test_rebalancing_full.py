@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.backendchanges import add_backend, change_backend
 from modelfloat.cas.capacity import bytes_on
 from modelfloat.config import read_config, write_config
-from modelfloat.creating import BackendSpec, add_backend, change_backend
+from modelfloat.creating import BackendSpec
 from modelfloat.draining import MoveRequest, rebalance
 from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import add, fresh_store, shard_files, weights

@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from modelfloat.backendchanges import add_backend
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import session_key, site_key
 from modelfloat.cas import sharing
@@ -30,7 +31,6 @@ from modelfloat.cas.lease.sites import FILE, UNUSED, own_site
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.config import read_config
-from modelfloat.creating import add_backend
 from modelfloat.draining import MoveRequest
 from modelfloat.errors import (
     BusyError,

@@ -22,10 +22,11 @@ from unittest import mock
 
 import trio
 
+from modelfloat.backendchanges import add_backend
 from modelfloat.cas.encryption.keys import StoreKeys
 from modelfloat.cas.get.getting import get
 from modelfloat.cas.refnames import parse_address
-from modelfloat.creating import BackendSpec, add_backend, create_store
+from modelfloat.creating import BackendSpec, create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.opening import open_store
 from modelfloat.tests.support.encrypted import KEYS, make_encrypted

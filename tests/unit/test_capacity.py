@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.backendchanges import add_backend, change_backend
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.add.estimate import Room, fits
 from modelfloat.cas.add.request import AddRequest
@@ -19,7 +20,7 @@ from modelfloat.cas.room import Room as Space
 from modelfloat.cas.room import room_of
 from modelfloat.cli.backendspec import parse_changes
 from modelfloat.config import read_config, write_config
-from modelfloat.creating import BackendSpec, add_backend, change_backend, create_store
+from modelfloat.creating import BackendSpec, create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import NotFoundError, QuotaError, UsageError
 from modelfloat.ids import BackendId, PackId, PackNumber, StoreId, random_backend_id

@@ -12,6 +12,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelfloat.backendchanges import add_backend
 from modelfloat.backends.marker import ENCRYPTED
 from modelfloat.cas.cache.options import CacheOptions
 from modelfloat.cas.encryption.keys import StoreKeys
@@ -21,7 +22,7 @@ from modelfloat.cas.read.options import ReadOptions
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.config import read_config
-from modelfloat.creating import add_backend, create_store
+from modelfloat.creating import create_store
 from modelfloat.draining import MoveRequest, drain_backend
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import DamageError, FormatError, KeyNeededError, ShardDamagedError

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.backendchanges import change_backend
 from modelfloat.cli.backendspec import parse_changes
 from modelfloat.config import read_config
-from modelfloat.creating import BackendSpec, change_backend
+from modelfloat.creating import BackendSpec
 from modelfloat.errors import UsageError
 from modelfloat.opening import open_store
 from modelfloat.rate import Rate

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from modelfloat.backendchanges import add_backend
 from modelfloat.cas.add import smallfiles
 from modelfloat.cas.refnames import parse_address
-from modelfloat.creating import BackendSpec, add_backend, create_store
+from modelfloat.creating import BackendSpec, create_store
 from modelfloat.errors import (
     ExistsError,
     FormatError,
@@ -233,7 +234,7 @@ async def test_a_backend_whose_adding_was_interrupted_joins_when_it_is_added_aga
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("modelfloat.creating.write_config", die)
+    monkeypatch.setattr("modelfloat.backendchanges.write_config", die)
     with pytest.raises(KeyboardInterrupt):
         await add_backend(path, "extra", str(tmp_path / "extra"))
     monkeypatch.undo()

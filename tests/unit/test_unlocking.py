@@ -10,6 +10,7 @@ import trio
 from blake3 import blake3
 from trio.testing import MockClock
 
+from modelfloat.backendchanges import add_backend, change_backend
 from modelfloat.backends.base import Backend
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import keyring_key
@@ -22,7 +23,7 @@ from modelfloat.cas.encryption.secrets import Secret, key_file, passphrase
 from modelfloat.cas.verify.checkorder import VerifyRequest
 from modelfloat.cli.checks_store import configuration
 from modelfloat.config import read_config
-from modelfloat.creating import add_backend, change_backend, create_store
+from modelfloat.creating import create_store
 from modelfloat.erasure.scheme import Scheme
 from modelfloat.errors import (
     ExistsError,
