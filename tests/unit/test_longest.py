@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from modelfloat.backends import conditional, marker
 from modelfloat.cas.encryption.storecipher import StoreCipher
 from modelfloat.cas.formats import condemned, keyring, news, presence, shard
 from modelfloat.cas.formats.chunktable import Kind, PackedChunk
@@ -32,6 +33,7 @@ from modelfloat.cas.journal import journal
 from modelfloat.cas.journal.segments import LARGE
 from modelfloat.errors import UsageError
 from modelfloat.ids import BackendId, ChunkId, ObjectId, PackId, SiteId, StoreId, WriterId
+from modelfloat.tests.support.checkout import ROOT
 from modelfloat.tests.support.encrypted import CIPHER
 from modelfloat.tests.support.stores import fresh_store
 
@@ -86,6 +88,15 @@ def test_how_long_a_record_will_be_is_known_before_it_is_made(cipher: StoreCiphe
         record = Record(STORE, WRITER, 1, bytes(32), 0, tuple(entries))
         assert record_length(entries, cipher) == len(encode_record(record, cipher))
     assert record_length([listed_pack(STORED)]) == record_length([STORED])
+
+
+def test_the_page_of_formats_says_the_same() -> None:
+    page = " ".join((ROOT / "docs/format.md").read_text().split())
+    said = page.partition("never longer than as follows")[2].partition("## Keys")[0]
+    assert (marker.LARGEST, LONGEST, conditional.LONGEST) == (1 << 20, 16 << 20, 5)
+    assert all(told in said for told in ("marker 1 MiB", "record 16 MiB", "conditional puts 5."))
+    for kind in (condemned, presence, news, keyring):
+        assert f" {kind.LONGEST:,}" in said
 
 
 def test_no_segment_is_as_long_as_a_record_may_be() -> None:
