@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import trio
 
-from ...errors import BackendError, ChunkDamagedError, DamageError, KeyNotFoundError
+from ...errors import (
+    BackendError,
+    ChunkDamagedError,
+    DamageError,
+    KeyNotFoundError,
+    UnavailableError,
+)
 from ...ids import BackendId, ObjectId
 from ..codecs.registry import decode
 from ..formats.chunktable import Kind, PackedChunk
@@ -23,20 +29,28 @@ async def read_objects(pool: Pool, stored: PackStored) -> dict[ObjectId, bytes]:
     """Every object of a pack that a journal entry announces, by id, verified.
 
     Where its shards do not lie where the entry has them they are looked for: who moved them may be
-    heard of later only. DamageError where too few are found.
+    heard of later only. DamageError where too few are found; UnavailableError where a backend that
+    may have them did not answer just now: that is no damage, and soon over.
     """
     try:
         return await _read(pool, stored)
     except DamageError:
-        places = await _where(pool, stored)
-        if places == stored.locations:
-            raise
+        places, silent = await _where(pool, stored)
+    try:
         return await _read(pool, replace(stored, locations=places))
+    except DamageError:
+        silent = silent or (await _where(pool, stored))[1]
+        if silent is not None:
+            raise silent from None
+        raise
 
 
-async def _where(pool: Pool, stored: PackStored) -> tuple[BackendId, ...]:
+async def _where(
+    pool: Pool, stored: PackStored
+) -> tuple[tuple[BackendId, ...], UnavailableError | None]:
     """Where the shards of a pack are, as backends that are up say: each on another one where that
-    can be, for one that lies may say that it has them all."""
+    can be, for one that lies may say that it has them all. What one said that did not answer."""
+    silent: list[UnavailableError] = []
     pack, holders = PackRecord.of(0, stored), dict[int, list[BackendId]]()
 
     async def ask(member: Member) -> None:
@@ -47,6 +61,8 @@ async def _where(pool: Pool, stored: PackStored) -> tuple[BackendId, ...]:
                     holders.setdefault(index, []).append(member.id)
         except BackendError as error:
             pool.members.note_failure(member, error)
+            if isinstance(error, UnavailableError):
+                silent.append(error)
 
     async with trio.open_nursery() as nursery:
         for member in pool.members.up():
@@ -56,7 +72,7 @@ async def _where(pool: Pool, stored: PackStored) -> tuple[BackendId, ...]:
         place = min(holders.get(index, [NOWHERE]), key=lambda id_: (used[id_], id_))
         used[place] += 1
         places.append(place)
-    return tuple(places)
+    return tuple(places), next(iter(silent), None)
 
 
 async def _read(pool: Pool, stored: PackStored) -> dict[ObjectId, bytes]:

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import site_key
 from modelfloat.cas.formats.news import MOST_WRITERS, News, decode_news, encode_news
 from modelfloat.cas.journal import follower
@@ -217,6 +218,25 @@ async def test_two_who_follow_at_once_take_over_each_record_once(tmp_path: Path)
         assert len(names(watching)) == 6
         for writer in writing.index.writers():
             assert watching.index.writer(writer) == writing.index.writer(writer)
+        assert (await watching.verify()).exit_status == 0
+
+
+async def test_what_a_backend_does_not_answer_for_a_moment_is_no_damage(tmp_path: Path) -> None:
+    """A record whose objects could not be read then was applied without them, for good."""
+    here, there = await two(tmp_path)
+    async with open_store(str(here)) as watching, open_store(str(there)) as writing:
+        await add(writing, tmp_path / "b", "acme/n")
+        wrapped = [FaultyBackend(member.backend) for member in watching.members]
+        for member, faulty in zip(watching.members, wrapped, strict=True):
+            member.backend = faulty
+            faulty.inject("unavailable", on=["get", "head"], prefix="packs/", times=2)
+        await follow(watching)
+        for faulty in wrapped:
+            faulty.clear()
+        for member in watching.members:
+            member.down = ""
+        await follow(watching)
+        assert await read(watching, "acme/n/b") == (tmp_path / "b").read_bytes()
         assert (await watching.verify()).exit_status == 0
 
 
