@@ -10,6 +10,7 @@ import pytest
 
 from modelfloat.api import Store as Api
 from modelfloat.backends.keys import news_key, site_key
+from modelfloat.cas.add.committing import Committer
 from modelfloat.cas.formats.presence import MOST_OPEN, Presence, PresenceRecord, encode_presence
 from modelfloat.cas.gc import elsewhere
 from modelfloat.cas.journal.follower import Follower
@@ -211,6 +212,33 @@ async def test_a_forgotten_site_that_writes_is_known_again(tmp_path: Path) -> No
             assert await read(each, "acme/again/c") == data
             assert len(list(each.index.refs())) == 2
         assert (await there.verify()).exit_status == 0
+
+
+async def test_who_is_forgotten_while_it_adds_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sees its session any more, so what it has stored is garbage to others. It looks before
+    its ref moves, and stores again what is gone by then."""
+    here, other = await sites(tmp_path, "other")
+    async with open_store(str(here)) as store, open_store(str(other)) as there:
+        move, done = Committer._move, list[int]()
+
+        async def forgotten(self: Committer, *arguments: object) -> bool:
+            if not done:
+                done.append(0)
+                await store.forget_site(id_of(other).hex(), force=True)
+                done.append((await store.gc(grace=0)).deleted)
+            return await move(self, *arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Committer, "_move", forgotten)
+        await add(there, tmp_path / "b", "acme/n")
+        assert done[-1] > 0
+        async with there.access.in_session("a test"):
+            pass  # its next command tells of it
+        await follow(store)
+        for each in (store, there):
+            assert await read(each, "acme/n/b") == (tmp_path / "b").read_bytes()
+            assert (await each.verify()).exit_status == 0
 
 
 async def test_a_forgotten_site_that_only_reads_is_told_again(tmp_path: Path) -> None:
