@@ -47,7 +47,8 @@ def copy_of(folder: Path) -> Path:
 
 def push(crasher: Crasher, now: Path, where: str, at: int | None = None, **how: object) -> Ran:
     fault: Fault = how.get("fault", "kill")  # type: ignore[assignment]
-    words = ("--their-passphrase-file", now / "words")
+    # What is in the clear takes none.
+    words = ("--their-passphrase-file", now / "words") if where == "sealed" else ()
     return crasher.run(
         "--store", now / "here", "push", now / where, REPO, *words, at=at, fault=fault
     )
