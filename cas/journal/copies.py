@@ -156,19 +156,6 @@ class Found:
     whole: bool
 
 
-async def load_record(
-    members: Members,
-    store: StoreId,
-    writer: WriterId,
-    seq: int,
-    previous: bytes,
-    copies: int,
-) -> bytes | None:
-    """What `find_record` finds, or None."""
-    found = await find_record(members, store, writer, seq, previous, copies)
-    return None if found is None else found.data
-
-
 async def find_record(
     members: Members,
     store: StoreId,
