@@ -94,8 +94,14 @@ class Backend(Protocol):
         """Fill `buffer` with the bytes of `key` from `offset` on (both in bytes)."""
         ...
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
-        """Return `size` bytes of `key` from `offset` on; all that follow when size is None."""
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
+        """Return `size` bytes of `key` from `offset` on; all that follow when size is None.
+
+        With `most`, of what is longer only so many and one more: that it is longer shows, and
+        takes no memory, whatever whoever has the backend lays there.
+        """
         ...
 
     async def head(self, key: Key) -> int:

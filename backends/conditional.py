@@ -15,7 +15,6 @@ import trio
 from ..errors import BackendError, DeniedError, KeyExistsError, UnavailableError
 from ..ids import Key
 from .base import Backend
-from .fetch import fetch_small
 from .keys import check_key
 
 PREFIX: Final = "probe/"
@@ -53,7 +52,7 @@ async def _refuses_the_second(backend: Backend, key: Key) -> bool:
     try:
         await backend.put(key, [b"second"], if_absent=True)
     except KeyExistsError:
-        return await fetch_small(backend, key, LONGEST) == b"first"
+        return await backend.get(key, most=LONGEST) == b"first"
     return False
 
 
@@ -70,4 +69,4 @@ async def _has_one_winner(backend: Backend, key: Key) -> bool:
     async with trio.open_nursery() as nursery:
         for number in range(RACERS):
             nursery.start_soon(race, number)
-    return len(won) == 1 and await fetch_small(backend, key, LONGEST) == won[0]
+    return len(won) == 1 and await backend.get(key, most=LONGEST) == won[0]

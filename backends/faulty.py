@@ -145,12 +145,14 @@ class FaultyBackend:
         if fault == "flip_bit" and buffer.nbytes:
             buffer.cast("B")[buffer.nbytes // 2] ^= 1
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         if not any(fault.matches("get", key) for fault in self._faults):
             await self._strike("get", key)
-            return await self._inner.get(key, offset, size)
-        return await fetch(self, key, offset, size)
+            return await self._inner.get(key, offset, size, most)
+        return await fetch(self, key, offset, size, most)
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

@@ -11,30 +11,27 @@ LARGEST: Final = 256 << 20
 never set aside."""
 
 
-async def fetch(backend: Backend, key: Key, offset: int, size: int | None) -> bytes:
+async def fetch(
+    backend: Backend, key: Key, offset: int, size: int | None, most: int | None = None
+) -> bytes:
     """`Backend.get` by `head` (only when `size` is None) and `get_into`."""
     if size is None:
-        size = rest(backend.name, key, await backend.head(key), offset)
+        size = rest(backend.name, key, await backend.head(key), offset, most)
     data = bytearray(size)
     await backend.get_into(key, offset, memoryview(data))
     return bytes(data)
 
 
-async def fetch_small(backend: Backend, key: Key, most: int) -> bytes:
-    """All of `key`, of what is longer than `most` bytes only the first `most` + 1: whatever whoever
-    has the backend lays there, no more is held. That much is not what anybody of ours wrote, and
-    it shows as any other damage does."""
-    size = await backend.head(key)
-    return await backend.get(key, 0, min(size, most + 1))
-
-
-def rest(backend: str, key: Key, size: int, offset: int) -> int:
-    """How many bytes of a value follow `offset`; CorruptAnswerError when it ends before that, or is
-    larger than anything of ours."""
+def rest(backend: str, key: Key, size: int, offset: int, most: int | None = None) -> int:
+    """How many bytes of a value follow `offset`, or `most` and one where more do;
+    CorruptAnswerError when it ends before that, or without `most` is larger than anything of
+    ours."""
     if offset < 0:
         raise ValueError(f"offset {offset} of {key} is negative")
     if offset > size:
         raise short(backend, key, offset, size)
+    if most is not None:
+        return min(size - offset, most + 1)
     if size - offset > LARGEST:
         raise CorruptAnswerError(
             f"backend {backend}: {key} is said to have {size} bytes, more than anything here has; "

@@ -105,10 +105,12 @@ class LimitBackend:
         size = buffer.nbytes
         await self._within("get", key, size, lambda: self._inner.get_into(key, offset, buffer))
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`; without `size` it asks for that first, to know how long to wait."""
         if size is None:
-            size = rest(self.name, key, await self.head(key), offset)
+            size = rest(self.name, key, await self.head(key), offset, most)
         return await self._within("get", key, size, lambda: self._inner.get(key, offset, size))
 
     async def head(self, key: Key) -> int:

@@ -118,11 +118,13 @@ class LocalBackend:
         _check_offset(key, offset)
         self._guard(key, lambda: self._read_into(key, offset, buffer))
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         check_key(key)
         _check_offset(key, offset)
-        return await self._run(key, lambda: self._read(key, offset, size))
+        return await self._run(key, lambda: self._read(key, offset, size, most))
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""
@@ -219,12 +221,11 @@ class LocalBackend:
         finally:
             os.close(fd)
 
-    def _read(self, key: Key, offset: int, size: int | None) -> bytes:
+    def _read(self, key: Key, offset: int, size: int | None, most: int | None) -> bytes:
         fd, length = self._open(key)
         try:
-            left = rest(self.name, key, length, offset)
-            wanted = left if size is None else size
-            if wanted > left:
+            wanted = rest(self.name, key, length, offset, most) if size is None else size
+            if wanted > length - offset:
                 raise short(self.name, key, offset + wanted, length)
             data = os.pread(fd, wanted, offset)
             while len(data) < wanted:

@@ -20,7 +20,6 @@ from ..errors import FormatError, KeyExistsError, KeyNotFoundError, MarkerError,
 from ..ids import UUID_SIZE, BackendId, StoreId
 from ..redaction import redact
 from .base import Backend
-from .fetch import fetch_small
 from .keys import MARKER_KEY
 
 FORMAT: Final = 1
@@ -214,7 +213,7 @@ class _Reader:
 async def read_marker(backend: Backend) -> Marker:
     """The marker of a backend; MarkerError when there is none or it is malformed."""
     try:
-        data = await fetch_small(backend, MARKER_KEY, LARGEST)
+        data = await backend.get(MARKER_KEY, most=LARGEST)
     except KeyNotFoundError:
         raise MarkerError(
             f"backend {backend.name}: no {MARKER_KEY} at its root; is the disk mounted?",

@@ -63,9 +63,11 @@ class MemoryBackend:
             raise short(self.name, key, offset + len(target), len(value))
         target[:] = memoryview(value)[offset : offset + len(target)]
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
-        return await fetch(self, key, offset, size)
+        return await fetch(self, key, offset, size, most)
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

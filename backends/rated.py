@@ -99,10 +99,12 @@ class RateBackend:
         await self._read(key)
         await self._inner.get_into(key, offset, buffer)
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         await self._read(key)
-        return await self._inner.get(key, offset, size)
+        return await self._inner.get(key, offset, size, most)
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

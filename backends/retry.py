@@ -78,9 +78,11 @@ class RetryBackend:
         """See `Backend.get_into`."""
         await self._repeat("get", key, lambda: self._inner.get_into(key, offset, buffer))
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
-        return await self._repeat("get", key, lambda: self._inner.get(key, offset, size))
+        return await self._repeat("get", key, lambda: self._inner.get(key, offset, size, most))
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

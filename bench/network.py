@@ -137,10 +137,12 @@ class NetworkBackend:
         await self._inner.get_into(key, offset, buffer)
         await self._travel(began, buffer.nbytes)
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         began = trio.current_time()
-        data = await self._inner.get(key, offset, size)
+        data = await self._inner.get(key, offset, size, most)
         await self._travel(began, len(data))
         return data
 

@@ -124,10 +124,12 @@ class GDriveBackend:
             tried.add(file.id)
         raise await self._files.missing(key)
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         check_key(key)
-        return await fetch(self, key, offset, size)
+        return await fetch(self, key, offset, size, most)
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

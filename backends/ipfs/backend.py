@@ -114,10 +114,12 @@ class IpfsBackend:
             value, _ = await self._value(key)
             await self._fill(key, value, offset, target)
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         check_key(key)
-        return await fetch(self, key, offset, size)
+        return await fetch(self, key, offset, size, most)
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

@@ -91,11 +91,13 @@ class ObjectBackend:
         _check_offset(key, offset)
         await self._run(key, lambda bucket: bucket.read_into(key, offset, buffer.cast("B")))
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         check_key(key)
         _check_offset(key, offset)
-        return await self._run(key, lambda bucket: bucket.read(key, offset, size))
+        return await self._run(key, lambda bucket: bucket.read(key, offset, size, most))
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

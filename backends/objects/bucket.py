@@ -148,18 +148,19 @@ class Bucket:
         """How many bytes an object has."""
         return int(self._head(key)["size"])
 
-    def read(self, key: Key, offset: int, size: int | None) -> bytes:
-        """`size` bytes of an object from `offset` on, or all that are there."""
+    def read(self, key: Key, offset: int, size: int | None, most: int | None = None) -> bytes:
+        """`size` bytes of an object from `offset` on, or all that are there, `most` and one at
+        most."""
         if size is None:
-            return self._read_rest(key, offset)
+            return self._read_rest(key, offset, most)
         data = bytearray(size)
         self.read_into(key, offset, memoryview(data))
         return bytes(data)
 
-    def _read_rest(self, key: Key, offset: int) -> bytes:
+    def _read_rest(self, key: Key, offset: int, most: int | None) -> bytes:
         """All from `offset` on, in one answer: between two the object may be another one."""
         answer = self._ask(key)
-        data = bytearray(rest(self.name, key, int(answer.meta["size"]), offset))
+        data = bytearray(rest(self.name, key, int(answer.meta["size"]), offset, most))
         done = _fill(answer, offset, memoryview(data))
         if done < len(data):
             raise self._broken_off(key, done, len(data))

@@ -102,10 +102,12 @@ class WebDavBackend:
                 break
         self._tree.saw(key)
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         check_key(key)
-        return await fetch(self, key, offset, size)
+        return await fetch(self, key, offset, size, most)
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

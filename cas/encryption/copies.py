@@ -17,7 +17,6 @@ from typing import Final
 import trio
 
 from ...backends.base import Backend
-from ...backends.fetch import fetch_small
 from ...backends.keys import keyring_key, parse_keyring_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, FormatError, KeyNotFoundError, TimedOutError
@@ -176,7 +175,7 @@ async def _copies_on(backend: Backend, store: StoreId) -> tuple[Copy, ...]:
     for number in (await _numbers(backend))[:MOST_NUMBERS]:
         key = keyring_key(number)
         with contextlib.suppress(KeyNotFoundError):
-            data = await fetch_small(backend, key, LONGEST)
+            data = await backend.get(key, most=LONGEST)
             record = sound_record(data, store, f"{key} on backend {backend.name}")
             if record is not None and record.number != number:
                 record = None

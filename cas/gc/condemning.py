@@ -12,7 +12,6 @@ from typing import Final, TypeVar
 
 import trio
 
-from ...backends.fetch import fetch_small
 from ...backends.keys import condemned_key, parse_condemned_key, shard_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, FormatError, UnavailableError
@@ -94,7 +93,7 @@ async def condemned(members: Members) -> dict[PackId, Condemned]:
 
 async def _read(members: Members, member: Member, key: Key, pack: PackId) -> Condemned | None:
     try:
-        data = await fetch_small(member.backend, key, LONGEST)
+        data = await member.backend.get(key, most=LONGEST)
         record = decode_condemned(data, f"{key} on {member.name}")
     except FormatError as error:
         log.warning("%s", error)

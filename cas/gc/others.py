@@ -14,7 +14,6 @@ from typing import Final
 
 import trio
 
-from ...backends.fetch import fetch_small
 from ...backends.keys import session_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyNotFoundError, LockedError, QuotaError, UnavailableError
@@ -213,7 +212,7 @@ class Others:
 
     async def _read(self, member: Member, key: Key) -> PresenceRecord:
         """A session's record; a damaged one is a writer's of whom nothing is known."""
-        data = await fetch_small(member.backend, key, LONGEST)
+        data = await member.backend.get(key, most=LONGEST)
         if is_sound(data):
             return decode_presence(data, f"{key} on {member.name}")
         return PresenceRecord(Presence.SESSION, self.members.store, UNKNOWN, NOBODY, 0, TERM)

@@ -14,7 +14,6 @@ from typing import Final
 import trio
 
 from ...backends.base import Backend
-from ...backends.fetch import fetch_small
 from ...backends.keys import journal_key, parse_journal_key
 from ...backends.retry import RetryBackend
 from ...errors import (
@@ -126,7 +125,7 @@ async def _put_once(member: Member, key: Key, data: bytes) -> bool:
         await backend.put(key, [data], if_absent=True)
     except KeyExistsError:
         # Its own first try, or another opening's: equal bytes are as good as written.
-        if await fetch_small(backend, key, len(data)) != data:
+        if await backend.get(key, most=len(data)) != data:
             raise
         return False
     return True
@@ -260,7 +259,7 @@ async def read_copy(
     backend: Backend, writer: WriterId, seq: int, copy: int, most: int = LONGEST
 ) -> bytes:
     """The same; BackendError when they cannot be had."""
-    return await fetch_small(backend, journal_key(writer, seq, copy), min(most, LONGEST))
+    return await backend.get(journal_key(writer, seq, copy), most=min(most, LONGEST))
 
 
 async def last_listed(member: Member, writer: WriterId) -> tuple[int, int]:

@@ -10,7 +10,6 @@ from typing import Final
 
 import trio
 
-from ...backends.fetch import fetch_small
 from ...backends.keys import news_key
 from ...backends.retry import RetryBackend
 from ...errors import BackendError, FormatError, KeyNotFoundError
@@ -96,7 +95,7 @@ def _ranked(members: Sequence[Member], site: SiteId) -> list[Member]:
 async def _load(members: Members, member: Member, site: SiteId) -> News | None:
     """What one copy says; None of one that is damaged or another's."""
     key = news_key(site)
-    data = await fetch_small(member.backend, key, LONGEST)
+    data = await member.backend.get(key, most=LONGEST)
     try:
         news = decode_news(data, f"{key} on {member.name}")
     except FormatError as error:

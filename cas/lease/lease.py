@@ -33,7 +33,6 @@ from typing import Final
 import trio
 
 from ...backends.base import Backend
-from ...backends.fetch import fetch_small
 from ...backends.keys import lease_key, parse_lease_key
 from ...backends.retry import RetryBackend
 from ...errors import (
@@ -303,7 +302,7 @@ class Leases:
         A damaged one is somebody's who cannot be named.
         """
         try:
-            data = await fetch_small(RetryBackend(self.home), self._key(number), LONGEST)
+            data = await RetryBackend(self.home).get(self._key(number), most=LONGEST)
         except KeyNotFoundError:
             return None
         if not is_sound(data):

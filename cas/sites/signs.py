@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from ...backends.fetch import fetch_small
 from ...backends.keys import news_key, session_key, site_key
 from ...errors import BackendError, KeyNotFoundError
 from ...ids import BackendId, Key, SiteId, StoreId, WriterId
@@ -111,7 +110,7 @@ async def _sessions(member: Member, store: StoreId) -> dict[WriterId, PresenceRe
 
 async def _read(member: Member, owner: WriterId, store: StoreId) -> PresenceRecord:
     key = session_key(owner)
-    data = await fetch_small(member.backend, key, LONGEST)
+    data = await member.backend.get(key, most=LONGEST)
     if is_sound(data):
         return decode_presence(data, f"{key} on {member.name}")
     return PresenceRecord(Presence.SESSION, store, SiteId(NOBODY), NOBODY, 0, TERM)

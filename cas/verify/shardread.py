@@ -8,7 +8,6 @@ import logging
 
 import trio
 
-from ...backends.fetch import fetch_small
 from ...errors import (
     BackendError,
     CorruptAnswerError,
@@ -76,7 +75,7 @@ async def _whole(
         # Another pack's shard may lie there, and tells whose it is; what is longer is none.
         size = await member.backend.head(key) if size is None else size
         most = LONGEST if size <= LONGEST else expected
-        return memoryview(await fetch_small(member.backend, key, most))
+        return memoryview(await member.backend.get(key, most=most))
     # In a thread: pages of new memory are made there, which takes milliseconds.
     buffer = await trio.to_thread.run_sync(buffers.take, size)
     await member.backend.get_into(key, 0, buffer)

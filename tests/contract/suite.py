@@ -57,6 +57,16 @@ class BackendContract:
         assert properties.concurrency >= 1
         assert properties.latency >= 0
 
+    async def test_no_more_is_got_than_asked_for(self, backend: Backend) -> None:
+        """And one byte, which tells that there is more."""
+        await backend.put(KEY, [b"0123456789"])
+        assert await backend.get(KEY, most=100) == b"0123456789"
+        assert await backend.get(KEY, most=10) == b"0123456789"
+        assert await backend.get(KEY, most=9) == b"0123456789"
+        assert await backend.get(KEY, most=4) == b"01234"
+        assert await backend.get(KEY, 3, most=4) == b"34567"
+        assert await backend.get(KEY, 8, most=4) == b"89"
+
     async def test_put_then_get(self, backend: Backend) -> None:
         await backend.put(KEY, [b"hello ", b"world"])
         assert await backend.get(KEY) == b"hello world"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelfloat.backends.base import Backend
-from modelfloat.backends.fetch import LARGEST, fetch_small
+from modelfloat.backends.fetch import LARGEST
 from modelfloat.backends.keys import (
     condemned_key,
     journal_key,
@@ -75,7 +75,7 @@ async def test_of_what_is_too_long_no_more_is_had_than_shows_that() -> None:
     backend, key = MemoryBackend("m"), Key("a")
     for size, had in ((0, 0), (99, 99), (100, 100), (101, 101), (5000, 101)):
         await backend.put(key, [bytes(size)])
-        assert len(await fetch_small(backend, key, 100)) == had
+        assert len(await backend.get(key, most=100)) == had
 
 
 Read = Callable[[Store, Backend], Awaitable[object]]

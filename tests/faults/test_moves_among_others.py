@@ -67,8 +67,10 @@ class Meddled:
         self._happen("head", key)
         return size
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
-        data = await self._inner.get(key, offset, size)
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
+        data = await self._inner.get(key, offset, size, most)
         self._happen("get whole" if size is None else "get", key)
         return data
 

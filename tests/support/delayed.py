@@ -111,9 +111,11 @@ class DelayedBackend:
             buffer[:] = RUBBISH * len(buffer)
         self._abandoned.clear()
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
-        return await fetch(self, key, offset, size)
+        return await fetch(self, key, offset, size, most)
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

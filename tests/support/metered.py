@@ -37,9 +37,11 @@ class Metered:
         self._traffic.heads[key] += 1
         return await self._inner.head(key)
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         self._traffic.gets[key] += 1
-        data = await self._inner.get(key, offset, size)
+        data = await self._inner.get(key, offset, size, most)
         self._traffic.read[key.rpartition("/")[0]] += len(data)
         return data
 

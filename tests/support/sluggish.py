@@ -35,9 +35,11 @@ class SluggishBackend:
         await self._inner.get_into(key, offset, buffer)
         await self._wait()
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         await self._wait()
-        data = await self._inner.get(key, offset, size)
+        data = await self._inner.get(key, offset, size, most)
         await self._wait()
         return data
 

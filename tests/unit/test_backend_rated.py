@@ -51,10 +51,12 @@ class Timed(MemoryBackend):
         self._note("put")
         await super().put(key, parts, if_absent=if_absent)
 
-    async def get(self, key: Key, offset: int = 0, size: int | None = None) -> bytes:
+    async def get(
+        self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+    ) -> bytes:
         """See `Backend.get`."""
         self._note("get")
-        return await super().get(key, offset, size)
+        return await super().get(key, offset, size, most)
 
     async def delete(self, key: Key) -> None:
         """See `Backend.delete`."""
