@@ -515,6 +515,25 @@ async def test_what_a_clone_of_a_folder_is_storing_is_not_garbage(tmp_path: Path
         assert (await store.gc(grace=0)).deleted
 
 
+async def test_clones_of_a_folder_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Both take the slot of one writer: whose record comes second goes on as another."""
+    files = {name: weights(tmp_path / name, 300_000, name) for name in "abcdef"}
+    async with fresh_store(tmp_path / "s", "2+1") as first:
+        await add(first, tmp_path / "a", "acme/first")
+    copy = await clone(tmp_path)
+    async with open_store(str(tmp_path / "other")) as store, open_store(str(copy)) as twin:
+        async with trio.open_nursery() as nursery:
+            for number, name in enumerate(files):
+                nursery.start_soon(add, (store, twin)[number % 2], tmp_path / name, "acme/m")
+        for each in (store, twin):
+            async with each.access.writing("a test") as journal:
+                await journal.take_over()
+            assert len(list(each.index.refs())) == 2
+            for name, data in files.items():
+                assert await read(each, f"acme/m/{name}") == data
+        assert (await twin.verify()).exit_status == 0
+
+
 def test_a_copied_folder_is_another_site(tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
     first = own_site(str(tmp_path / "locks"))
