@@ -6,7 +6,8 @@ has come too; and who looks meanwhile, or after a round that was cut off, would 
 that met. So a record waits for those that its changes follow, and for the packs whose shards it
 places.
 
-Memory: a record a writer that waits, `KEPT` bytes of them all together; others are read again.
+Memory: records that wait, `KEPT` bytes of them all together, and what they follow, which may take
+five times as much; others are read again.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -31,7 +32,7 @@ from ..index.index import Index
 from ..refnames import RepoName
 from .copies import record_name
 
-KEPT: Final = 32 << 20
+KEPT: Final = 8 << 20
 """Bytes of records that wait, held in memory."""
 
 LoadNext = Callable[[WriterId], Awaitable[bytes | None]]
@@ -51,13 +52,11 @@ class _Follows:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """The record of that number waits; `data` is None where it takes too much to be kept."""
+    """The record of that number waits: what it is and follows, None where it is read again."""
 
     seq: int
     time_ns: int
-    size: int
-    data: bytes | None
-    follows: _Follows
+    kept: tuple[bytes, _Follows] | None
 
 
 class InOrder:
@@ -102,31 +101,28 @@ class InOrder:
         """How many records were applied, and whether the next one waits."""
         applied = 0
         while True:
-            waiting = self._waiting_of(writer)
-            if waiting is not None and self._is_early(waiting.follows):
+            kept = self._kept(writer)
+            if kept is not None and self._is_early(kept[1]):
                 return applied, True
             data = await self._next(writer)
             self._waiting.pop(writer, None)
             if data is None:
                 return applied, False
-            if waiting is None and await self._waits(writer, data):
+            if kept is None and await self._waits(writer, data):
                 return applied, True
             await self._apply(data)
             applied += 1
 
-    def _waiting_of(self, writer: WriterId) -> _Waiting | None:
-        """What is known to wait; nothing where somebody else applied it meanwhile."""
+    def _kept(self, writer: WriterId) -> tuple[bytes, _Follows] | None:
+        """What is kept of a record that waits; nothing where somebody else applied it meanwhile."""
         waiting = self._waiting.get(writer)
-        if waiting is not None and waiting.seq != self._index.writer(writer)[0] + 1:
-            del self._waiting[writer]
+        if waiting is None or waiting.seq != self._index.writer(writer)[0] + 1:
             return None
-        return waiting
+        return waiting.kept
 
     async def _next(self, writer: WriterId) -> bytes | None:
-        waiting = self._waiting_of(writer)
-        if waiting is not None and waiting.data is not None:
-            return waiting.data
-        return await self._load_next(writer)
+        kept = self._kept(writer)
+        return await self._load_next(writer) if kept is None else kept[0]
 
     async def _waits(self, writer: WriterId, data: bytes) -> bool:
         """Note what a record follows if that is not known."""
@@ -135,9 +131,9 @@ class InOrder:
         follows = await trio.to_thread.run_sync(self._follows, data, name)
         if not self._is_early(follows):
             return False
-        kept = sum(each.size for each in self._waiting.values() if each.data is not None)
-        keep = data if kept + len(data) <= KEPT else None
-        self._waiting[writer] = _Waiting(head.seq, head.time_ns, len(data), keep, follows)
+        size = sum(len(each.kept[0]) for each in self._waiting.values() if each.kept is not None)
+        kept = (data, follows) if size + len(data) <= KEPT else None
+        self._waiting[writer] = _Waiting(head.seq, head.time_ns, kept)
         return True
 
     def _follows(self, data: bytes, name: str) -> _Follows:
