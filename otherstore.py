@@ -10,6 +10,7 @@ import trio
 
 from .backends.keys import MARKER_KEY
 from .backends.marker import ENCRYPTED, LARGEST, decode
+from .backends.upload import holds_nothing
 from .carried import NAME, Carried
 from .cas.encryption.secrets import Secret
 from .cas.signing.signer import GetSigner
@@ -93,7 +94,7 @@ def _refuse_scheme(store: Store, where: str, other: Other) -> None:
 
 def _refuse_unmade(where: str, other: Other) -> None:
     try:
-        empty = not os.listdir(where)
+        empty = holds_nothing(where)
     except FileNotFoundError:
         empty = True
     except NotADirectoryError:

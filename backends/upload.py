@@ -13,6 +13,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import secrets
 import threading
 import time
@@ -27,6 +28,8 @@ LEFTOVER_AGE: Final = 3600.0
 """Seconds after which a temporary file that nobody holds is removed."""
 _TRIES: Final = 8
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+_UPLOAD: Final = re.compile("[0-9a-f]{32}")
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,15 @@ class Approval:
             if self._abandoned:
                 raise AbandonedError
             self._committed = True
+
+
+def holds_nothing(root: str) -> bool:
+    """Whether nothing is in a directory but what writes left that were cut off; blocks. OSError as
+    the system gives it."""
+    names = os.listdir(root)
+    if names != [RESERVED]:
+        return not names
+    return all(map(_UPLOAD.fullmatch, os.listdir(os.path.join(root, RESERVED))))
 
 
 class Uploader:

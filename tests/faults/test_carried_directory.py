@@ -103,6 +103,26 @@ def test_it_goes_to_and_fro_with_what_is_new(
     assert content(here, f"{REPO}/3.bin") == content(there, f"{REPO}/3.bin")
 
 
+def test_what_a_push_left_that_was_killed_at_once_is_nothing(
+    pushed: tuple[Path, Path, bytes], tmp_path: Path
+) -> None:
+    """Before the first of its files was whole: the directory is made as if it were empty."""
+    here, _, data = pushed
+    begun = tmp_path / "begun"
+    (begun / "tmp").mkdir(parents=True)
+    (begun / "tmp" / ("0f" * 16)).write_bytes(b'{"')
+    there = store_at(tmp_path / "there")
+    with pytest.raises(NotFoundError, match="there is nothing at"):
+        pull(there, begun)
+    push(here, begun)
+    pull(there, begun)
+    assert content(there, f"{REPO}/model.safetensors") == data
+    (tmp_path / "others" / "tmp").mkdir(parents=True)
+    (tmp_path / "others" / "tmp" / "notes").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        push(here, tmp_path / "others")
+
+
 def test_what_is_kept_of_it_here_can_be_deleted(
     pushed: tuple[Path, Path, bytes], tmp_path: Path
 ) -> None:
