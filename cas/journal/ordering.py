@@ -4,18 +4,21 @@ A change of a ref names the change before it, which another writer may have made
 that one it would stand as a second head beside what was superseded long ago, until the other record
 has come too; and who looks meanwhile, or after a round that was cut off, would be told of updates
 that met. So a record waits for those that its changes follow, and for the packs whose shards it
-places.
+places. Of those that wait for nothing the earliest comes first, by its writer's clock: a shard that
+was moved twice, by two writers, is where the later one says, and no entry tells which that is.
 
-Memory: records that wait, `KEPT` bytes of them all together, and what they follow, which may take
-five times as much; others are read again.
+Memory: records that are next, `KEPT` bytes of them all together, and what they follow, which may
+take five times as much; others are read again.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Final
 
 import trio
 
+from ...errors import FormatError, one_failure
 from ...ids import PackId, WriterId
 from ..encryption.storecipher import StoreCipher
 from ..formats.journal import (
@@ -34,6 +37,8 @@ from .copies import record_name
 
 KEPT: Final = 8 << 20
 """Bytes of records that wait, held in memory."""
+READERS: Final = 4
+"""Writers whose first records are asked for at once."""
 
 LoadNext = Callable[[WriterId], Awaitable[bytes | None]]
 """The record behind the last one of a writer that is applied; None where there is none to be had,
@@ -52,11 +57,16 @@ class _Follows:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """The record of that number waits: what it is and follows, None where it is read again."""
+    """The record of that number is next: what it is and follows, None where it is read again.
+    `when` says whether it is no segment, then its time: what segments say is older than most."""
 
     seq: int
-    time_ns: int
+    when: tuple[bool, int]
     kept: tuple[bytes, _Follows] | None
+
+
+_Turn = tuple[tuple[bool, int], WriterId]
+"""A writer, behind when its next record comes."""
 
 
 class InOrder:
@@ -70,20 +80,20 @@ class InOrder:
         self._load_next = load_next
         self._apply = apply
         self._waiting: dict[WriterId, _Waiting] = {}
+        self._refused: FormatError | None = None
 
     async def run(self, writers: Iterable[WriterId]) -> set[WriterId]:
         """Apply what these writers recorded, one record after the other; those of them whose next
-        one waits for what none of them has told."""
-        left, before = list(dict.fromkeys(writers)), -1
-        applied = 0
-        while left and applied > before:
-            before, waiting = applied, []
-            for writer in left:
-                count, waits = await self._advance(writer)
-                applied += count
-                if waits:
-                    waiting.append(writer)
-            left = waiting
+        one waits for what none of them has told.
+
+        FormatError where one cannot be read, once the others' are applied.
+        """
+        left, more = list(dict.fromkeys(writers)), True
+        self._refused = None
+        while left and more:
+            left, more = await self._pass(left)
+        if self._refused is not None:
+            raise self._refused
         return set(left)
 
     async def run_all(self, writers: Iterable[WriterId]) -> None:
@@ -91,50 +101,80 @@ class InOrder:
         lost."""
         wanted = list(writers)
         while left := await self.run(wanted):
-            first = min(left, key=lambda writer: self._waiting[writer].time_ns)
-            data = await self._next(first)
+            first = min(left, key=lambda writer: self._waiting[writer].when)
+            found = self._kept(first) or await self._read(first)
             self._waiting.pop(first, None)
-            if data is not None:
-                await self._apply(data)
+            if found is not None:
+                await self._apply(found[0])
 
-    async def _advance(self, writer: WriterId) -> tuple[int, bool]:
-        """How many records were applied, and whether the next one waits."""
-        applied = 0
-        while True:
-            kept = self._kept(writer)
-            if kept is not None and self._is_early(kept[1]):
-                return applied, True
-            data = await self._next(writer)
+    async def _pass(self, writers: Iterable[WriterId]) -> tuple[list[WriterId], bool]:
+        """Apply what waits for nothing, the earliest first; whose next record waits, and whether
+        any was applied."""
+        queue: list[_Turn] = []
+        waiting: list[WriterId] = []
+        applied = False
+        await self._line_up_all(queue, writers)
+        while queue:
+            _, writer = heappop(queue)
+            found = self._kept(writer) or await self._read(writer)
+            if found is None:
+                continue  # it was there, and is not to be had any more
+            data, follows = found
+            if self._is_early(follows):
+                waiting.append(writer)
+                continue
             self._waiting.pop(writer, None)
-            if data is None:
-                return applied, False
-            if kept is None and await self._waits(writer, data):
-                return applied, True
             await self._apply(data)
-            applied += 1
+            applied = True
+            await self._line_up(queue, writer)
+        return waiting, applied
+
+    async def _line_up_all(self, queue: list[_Turn], writers: Iterable[WriterId]) -> None:
+        limiter = trio.CapacityLimiter(READERS)
+
+        async def line_up(writer: WriterId) -> None:
+            async with limiter:
+                await self._line_up(queue, writer)
+
+        with one_failure():
+            async with trio.open_nursery() as nursery:
+                for writer in writers:
+                    nursery.start_soon(line_up, writer)
+
+    async def _line_up(self, queue: list[_Turn], writer: WriterId) -> None:
+        """Put a writer where its next record belongs, if it has one."""
+        if self._noted(writer) is None:
+            try:
+                await self._read(writer)
+            except FormatError as error:
+                self._refused = self._refused or error
+                return
+        if (noted := self._noted(writer)) is not None:
+            heappush(queue, (noted.when, writer))
+
+    def _noted(self, writer: WriterId) -> _Waiting | None:
+        """What is noted of a writer's next record; nothing where somebody else applied it
+        meanwhile."""
+        noted = self._waiting.get(writer)
+        return noted if noted and noted.seq == self._index.writer(writer)[0] + 1 else None
 
     def _kept(self, writer: WriterId) -> tuple[bytes, _Follows] | None:
-        """What is kept of a record that waits; nothing where somebody else applied it meanwhile."""
-        waiting = self._waiting.get(writer)
-        if waiting is None or waiting.seq != self._index.writer(writer)[0] + 1:
+        noted = self._noted(writer)
+        return None if noted is None else noted.kept
+
+    async def _read(self, writer: WriterId) -> tuple[bytes, _Follows] | None:
+        """A writer's next record and what it follows, and note it; None where there is none."""
+        self._waiting.pop(writer, None)
+        data = await self._load_next(writer)
+        if data is None:
             return None
-        return waiting.kept
-
-    async def _next(self, writer: WriterId) -> bytes | None:
-        kept = self._kept(writer)
-        return await self._load_next(writer) if kept is None else kept[0]
-
-    async def _waits(self, writer: WriterId, data: bytes) -> bool:
-        """Note what a record follows if that is not known."""
         head = decode_head(data, "a journal record")
         name = record_name(writer, head.seq)
         follows = await trio.to_thread.run_sync(self._follows, data, name)
-        if not self._is_early(follows):
-            return False
         size = sum(len(each.kept[0]) for each in self._waiting.values() if each.kept is not None)
         kept = (data, follows) if size + len(data) <= KEPT else None
-        self._waiting[writer] = _Waiting(head.seq, head.time_ns, kept)
-        return True
+        self._waiting[writer] = _Waiting(head.seq, (not says_segment(data), head.time_ns), kept)
+        return data, follows
 
     def _follows(self, data: bytes, name: str) -> _Follows:
         """What a record follows that it does not say itself. A segment follows nothing: it says

@@ -4,26 +4,33 @@ what is lost keeps nothing from being applied."""
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from itertools import permutations
 
 import pytest
 import trio
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelfloat.cas.encryption.storecipher import CLEAR
 from modelfloat.cas.formats.journal import (
     NO_ID,
+    Compacted,
+    JournalEntry,
     Record,
     RefChanged,
     RefKind,
+    ShardPlaced,
     decode_record,
     encode_record,
 )
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.journal import ordering
 from modelfloat.cas.journal.ordering import InOrder
-from modelfloat.ids import ObjectId, WriterId
-from modelfloat.tests.support.samples import STORE
+from modelfloat.errors import FormatError
+from modelfloat.ids import BackendId, ObjectId, WriterId
+from modelfloat.tests.support.samples import PACK, STORE
+from modelfloat.tests.support.samples import record as sample
 
 WRITERS = [WriterId(bytes([number]) * 16) for number in range(4)]
 
@@ -72,7 +79,7 @@ class Taking:
     async def _apply(self, data: bytes) -> None:
         self.index.apply(decode_record(data, "a record"), {})
         refs = [head.ref for head in self.index.refs()]
-        self.most = max(self.most, *map(refs.count, refs))
+        self.most = max(self.most, 0, *map(refs.count, refs))
 
 
 def taking(
@@ -131,3 +138,71 @@ def test_what_takes_too_much_memory_is_read_again(steps: Steps, order: Sequence[
         patch.setattr(ordering, "KEPT", 0)
         taken, waits, refs = taking(journals_of(steps), {}, order, everything=False)
     assert (taken.most, waits, refs) == (1, set(), last_of(steps))
+
+
+PLACES = [ShardPlaced(PACK, 0, BackendId(bytes([9, n]) * 8)) for n in range(2)]
+
+
+def first_record(by: int, time_ns: int, *entries: JournalEntry) -> list[bytes]:
+    return [encode_record(Record(STORE, WRITERS[by], 1, NO_ID, time_ns, entries))]
+
+
+def place_after(journals: Journals, order: Iterable[WriterId]) -> BackendId:
+    """Where shard 0 is for who takes journals over."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Index.create(f"{folder}/index", STORE)) as index,
+    ):
+        trio.run(Taking(index, journals, {}).in_order.run, order)
+        pack = index.pack_of_id(PACK)
+        assert pack is not None
+        return pack.backends[0]
+
+
+@pytest.mark.parametrize("order", list(permutations(WRITERS[:3])))
+def test_a_shard_that_two_moved_is_where_the_later_one_says(order: Sequence[WriterId]) -> None:
+    stored = sample().entries[0]
+    journals = {
+        WRITERS[0]: first_record(0, 3, PLACES[1]),
+        WRITERS[1]: first_record(1, 2, PLACES[0]),
+        WRITERS[2]: first_record(2, 1, stored),
+    }
+    assert place_after(journals, order) == PLACES[1].backend
+
+
+@pytest.mark.parametrize("order", list(permutations(WRITERS[:3])))
+def test_what_a_segment_says_was_before_what_is_left(order: Sequence[WriterId]) -> None:
+    """It was made long after the records that it stands for."""
+    said = Compacted(WRITERS[3], 1, 2, bytes(31) + b"x")
+    journals = {
+        WRITERS[0]: first_record(0, 3, PLACES[1]),
+        WRITERS[1]: first_record(1, 4, said, PLACES[0]),
+        WRITERS[2]: first_record(2, 1, sample().entries[0]),
+    }
+    first = {**journals, WRITERS[0]: [], WRITERS[1]: []}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Index.create(f"{folder}/index", STORE)) as index,
+    ):
+        trio.run(Taking(index, first, {}).in_order.run, WRITERS[:3])
+        trio.run(Taking(index, journals, {}).in_order.run, order)
+        pack = index.pack_of_id(PACK)
+        assert pack is not None
+        assert pack.backends[0] == PLACES[1].backend
+
+
+def test_a_record_that_cannot_be_read_keeps_no_others_back() -> None:
+    broken = encode_record(Record(STORE, WRITERS[0], 1, NO_ID, 1, (PLACES[0],)))
+    at = broken.index(bytes(PACK)) - 8
+    broken = broken[:at] + b"\x63" + broken[at + 1 : -32]
+    journals = {
+        WRITERS[0]: [broken + blake3(broken).digest()],
+        WRITERS[2]: first_record(2, 1, sample().entries[0]),
+    }
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Index.create(f"{folder}/index", STORE)) as index,
+    ):
+        with pytest.raises(FormatError, match="contradicts itself"):
+            trio.run(Taking(index, journals, {}).in_order.run, (WRITERS[0], WRITERS[2]))
+        assert index.pack_of_id(PACK) is not None
