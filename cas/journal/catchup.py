@@ -32,7 +32,7 @@ from ..index.index import Index
 from ..locks import each_free, locked
 from ..packs.members import Member, Members
 from .copies import find_record, last_listed, record_name, store_record
-from .lateplaces import LOCK, keep_late, late_places, note_late
+from .lateplaces import LOCK, is_any_late, keep_late, late_places, note_late
 from .segments import LARGE, read_entries, read_parts
 from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
 
@@ -144,7 +144,8 @@ class CatchUp:
                 async with self._late_locked():
                     late = await trio.to_thread.run_sync(late_places, self.folder)
                     left = await trio.to_thread.run_sync(self._lacking, late)
-                    known = [placed for placed in late if placed not in set(left)]
+                    unknown = set(left)
+                    known = [placed for placed in late if placed not in unknown]
                     if known:
                         await self.index.write(self.index.place, known)
                         await self._keep_late(left)
@@ -183,7 +184,7 @@ class CatchUp:
             await self._apply_segment(data, name)
             return
         record = decode_record(data, name, self.members.cipher)
-        await self._note_late(record.entries)
+        await self.note_late(record.entries)
         await self.index.write(self.index.apply, record, await self.objects_of(record.entries))
 
     async def _apply_segment(self, data: bytes, name: str) -> None:
@@ -196,7 +197,7 @@ class CatchUp:
             if await trio.to_thread.run_sync(self.index.knows, part.of.writer, part.of.seq):
                 continue
             entries = await trio.to_thread.run_sync(read_entries, part, name, cipher)
-            await self._note_late(entries)
+            await self.note_late(entries)
             await self.index.write(self.index.apply_part, entries, await self.objects_of(entries))
         head, said = decode_head(data, name), tuple(part.of for part in parts)
         digest = data[-DIGEST_SIZE:]
@@ -205,12 +206,16 @@ class CatchUp:
         )
         await self.index.write(self.index.apply, record, {})
 
-    async def _note_late(self, entries: Iterable[JournalEntry]) -> None:
-        """Remember places that come before their packs, before the record counts as applied."""
-        late = self._lacking(entry for entry in entries if isinstance(entry, ShardPlaced))
-        if late:
+    async def note_late(self, entries: Iterable[JournalEntry]) -> None:
+        """Remember places that come before their packs, before the record counts as applied; and,
+        while there are such, all that come later: they are not to be undone by these."""
+        placed = [entry for entry in entries if isinstance(entry, ShardPlaced)]
+        if placed:
             async with self._late_locked():
-                await trio.to_thread.run_sync(note_late, self.folder, late)
+                waits = await trio.to_thread.run_sync(is_any_late, self.folder)
+                lacking = await trio.to_thread.run_sync(self._lacking, placed)
+                if late := placed if waits else lacking:
+                    await trio.to_thread.run_sync(note_late, self.folder, late)
 
     async def _keep_late(self, left: list[ShardPlaced]) -> None:
         try:

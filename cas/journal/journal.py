@@ -211,6 +211,7 @@ class Journal:
             self._writer = await trio.to_thread.run_sync(self._change_writer, last)
             await self.cover(self._writer, 0)
             record = await self._store(entries)
+        await self._catch_up.note_late(record.entries)
         await self._index.write(self._index.apply, record, objects)
         self._unsure, self.written = False, True
 

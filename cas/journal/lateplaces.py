@@ -39,13 +39,19 @@ def note_late(folder: str, placed: Iterable[ShardPlaced]) -> None:
 
 
 def late_places(folder: str) -> list[ShardPlaced]:
-    """What was remembered, each once, in its order; blocks."""
+    """What was remembered, of each shard the place that was told last; blocks."""
     try:
         with open(os.path.join(folder, FILE), "rb") as file:
             found = [_TEXT.fullmatch(line) for line in islice(file, MOST)]
     except FileNotFoundError:
         return []
-    return list(dict.fromkeys(_placed(match) for match in found if match is not None))
+    places = (_placed(match) for match in found if match is not None)
+    return list({(placed.pack, placed.index): placed for placed in places}.values())
+
+
+def is_any_late(folder: str) -> bool:
+    """Whether anything was remembered; blocks."""
+    return os.path.exists(os.path.join(folder, FILE))
 
 
 def keep_late(folder: str, left: Sequence[ShardPlaced] = ()) -> None:

@@ -62,7 +62,7 @@ async def move_all(store: Store, folder: Path) -> WriterId:
             for index, to in enumerate(free):
                 key = shard_key(pack.id, index, pack.k, pack.m)
                 path = folder / to.name / key
-                await trio.Path(path.parent).mkdir(parents=True)
+                await trio.Path(path.parent).mkdir(parents=True, exist_ok=True)
                 name = store.members.name_of(pack.backends[index])
                 await trio.Path(folder / name / key).rename(path)
                 await journal.append([ShardPlaced(pack.id, index, to.id)])
@@ -99,6 +99,37 @@ async def test_a_process_that_ends_between_the_two_loses_no_place(moved: Moved) 
     async with open_store(str(moved.late), refresh=AGES) as store:
         await taken_over(store)
     await is_right(moved)
+
+
+async def test_who_moved_the_same_shards_after_all_is_right(moved: Moved, tmp_path: Path) -> None:
+    """What waited for the packs does not come after what was done to them later."""
+    async with open_store(str(moved.here), refresh=AGES) as store:
+        await move_all(store, tmp_path)
+    async with open_store(str(moved.late), refresh=AGES) as store:
+        await store.access.follower.catch_up.apply_missed(moved.mover)
+        assert not list(store.index.packs())
+        await taken_over(store)
+    await is_right(moved)
+
+
+async def test_many_places_that_wait_are_gone_through_once(
+    moved: Moved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = 0
+
+    def count(self: ShardPlaced) -> int:
+        nonlocal hashed
+        hashed += 1
+        return hash((self.pack, self.index))
+
+    async with open_store(str(moved.late), refresh=AGES) as store:
+        catch_up = store.access.follower.catch_up
+        packs = [PackId(number.to_bytes(16, "big")) for number in range(200)]
+        note_late(catch_up.folder, [ShardPlaced(pack, 0, PLACES[0].backend) for pack in packs])
+        monkeypatch.setattr(ShardPlaced, "__hash__", count)
+        await catch_up.place_late()
+        assert len(late_places(catch_up.folder)) == len(packs)
+    assert hashed < 10 * len(packs)
 
 
 async def test_moves_wait_for_the_packs_that_they_move(
@@ -144,6 +175,9 @@ def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
         file.write(b"00ff 3 torn")
     note_late(folder, PLACES)
     assert late_places(folder) == PLACES
+    moved = ShardPlaced(PLACES[0].pack, 0, BackendId(b"c" * 16))
+    note_late(folder, [moved])
+    assert late_places(folder) == [moved, *PLACES[1:]]
     keep_late(folder, PLACES[1:])
     assert late_places(folder) == PLACES[1:]
     keep_late(folder)
