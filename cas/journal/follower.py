@@ -61,6 +61,10 @@ class Follower:
     _others: set[SiteId] = field(default_factory=set)
     _sought: set[tuple[WriterId, int]] = field(default_factory=set)
     """Records that news tell of and that the last listing did not show either."""
+    _back: bool = False
+    """Whether this site was away, or forgotten: nobody had to tell it news meanwhile."""
+    _lacked: set[BackendId] = field(default_factory=set)
+    """Backends that did not know this site; one that never does has no more listed."""
     _unwilling: set[BackendId] = field(default_factory=set)
     """Backends that did not take this site's record."""
 
@@ -106,9 +110,10 @@ class Follower:
         try:
             missing = await self._follow_told()
             # What a listing did not show either is lost, or a lie: not each round asks for another.
-            if self._others and (missing - self._sought or self._is_full_due()):
+            full = self._back or bool(missing - self._sought) or self._is_full_due()
+            if self._others and full:
                 await self._follow_all()
-                self._sought = missing
+                self._sought, self._back = missing, False
         finally:
             await self.catch_up.place_late()
         await trio.to_thread.run_sync(self._note, bool(self._others))
@@ -121,6 +126,7 @@ class Follower:
         if up and stale:
             found = await look(self.catch_up.members, own, again=True)
             await trio.to_thread.run_sync(freshen, folder)
+            self._back = True
             return found
         problem: BackendError | None = None
         for number in range(len(up)):
@@ -144,6 +150,8 @@ class Follower:
             return
         try:
             await announce(member, self.catch_up.store, own)
+            self._back |= member.id not in self._lacked
+            self._lacked.add(member.id)
         except BackendError as error:
             self._unwilling.add(member.id)
             log.info("%s: this site is not known there", error)

@@ -28,6 +28,7 @@ from modelfloat.ids import ObjectId, SiteId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.ages import grow_old
 from modelfloat.tests.support.encrypted import ALICE, make_encrypted
+from modelfloat.tests.support.listings import noted_listings
 from modelfloat.tests.support.sites import another_site, without_conditional_puts
 from modelfloat.tests.support.stores import add, fresh_store, read, weights
 
@@ -255,6 +256,23 @@ async def test_a_forgotten_site_that_only_reads_is_told_again(tmp_path: Path) ->
         assert records(tmp_path, id_of(here))[-1].parent.name == "sites"
         await follow(watching, follower)
         assert await read(watching, "acme/n/b") == (tmp_path / "b").read_bytes()
+
+
+async def test_a_forgotten_site_that_comes_back_sees_what_was_done_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody told it news of that: it looks through the journals once, and not each time."""
+    here, other = await sites(tmp_path, "other")
+    async with open_store(str(here)) as store:
+        await store.forget_site(id_of(other).hex(), force=True)
+        await add(store, tmp_path / "b", "acme/n")
+    assert [path.parent.name for path in records(tmp_path, id_of(here))] == ["sites"] * 3
+    async with open_store(str(other), refresh=AGES) as watching:
+        await follow(watching)
+        assert await read(watching, "acme/n/b") == (tmp_path / "b").read_bytes()
+        asked = noted_listings(monkeypatch)
+        await follow(watching)
+        assert asked == ["sites/"]
 
 
 async def test_a_backend_that_was_away_knows_it_still(tmp_path: Path) -> None:
