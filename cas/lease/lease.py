@@ -185,9 +185,11 @@ class Leases:
 
     async def _acquire(self, wait: bool) -> Lease:
         told, silent, began = False, math.inf, min(self.since, self.clock())
-        asked = self.clock()
+        asked, last = self.clock(), 0
         while True:
-            last = await self._last()
+            before, last = last, await self._last()
+            if last != before:
+                silent = math.inf  # another holding, of which nothing was seen yet
             # Where it is held for a moment only, nobody asks each time for how long it lies there.
             timed = self.poll >= POLL or self.clock() - asked >= POLL
             asked = self.clock() if timed else asked

@@ -203,6 +203,23 @@ async def test_a_home_whose_clock_is_set_ends_no_lease(
         assert await leases(home, 2)._last() == 1
 
 
+async def test_how_long_one_holding_was_silent_ends_no_other(autojump_clock: MockClock) -> None:
+    """A holder died, another one took its lease, and the home's clock was set just then."""
+    home = AheadBackend(MemoryBackend("home"))
+    await abandoned(leases(home, 1))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leases(home, 2)._acquire, True)
+        await trio.sleep(TERM + MARGIN - 1)
+        holder = await leases(home, 3)._take(2)
+        assert holder is not None
+        nursery.start_soon(holder.keep)
+        home.set_ahead(3600)
+        await trio.sleep(TERM)
+        holder.require()
+        assert await leases(home, 3)._last() == 2
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_cannot_renew_stops_before_another_begins(autojump_clock: MockClock) -> None:
     home = MemoryBackend("home")
     faulty, events = FaultyBackend(home), list[str]()
