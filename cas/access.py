@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import trio
 
 from ..backends.marker import KNOWN_RO_COMPAT, read_marker
-from ..errors import BackendError, FormatError
+from ..errors import BackendError, FormatError, one_failure
 from ..ids import ObjectId
 from .capacity import count_use
 from .formats.journal import PackStored, RefChanged
@@ -176,9 +176,10 @@ class Access:
             if marker.ro_compat & ~KNOWN_RO_COMPAT:
                 newer.append(member.name)
 
-        async with trio.open_nursery() as nursery:
-            for member in self.pool.members.up():
-                nursery.start_soon(ask, member)
+        with one_failure():
+            async with trio.open_nursery() as nursery:
+                for member in self.pool.members.up():
+                    nursery.start_soon(ask, member)
         for name in newer:
             raise FormatError(
                 f"backend {name}: a newer release keeps this one from writing; upgrade"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from ..erasure.scheme import Scheme
-from ..errors import ModelFloatError
+from ..errors import ModelFloatError, one_failure
 from ..ids import PackNumber
 from .access import Access
 from .formats.journal import RefChanged
@@ -94,11 +94,12 @@ class Store(ReadingStore):
 
     async def _renew(self) -> None:
         """Take over what other sites recorded, unless somebody is alone with the store."""
-        access = replace(self.access, wait=False)
+        access, what = replace(self.access, wait=False), "taking over where chunks lie"
         try:
-            if await access.sharing.is_shared():
-                async with access.writing("taking over where chunks lie", told=False) as journal:
-                    await journal.take_over()
+            with one_failure():
+                if await access.sharing.is_shared():
+                    async with access.writing(what, told=False) as journal:
+                        await journal.take_over()
         except ModelFloatError as error:
             log.info("%s; what other sites did lately is not known", error)
 

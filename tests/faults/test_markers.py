@@ -118,6 +118,16 @@ async def test_a_newer_marker_is_down_and_stays(stored: Path) -> None:
     assert marker(stored).read_bytes() == newer
 
 
+async def test_a_newer_marker_that_came_meanwhile_is_one_error(stored: Path) -> None:
+    """And not a group of them, which nobody who goes on after ours would catch."""
+    async with open_store(str(stored)) as store:
+        for name in ("d0", "d1"):
+            change(marker(stored, name), format=2)
+        with pytest.raises(FormatError, match="a newer release wrote its marker"):
+            async with store.access.writing("a test"):
+                pass
+
+
 async def test_flags_that_forbid_writing_are_kept(stored: Path) -> None:
     change(marker(stored), ro_compat=4)
     before = all_files(stored)

@@ -129,6 +129,15 @@ async def test_what_is_open_on_a_mount_elsewhere_is_kept_and_named(scene: Scene)
     assert shard_files(scene.path) == []
 
 
+async def test_a_mount_begins_also_where_nobody_tells_what_others_recorded(scene: Scene) -> None:
+    for member in scene.there.members:
+        silent = FaultyBackend(member.backend)
+        silent.inject("unavailable", on=["list"], prefix="journal/")
+        member.backend = silent
+    async with scene.mounted():
+        assert await scene.read_there() == scene.data
+
+
 async def test_mounts_of_an_encrypted_store_tell_no_names(tmp_path: Path) -> None:
     data = weights(tmp_path / "a", 1_500_000, "a")
     await make_encrypted(tmp_path / "s")
