@@ -43,6 +43,9 @@ AT_ONCE: Final = 0.05
 """Seconds within which keys of a listing come together."""
 MOST: Final = 1000
 """Keys of a listing that are held."""
+SMALL: Final = 1 << 20
+"""Bytes that come in one answer where nobody knows how many there are: a deadline for more would
+have a backend that hangs waited for."""
 
 
 class _Steps:
@@ -108,10 +111,24 @@ class LimitBackend:
     async def get(
         self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
     ) -> bytes:
-        """See `Backend.get`; without `size` it asks for that first, to know how long to wait."""
+        """See `Backend.get`; without `size` it asks for that first, to know how long to wait, but
+        with `most` only for what comes behind the first SMALL bytes."""
+        found = b""
+        if size is None and most is not None:
+            found = await self._get_small(key, offset, min(most, SMALL))
+            if len(found) <= SMALL or most <= SMALL:
+                return found
+            offset, most = offset + len(found), most - len(found)
         if size is None:
             size = rest(self.name, key, await self.head(key), offset, most)
-        return await self._within("get", key, size, lambda: self._inner.get(key, offset, size))
+        return found + await self._within(
+            "get", key, size, lambda: self._inner.get(key, offset, size)
+        )
+
+    async def _get_small(self, key: Key, offset: int, most: int) -> bytes:
+        return await self._within(
+            "get", key, most, lambda: self._inner.get(key, offset, None, most)
+        )
 
     async def head(self, key: Key) -> int:
         """See `Backend.head`."""

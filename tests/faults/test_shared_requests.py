@@ -94,6 +94,7 @@ async def test_each_copy_of_what_others_recorded_is_read_once(
     asked.clear()
     await add(here, tmp_path / "b", "acme/b2")
     assert {Counter(asked)["get", key] for key in new} == {1}
+    assert {Counter(asked)["head", key] for key in new} == {0}
     assert not [key for what, key in asked if what == "put" and key in new]
     # Nor is anything asked for that no listing shows.
     theirs = {key.rpartition("/")[0] for key in new}

@@ -1,18 +1,22 @@
 """Limits and deadlines, on a clock that jumps."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from modelfloat.backends import limit
 from modelfloat.backends.base import Listed
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import check_key
 from modelfloat.backends.limit import LimitBackend, Limits
+from modelfloat.backends.local import LocalBackend
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.backends.retry import RetryBackend, RetryPolicy
 from modelfloat.errors import UnavailableError
+from modelfloat.ids import Key
 
 KEY = check_key("k")
 
@@ -62,6 +66,46 @@ async def test_big_values_have_more_time(faulty: FaultyBackend, autojump_clock: 
     with pytest.raises(UnavailableError):
         await backend.get(KEY, 0, 4000)
     assert len(await backend.get(KEY, 0, 6000)) == 6000
+
+
+async def test_a_small_value_comes_in_one_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is replaced between two questions would look cut off."""
+    asked: list[str] = []
+
+    class Noting(LocalBackend):
+        async def head(self, key: Key) -> int:
+            asked.append("head")
+            return await super().head(key)
+
+        async def get(
+            self, key: Key, offset: int = 0, size: int | None = None, most: int | None = None
+        ) -> bytes:
+            asked.append("get")
+            return await super().get(key, offset, size, most)
+
+    async def got(offset: int, most: int) -> tuple[bytes, list[str]]:
+        asked.clear()
+        return await backend.get(KEY, offset, most=most), list(asked)
+
+    monkeypatch.setattr(limit, "SMALL", 4)
+    backend = LimitBackend(Noting("d0", str(tmp_path)))
+    await backend.put(KEY, [b"0123456789"])
+    assert await got(0, 3) == (b"0123", ["get"])
+    assert await got(0, 4) == (b"01234", ["get"])
+    assert await got(6, 99) == (b"6789", ["get"])
+    # Of what is longer the rest comes once its length is known.
+    assert await got(0, 6) == (b"0123456", ["get", "head", "get"])
+    assert await got(0, 99) == (b"0123456789", ["get", "head", "get"])
+
+
+async def test_a_small_value_is_not_waited_for_as_a_large_one(
+    faulty: FaultyBackend, autojump_clock: MockClock
+) -> None:
+    faulty.inject("hang")
+    with pytest.raises(UnavailableError, match="longer than 23 s"):
+        await LimitBackend(faulty, Limits(seconds=7)).get(KEY, most=1 << 30)
 
 
 async def test_so_many_calls_at_once(faulty: FaultyBackend, autojump_clock: MockClock) -> None:
