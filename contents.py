@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .cas.addressed import look_up, shown_head
 from .cas.catalog import Catalog
 from .cas.refnames import parse_address
+from .cas.treesize import size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,6 @@ def contents_of(catalog: Catalog, text: str) -> list[Listed]:
 def _repository(catalog: Catalog, name: str) -> Listed:
     repo = parse_address(name).repo
     heads = catalog.refs.heads(repo)
-    tree = catalog.objects.directory(catalog.objects.commit(shown_head(heads).commit).tree)
+    tree = catalog.objects.commit(shown_head(heads).commit).tree
     updated = max(head.time_ns for head in heads)
-    return Listed(name, "repository", sum(e.size for e in tree.entries()), updated)
+    return Listed(name, "repository", size_of(catalog.objects, tree), updated)

@@ -15,6 +15,7 @@ from ..catalog import BackendsNeededError, Catalog
 from ..following import follow
 from ..formats.tree import Entry, EntryType
 from ..refnames import Address
+from ..treesize import size_of
 from .chunknotes import Overlap, overlap
 from .difference import FileChange, Summary, TensorChange
 from .filenotes import file_changes, forget_untold, manifest_of, manifests, note_files
@@ -165,5 +166,5 @@ def _named(store: Catalog, address: Address) -> Entry:
             return store.find(address)  # which says that it leads nowhere
     if entry is not None:
         return entry
-    size = sum(each.size for each in store.objects.directory(named.root).entries())
+    size = size_of(store.objects, named.root)
     return Entry(b"", EntryType.DIRECTORY, 0o755, 0, size, ObjectId(named.root))

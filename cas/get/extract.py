@@ -193,7 +193,7 @@ class Extractor:
         with self._noting(path), named(path):
             if entry.type is EntryType.SYMLINK:
                 await trio.to_thread.run_sync(self._link, folder, entry, name)
-                self._progress.advance(entry.size, path)
+                self._progress.advance(0, path)
             elif entry.size < LARGE:
                 await self._file(folder, entry, name)
             else:

@@ -23,6 +23,7 @@ from ..missing import no_folder
 from ..objects import Objects
 from ..progress import Progress
 from ..refnames import DEFAULT_BRANCH, Address, RefHead
+from ..treesize import bytes_of, size_of
 from .extract import Extractor
 from .filling import is_hole
 from .landing import named
@@ -166,8 +167,8 @@ def _check_room(objects: Objects, targets: list[Target], dest: str) -> int:
 
 def _size(objects: Objects, target: Target) -> int:
     if target.tree is None:
-        return target.entry.size if target.entry is not None else 0
-    return sum(entry.size for entry in objects.directory(target.tree).entries())
+        return bytes_of(target.entry)
+    return size_of(objects, target.tree)
 
 
 def _free(dest: str) -> int:

@@ -47,6 +47,21 @@ def test_a_session(path: Path, tmp_path: Path) -> None:
         assert store.stats().logical == len(data)
 
 
+def test_a_repository_is_as_large_as_its_files(path: Path, tmp_path: Path) -> None:
+    """As the commands say: links add nothing, wherever they lie."""
+    (tmp_path / "m" / "inner").mkdir(parents=True)
+    (tmp_path / "m" / "file").write_bytes(b"bytes")
+    (tmp_path / "m" / "link").symlink_to("file")
+    (tmp_path / "m" / "inner" / "link").symlink_to("../file")
+    with modelfloat.open(path) as store:
+        store.add(tmp_path / "m", "acme/m")
+        assert [repository.size for repository in store.ls()] == [5]
+        assert [commit.size for commit in store.log("acme/m")] == [5]
+        with store.diff("acme/m", "acme/m") as difference:
+            summary = difference.summary
+            assert (summary.old_size, summary.new_size) == (5, 5)
+
+
 def test_a_tensor_is_found_and_read(path: Path, tmp_path: Path) -> None:
     data = weights(tmp_path / "m.safetensors")
     (tmp_path / "text").write_bytes(b"no tensors")

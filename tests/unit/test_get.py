@@ -92,8 +92,21 @@ async def test_what_is_there_is_left_alone(store: Store, tmp_path: Path) -> None
     progress = Progress()
     report = await get(store, MODEL, str(out), verify=True, progress=progress)
     assert (report.files, report.links, report.unchanged, report.verified) == (0, 0, 6, 5)
-    assert progress.done == progress.total == 9_000_027
+    assert progress.done == progress.total == 9_000_018
     assert {path: path.lstat().st_ino for path in out.rglob("*")} == before
+
+
+async def test_links_are_no_bytes_that_are_waited_for(store: Store, tmp_path: Path) -> None:
+    """Wherever they lie: what is done at last is what there was to do."""
+    inner = tmp_path / "links" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "file").write_bytes(b"bytes")
+    for folder in (inner, inner.parent):
+        (folder / "link").symlink_to("inner/file")
+    await add(store, inner.parent, "acme/links")
+    progress = Progress()
+    await get(store, parse_address("acme/links"), str(tmp_path / "out"), progress=progress)
+    assert progress.done == progress.total == len(b"bytes")
 
 
 async def test_size_and_time_of_large_files_are_believed_without_verify(
