@@ -66,12 +66,15 @@ def _log(
     count: int | None,
 ) -> None:
     from ..cas.history.commits import told
+    from ..cas.missing import no_repository
     from ..cas.refnames import parse_ref
 
     address = parse_ref(text, "log")
     # Before the heads: what is wrong with where it begins is an error, and told once.
     begin = None if everything else _starts(store, address)
     heads = store.refs.heads(address.repo)
+    if not heads:
+        raise no_repository(address.repo)
     names = _names(heads)
     starts = [head.commit for head in heads] if begin is None else begin
     commits = islice(told(store.objects, starts), count)

@@ -118,6 +118,9 @@ def test_log_of_branches(shell: Shell) -> None:
     assert lines[0].endswith("(next): beside")
     assert lines[1].split("  ")[1] == two[:12]
     assert len(shell.json("log", "--all", "acme/m")) == 3
+    for options in ((), ("--all",), ("--all", "--json")):
+        assert shell("log", *options, "acme/none", status=1) == ""
+        assert "there is no repository acme/none" in shell.said.err
 
 
 async def _second_head(store: Path, commit: str) -> None:
