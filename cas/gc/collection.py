@@ -32,6 +32,7 @@ from ..index.index import Index
 from ..journal.completeness import refuse_down
 from ..journal.journal import Journal
 from ..lease.lease import Fence, unfenced
+from ..lease.sessions import UNKNOWN
 from ..locks import locked
 from ..objects import Objects
 from ..packs.pool import Pool
@@ -42,7 +43,7 @@ from .compaction import compact, plan
 from .condemning import pardon
 from .elsewhere import Elsewhere
 from .orphans import Orphan, Orphans
-from .others import UNKNOWN, Others
+from .others import Others
 from .rewriting import Copied, Rewriter
 from .sweeping import TOMBSTONES, Sweeper
 

@@ -19,19 +19,12 @@ from ...backends.retry import RetryBackend
 from ...errors import BackendError, KeyNotFoundError, LockedError, QuotaError, UnavailableError
 from ...ids import Key, ObjectId, PackId, SiteId, WriterId
 from ..formats.journal import PackStored, decode_record
-from ..formats.presence import (
-    LONGEST,
-    NOBODY,
-    Presence,
-    PresenceRecord,
-    decode_presence,
-    is_sound,
-)
+from ..formats.presence import Presence, PresenceRecord
 from ..journal.copies import believable, head_of, read_copy, record_name, vouched_for
 from ..journal.slots import all_writers
 from ..lease.clock import Clock, boottime, quiet_for
 from ..lease.lease import MARGIN
-from ..lease.sessions import COMMIT_STEP, TERM, sessions_on
+from ..lease.sessions import COMMIT_STEP, read_session, sessions_on
 from ..packs.members import Member, Members
 from .collected import InUse
 
@@ -45,9 +38,6 @@ MOST_IN_USE: Final = 1 << 18
 """Files open elsewhere that are noted; records of mounts can be made up without end."""
 
 log = logging.getLogger(__name__)
-
-UNKNOWN: Final = SiteId(NOBODY)
-"""The site of a session whose record is damaged."""
 
 
 @dataclass(slots=True)
@@ -151,7 +141,7 @@ class Others:
             try:
                 for key in await sessions_on(member):
                     with contextlib.suppress(KeyNotFoundError):
-                        found.note(key, await self._read(member, session_key(key)), 0.0)
+                        found.note(key, await read_session(member, self.members.store, key), 0.0)
             except BackendError as error:
                 self.members.note_failure(member, error)
                 log.info("%s", error)
@@ -196,7 +186,7 @@ class Others:
         written."""
         key = session_key(owner)
         try:
-            record = await self._read(member, key)
+            record = await read_session(member, self.members.store, owner)
             return record, await self._quiet(member, key)
         except KeyNotFoundError:
             return None, 0.0
@@ -209,13 +199,6 @@ class Others:
         except QuotaError as error:
             self.members.note_failure(member, error, writing=True)
             return 0.0
-
-    async def _read(self, member: Member, key: Key) -> PresenceRecord:
-        """A session's record; a damaged one is a writer's of whom nothing is known."""
-        data = await member.backend.get(key, most=LONGEST)
-        if is_sound(data):
-            return decode_presence(data, f"{key} on {member.name}")
-        return PresenceRecord(Presence.SESSION, self.members.store, UNKNOWN, NOBODY, 0, TERM)
 
     async def _remove(self, member: Member, writer: WriterId) -> None:
         try:

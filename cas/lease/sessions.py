@@ -16,10 +16,17 @@ from typing import Final
 
 import trio
 
-from ...backends.keys import parse_session_key
+from ...backends.keys import parse_session_key, session_key
 from ...errors import BackendError, QuotaError, UnavailableError
-from ...ids import SiteId, WriterId
-from ..formats.presence import Presence, PresenceRecord
+from ...ids import SiteId, StoreId, WriterId
+from ..formats.presence import (
+    LONGEST,
+    NOBODY,
+    Presence,
+    PresenceRecord,
+    decode_presence,
+    is_sound,
+)
 from ..packs.members import Member, Members
 from .clock import Clock, boottime
 from .reliance import Reliance
@@ -35,6 +42,8 @@ COMMIT_STEP: Final = 600.0
 """Longest time, in seconds, from a writer's last look at what is condemned to its ref's move."""
 MOST: Final = 10_000
 """Sessions of which one listing may tell."""
+UNKNOWN: Final = SiteId(NOBODY)
+"""The site of a session whose record is damaged."""
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +63,16 @@ async def sessions_on(member: Member) -> list[WriterId]:
                     backend=member.name,
                 )
     return found
+
+
+async def read_session(member: Member, store: StoreId, owner: WriterId) -> PresenceRecord:
+    """A session's record as a backend has it; a damaged one is a writer's of whom nothing is
+    known."""
+    key = session_key(owner)
+    data = await member.backend.get(key, most=LONGEST)
+    if is_sound(data):
+        return decode_presence(data, f"{key} on {member.name}")
+    return PresenceRecord(Presence.SESSION, store, UNKNOWN, NOBODY, 0, TERM)
 
 
 class Session:

@@ -15,16 +15,9 @@ from ...backends.keys import news_key, session_key, site_key
 from ...errors import BackendError, KeyNotFoundError
 from ...ids import BackendId, Key, SiteId, StoreId, WriterId
 from ..access import Access
-from ..formats.presence import (
-    LONGEST,
-    NOBODY,
-    Presence,
-    PresenceRecord,
-    decode_presence,
-    is_sound,
-)
+from ..formats.presence import Presence, PresenceRecord
 from ..lease.lease import MARGIN
-from ..lease.sessions import TERM, sessions_on
+from ..lease.sessions import read_session, sessions_on
 from ..lease.sites import announce, sites_on
 from ..packs.members import Member, Members
 
@@ -104,16 +97,8 @@ async def _sessions(member: Member, store: StoreId) -> dict[WriterId, PresenceRe
     found: dict[WriterId, PresenceRecord] = {}
     for owner in await sessions_on(member):
         with contextlib.suppress(KeyNotFoundError):
-            found[owner] = replace(await _read(member, owner, store), open=())
+            found[owner] = replace(await read_session(member, store, owner), open=())
     return found
-
-
-async def _read(member: Member, owner: WriterId, store: StoreId) -> PresenceRecord:
-    key = session_key(owner)
-    data = await member.backend.get(key, most=LONGEST)
-    if is_sound(data):
-        return decode_presence(data, f"{key} on {member.name}")
-    return PresenceRecord(Presence.SESSION, store, SiteId(NOBODY), NOBODY, 0, TERM)
 
 
 async def _quiet(
