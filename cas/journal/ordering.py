@@ -58,10 +58,12 @@ class _Follows:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """The record of that number is next: what it is and follows, None where it is read again.
-    `when` says whether it is no segment, then its time: what segments say is older than most."""
+    `when` says whether it is no segment, then its time: what segments say is older than most.
+    With `places` it follows no change of a ref."""
 
     seq: int
     when: tuple[bool, int]
+    places: bool
     kept: tuple[bytes, _Follows] | None
 
 
@@ -100,12 +102,20 @@ class InOrder:
         """`run`, and what waits then does so no longer, the earliest first: what it follows is
         lost."""
         wanted = list(writers)
-        while left := await self.run(wanted):
-            first = min(left, key=lambda writer: self._waiting[writer].when)
-            found = self._kept(first) or await self._read(first)
-            self._waiting.pop(first, None)
-            if found is not None:
-                await self._apply(found[0])
+        left = await self.run(wanted)
+        while left:
+            for writer in self._let_go(left):
+                found = self._kept(writer) or await self._read(writer)
+                self._waiting.pop(writer, None)
+                if found is not None:
+                    await self._apply(found[0])
+            left = await self.run(left) or await self.run(wanted)
+
+    def _let_go(self, left: Iterable[WriterId]) -> list[WriterId]:
+        """Whose records wait no longer: all that wait for packs alone, which take no key to make up
+        and come into their own later (`cas.journal.lateplaces`); else the earliest one."""
+        ordered = sorted(left, key=lambda writer: self._waiting[writer].when)
+        return [writer for writer in ordered if self._waiting[writer].places] or ordered[:1]
 
     async def _pass(self, writers: Iterable[WriterId]) -> tuple[list[WriterId], bool]:
         """Apply what waits for nothing, the earliest first; whose next record waits, and whether
@@ -139,7 +149,10 @@ class InOrder:
         with one_failure():
             async with trio.open_nursery() as nursery:
                 for writer in writers:
-                    nursery.start_soon(line_up, writer)
+                    if (noted := self._noted(writer)) is None:
+                        nursery.start_soon(line_up, writer)
+                    else:
+                        heappush(queue, (noted.when, writer))
 
     async def _line_up(self, queue: list[_Turn], writer: WriterId) -> None:
         """Put a writer where its next record belongs, if it has one."""
@@ -173,7 +186,8 @@ class InOrder:
         follows = await trio.to_thread.run_sync(self._follows, data, name)
         size = sum(len(each.kept[0]) for each in self._waiting.values() if each.kept is not None)
         kept = (data, follows) if size + len(data) <= KEPT else None
-        self._waiting[writer] = _Waiting(head.seq, (not says_segment(data), head.time_ns), kept)
+        when = (not says_segment(data), head.time_ns)
+        self._waiting[writer] = _Waiting(head.seq, when, not follows.changes, kept)
         return data, follows
 
     def _follows(self, data: bytes, name: str) -> _Follows:

@@ -4,6 +4,7 @@ what is lost keeps nothing from being applied."""
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -28,7 +29,7 @@ from modelfloat.cas.index.index import Index
 from modelfloat.cas.journal import ordering
 from modelfloat.cas.journal.ordering import InOrder
 from modelfloat.errors import FormatError
-from modelfloat.ids import BackendId, ObjectId, WriterId
+from modelfloat.ids import BackendId, ObjectId, PackId, WriterId
 from modelfloat.tests.support.samples import PACK, STORE
 from modelfloat.tests.support.samples import record as sample
 
@@ -206,3 +207,26 @@ def test_a_record_that_cannot_be_read_keeps_no_others_back() -> None:
         with pytest.raises(FormatError, match="contradicts itself"):
             trio.run(Taking(index, journals, {}).in_order.run, (WRITERS[0], WRITERS[2]))
         assert index.pack_of_id(PACK) is not None
+
+
+def test_shards_that_nobody_stored_are_no_work_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To say that they were moved takes no key, and any number of writers can be made up."""
+    looks, real = 0, InOrder._is_early
+
+    def counted(self: InOrder, follows: ordering._Follows) -> bool:
+        nonlocal looks
+        looks += 1
+        return real(self, follows)
+
+    monkeypatch.setattr(InOrder, "_is_early", counted)
+    writers = [WriterId(number.to_bytes(16, "big")) for number in range(60)]
+    journals = {}
+    for number, writer in enumerate(writers):
+        placed = replace(PLACES[0], pack=PackId(bytes(writer)))
+        record = Record(STORE, writer, 1, NO_ID, number, (placed,))
+        journals[writer] = [encode_record(record)]
+    _, waits, _ = taking(journals, {}, writers, everything=True)
+    assert waits == set()
+    assert looks < 5 * len(writers)
