@@ -58,6 +58,8 @@ def document(report: "RenameReport") -> dict[str, object]:
 
 
 def text(report: "RenameReport") -> str:
-    """What was renamed, in one line."""
+    """What was renamed, in one line; of a repository with the names of what came along."""
     names = f"{one_line(str(report.source))} is {one_line(str(report.target))} now"
+    if report.source.rev is not None:
+        return names
     return f"{names} ({', '.join(one_line(head.ref) for head in report.refs)})"

@@ -91,7 +91,7 @@ def test_quiet_prints_the_commit(shell: Shell) -> None:
 
 def test_a_branch_gets_another_name(shell: Shell) -> None:
     told, _ = shell("mv", "acme/model@main", "acme/model@trunk")
-    assert told == "acme/model@main is acme/model@trunk now (main)\n"
+    assert told == "acme/model@main is acme/model@trunk now\n"
     shell("rm", "acme/model/sub", status=1)
     shell("rm", "acme/model@trunk/sub")
 
