@@ -205,8 +205,10 @@ def _document(state: "RefState") -> dict[str, object]:
 def _row(state: "RefState") -> list[str]:
     head = state.head
     key = "nobody" if state.key is None else state.key.hex()[:16]
-    name, why = one_line(f"{head.repo}@{head.ref}"), one_line(state.problem)
-    return [name, head.commit.hex()[:12], human_time(head.time_ns), key, why or "yes"]
+    name, commit = one_line(f"{head.repo}@{head.ref}"), head.commit.hex()[:12]
+    # The line has both already, and --json has all of it.
+    why = one_line(state.problem).removeprefix(f"{name}, commit {commit}, ")
+    return [name, commit, human_time(head.time_ns), key, why or "yes"]
 
 
 def _tell_signed(settings: Settings, changes: "list[RefChanged]") -> None:

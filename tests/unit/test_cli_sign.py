@@ -57,6 +57,9 @@ def test_from_an_unsigned_store_to_one_that_is_required(
     status, told = cli("--json", "key", "sign", "check")
     assert status == 1
     assert [(r["ref"], r["key"]) for r in json.loads(told)] == [("main", None), ("v1", None)]
+    lines = cli("key", "sign", "check")[1].splitlines()[1:]
+    assert [line.count("acme/model@") for line in lines] == [1, 1]
+    assert all("  is not signed, so nothing" in line for line in lines)
     signed = document(cli("--json", "--sign-key", file, "key", "sign", "refs"))
     assert [(r["vendor"], r["name"], r["ref"]) for r in signed] == [
         ("acme", "model", "main"),
