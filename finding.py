@@ -27,6 +27,7 @@ from .backends.registry import is_local_path
 from .configured import open_configured
 from .errors import BackendError, ModelFloatError, UnavailableError, UsageError, one_failure
 from .ids import BackendId, random_backend_id
+from .redaction import redact
 from .storeconfig import BackendConfig, StoreConfig
 
 DEADLINE: Final = 10.0
@@ -35,6 +36,8 @@ MOST: Final = 1000
 """Backends that are asked for their markers: each may tell of others without end,"""
 AT_ONCE: Final = 32
 """so many at once."""
+UNNAMED: Final = "NAME"
+"""What a place is called that was given without a name, in the names of variables for it."""
 PROVIDERS: Final = frozenset({"az", "file", "gdrive", "gs", "mega", "memory", "s3"})
 """Schemes whose URLs name no server, unless they have an `endpoint`."""
 HIDDEN: Final = "…"
@@ -262,13 +265,16 @@ class _Search:
 
 
 async def _marker(path: str, place: Place) -> Marker | BackendError:
-    config = BackendConfig(place.name or "NAME", place.url, random_backend_id(), rate=place.rate)
+    config = BackendConfig(place.name or UNNAMED, place.url, random_backend_id(), rate=place.rate)
     backend = open_configured(path, config)
     try:
         with trio.move_on_after(DEADLINE):
             return await read_marker(backend)
-        return UnavailableError(f"backend {config.name} did not answer within {DEADLINE:g} s")
+        name = place.name or redact(place.url)
+        return UnavailableError(f"backend {name} did not answer within {DEADLINE:g} s")
     except BackendError as error:
+        if not place.name:
+            error.args = (str(error).removeprefix(f"backend {UNNAMED}: "),)
         return error
     finally:
         with trio.CancelScope(shield=True), contextlib.suppress(ModelFloatError):

@@ -79,8 +79,10 @@ async def test_with_a_backend_away_it_is_joined_all_the_same(tmp_path: Path) -> 
     assert list(report.down) == ["d0"]
     async with open_store(str(tmp_path / "other")) as store:
         assert await read(store, "acme/m/a") == data
-    with pytest.raises(UnavailableError, match="no backend shows which store it is of"):
+    with pytest.raises(UnavailableError, match="no backend shows which store it is of: the dir"):
         await join(tmp_path / "none", tmp_path / "s/backends/d0")
+    with pytest.raises(UnavailableError, match=r"^the directory .*/d0 is gone"):
+        await join(tmp_path / "none", tmp_path / "s/backends/d2", tmp_path / "s/backends/d0")
     assert not await trio.Path(tmp_path / "none").exists()
 
 
