@@ -87,9 +87,8 @@ def document(status: "SiteStatus") -> dict[str, object]:
 def row(status: "SiteStatus") -> list[str]:
     """One site's line in the table."""
     last = status.last
-    wrote = (
-        "" if last is None else f"{human_time(last.time_ns)}  {', '.join(map(one_line, last.refs))}"
-    )
+    refs = "" if last is None else ", ".join(map(one_line, last.refs))
+    wrote = "–" if last is None else f"{human_time(last.time_ns)}  {refs}"
     return [status.id.hex()[:SHOWN], _heard(status), _at_work(status), wrote]
 
 

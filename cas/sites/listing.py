@@ -8,6 +8,7 @@ import trio
 from ...ids import SiteId
 from ..access import Access
 from ..journal.slots import last_numbers
+from ..lease.others import note_others
 from .lastwrites import LastWrite, LastWrites
 from .signs import Signs, own_id, signs_of
 
@@ -40,6 +41,9 @@ async def list_sites(access: Access) -> SiteList:
     """Every site that a backend which is up knows of."""
     own, members = await own_id(access), access.pool.members
     found, unasked = await signs_of(members, own)
+    if found.keys() - {own}:
+        # Who is shown here is followed from the next command on.
+        await trio.to_thread.run_sync(note_others, access.lock(""))
     told = {site: signs.told for site, signs in found.items() if signs.told < math.inf}
     ours = (await trio.to_thread.run_sync(last_numbers, access.lock(""))).keys()
     last = await LastWrites(members, own, ours, access.copies, told).find()

@@ -326,12 +326,15 @@ def test_the_command_lists_and_forgets(
     two: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, other = two
+    assert not knows_others(str(here / "locks"))
     head, own, line = said(capsys, here, "ls").splitlines()
     assert head.split("  ")[0] == "site"
     assert head.endswith("last wrote")
-    assert own.split()[:4] == [id_of(here).hex()[:8], "this", "folder", "–"]
+    assert own.split() == [id_of(here).hex()[:8], "this", "folder", "–", "–"]
     assert line.startswith(id_of(other).hex()[:8])
     assert line.endswith("acme/n@main")
+    assert run(["--store", str(here), "ls"]) == 0
+    assert "acme/n " in capsys.readouterr().out, "who was shown is followed from then on"
     document: Any = json.loads(said(capsys, here, "ls", "--json"))
     assert [each["here"] for each in document["sites"]] == [True, False]
     assert document["sites"][1]["refs"] == ["acme/n@main"]
