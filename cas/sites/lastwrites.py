@@ -6,8 +6,8 @@ is the one's that told of it first. Of this folder's records its slots tell.
 """
 
 import contextlib
+import math
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,12 +49,12 @@ class _Found:
 
 @dataclass(slots=True)
 class LastWrites:
-    """Finds them, as this folder's site `own`, whose slots have the writers `ours`. `copies` is
-    m+1; `told` says how many seconds ago each site's news were written."""
+    """Finds them, as this folder's site `own`, whose slots have the writers `ours` with these last
+    numbers. `copies` is m+1; `told` says how many seconds ago each site's news were written."""
 
     members: Members
     own: SiteId
-    ours: AbstractSet[WriterId]
+    ours: Mapping[WriterId, int]
     copies: int
     told: Mapping[SiteId, float]
     _records: dict[tuple[WriterId, int], _Found | None] = field(default_factory=dict)
@@ -62,7 +62,8 @@ class LastWrites:
     async def find(self) -> dict[SiteId, LastWrite]:
         """What sites recorded last, as far as that is to be found."""
         newest: dict[WriterId, list[tuple[float, SiteId, _Found]]] = {}
-        for site, told in self.told.items():
+        # Nobody knows one's own as well; whoever has no others tells no news.
+        for site, told in {**self.told, self.own: math.inf}.items():
             found = await self._newest(site)
             if found is not None and found.quiet - told < SOON:
                 newest.setdefault(found.writer, []).append((told, site, found))
@@ -70,20 +71,24 @@ class LastWrites:
         return {site: found.said for _, site, found in first}
 
     async def _newest(self, site: SiteId) -> _Found | None:
-        try:
-            news = await read_news(self.members, site, self.copies, 0)
-        except BackendError:
-            return None
-        numbers = {} if news is None else news.last
-        told = [(w, numbers[w]) for w in numbers if (w in self.ours) == (site == self.own)][
-            :LOOKED_AT
-        ]
+        told = (await self._told(site))[:LOOKED_AT]
         async with trio.open_nursery() as nursery:
             for writer, last in told:
                 if (writer, last) not in self._records:
                     nursery.start_soon(self._load, writer, last)
         found = [each for one in told if (each := self._records.get(one)) is not None]
         return max(found, key=lambda each: each.said.time_ns, default=None)
+
+    async def _told(self, site: SiteId) -> list[tuple[WriterId, int]]:
+        """Writers that may be a site's, with their last numbers."""
+        if site == self.own:
+            return list(self.ours.items())
+        try:
+            news = await read_news(self.members, site, self.copies, 0)
+        except BackendError:
+            return []
+        numbers = {} if news is None else news.last
+        return [(writer, last) for writer, last in numbers.items() if writer not in self.ours]
 
     async def _load(self, writer: WriterId, seq: int) -> None:
         """A record from where it was laid; None where it is not there any more, or was made a part

@@ -45,7 +45,7 @@ async def list_sites(access: Access) -> SiteList:
         # Who is shown here is followed from the next command on.
         await trio.to_thread.run_sync(note_others, access.lock(""))
     told = {site: signs.told for site, signs in found.items() if signs.told < math.inf}
-    ours = (await trio.to_thread.run_sync(last_numbers, access.lock(""))).keys()
+    ours = await trio.to_thread.run_sync(last_numbers, access.lock(""))
     last = await LastWrites(members, own, ours, access.copies, told).find()
     listed = [_status(s, signs, last.get(s), here=s == own) for s, signs in found.items()]
     listed.sort(key=lambda each: (not each.here, _never(each.heard), each.id))

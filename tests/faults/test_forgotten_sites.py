@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.sites.listing import SiteStatus
 from modelfloat.cas.store import Store
 from modelfloat.cli.main import run
+from modelfloat.cli.site import row
 from modelfloat.config import read_config
 from modelfloat.errors import BusyError, NotFoundError, UnavailableError, UsageError
 from modelfloat.ids import ObjectId, SiteId
@@ -104,6 +106,18 @@ async def test_sites_tell_who_is_at_work_and_what_they_wrote(tmp_path: Path) -> 
         assert writes.last is not None
         assert writes.last.refs == ("acme/n@main",)
         assert reads.last is None
+
+
+async def test_what_this_folder_wrote_it_knows_without_news(tmp_path: Path) -> None:
+    """Who has no others tells none."""
+    weights(tmp_path / "b", 300_000, "b")
+    async with fresh_store(tmp_path / "s", "2+1") as store:
+        await add(store, tmp_path / "b", "acme/n")
+        (own,) = (await listed(store)).values()
+        assert own.last is not None
+        assert own.last.refs == ("acme/n@main",)
+        assert row(own)[3].endswith("  acme/n@main")
+        assert row(replace(own, last=None))[3] == "–"
 
 
 @pytest.mark.parametrize(
