@@ -145,16 +145,27 @@ class Follower:
 
     async def _come_back(self, member: Member, own: SiteId) -> None:
         """Announce this site where it was forgotten, or never could be: else who writes, and knows
-        of nobody, would tell nothing. A backend that refuses is not asked again."""
+        of nobody, would tell nothing. The others will have forgotten it as well: who asks one of
+        them next, maybe in another process, has not come back again."""
+        new = member.id not in self._lacked
+        if await self._announce(member, own) and new:
+            self._back = True
+            self._lacked.add(member.id)
+            for other in self.catch_up.members.up():
+                if other is not member:
+                    await self._announce(other, own)
+
+    async def _announce(self, member: Member, own: SiteId) -> bool:
+        """Whether a backend knows this site now. One that refuses is not asked again."""
         if not member.health.writable or member.id in self._unwilling:
-            return
+            return False
         try:
             await announce(member, self.catch_up.store, own)
-            self._back |= member.id not in self._lacked
-            self._lacked.add(member.id)
         except BackendError as error:
             self._unwilling.add(member.id)
             log.info("%s: this site is not known there", error)
+            return False
+        return True
 
     async def _follow_told(self) -> set[tuple[WriterId, int]]:
         """Take over what other sites tell of; the records that are not to be found, or that follow

@@ -285,8 +285,9 @@ async def test_a_forgotten_site_that_comes_back_sees_what_was_done_meanwhile(
         await follow(watching)
         assert await read(watching, "acme/n/b") == (tmp_path / "b").read_bytes()
         asked = noted_listings(monkeypatch)
-        await follow(watching)
-        assert asked == ["sites/"]
+        for _ in range(5):
+            await follow(watching)  # whichever backend it asks
+        assert asked == ["sites/"] * 5
 
 
 async def test_a_backend_that_was_away_knows_it_still(tmp_path: Path) -> None:
