@@ -136,8 +136,8 @@ class Judge:
         commit = self._their_objects.commit(head.commit)
         raise ConflictError(
             f"{wanted} of {dest} has gone another way: {_commit(head)} by {commit.author or '?'} "
-            f"is not in the history of {source}; nothing was moved; carry that there first, or "
-            "say --force to leave it behind"
+            f"is not in the history of {source}; nothing was moved; rename one of the two with "
+            "`modelfloat mv` to have both in one store, or say --force to leave it behind"
         )
 
 
