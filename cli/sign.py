@@ -147,8 +147,8 @@ def sign_ls(settings: Settings) -> None:
 def sign_refs(settings: Settings, which: Which = None) -> None:
     """Sign branches and tags as they are now, with the key of --sign-key.
 
-    For what was added before there was a key, or was signed by another one; what this key has signed
-    already is left as it is. Look at it first.
+    For what was added before there was a key, or was signed by another one; what this key has
+    signed already is left as it is. Look at it first.
     """
     from ..cas.history.vouching import sign_refs as sign
     from ..cas.refnames import parse_address
