@@ -294,10 +294,10 @@ async def test_a_place_that_hangs_is_not_waited_for(
 ) -> None:
     await shared(tmp_path)
 
-    async def hang(*_: object) -> None:
+    async def hang(*_: object, **__: object) -> None:
         await trio.sleep_forever()
 
-    monkeypatch.setattr(LocalBackend, "head", hang)
+    monkeypatch.setattr(LocalBackend, "get", hang)
     with pytest.raises(UnavailableError, match="d0 did not answer within 10 s"):
         await find_store(str(tmp_path), [Place(str(tmp_path / "s/backends/d0"), "d0")])
 
