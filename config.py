@@ -9,9 +9,9 @@ import tomllib
 from typing import Final
 
 from .configtoml import check_backends, decode_config, encode_config
+from .durable import replace_file
 from .errors import FormatError, NotFoundError
 from .storeconfig import StoreConfig
-from .wholefile import replace_file
 
 CONFIG_NAME: Final = "config.toml"
 OWN_FOLDER: Final = "backends"
@@ -68,12 +68,3 @@ def write_config(store: str, config: StoreConfig) -> None:
     check_backends(config.backends, path)
     data = encode_config(config)
     replace_file(path, data, 0o600)
-    _sync_folder(store)
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

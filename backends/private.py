@@ -4,7 +4,7 @@ the store alone, whoever of its users or root makes them."""
 import contextlib
 import os
 
-from ..wholefile import replace_file
+from ..durable import replace_file
 
 
 def make_folder(folder: str) -> None:

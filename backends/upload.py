@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from ..durable import sync_folder
 from .base import Buffer
 from .keys import RESERVED
 
@@ -27,7 +28,6 @@ IOV_MAX: Final = min(os.sysconf("SC_IOV_MAX"), 1024) if os.sysconf("SC_IOV_MAX")
 LEFTOVER_AGE: Final = 3600.0
 """Seconds after which a temporary file that nobody holds is removed."""
 _TRIES: Final = 8
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _UPLOAD: Final = re.compile("[0-9a-f]{32}")
 
@@ -206,15 +206,6 @@ def write_all(fd: int, parts: Sequence[Buffer]) -> None:
             first += 1
         if written:
             views[first] = views[first][written:]
-
-
-def sync_folder(path: str) -> None:
-    """Make the entries of a folder durable."""
-    fd = os.open(path, _DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def make_root(path: str) -> None:

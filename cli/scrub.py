@@ -52,14 +52,14 @@ def refuse_lost(*files: str | None) -> None:
 
 def write_report(path: str, document: dict[str, Any]) -> None:
     """Put a report where monitoring finds it, as one JSON document."""
-    from ..wholefile import replace_file
+    from ..durable import replace_file
 
     replace_file(path, (json.dumps(document, indent=2) + "\n").encode())
 
 
 def write_metrics(path: str, store: str, status: "ScrubStatus") -> None:
     """Put figures where Prometheus's node exporter finds them; `store` is the store's id in hex."""
-    from ..wholefile import replace_file
+    from ..durable import replace_file
 
     text = "".join(f"{line}\n" for line in metrics(store, status))
     replace_file(path, text.encode("utf-8", "replace"))

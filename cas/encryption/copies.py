@@ -19,9 +19,9 @@ import trio
 from ...backends.base import Backend
 from ...backends.keys import keyring_key, parse_keyring_key
 from ...backends.retry import RetryBackend
+from ...durable import replace_file
 from ...errors import BackendError, FormatError, KeyNotFoundError, TimedOutError
 from ...ids import StoreId
-from ...wholefile import replace_file
 from ..formats.keyring import LONGEST, KeyringRecord, decode_keyring
 from ..storeowner import give
 

@@ -5,6 +5,7 @@ import os
 import time
 from typing import Final
 
+from ...durable import sync_folder
 from ...errors import ExistsError, UsageError
 from ...ids import StoreId
 from .sheet import Sheet, encode_sheet
@@ -29,7 +30,7 @@ def write_sheet(path: str, store: StoreId, master: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(os.path.dirname(os.path.abspath(path)))
+        sync_folder(os.path.dirname(os.path.abspath(path)))
     except OSError as error:
         remove_sheet(path)
         raise _refused(path, error) from error
@@ -45,11 +46,3 @@ def _refused(path: str, error: OSError) -> UsageError:
     return UsageError(
         f"the recovery sheet {path} cannot be written: {error.strerror}; name another file"
     )
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

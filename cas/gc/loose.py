@@ -21,7 +21,7 @@ from ..journal.copies import head_of, is_forged, load_copy, record_name, vouched
 from ..journal.segments import LARGE
 from ..lease.lease import Fence
 from ..packs.members import Members
-from ..rebuild.scratch import Copy, Scratch
+from ..rebuild.scratch import Copy, Scratch, within
 
 WINDOW: Final = 8 << 20
 """Bytes of records that are looked at together, each counted once."""
@@ -116,7 +116,7 @@ class LooseRecords:
         """Copies of the next records up to `end`; large ones are passed over."""
         while True:
             found = self.scratch.copies_after(writer, after, RECORDS)
-            some = _within([c for c in found if c[0].seq <= end and c[0].size < LARGE])
+            some = within([c for c in found if c[0].seq <= end and c[0].size < LARGE], WINDOW)
             if some or not found or found[-1][0].seq >= end:
                 return some
             after = found[-1][0].seq
@@ -179,14 +179,3 @@ async def delete(members: Members, record: Loose) -> None:
         except BackendError as error:
             members.note_failure(member, error, writing=True)
             log.info("%s: a copy of a compacted record stays", error)
-
-
-def _within(records: list[list[Copy]]) -> list[list[Copy]]:
-    """The first of the records that together are not too many bytes."""
-    size, count = 0, 0
-    for copies in records:
-        size += copies[0].size
-        if count and size > WINDOW:
-            break
-        count += 1
-    return records[:count]

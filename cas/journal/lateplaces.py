@@ -10,13 +10,12 @@ Concurrency: who reads and replaces the file holds LOCK meanwhile, and so does w
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from ...errors import ModelFloatError
+from ...durable import append_lines, on_store_disk, replace_file
 from ...ids import BackendId, PackId
-from ...wholefile import replace_file
 from ..formats.journal import ShardPlaced
 
 FILE: Final = "late-places"
@@ -25,17 +24,14 @@ LOCK: Final = "late"
 MOST: Final = 100_000
 """Lines that are read: a journal can be made up that places shards of packs without end."""
 
-_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _TEXT: Final = re.compile(rb"([0-9a-f]{32}) ([0-9]{1,3}) ([0-9a-f]{32})\n")
 
 
 def note_late(folder: str, placed: Iterable[ShardPlaced]) -> None:
     """Remember places, durably; blocks. ModelFloatError where the disk takes nothing."""
     path = os.path.join(folder, FILE)
-    with _named(path), open(os.open(path, _APPEND, 0o600), "ab", buffering=0) as file:
-        # An empty line ends one that a crash has cut short.
-        file.write(b"\n" + b"".join(map(_line, placed)))
-        os.fsync(file.fileno())
+    with on_store_disk(path):
+        append_lines(path, b"".join(map(_line, placed)))
 
 
 def late_places(folder: str) -> list[ShardPlaced]:
@@ -57,22 +53,12 @@ def is_any_late(folder: str) -> bool:
 def keep_late(folder: str, left: Sequence[ShardPlaced] = ()) -> None:
     """Remember these alone; blocks. ModelFloatError as from `note_late`."""
     path = os.path.join(folder, FILE)
-    with _named(path):
+    with on_store_disk(path):
         if left:
             replace_file(path, b"".join(map(_line, left)), 0o600)
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ModelFloatError(
-            f"{path} cannot be written: {error.strerror}; see to the disk that the store is on"
-        ) from error
 
 
 def _line(placed: ShardPlaced) -> bytes:

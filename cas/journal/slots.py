@@ -8,14 +8,13 @@ again (`docs/format.md`, Write order).
 A file cut short is no slot: it is written only while nothing of its writer is left to apply.
 """
 
-import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ...errors import ModelFloatError
+from ...durable import append_lines, on_store_disk
 from ...ids import WriterId, random_writer_id
 
 PREFIX: Final = "writer"
@@ -24,7 +23,6 @@ PREFIX: Final = "writer"
 GIVEN_UP: Final = "given-up"
 """The file of writers without a slot: an index of an earlier state may lack their records."""
 
-_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _TEXT: Final = re.compile(rb"([0-9a-f]{32})(?: ([0-9]{1,20}))?\n")
 
 
@@ -57,7 +55,7 @@ def write_slot(path: str, slot: Slot) -> None:
     ModelFloatError when the disk is full, or may not be written.
     """
     closed = "" if slot.closed is None else f" {slot.closed}"
-    with _named(path):
+    with on_store_disk(path):
         _replace(path, f"{slot.writer.hex()}{closed}\n".encode())
 
 
@@ -66,16 +64,6 @@ def _replace(path: str, data: bytes) -> None:
         file.truncate()
         file.write(data)
         os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ModelFloatError(
-            f"{path} cannot be written: {error.strerror}; see to the disk that the store is on"
-        ) from error
 
 
 def last_numbers(folder: str) -> dict[WriterId, int]:
@@ -97,10 +85,8 @@ def note_given_up(folder: str, last: Mapping[WriterId, int]) -> None:
     """Remember, durably, the last records of writers whose slots others get; 0 for none."""
     path = os.path.join(folder, GIVEN_UP)
     lines = "".join(f"{writer.hex()} {number}\n" for writer, number in last.items())
-    with _named(path), open(os.open(path, _APPEND, 0o600), "ab", buffering=0) as file:
-        # An empty line ends one that a crash has cut short.
-        file.write(f"\n{lines}".encode())
-        os.fsync(file.fileno())
+    with on_store_disk(path):
+        append_lines(path, lines.encode())
 
 
 def given_up(folder: str) -> dict[WriterId, int]:

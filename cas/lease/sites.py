@@ -17,7 +17,8 @@ from typing import Final
 import trio
 
 from ...backends.keys import news_key, parse_site_key, site_key
-from ...errors import BackendError, ModelFloatError
+from ...durable import on_store_disk
+from ...errors import BackendError
 from ...ids import SiteId, StoreId, random_site_id
 from ..formats.presence import encode_presence
 from ..packs.members import Member, Members
@@ -43,7 +44,7 @@ def own_site(folder: str) -> SiteId:
     A folder that was copied is another site: it is told by its inode.
     """
     path = os.path.join(folder, FILE)
-    with _named(path):
+    with on_store_disk(path):
         inode = os.stat(folder).st_ino
         if (site := _read(path, inode)) is not None:
             return site
@@ -70,16 +71,6 @@ def _making(folder: str) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-@contextlib.contextmanager
-def _named(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ModelFloatError(
-            f"{path} cannot be written: {error.strerror}; see to the disk that the store is on"
-        ) from error
 
 
 def _make(path: str, inode: int) -> SiteId:

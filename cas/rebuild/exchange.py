@@ -5,6 +5,8 @@ import errno
 import os
 from typing import Final
 
+from ...durable import sync_folder
+
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 _UNSUPPORTED: Final = (errno.EINVAL, errno.ENOSYS)
@@ -41,12 +43,3 @@ def _exchange(one: str, other: str) -> bool:
     if code in _UNSUPPORTED:
         return False
     raise OSError(code, os.strerror(code), one)
-
-
-def sync_folder(path: str) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

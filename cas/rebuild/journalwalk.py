@@ -21,7 +21,7 @@ from ...ids import StoreId, WriterId
 from ..formats.journal import DIGEST_SIZE, JournalEntry, PackListed, list_entries
 from ..journal.copies import believable, head_of, load_copy, record_name, vouched_for
 from ..packs.members import Members
-from .scratch import Copy, Scratch
+from .scratch import Copy, Scratch, within
 
 WINDOW: Final = 16 << 20
 """Bytes of records that are fetched at once."""
@@ -130,7 +130,7 @@ class _Writer:
             listed = await trio.to_thread.run_sync(
                 self._walk.scratch.copies, self._writer, self._below, RECORDS
             )
-            some = _within([copies for copies in listed if copies[0].seq >= self._first])
+            some = within([copies for copies in listed if copies[0].seq >= self._first], WINDOW)
             if not some:
                 return []
             self._below = some[-1][0].seq
@@ -237,14 +237,3 @@ class _Writer:
             former = gaps.pop()
             last = former.last
         gaps.append(Gap(self._writer, first, last, self._before_ns))
-
-
-def _within(records: list[list[Copy]]) -> list[list[Copy]]:
-    """The first of the records that together are not too long to be fetched at once."""
-    size, count = 0, 0
-    for copies in records:
-        size += copies[0].size
-        if count and size > WINDOW:
-            break
-        count += 1
-    return records[:count]

@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Mapping
 from typing import Final
 
+from ...durable import sync_folder
 from ...ids import WriterId
 from ..index.index import Index
 from ..journal.lateplaces import keep_late
 from ..journal.slots import PREFIX, Slot, given_up, note_given_up, write_slot
 from ..locks import each_free
-from .exchange import put_in_place, sync_folder
+from .exchange import put_in_place
 
 INDEX: Final = "index"
 DRAFT: Final = "index.rebuild"

@@ -57,6 +57,18 @@ class Copy:
     size: int
 
 
+def within(records: list[list[Copy]], most: int) -> list[list[Copy]]:
+    """The first of the records, each with its copies, that together have at most so many bytes; one
+    at least."""
+    size, count = 0, 0
+    for copies in records:
+        size += copies[0].size
+        if count and size > most:
+            break
+        count += 1
+    return records[:count]
+
+
 class Scratch:
     """The notes of one rebuild, in the new folder `path`. Synchronous, in any thread.
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...durable import sync_folder
 from ...errors import FormatError, SignatureError
 from ...ids import StoreId
 from ..formats.journal import RefKind
@@ -137,7 +138,7 @@ class SeenRefs:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -146,14 +147,6 @@ def _identity(status: os.stat_result) -> _Identity:
 
 def _is_later(new: Seen, seen: Mapping[RefKey, Seen], ref: RefKey) -> bool:
     return ref not in seen or seen[ref].time_ns < new.time_ns
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _encode(seen: Mapping[RefKey, Seen], store: StoreId) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from ...wholefile import replace_file
+from ...durable import replace_file
 from ..index.index import Index
 from ..index.records import PackRecord, ShardState
 from .report import VerifyReport
