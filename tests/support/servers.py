@@ -158,7 +158,9 @@ class SeaweedFS(Server):
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false"),
             *("-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock", "-webdav.cacheDir=."),
             *("-master.telemetry=false", "-s3.autoCreateBucket=false"),
-            *("-volume.preStopSeconds=0", "-master.volumeSizeLimitMB=256", *options),
+            # It would take its volumes from the disk's free space, and each bucket needs one.
+            *("-volume.max=10000", "-volume.preStopSeconds=0", "-master.volumeSizeLimitMB=256"),
+            *options,
         ]
         super().__init__(folder, command, [f"{self.s3}/healthz", self.webdav])
 
