@@ -78,6 +78,7 @@ class Store(HistoryCalls):
     ) -> None:
         signing = None if sign_key is None else _signing_by(os.fspath(sign_key))
         self._signing = signing
+        self._require_signature = require_signature
         open_ = functools.partial(
             open_store,
             os.fspath(path),
@@ -286,15 +287,24 @@ class Store(HistoryCalls):
         preflight: bool = True,
         passphrase: str | None = None,
         key_file: str | os.PathLike[str] | None = None,
+        require_signature: bool | None = None,
     ) -> TransferReport:
         """Fetch `vendor/name[@branch|@tag]` from another store's folder, or from a directory that
-        `push` has made; what was fetched. Otherwise as `push`."""
+        `push` has made; what was fetched. Otherwise as `push`.
+
+        With `require_signature`, None being as this store was opened, only what a key signed there
+        that this store trusts: `refused` of what it returns tells of other refs, SignatureError
+        where there is nothing else.
+        """
         other = Other(
             os.path.abspath(where),
             os.path.abspath(self._path),
             _secret_from(passphrase, key_file),
             dry_run=dry_run,
             wait=self._wait,
+            require_signature=(
+                self._require_signature if require_signature is None else require_signature
+            ),
         )
         request = self._transfer(addresses, (other.where, self._path), tags, force, preflight)
         return self._call(lambda engine: exchanging.pull(engine, other, request))

@@ -16,7 +16,7 @@ from .cas.encryption.storecipher import cipher_of
 from .cas.engine import open_engine
 from .cas.index.lmdbfile import file_of
 from .cas.locks import locked
-from .cas.openoptions import OpenOptions
+from .cas.openoptions import OpenOptions, Trusting
 from .cas.packs.members import Members
 from .cas.progress import Progress
 from .cas.read.options import ReadOptions
@@ -52,6 +52,7 @@ async def open_store(
     secret: Secret | None = None,
     signing: GetSigner | None = None,
     require_signature: bool = False,
+    trusting: Trusting | None = None,
     refresh: float = 0.0,
 ) -> AsyncIterator[Store]:
     """Open the store in the folder `path`. Backends that are down are no error here.
@@ -62,7 +63,8 @@ async def open_store(
     moved; what needs more is KeyNeededError. WrongKeyError where `secret` does not open it.
     `signing` gets what changes of refs are signed by. With `require_signature` only refs are shown
     that a key signed which the configuration trusts, and none that is older than what was shown
-    before; others are SignatureError.
+    before; others are SignatureError. With `trusting` the same by the keys of somebody else, who
+    keeps what was seen as well.
 
     What other sites record is followed every `refresh` seconds, and at once where nobody did so as
     lately; with 0 it is not, so only who writes takes it over.
@@ -71,7 +73,8 @@ async def open_store(
     config = await trio.to_thread.run_sync(read_config, path)
     keys = keys or await unlock_keys(path, config, secret)
     cipher = cipher_of(keys, encrypted=config.encrypted)
-    trusted = _require_trusted(path, config) if require_signature else None
+    if require_signature:
+        trusting = Trusting(require_trusted(path, config), path)
     members = await trio.to_thread.run_sync(members_of, path, config)
 
     options = OpenOptions(
@@ -80,7 +83,7 @@ async def open_store(
         fetch=fetch,
         cipher=cipher,
         signing=signing,
-        trusted=trusted,
+        trusting=trusting,
         recreate=functools.partial(recreate, path),
         remark=functools.partial(remark, path),
     )
@@ -89,7 +92,7 @@ async def open_store(
         open_engine(path, scheme, members, config.id, options) as store,
         trio.open_nursery() as nursery,
     ):
-        follower = _Follower(path, config, store)
+        follower = _Follower(path, config, store, trusts=require_signature)
         store.members.refresh = follower.look
         nursery.start_soon(follower.run)
         if refresh:
@@ -100,7 +103,8 @@ async def open_store(
         nursery.cancel_scope.cancel()
 
 
-def _require_trusted(path: str, config: StoreConfig) -> Mapping[PublicKey, str]:
+def require_trusted(path: str, config: StoreConfig) -> Mapping[PublicKey, str]:
+    """The keys that the store in the folder `path` trusts; UsageError where these are none."""
     require_library()
     if not config.trusted:
         raise UsageError(
@@ -112,12 +116,13 @@ def _require_trusted(path: str, config: StoreConfig) -> Mapping[PublicKey, str]:
 
 @dataclass(slots=True)
 class _Follower:
-    """Takes over backends that other processes add or take away, and keys that they trust or do
-    not any more, while a store is open."""
+    """Takes over backends that other processes add or take away, while a store is open; with
+    `trusts` keys too that they trust, or do not any more."""
 
     path: str
     config: StoreConfig
     store: Store
+    trusts: bool
 
     async def run(self) -> None:
         """Look again and again."""
@@ -132,7 +137,8 @@ class _Follower:
         """Take over what the configuration says now."""
         try:
             now = await trio.to_thread.run_sync(read_config, self.path)
-            self.store.trust(now.trusted)
+            if self.trusts:
+                self.store.trust(now.trusted)
             if now.backends == self.config.backends:
                 return
             members = await trio.to_thread.run_sync(members_of, self.path, now)

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
@@ -13,13 +14,17 @@ from .backends.marker import ENCRYPTED, LARGEST, decode
 from .backends.upload import holds_nothing
 from .carried import NAME, Carried
 from .cas.encryption.secrets import Secret
+from .cas.openoptions import Trusting
 from .cas.signing.signer import GetSigner
 from .cas.store import Store
 from .config import config_path, read_config
 from .creating import create_store
 from .erasure.scheme import Scheme
 from .errors import KeyNeededError, ModelFloatError, NotFoundError, UsageError
-from .opening import open_store
+from .opening import open_store, require_trusted
+
+SEEN: Final = "seen-elsewhere"
+"""The folder, in that of the store which pulls, of what was seen of other stores' refs, by ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Other:
     `own` is the folder of the store that it is used from. With `make` a directory that is empty or
     missing becomes one to carry about, of the scheme `erasure`; with `dry_run` it does not.
     `signing` gets what changes of its refs are signed by: a signature is of one store, and does not
-    come along.
+    come along. With `require_signature` only refs are there that a key signed which the store at
+    `own` trusts; what was seen of them is kept there too.
     """
 
     where: str
@@ -40,6 +46,7 @@ class Other:
     dry_run: bool = False
     wait: bool = True
     signing: GetSigner | None = None
+    require_signature: bool = False
 
 
 @contextlib.asynccontextmanager
@@ -65,8 +72,20 @@ async def open_other(other: Other) -> AsyncIterator[Store]:
         yield store
 
 
-def _opened(folder: str, other: Other) -> contextlib.AbstractAsyncContextManager[Store]:
-    return open_store(folder, wait=other.wait, secret=other.secret, signing=other.signing)
+@contextlib.asynccontextmanager
+async def _opened(folder: str, other: Other) -> AsyncIterator[Store]:
+    trusting = None
+    if other.require_signature:
+        trusting = await trio.to_thread.run_sync(_trusting, folder, other.own)
+    async with open_store(
+        folder, wait=other.wait, secret=other.secret, signing=other.signing, trusting=trusting
+    ) as store:
+        yield store
+
+
+def _trusting(folder: str, own: str) -> Trusting:
+    keys = require_trusted(own, read_config(own))
+    return Trusting(keys, os.path.join(own, SEEN, read_config(folder).id.hex()))
 
 
 def _refuse_secret(where: str, other: Other) -> None:

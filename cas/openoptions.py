@@ -11,6 +11,14 @@ from .read.refetch import FetchRange
 from .signing.signer import GetSigner
 
 
+@dataclass(frozen=True, slots=True)
+class Trusting:
+    """Which `keys` are trusted, with their names, and the `folder` that keeps what was seen."""
+
+    keys: Mapping[PublicKey, str]
+    folder: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOptions:
     """How a store is opened.
@@ -18,8 +26,8 @@ class OpenOptions:
     Without `wait` work that meets a lock of another process is LockedError. `reading` says how
     files are read; `fetch` gets bytes from where files came from, for what is lost; `cipher` is
     how the store is encrypted, if it is. `signing` gets what changes of refs are signed by. With
-    `trusted` keys, and their names, only refs are shown that one of them signed; the others are
-    SignatureError. `recreate` and `remark` make a lost backend, and a lost marker, anew.
+    `trusting` only refs are shown that a trusted key signed; the others are SignatureError.
+    `recreate` and `remark` make a lost backend, and a lost marker, anew.
     """
 
     wait: bool = True
@@ -27,6 +35,6 @@ class OpenOptions:
     fetch: FetchRange | None = None
     cipher: StoreCipher = CLEAR
     signing: GetSigner | None = None
-    trusted: Mapping[PublicKey, str] | None = None
+    trusting: Trusting | None = None
     recreate: Recreate = no_recreation
     remark: Remark = no_marking

@@ -54,8 +54,8 @@ class ReadingStore(Catalog):
     ) -> None:
         super().__init__(path, scheme, index)
         self.members = members
-        if options.trusted is not None:
-            trust = Trust(index, SeenRefs(path, self.id), options.trusted)
+        if (trusting := options.trusting) is not None:
+            trust = Trust(index, SeenRefs(trusting.folder, self.id), trusting.keys)
             self.refs = TrustedRefs(index, self.objects, trust)
         self.sightings = Sightings(index)
         self.counters = ReadCounters()

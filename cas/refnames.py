@@ -48,6 +48,10 @@ def shown_path(path: Sequence[bytes]) -> str:
     return b"/".join(path).decode("utf-8", "backslashreplace")
 
 
+RefKey = tuple[RepoName, RefKind, str]
+"""What names a ref."""
+
+
 @dataclass(frozen=True, slots=True)
 class RefHead:
     """One head of a ref: the commit, the id of the change that put it there, and when (ns)."""

@@ -5,7 +5,7 @@ Synchronous reads of the index, small transactions each. Refs change through the
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -16,7 +16,7 @@ from .formats.journal import RefChanged, RefKind
 from .index.index import Index
 from .missing import known, no_repository
 from .objects import Objects
-from .refnames import DEFAULT_BRANCH, RefHead, RepoName
+from .refnames import DEFAULT_BRANCH, RefHead, RefKey, RepoName
 
 _HEX: Final = re.compile(r"[0-9a-f]{4,64}")
 _STEP: Final = re.compile(r"([~^])([0-9]{0,18})")
@@ -96,8 +96,9 @@ class Refs:
         starts = (head.commit for head in self.heads(repo))
         return any(id_ == commit for id_ in ancestry(self._objects, starts))
 
-    def refusals(self) -> list[SignatureError]:
-        """Where signatures are required, what keeps refs from being shown."""
+    def refusals(self, asked: Callable[[RefKey], bool] = lambda _: True) -> list[SignatureError]:
+        """Where signatures are required, what keeps those refs from being shown that are asked
+        for."""
         return []
 
     def require_shown(self, repo: RepoName, commit: ObjectId) -> None:

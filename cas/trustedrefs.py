@@ -1,12 +1,14 @@
 """Refs of a store whose reader requires signatures: what is not vouched for is not listed, and an
 error where it is asked for by its name."""
 
+from collections.abc import Callable
+
 from ..errors import SignatureError
 from ..ids import ObjectId
 from .formats.journal import RefKind
 from .index.index import Index
 from .objects import Objects
-from .refnames import RefHead, RepoName
+from .refnames import RefHead, RefKey, RepoName
 from .refs import Refs
 from .signing.trust import Trust
 
@@ -45,11 +47,12 @@ class TrustedRefs(Refs):
             self.trust.tell_lost(ref for ref in self.trust.seen() if ref[0] == repo)
         return self.trust.sifted(heads, some=True)
 
-    def refusals(self) -> list[SignatureError]:
-        """What keeps refs of the store from being shown, those that are gone too."""
-        heads = self._index.refs()
+    def refusals(self, asked: Callable[[RefKey], bool] = lambda _: True) -> list[SignatureError]:
+        """What keeps refs of the store that are asked for from being shown, those that are gone
+        too."""
+        heads = [h for h in self._index.refs() if asked((h.repo, h.kind, h.ref))]
         there = {(head.repo, head.kind, head.ref) for head in heads}
-        gone = (ref for ref in self.trust.seen() if ref not in there)
+        gone = (ref for ref in self.trust.seen() if ref not in there and asked(ref))
         return [*self.trust.refusals(heads), *self.trust.losses(gone)]
 
     def heads_of(self, repo: RepoName, kind: RefKind, ref: str) -> tuple[RefHead, ...]:

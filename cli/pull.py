@@ -34,7 +34,8 @@ def pull(
     """Fetch repositories from another store, or from a directory that push has made.
 
     Their history comes too. Only what is missing here is read, and every chunk is verified; an
-    interrupted pull goes on where it was. Branches move last, and forward only.
+    interrupted pull goes on where it was. Branches move last, and forward only. With
+    --require-signature only what a key signed there comes that this store trusts.
     """
     from ..exchanging import pull as fetch
     from ..exchanging import request_of
@@ -47,6 +48,15 @@ def pull(
 
     def other(store: "Store") -> Other:
         secret = their_secret(settings, place, their_key_file, their_passphrase_file)
-        return Other(place, store.path, secret, dry_run=dry_run, wait=settings.wait)
+        return Other(
+            place,
+            store.path,
+            secret,
+            dry_run=dry_run,
+            wait=settings.wait,
+            require_signature=settings.require_signature,
+        )
 
-    carry_out(settings, ("pull", "pulled", settings.store), fetch, other, request)
+    # Asked for one pull it is of where that comes from: what is here nobody may have signed.
+    ours = settings.require_signature and settings.switch("require_signature", None)
+    carry_out(settings, ("pull", "pulled", settings.store), fetch, other, request, signed=ours)

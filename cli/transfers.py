@@ -4,8 +4,19 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import typer
+
 from .keysource import given_secret, has_terminal, hide_memory, passphrase_of, read_secret
-from .output import human_rate, human_seconds, human_size, one_line, plural, say, say_json
+from .output import (
+    complain,
+    human_rate,
+    human_seconds,
+    human_size,
+    one_line,
+    plural,
+    say,
+    say_json,
+)
 from .progress import progress_of
 from .session import in_store
 from .settings import Flags, Settings, resolve
@@ -26,9 +37,12 @@ def carry_out(
     carry: "Carry",
     other: "Callable[[Store], Other]",
     request: "TransferRequest",
+    *,
+    signed: bool | None = None,
 ) -> None:
     """Carry what is asked for, to or from the `other` end, and tell what came of it. `words` are
-    the command, what it has done then, and what names where that was written to."""
+    the command, what it has done then, and what names where that was written to. `signed` says
+    whether this store's own refs must be, None that the settings do."""
     what, done, there = words
 
     async def work(store: "Store") -> "TransferReport":
@@ -36,11 +50,15 @@ def carry_out(
         with progress_of(settings, what) as progress:
             return await carry(store, end, request, progress)
 
-    report = in_store(settings, work)
+    report = in_store(settings, work, signed=signed)
+    for refusal in report.refused:
+        complain(refusal)
     if settings.json:
         say_json(document(report))
     elif not settings.quiet:
         say("\n".join(lines(report, done, there)))
+    if report.exit_status:
+        raise typer.Exit(report.exit_status)
 
 
 def their_secret(
@@ -81,6 +99,7 @@ def document(report: "TransferReport") -> dict[str, object]:
     return {
         "dry_run": report.dry_run,
         "refs": [_ref(each) for each in report.refs],
+        "refused": report.refused,
         "commits": report.commits,
         "files": report.files,
         "logical_bytes": report.logical,

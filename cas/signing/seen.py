@@ -1,6 +1,7 @@
 """What was taken of each ref: so that a backend, or an index put back, cannot go back in time.
 
-The file `seen-refs` in the store's folder, `docs/format.md`, Signed ref changes. It is replaced as
+The file `seen-refs` in the store's folder, or for another store that it pulls from in one of its
+folders, `docs/format.md`, Signed ref changes. It is replaced as
 a whole, under a lock, whenever a ref has moved; processes see each other's by the file's identity.
 
 Concurrency: synchronous, called in worker threads; one lock for the threads of a process. All of it
@@ -21,7 +22,7 @@ from ...durable import sync_folder
 from ...errors import FormatError, SignatureError
 from ...ids import StoreId
 from ..formats.journal import RefKind
-from ..refnames import RepoName
+from ..refnames import RefKey, RepoName
 from ..storeowner import give
 
 FILE: Final = "seen-refs"
@@ -29,9 +30,6 @@ LOCK: Final = "seen-refs"
 """Its lock file, in `locks`."""
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _Identity = tuple[int, int, int]
-
-RefKey = tuple[RepoName, RefKind, str]
-"""What names a ref."""
 
 
 @dataclass(frozen=True, slots=True)

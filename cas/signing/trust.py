@@ -13,8 +13,8 @@ from ...errors import SignatureError
 from ...ids import PublicKey
 from ..formats.journal import NO_ID, RefChanged, RefKind
 from ..index.lookups import Lookups
-from ..refnames import RefHead, RepoName
-from .seen import RefKey, Seen, SeenRefs
+from ..refnames import RefHead, RefKey, RepoName
+from .seen import Seen, SeenRefs
 from .signer import is_right
 
 _KNOWN: Final = 100_000

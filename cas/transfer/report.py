@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ...errors import SignatureError
 from ...ids import ObjectId
 from ..formats.journal import RefKind
 from ..refnames import Address, RepoName
@@ -61,11 +62,13 @@ class TransferReport:
     be sent: raw, each once; `sent` what these take in packs, `stored` with parity and footers.
     `unknown` bytes may be there already: their ids there are not known before they are read.
     `objects` are manifests, trees and commits. `encoded_anew` chunks could not be copied as they
-    were stored.
+    were stored. `refused` tells why refs of what was asked for did not come: where signatures are
+    required, and theirs is missing or not trusted.
     """
 
     dry_run: bool = False
     refs: list[RefSent] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     commits: int = 0
     files: int = 0
     logical: int = 0
@@ -77,6 +80,11 @@ class TransferReport:
     objects: int = 0
     encoded_anew: int = 0
     seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """What the command ends with."""
+        return SignatureError.exit_status if self.refused else 0
 
     def add(self, other: "TransferReport") -> None:
         """Count what another repository took as well."""

@@ -74,7 +74,9 @@ class Transfer:
         """Carry what is asked for, one repository after the other; what was done.
 
         ConflictError or ExistsError where a ref may not move, before anything is sent where that
-        can be told. KeyNeededError, QuotaError, DataLostError, and what backends say.
+        can be told. SignatureError where nothing may be carried for want of a signature; where some
+        refs may not, the report tells of them. KeyNeededError, QuotaError, DataLostError, and what
+        backends say.
         """
         started = time.monotonic()
         source, dest = self._source, self._dest
@@ -83,7 +85,9 @@ class Transfer:
         source.members.cipher.require()
         dest.members.cipher.require()
         report = TransferReport(dry_run)
-        found = await trio.to_thread.run_sync(wanted_refs, source.refs, self._request)
+        found, report.refused = await trio.to_thread.run_sync(
+            wanted_refs, source.refs, self._request
+        )
         with one_failure():
             for repo, refs in found.items():
                 await (self._look if dry_run else self._carry)(repo, refs, report)

@@ -7,13 +7,20 @@ move. Synchronous reads of both mirrors: for worker threads.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...errors import ConflictError, ExistsError, ModelFloatError, NotFoundError, UsageError
+from ...errors import (
+    ConflictError,
+    ExistsError,
+    ModelFloatError,
+    NotFoundError,
+    SignatureError,
+    UsageError,
+)
 from ...ids import ObjectId
 from ..ancestry import descends
 from ..formats.journal import RefKind
 from ..missing import known
 from ..objects import Objects
-from ..refnames import Address, RefHead, RepoName
+from ..refnames import Address, RefHead, RefKey, RepoName
 from ..refs import Refs
 from .counterparts import Counterparts
 from .report import Fate, TransferRequest
@@ -32,9 +39,40 @@ class Wanted:
         return f"{self.repo}@{self.ref}"
 
 
-def wanted_refs(refs: Refs, request: TransferRequest) -> dict[RepoName, list[Wanted]]:
-    """The refs that a request means, by repository; NotFoundError, UsageError or ConflictError
-    where that is nothing, or not one commit."""
+def wanted_refs(
+    refs: Refs, request: TransferRequest
+) -> tuple[dict[RepoName, list[Wanted]], list[str]]:
+    """The refs that a request means, by repository; and where signatures are required, what keeps
+    others from being carried.
+
+    NotFoundError, UsageError or ConflictError where it means nothing, or not one commit;
+    SignatureError where nothing of it, or not what it names, may be carried.
+    """
+    refused = refs.refusals(lambda ref: _asks_for(request, ref))
+    try:
+        found = _found(refs, request)
+    except NotFoundError:
+        if not refused:
+            raise
+        found = {}
+    except SignatureError as refusal:
+        raise SignatureError(f"{request.names[0]}: {refusal}") from refusal
+    told = [f"{request.names[0]}: {refusal}" for refusal in refused]
+    if told and not any(found.values()):
+        raise SignatureError(told[0])
+    return found, told
+
+
+def _asks_for(request: TransferRequest, ref: RefKey) -> bool:
+    repo, kind, name = ref
+    tag = kind is RefKind.TAG
+    return any(
+        each.repo == repo and (each.rev == name or (request.tags if tag else each.rev is None))
+        for each in request.addresses
+    )
+
+
+def _found(refs: Refs, request: TransferRequest) -> dict[RepoName, list[Wanted]]:
     found: dict[RepoName, dict[tuple[RefKind, str], Wanted]] = {}
     for address in request.addresses:
         mine = found.setdefault(address.repo, {})

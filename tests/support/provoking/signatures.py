@@ -34,6 +34,13 @@ def _untrusted_ref(scene: Scene) -> Outcome:
     return scene("ls", "acme/tiny", "--require-signature")
 
 
+def _pulled_unsigned(scene: Scene) -> Outcome:
+    here = scene.root / "here"
+    scene("init", store=here)
+    scene("key", "sign", "trust", "0" * 64, store=here)
+    return scene("pull", "--require-signature", scene.store, "acme/tiny", store=here)
+
+
 PROVOKED: dict[str, Provocation] = {
     "is no signing key": plain("--sign-key", "{file}", "key", "sign", "refs"),
     "who could sign with it": _open_key,
@@ -54,4 +61,5 @@ PROVOKED: dict[str, Provocation] = {
         s, f'name = "a"\nkey = "{"0" * 64}"', f'name = "a"\nkey = "{"1" * 64}"'
     ),
     "is not signed, so nothing": _untrusted_ref,
+    "‹store›: ‹one of these": _pulled_unsigned,
 }
