@@ -16,7 +16,7 @@ from ...errors import (
 )
 from ...ids import BackendId, ObjectId
 from ..codecs.registry import decode
-from ..formats.chunktable import Kind, PackedChunk
+from ..formats.chunktable import PACK_SIZE, Kind, PackedChunk
 from ..formats.journal import NOWHERE, PackStored
 from ..index.records import PackRecord
 from .member import Member
@@ -28,10 +28,14 @@ from .verifying import ChunkOpener
 async def read_objects(pool: Pool, stored: PackStored) -> dict[ObjectId, bytes]:
     """Every object of a pack that a journal entry announces, by id, verified.
 
-    Where its shards do not lie where the entry has them they are looked for: who moved them may be
-    heard of later only. DamageError where too few are found; UnavailableError where a backend that
-    may have them did not answer just now: that is no damage, and soon over.
+    Its bytes are asked for at once; what the footers say of them only where an object is not what
+    its id says. Where its shards do not lie where the entry has them they are looked for: who moved
+    them may be heard of later only. DamageError where too few are found; UnavailableError where a
+    backend that may have them did not answer just now: that is no damage, and soon over.
     """
+    if stored.length <= PACK_SIZE:
+        with contextlib.suppress(DamageError):
+            return await _read_plain(pool, stored)
     try:
         return await _read(pool, stored)
     except DamageError:
@@ -73,6 +77,14 @@ async def _where(
         used[place] += 1
         places.append(place)
     return tuple(places), next(iter(silent), None)
+
+
+async def _read_plain(pool: Pool, stored: PackStored) -> dict[ObjectId, bytes]:
+    """Read as chunks are: an object's id vouches for it, wherever its bytes came from."""
+    pack = PackRecord.of(0, stored)
+    data = await pool.load(pack, 0, pack.length, lambda size: memoryview(bytearray(size)))
+    opener = ChunkOpener.of(pool.members.cipher, stored.pack)
+    return await trio.to_thread.run_sync(decode_objects, data, stored.chunks, opener)
 
 
 async def _read(pool: Pool, stored: PackStored) -> dict[ObjectId, bytes]:

@@ -9,11 +9,12 @@ import pytest
 
 from modelfloat.backends.keys import parse_journal_key
 from modelfloat.backends.local import LocalBackend
+from modelfloat.cas.formats.chunktable import Kind
 from modelfloat.cas.store import Store
-from modelfloat.ids import Key
+from modelfloat.ids import Key, PackId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.sites import another_site
-from modelfloat.tests.support.stores import add, fresh_store, read, weights
+from modelfloat.tests.support.stores import add, flip_bit, fresh_store, read, weights
 
 BACKENDS = 3
 COPIES = 2
@@ -67,6 +68,17 @@ def lately(here: Store, there: Store) -> dict[Key, bytes]:
     return found
 
 
+def packs_of(store: Store) -> set[str]:
+    """The keys of all shards on the backends."""
+    folders = [Path(member.backend.properties.url) for member in store.members]
+    return {str(p.relative_to(folder)) for folder in folders for p in folder.glob("packs/*/*/*")}
+
+
+def pack_id(key: str) -> PackId:
+    """Whose shard lies at that key."""
+    return PackId(bytes.fromhex(key.split("/")[2]))
+
+
 async def test_an_add_lists_no_more_than_it_must(
     tmp_path: Path, sites: tuple[Store, Store], asked: Asked
 ) -> None:
@@ -100,6 +112,38 @@ async def test_each_copy_of_what_others_recorded_is_read_once(
     theirs = {key.rpartition("/")[0] for key in new}
     assert {key for _, key in asked if key.rpartition("/")[0] in theirs} == set(new)
     assert len(new) % COPIES == 0
+    assert await read(here, "acme/c/c") == (tmp_path / "c").read_bytes()
+
+
+async def test_objects_of_others_are_read_without_a_look_at_their_shards(
+    tmp_path: Path, sites: tuple[Store, Store], asked: Asked
+) -> None:
+    here, there = sites
+    packs = {pack_id(key) for key in packs_of(here)}
+    new = [id_ for id_ in packs if here.index.pack_of_id(id_) is None]
+    assert new and all(there.index.pack_of_id(id_) for id_ in new)
+    asked.clear()
+    await add(here, tmp_path / "b", "acme/b2")
+    assert all(here.index.pack_of_id(id_) for id_ in new)
+    assert not [key for what, key in asked if key.startswith("packs/") and what != "put"]
+
+
+async def test_objects_of_others_are_read_past_a_damaged_shard(
+    tmp_path: Path, sites: tuple[Store, Store]
+) -> None:
+    here, there = sites
+    damaged = 0
+    for key in packs_of(here):
+        pack = there.index.pack_of_id(pack_id(key))
+        lacks = here.index.pack_of_id(pack_id(key)) is None
+        if pack is not None and lacks and pack.kind is Kind.OBJECT and key.endswith("/0-1-1"):
+            for member in here.members:
+                path = Path(member.backend.properties.url) / key
+                if path.exists():
+                    flip_bit(path, 10)
+                    damaged += 1
+    assert damaged
+    await add(here, tmp_path / "b", "acme/b2")
     assert await read(here, "acme/c/c") == (tmp_path / "c").read_bytes()
 
 
