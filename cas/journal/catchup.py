@@ -2,12 +2,14 @@
 
 A slot is settled by whoever holds its lock: the records behind the last one that the index knows
 are applied, and an id that was not closed in good order is given up for a fresh one. A put that
-was given up may still arrive later, so a number that looks unused may be in use.
+was given up may still arrive later, so a number that looks unused may be in use. Then nobody
+elsewhere need wait for its writer any more: what a crash has left of its session goes.
 """
 
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -29,6 +31,9 @@ from ..formats.journal import (
     says_segment,
 )
 from ..index.index import Index
+from ..lease.clock import boottime
+from ..lease.sessions import end_session
+from ..lease.sites import own_site
 from ..locks import each_free, locked
 from ..packs.members import Member, Members
 from .copies import find_record, last_listed, record_name, store_record
@@ -105,6 +110,8 @@ class CatchUp:
             if last or slot.closed != 0:
                 known_last = {slot.writer: max(last, slot.closed or 0)}
                 await trio.to_thread.run_sync(note_given_up, self.folder, known_last)
+            if slot.closed is None:
+                await self._end_session(path, slot.writer)
         slot = Slot.fresh()
         await trio.to_thread.run_sync(write_slot, path, slot)
         return slot
@@ -135,6 +142,16 @@ class CatchUp:
             return True
         highest, size = max(told)
         return highest != last or size >= LARGE
+
+    async def _end_session(self, path: str, writer: WriterId) -> None:
+        """Remove the session of a writer that died, while its slot still says so.
+
+        Where a backend is down it may have more of that writer; and what was at work before this
+        machine was started may be at work still, on the one whose disk this is a copy of.
+        """
+        if not self.members.down() and await trio.to_thread.run_sync(_since_start, path):
+            site = await trio.to_thread.run_sync(own_site, self.folder)
+            await end_session(self.members, site, writer)
 
     async def place_late(self) -> None:
         """Places of shards whose pack another writer stored, and was settled later; even where the
@@ -252,3 +269,8 @@ class CatchUp:
                 raise
             log.warning("%s; if it was not deleted, `modelfloat verify` says so", error)
             return {}
+
+
+def _since_start(path: str) -> bool:
+    """Whether a file was written since this machine was started; blocks."""
+    return 0 <= time.time() - os.stat(path).st_mtime <= boottime()

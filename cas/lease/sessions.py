@@ -17,7 +17,13 @@ from typing import Final
 import trio
 
 from ...backends.keys import parse_session_key, session_key
-from ...errors import BackendError, QuotaError, UnavailableError
+from ...errors import (
+    BackendError,
+    KeyNotFoundError,
+    ModelFloatError,
+    QuotaError,
+    UnavailableError,
+)
 from ...ids import SiteId, StoreId, WriterId
 from ..formats.presence import (
     LONGEST,
@@ -30,7 +36,7 @@ from ..formats.presence import (
 from ..packs.members import Member, Members
 from .clock import Clock, boottime
 from .reliance import Reliance
-from .signs import Signs
+from .signs import CLEANUP, Signs
 
 TERM: Final = 300
 """Seconds without a new record after which a session counts no more."""
@@ -73,6 +79,26 @@ async def read_session(member: Member, store: StoreId, owner: WriterId) -> Prese
     if is_sound(data):
         return decode_presence(data, f"{key} on {member.name}")
     return PresenceRecord(Presence.SESSION, store, UNKNOWN, NOBODY, 0, TERM)
+
+
+async def end_session(members: Members, site: SiteId, writer: WriterId) -> None:
+    """Remove the records of a session of `site` whose writer died, once all that it recorded was
+    taken over; those that cannot be go by themselves."""
+    with trio.move_on_after(CLEANUP):
+        async with trio.open_nursery() as nursery:
+            for member in members.up():
+                nursery.start_soon(_end_on, member, members.store, site, writer)
+
+
+async def _end_on(member: Member, store: StoreId, site: SiteId, writer: WriterId) -> None:
+    try:
+        # In a copy of a folder lie the slots of the one it was copied from, which may be at work.
+        if (await read_session(member, store, writer)).site == site:
+            await member.backend.delete(session_key(writer))
+    except KeyNotFoundError:
+        return
+    except ModelFloatError as error:
+        log.info("%s: the record of a session that a crash left goes by itself", error)
 
 
 class Session:

@@ -35,14 +35,11 @@ REPOS = st.sampled_from(["acme/one", "acme/two"])
 BRANCHES = st.sampled_from(["main", "dev"])
 NAMES = st.sampled_from(["a", "b/c", "b/d"])
 SIZES = st.sampled_from([0, 1000, 70_000, 300_000])
-LOST = "lost"
-"""Machines of which a command was killed before another one took their place."""
 
 
 class JoinedMachine(RuleBasedStateMachine):
     """`expected` is what every ref must hold, wherever it is read; `earlier` what a ref held, or
-    that it was not there, before its last change, where `undo` must bring that back; `killed` are
-    sites of which a command was, and LOST."""
+    that it was not there, before its last change, where `undo` must bring that back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +54,6 @@ class JoinedMachine(RuleBasedStateMachine):
             self.crashers[site].__enter__()
         self.expected: dict[str, Tree] = {}
         self.earlier: dict[str, Tree | None] = {}
-        self.killed: set[str] = set()
         self.tagged = 0
         self.moved = 0
 
@@ -164,16 +160,9 @@ class JoinedMachine(RuleBasedStateMachine):
 
     @rule(site=SITE)
     def gc(self, site: str) -> None:
-        if self.collect(site):
-            self.earlier.clear()
-
-    def collect(self, site: str) -> bool:
-        """Whether all that nothing needs was deleted: not while somebody may be at work elsewhere,
-        as one who was killed there may, for all that can be told here, for some minutes."""
-        maybe = self.killed - {site}
-        ran = self.run(site, "gc", "--grace", "0", status=(0, 1) if maybe else (0,))
-        assert ran.status == 0 or "writes to the store" in ran.err, ran.err
-        return ran.status == 0
+        """It waits for nobody: who was killed elsewhere was followed there by who settled that."""
+        self.run(site, "gc", "--grace", "0")
+        self.earlier.clear()
 
     @rule(repo=REPOS, branch=BRANCHES)
     def race(self, repo: str, branch: str) -> None:
@@ -202,8 +191,6 @@ class JoinedMachine(RuleBasedStateMachine):
         """The machine there is lost, and another one joins."""
         shutil.rmtree(self.stores["there"])
         self.join()
-        if "there" in self.killed:
-            self.killed.add(LOST)
 
     @rule(
         site=SITE,
@@ -226,14 +213,10 @@ class JoinedMachine(RuleBasedStateMachine):
         before = dict(self.expected)
         self.change(ref, tree, known=False)
         self.run(site, *arguments, at=at)
-        self.killed.add(site)
         found = self.seen_at(site)
         assert found in (before, self.expected)
-        if command == "gc":
-            self.collect(site)
-        else:
-            gone = command == "rm" and ref not in found
-            self.run(site, *arguments, status=(1,) if gone else (0,))
+        gone = command == "rm" and ref not in found
+        self.run(site, *arguments, status=(1,) if gone else (0,))
 
     # What must be true
 
