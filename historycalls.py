@@ -52,13 +52,15 @@ class HistoryCalls(EngineThread):
         return self._call(lambda engine: trio.to_thread.run_sync(tell, engine))
 
     def log(self, address: str, *, every: bool = False) -> list[Told]:
-        """The commits of `vendor/name[@REV]`, newest first, each with what it changed; of all
-        branches and tags with `every`."""
+        """The commits of `vendor/name[@REV]`, newest first, each with what it changed; with `every`
+        of all branches and tags as well."""
         where = parse_ref(address, "log")
 
         def tell(engine: Engine) -> list[Told]:
             heads = engine.refs.heads(where.repo) if every else ()
-            starts = [head.commit for head in heads] or engine.refs.starts(where.repo, where.rev)
+            starts = [head.commit for head in heads]
+            if where.rev or not starts:
+                starts += engine.refs.starts(where.repo, where.rev)
             return list(told(engine.objects, starts))
 
         return self._call(lambda engine: trio.to_thread.run_sync(tell, engine))

@@ -117,9 +117,10 @@ class Refs:
         heads = self.heads(repo)
         if not heads:
             raise no_repository(repo)
-        found = self._by_prefix(heads, base) if _HEX.fullmatch(base) else set()
-        if not found and _HEX.fullmatch(base):
-            found = self._left_behind(repo, base)
+        digits = base.lower() if _HEX.fullmatch(base.lower()) else None
+        found = self._by_prefix(heads, digits) if digits else set()
+        if not found and digits:
+            found = self._left_behind(repo, digits)
         if len(found) == 1:
             return found.pop()
         if found:
@@ -154,13 +155,14 @@ class Refs:
 
 
 def _steps(rev: str) -> tuple[str, list[tuple[int, int]]]:
-    """What REV begins with, and the ways back from there: which parent, and how many times."""
+    """What REV begins with, the default branch where that is nothing, and the ways back from there:
+    which parent, and how many times."""
     base, *_ = re.split("[~^]", rev, maxsplit=1)
     rest = rev[len(base) :]
     found = _STEP.findall(rest)
     if "".join(sign + number for sign, number in found) != rest:
         raise UsageError(f"{rev!r} is no revision: only '~', '^' and a number may follow a name")
-    return base, [
+    return base or DEFAULT_BRANCH, [
         (0, int(number or 1)) if sign == "~" else (int(number or 1) - 1, 1)
         for sign, number in found
         if sign == "~" or number != "0"

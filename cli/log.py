@@ -31,7 +31,7 @@ def log(
         named("VENDOR/NAME[@REV]", "The repository, and where to begin."),
     ],
     everything: Annotated[
-        bool, typer.Option("--all", help="Begin at every branch and tag.")
+        bool, typer.Option("--all", help="Begin at every branch and tag, and at REV.")
     ] = False,
     graph: Annotated[
         bool, typer.Option("--graph", help="Draw which commit comes after which.")
@@ -71,12 +71,12 @@ def _log(
 
     address = parse_ref(text, "log")
     # Before the heads: what is wrong with where it begins is an error, and told once.
-    begin = None if everything else _starts(store, address)
+    begin = _starts(store, address) if address.rev or not everything else []
     heads = store.refs.heads(address.repo)
     if not heads:
         raise no_repository(address.repo)
     names = _names(heads)
-    starts = [head.commit for head in heads] if begin is None else begin
+    starts = begin + [head.commit for head in heads if everything]
     commits = islice(told(store.objects, starts), count)
     if settings.json:
         say_json_list(_document(each, names.get(each.id, [])) for each in commits)

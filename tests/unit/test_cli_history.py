@@ -9,6 +9,7 @@ import pytest
 import modelfloat
 from modelfloat.cas.formats.journal import NO_ID, RefChanged, RefKind
 from modelfloat.cli.main import run
+from modelfloat.errors import NotFoundError
 from modelfloat.ids import ObjectId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.stores import weights
@@ -121,6 +122,25 @@ def test_log_of_branches(shell: Shell) -> None:
     for options in ((), ("--all",), ("--all", "--json")):
         assert shell("log", *options, "acme/none", status=1) == ""
         assert "there is no repository acme/none" in shell.said.err
+
+
+def test_log_of_all_and_of_what_no_branch_has(shell: Shell) -> None:
+    """As with git: REV counts beside all branches, and one that is wrong is an error."""
+    one = shell.add("one")
+    two = shell.add("two")
+    shell("branch", "acme/m", "main", "~1", "--force")
+    for options in (("--all",), ("--all", "--json"), ("--all", "--graph")):
+        assert shell("log", *options, "acme/m@wrong", status=1) == ""
+        assert "acme/m has no branch, tag or commit 'wrong'" in shell.said.err
+    assert [each["commit"] for each in shell.json("log", "--all", "acme/m")] == [one]
+    both = shell.json("log", "--all", f"acme/m@{two[:8]}")
+    assert [each["commit"] for each in both] == [two, one]
+    with modelfloat.open(shell.store) as store:
+        assert len(store.log(f"acme/m@{two[:8].upper()}", every=True)) == 2
+        with pytest.raises(NotFoundError, match="no branch, tag or commit 'wrong'"):
+            store.log("acme/m@wrong", every=True)
+    shell("mv", "acme/m@main", "acme/m@other")
+    assert len(shell.json("log", "--all", "acme/m")) == 1
 
 
 async def _second_head(store: Path, commit: str) -> None:

@@ -29,13 +29,15 @@ REVS = {
     "main^^": "one",
     "main^2~1": "one",
     "main~1^1": "one",
+    "~1": "two",
+    "^2~": "one",
     "next": "beside",
     "v1": "one",
     "{two}": "two",
     "{two}~1": "one",
     "{merge}^2": "beside",
 }
-NONE = ("main~3", "main^3", "v1~1", "main^2~2", "nobody", "{two}0000")
+NONE = ("main~3", "~3", "main^3", "v1~1", "main^2~2", "nobody", "{two}0000")
 WRONG = ("main~x", "main^-", "main~1x")
 
 
