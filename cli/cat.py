@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from ..errors import DamageError
 from .completion import named
@@ -13,6 +13,9 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..cas.store import Store
+
+PIECE: Final = 4 << 20
+"""Bytes of a file that are written in one go: what is loaded at a time, mostly."""
 
 
 @command
@@ -30,17 +33,20 @@ def cat(
 async def _copy(store: "Store", text: str) -> None:
     import trio
 
-    from ..cas.get.landing import PIECE, write_all
+    from ..cas.get.landing import write_all
     from ..cas.refnames import parse_address
 
     address = parse_address(text)
     with contextlib.closing(store.open_file(address)) as reader:
         stdout = sys.stdout.fileno()
-        for offset in range(0, reader.size, PIECE):
+        offset = 0
+        while offset < reader.size:
+            spans = await trio.to_thread.run_sync(reader.spans, offset, PIECE)
             try:
-                piece = await reader.read(offset, PIECE)
+                parts = await reader.parts(spans)
             except DamageError as error:
                 raise type(error)(f"{one_line(text)}: {error}") from error
             # A reader that stopped reading would hold the thread: let Ctrl-C leave it behind.
             with to_stdout():
-                await trio.to_thread.run_sync(write_all, stdout, piece, abandon_on_cancel=True)
+                await trio.to_thread.run_sync(write_all, stdout, parts, abandon_on_cancel=True)
+            offset = spans[-1].offset + spans[-1].raw

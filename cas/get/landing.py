@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from blake3 import blake3
@@ -23,6 +23,8 @@ from ..formats.tree import Entry
 
 PIECE: Final = 8 << 20
 """Bytes hashed at a time."""
+AT_ONCE: Final = 512
+"""Pieces of memory written by one call; Linux takes 1024."""
 SYNCED: Final = 1 << 20
 """Longer files are durable before they have their name and time; shorter ones would take more time
 to sync than to write, so what is there of them is read when it is to be believed."""
@@ -199,12 +201,9 @@ class Part:
         """Write all bytes of `parts`, end to end, from `offset` on."""
         rest = list(parts)
         while rest:
-            done = os.pwritev(self.fd, rest[:512], offset)
+            done = os.pwritev(self.fd, rest[:AT_ONCE], offset)
             offset += done
-            while rest and done >= len(rest[0]):
-                done -= len(rest.pop(0))
-            if done:
-                rest[0] = rest[0][done:]
+            _take_off(rest, done)
 
     def publish(self, digest: bytes | None) -> None:
         """Give it its size, mode, time and name. With `digest` it is first made durable and read
@@ -262,11 +261,22 @@ def digest_of(fd: int) -> bytes:
     return hasher.digest()
 
 
-def write_all(fd: int, data: memoryview | bytes) -> None:
-    """Write all of `data`, however many calls that takes."""
-    rest = memoryview(data)
+def write_all(fd: int, parts: Sequence[memoryview]) -> None:
+    """Write all bytes of `parts`, end to end, to what has no offsets, as a pipe."""
+    rest = list(parts)
     while rest:
-        rest = rest[os.write(fd, rest) :]
+        _take_off(rest, os.writev(fd, rest[:AT_ONCE]))
+
+
+def _take_off(rest: list[memoryview], done: int) -> None:
+    """Leave of `rest` what follows its first `done` bytes; parts without any go too."""
+    count = 0
+    while count < len(rest) and done >= len(rest[count]):
+        done -= len(rest[count])
+        count += 1
+    del rest[:count]
+    if done:
+        rest[0] = rest[0][done:]
 
 
 def _restore(entry: Entry, fd: int) -> None:
