@@ -59,6 +59,8 @@ class DirectReads:
     ) -> memoryview | None:
         """The pack's bytes [offset, offset+size), in memory from `take`; None where they cannot be
         had so. They are not verified. `asked` tells others where a thread that hangs does so."""
+        if not any(True for _ in self._there(record)):
+            return None  # before memory is taken that others would have to make anew
         out = take(size)
         try:
             for piece in split_range(record, offset, size):

@@ -82,11 +82,26 @@ async def test_a_shard_that_can_be_had_again_is_not_made_from_itself(
     plain, looks = store.pool.usable, list[int]()
 
     def usable(record: PackRecord, shard: int) -> bool:
-        looks.append(shard)  # the first look finds shard 0 away, the next one there
-        return plain(record, shard) and (shard != 0 or looks.count(0) > 1)
+        looks.append(shard)  # the first looks find shard 0 away, the next one there
+        return plain(record, shard) and (shard != 0 or looks.count(0) > 2)
 
     monkeypatch.setattr(store.pool, "usable", usable)
     assert DirectReads(store.pool, store.budget).read(pack, 0, 100, buffer, Asked()) == data[:100]
+
+
+async def test_no_memory_is_taken_where_nothing_can_be_read_so(
+    stored: tuple[Store, PackRecord, bytes],
+) -> None:
+    store, pack, _ = stored
+    lose(store, pack, pack.n)
+    taken = list[int]()
+
+    def take(size: int) -> memoryview:
+        taken.append(size)
+        return buffer(size)
+
+    assert DirectReads(store.pool, store.budget).read(pack, 0, 100, take, Asked()) is None
+    assert taken == []
 
 
 async def test_what_decoding_takes_is_bounded_and_charged(
