@@ -40,6 +40,7 @@ class Loaded:
 class ChunkCache:
     """Chunks by id, in buffers of at most `budget` bytes together; always the last one put.
 
+    Who sets another `budget` later has more loaded ahead: what was passed has no part in that.
     `gone` hears of each chunk that had to go; it may not call the cache.
     """
 
@@ -50,6 +51,7 @@ class ChunkCache:
         memory: MemoryBudget | None = None,
     ) -> None:
         self.budget = budget
+        self._usual = budget
         self._gone = gone
         self._memory = memory or MemoryBudget(budget)
         self._size = 0
@@ -93,9 +95,12 @@ class ChunkCache:
                     self._evict(id_)
 
     def passed(self, ids: Iterable[ChunkId]) -> None:
-        """Streams have read these chunks: they may go before any other."""
+        """Streams have read these chunks: they go before any other, and at once while
+        more is here than the first budget allows."""
         with self._lock:
             self._passed.update((id_, None) for id_ in ids if id_ in self._chunks)
+            while self._size > self._usual and self._passed:
+                self._evict(next(iter(self._passed)))
 
     def shed(self, size: int) -> bool:
         """Let go of chunks that were passed, for `size` bytes of memory; whether that was enough.

@@ -61,3 +61,12 @@ def test_a_passed_chunk_may_be_used_while_memory_is_made(
     cache.passed(chunk_id(1, number) for number in passed)
     assert cache.shed(SIZE)
     assert cache.size == SIZE
+
+
+def test_what_was_passed_goes_at_once_from_what_is_more_than_usual() -> None:
+    cache = ChunkCache(2 * SIZE)
+    cache.budget = 5 * SIZE  # much is loaded ahead
+    ids = [_put(cache, number) for number in range(5)]
+    cache.passed(ids[:4])
+    assert [id_ in cache for id_ in ids] == [False, False, False, True, True]
+    assert cache.size == 2 * SIZE
