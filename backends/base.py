@@ -11,8 +11,9 @@ The contract, checked for every backend and wrapper by `tests/contract`:
 * Every other failure is one of the classes below `BackendError`.
 * A call that is cancelled returns at once, even if the storage hangs. What it had begun may go on
   for a while and holds views of the caller's buffers: a `put` so given up still stores all or
-  nothing, and a `get_into` may still write. So a buffer whose `get_into` was cancelled, or raised
-  UnavailableError, is not filled from elsewhere and not used again while such a view is left.
+  nothing, maybe only after a later call for its key, and a `get_into` may still write. So a buffer
+  whose `get_into` was cancelled, or raised UnavailableError, is not filled from elsewhere and not
+  used again while such a view is left.
 """
 
 from collections.abc import AsyncGenerator, Sequence
