@@ -35,6 +35,7 @@ from modelfloat.ids import ChunkId
 from modelfloat.opening import open_store
 from modelfloat.tests.support import cachedsample
 from modelfloat.tests.support.diskcaches import cached_data, caching, until
+from modelfloat.tests.support.mounted import PATIENCE
 from modelfloat.tests.support.mounts import small_tmpfs
 from modelfloat.tests.support.samples import STORE, noise
 from modelfloat.tests.support.stores import add, data_shards, fresh_store, read, weights
@@ -44,8 +45,10 @@ FILE = "acme/model/model.safetensors"
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the cache puts off it does at once."""
+    """What the cache puts off it does at once; and a disk that others keep busy has its time."""
     monkeypatch.setattr(writer, "IDLE", 0.01)
+    monkeypatch.setattr(writer, "LAST", PATIENCE)
+    monkeypatch.setattr(diskfiles, "PATIENCE", PATIENCE)
     monkeypatch.setattr(sharedfile, "FRESH", 0.0)
 
 
