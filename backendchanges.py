@@ -7,15 +7,19 @@ from typing import TypedDict
 
 import trio
 
-from .backends.conditional import keeps_conditions
+from .backends.agreement import Agreement
 from .backends.marker import read_marker, write_marker
-from .backends.registry import is_probed
+from .cas.encryption.storecipher import CLEAR, LOCKED
 from .cas.locks import locked
+from .cas.packs.members import Members
 from .config import read_config, write_config
-from .configured import announce, close_all, marker_of, open_configured, put_keyring
+from .configured import close_all, members_of, open_configured, put_keyring, tried
 from .errors import ExistsError, ModelFloatError, UsageError
 from .ids import BackendId, random_backend_id
+from .marking import announce, marker_of, told_by
 from .opening import open_store
+from .redaction import redact
+from .sharedlist import SharedList
 from .storeconfig import BackendConfig, StoreConfig
 
 
@@ -34,15 +38,30 @@ async def add_backend(
     `rate` how much may be asked of it, None where that is for its provider to say.
     """
     refuse_fleeting(url)
+    # Another folder may have added backends, of that name or at that place.
+    await take_over(path)
     async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend add"):
         config = await trio.to_thread.run_sync(read_config, path)
         if any(backend.name == name for backend in config.backends):
             raise ExistsError(f"the store has a backend {name} already; choose another name")
         new = BackendConfig(name, url, random_backend_id(), domain, weight, capacity, rate=rate)
         new = replace(new, id=await _begun(path, config, new) or new.id)
-        await _extend(path, replace(config, backends=(*config.backends, new)), new)
+        await _extend(path, config, new)
     async with open_store(path) as store:
         return await store.survives()
+
+
+async def take_over(path: str) -> None:
+    """Bring the list of the store in `path` up to date with what other folders made of theirs."""
+    config = await trio.to_thread.run_sync(read_config, path)
+    opened = await trio.to_thread.run_sync(members_of, path, config)
+    members = Members(config.id, opened, LOCKED if config.encrypted else CLEAR)
+    try:
+        await members.look()
+        await SharedList(path, config, members).follow(config)
+    finally:
+        with trio.CancelScope(shield=True):
+            await members.aclose()
 
 
 class BackendChanges(TypedDict, total=False):
@@ -59,6 +78,7 @@ async def change_backend(path: str, name: str, changes: BackendChanges) -> str:
 
     What is stored stays where it lies. NotFoundError where there is no backend of that name.
     """
+    await take_over(path)
     async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend set"):
         config = await trio.to_thread.run_sync(read_config, path)
         changed = replace(config.backend(name), **changes)
@@ -66,7 +86,7 @@ async def change_backend(path: str, name: str, changes: BackendChanges) -> str:
             # As after its configuration was written anew from a marker.
             changed = await tried(path, changed)
         backends = tuple(changed if each.name == name else each for each in config.backends)
-        await announce(path, replace(config, backends=backends))
+        await announce(path, replace(config, backends=backends), back=(changed.id,))
     async with open_store(path) as store:
         return await store.survives()
 
@@ -88,34 +108,53 @@ async def _begun(path: str, config: StoreConfig, new: BackendConfig) -> BackendI
 
 
 async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
-    """Mark the new backend, remember it, then tell the others' markers about it."""
+    """Mark the new backend, tell the others' markers about it, then remember it: who dies before
+    that finds it told by the others."""
     fresh = open_configured(path, new, create=True)
     others = [(b, open_configured(path, b)) for b in config.backends if b.id != new.id]
     opened = [fresh, *(backend for _, backend in others)]
     try:
-        await write_marker(fresh, marker_of(config, new, opened), new=True)
+        told = await told_by(config, opened[1:])
+        new = _as_told(new, told)
+        wanted = replace(config, backends=(*config.backends, new))
+        await write_marker(fresh, marker_of(wanted, new, opened, told), new=True)
         await put_keyring(path, config, fresh)
         probed = await tried(path, new)
-        backends = tuple(probed if each.id == new.id else each for each in config.backends)
-        write_config(path, replace(config, backends=backends))
         for each, backend in others:
             # A backend that is down now learns of the others with the next change.
             with contextlib.suppress(ModelFloatError):
-                await write_marker(backend, marker_of(config, each, opened), new=False)
+                await write_marker(backend, marker_of(wanted, each, opened, told), new=False)
+        by_id = {each.id: each for each in (*config.backends, probed)}
+        order = told.sorted(by_id)
+        write_config(path, replace(config, backends=tuple(by_id[id_] for id_ in order)))
     finally:
         await close_all(opened)
 
 
-async def tried(path: str, config: BackendConfig) -> BackendConfig:
-    """What is to be remembered of a backend that is marked: also whether it decides conditional
-    puts, where it cannot say so by itself."""
-    if not is_probed(config.url):
-        return config
-    trial = open_configured(path, replace(config, conditional_put=True))
-    try:
-        return replace(config, conditional_put=await keeps_conditions(trial))
-    finally:
-        await trial.aclose()
+def _as_told(new: BackendConfig, told: Agreement) -> BackendConfig:
+    """A backend that is to be added with what other folders say of it where they use it already.
+
+    ExistsError where they call it otherwise, or another one so.
+    """
+    for entry in told.lacking:
+        if entry.id == new.id and entry.name != new.name:
+            raise ExistsError(
+                f"what is there is the backend {entry.name} of this store, which another folder "
+                "added; give it that name"
+            )
+        if entry.name == new.name and entry.id != new.id:
+            raise ExistsError(
+                f"another folder added a backend {new.name} to the store, at {redact(entry.url)}; "
+                "choose another name"
+            )
+        if entry.id == new.id:
+            return replace(
+                new,
+                domain=new.domain or entry.domain,
+                weight=entry.weight if new.weight == 1 else new.weight,
+                capacity=new.capacity or entry.capacity,
+            )
+    return new
 
 
 def refuse_fleeting(url: str) -> None:

@@ -1,4 +1,4 @@
-"""Backends as a store's configuration has them: opened, made members, marked.
+"""Backends as a store's configuration has them: opened, tried, made members.
 
 The engine never names a concrete backend; this module opens them through the registry. A path in
 the configuration that is relative is relative to the store's folder.
@@ -15,17 +15,13 @@ import trio
 from blake3 import blake3
 
 from .backends.base import Backend
-from .backends.keys import MARKER_KEY
-from .backends.marker import ENCRYPTED, Marker, MarkerBackend, write_marker
-from .backends.marker import encode as encode_marker
+from .backends.conditional import keeps_conditions
 from .backends.rates.keeper import SharedKeeper
 from .backends.registry import is_local_path, is_probed, open_backend
 from .cas import storeowner
 from .cas.encryption.copies import FILE, local_copy, put_copy, sound_record
 from .cas.packs.health import State
 from .cas.packs.members import Member
-from .config import read_config, write_config
-from .errors import ModelFloatError, NotFoundError
 from .ids import BackendId
 from .storeconfig import BackendConfig, StoreConfig
 
@@ -89,79 +85,16 @@ def member_of(path: str, config: BackendConfig) -> Member:
     )
 
 
-def marker_of(config: StoreConfig, own: BackendConfig, opened: Sequence[Backend]) -> Marker:
-    """The marker of `own`: it names all backends, of which `opened` are opened."""
-    by_name = {backend.name: backend.properties for backend in opened}
-    return Marker(
-        config.id,
-        own.id,
-        own.name,
-        config.scheme,
-        tuple(
-            MarkerBackend(
-                b.id, b.name, b.url, b.domain or by_name[b.name].domain, b.weight, b.capacity
-            )
-            for b in config.backends
-        ),
-        incompat=ENCRYPTED if config.encrypted else 0,
-    )
-
-
-async def recreate(path: str, lost: Member) -> Member | None:
-    """Make a backend anew that is gone: a directory inside the store's own folder.
-
-    Anywhere else a missing directory may be a disk that is not mounted, and counts as down. It
-    keeps its UUID, so should the old directory come back, it may take its place again.
-    """
-    config = await trio.to_thread.run_sync(read_config, path)
-    own = next((backend for backend in config.backends if backend.id == lost.id), None)
-    if own is None or os.path.isabs(own.url) or not is_local_path(own.url):
-        return None
-    folder, made = trio.Path(path, own.url), trio.Path(path, f"{own.url}.new")
-    if await folder.exists() or await folder.is_symlink():
-        return None
-    # Marked before it has its name: a crash leaves no directory that counts as an unmounted disk.
-    backends = [
-        open_configured(path, replace(b, url=f"{b.url}.new") if b is own else b, create=b is own)
-        for b in config.backends
-    ]
+async def tried(path: str, config: BackendConfig) -> BackendConfig:
+    """What is to be remembered of a backend that is marked: also whether it decides conditional
+    puts, where it cannot say so by itself."""
+    if not is_probed(config.url):
+        return config
+    trial = open_configured(path, replace(config, conditional_put=True))
     try:
-        fresh = backends[config.backends.index(own)]
-        await write_marker(fresh, marker_of(config, own, backends), new=True)
-        await put_keyring(path, config, fresh)
+        return replace(config, conditional_put=await keeps_conditions(trial))
     finally:
-        await close_all(backends)
-    await made.rename(folder)
-    return member_of(path, own)
-
-
-async def remark(path: str, member: Member) -> None:
-    """Write the marker of a backend anew that was found to be this store's."""
-    config = await trio.to_thread.run_sync(read_config, path)
-    own = next((backend for backend in config.backends if backend.id == member.id), None)
-    if own is None:
-        raise NotFoundError(
-            f"{path}/config.toml no longer names the backend {member.name}; run the command again"
-        )
-    backends = [open_configured(path, backend) for backend in config.backends]
-    try:
-        here = backends[config.backends.index(own)]
-        await here.put(MARKER_KEY, [encode_marker(marker_of(config, own, backends))])
-    finally:
-        await close_all(backends)
-
-
-async def announce(path: str, config: StoreConfig) -> None:
-    """Write the configuration of the store in `path`, then tell every backend's marker."""
-    await trio.to_thread.run_sync(write_config, path, config)
-    opened = [open_configured(path, each) for each in config.backends]
-    try:
-        for each, backend in zip(config.backends, opened, strict=True):
-            # One that is down now hears of it with the next change.
-            with contextlib.suppress(ModelFloatError):
-                await write_marker(backend, marker_of(config, each, opened), new=False)
-    finally:
-        await close_all(opened)
+        await trial.aclose()
 
 
 async def put_keyring(path: str, config: StoreConfig, backend: Backend) -> None:

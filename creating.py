@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from .backendchanges import refuse_fleeting, tried
+from .backendchanges import refuse_fleeting
 from .backends.base import Backend
 from .backends.keys import MARKER_KEY, keyring_key
 from .backends.marker import write_marker
@@ -18,10 +18,11 @@ from .cas.packs.placement import Candidate
 from .cas.packs.survival import describe
 from .cas.reserve import SIZE, Reserve
 from .config import OWN_FOLDER, config_path, what_remains, write_config
-from .configured import close_all, marker_of, open_configured
+from .configured import close_all, open_configured, tried
 from .erasure.scheme import Scheme
 from .errors import ExistsError, ModelFloatError
 from .ids import StoreId, random_backend_id, random_store_id
+from .marking import marker_of
 from .storeconfig import BackendConfig, StoreConfig
 
 

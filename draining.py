@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
 
 import trio
 
@@ -23,12 +22,11 @@ from .cas.verify.copycheck import check_copies
 from .cas.verify.movereport import MovePlan, MoveReport
 from .cas.verify.moving import Goal, Moving
 from .cas.verify.report import VerifyReport
-from .config import read_config, write_config
+from .config import read_config
 from .errors import BusyError, one_failure
+from .marking import DRAINING, announce
 from .opening import open_store
 from .storeconfig import BackendConfig, StoreConfig
-
-DRAINING: Final = "draining"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +119,16 @@ async def stop_draining(path: str, name: str, *, wait: bool = True) -> None:
 
 
 async def mark(path: str, backend: BackendConfig, state: str | None, *, wait: bool = True) -> None:
-    """Decide the state of a backend in the store's configuration; None is none decided."""
+    """Decide the state of a backend in the store's configuration, and tell other folders by its
+    marker; None is none decided."""
     async with locked(os.path.join(path, "locks", "config"), wait=wait, what="backend drain"):
         config = await trio.to_thread.run_sync(read_config, path)
         changed = tuple(
             replace(each, state=state) if each.id == backend.id else each
             for each in config.backends
         )
-        if changed != config.backends:
-            await trio.to_thread.run_sync(write_config, path, replace(config, backends=changed))
+        back = () if state == DRAINING else (backend.id,)
+        await announce(path, replace(config, backends=changed), back=back)
 
 
 def find_backend(config: StoreConfig, name: str) -> BackendConfig:

@@ -18,12 +18,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
 
 import trio
 
 from .backends.marker import ENCRYPTED, Marker, MarkerBackend, read_marker
 from .backends.registry import is_local_path
+from .backends.told import base_of, server_of, told_url
 from .configured import open_configured
 from .errors import BackendError, ModelFloatError, UnavailableError, UsageError, one_failure
 from .ids import BackendId, random_backend_id
@@ -38,10 +38,6 @@ AT_ONCE: Final = 32
 """so many at once."""
 UNNAMED: Final = "NAME"
 """What a place is called that was given without a name, in the names of variables for it."""
-PROVIDERS: Final = frozenset({"az", "file", "gdrive", "gs", "mega", "memory", "s3"})
-"""Schemes whose URLs name no server, unless they have an `endpoint`."""
-HIDDEN: Final = "…"
-"""What stands in a URL in the place of a secret: see `redaction`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,24 +158,16 @@ class _Search:
         given = next((p for p in self.places if p.name == entry.name), None)
         if given is not None:
             return given
-        if HIDDEN in entry.url or server_of(entry.url) not in self._servers():
-            return None
-        if not is_local_path(entry.url) or os.path.isabs(entry.url):
-            return Place(entry.url)
-        base = self._base()
-        return None if base is None else Place(self._shown(os.path.join(base, entry.url)))
+        url = told_url(entry, self._servers(), self._base())
+        return None if url is None else Place(self._shown(url))
 
     def _servers(self) -> set[str]:
-        return {"", *(server_of(place.url) for place in self.places)}
+        return {server_of(place.url) for place in self.places}
 
     def _base(self) -> str | None:
         """The folder that relative paths in the markers begin in, as far as one was given."""
-        for id_, marker in self.markers.items():
-            own = next((e.url for e in marker.backends if e.id == id_), "")
-            url = os.path.join(self.path, self.where[id_].url)
-            if own and is_local_path(own) and not os.path.isabs(own) and url.endswith(f"/{own}"):
-                return url.removesuffix(own)
-        return None
+        where = {id_: os.path.join(self.path, place.url) for id_, place in self.where.items()}
+        return base_of(self.markers, where)
 
     def _shown(self, url: str) -> str:
         """A path as it stands in a configuration: relative where it lies in the store's folder."""
@@ -279,18 +267,3 @@ async def _marker(path: str, place: Place) -> Marker | BackendError:
     finally:
         with trio.CancelScope(shield=True), contextlib.suppress(ModelFloatError):
             await backend.aclose()
-
-
-def server_of(url: str) -> str:
-    """The server that a URL has us speak with; "" where that is this machine, or the provider that
-    its scheme stands for."""
-    if is_local_path(url):
-        return ""
-    parts = urlsplit(url)
-    if parts.scheme in PROVIDERS:
-        endpoint = parse_qs(parts.query).get("endpoint", [""])[0]
-        if not endpoint:
-            return ""
-        # An endpoint has no endpoint of its own: what looks like one is not where anybody goes.
-        parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from .backendchanges import tried
 from .backends.registry import is_local_path
 from .cas.encryption.secrets import Secret
 from .cas.encryption.storecipher import cipher_of
@@ -20,6 +19,7 @@ from .cas.index.index import Index
 from .cas.progress import Progress
 from .cas.reserve import SIZE, Reserve
 from .config import config_path, what_remains, write_config
+from .configured import tried
 from .creating import make_folders
 from .erasure.scheme import Scheme
 from .errors import BackendError, ExistsError, ModelFloatError, UsageError

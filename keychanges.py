@@ -25,6 +25,7 @@ from .cas.sharing import undisturbed
 from .config import read_config
 from .configured import members_of
 from .errors import ModelFloatError, UnavailableError, UsageError, one_failure
+from .sharedlist import SharedList
 from .storeconfig import StoreConfig
 from .unlocking import local_record, require_encrypted, unlock_store
 
@@ -175,6 +176,7 @@ async def _alone(path: str, *, wait: bool) -> AsyncIterator[tuple[StoreConfig, M
         members = await _members(path, config)
         try:
             await members.look()
+            await SharedList(path, config, members).follow(config)
             async with undisturbed(members, locks, wait=wait):
                 yield config, members
         finally:

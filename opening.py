@@ -15,6 +15,7 @@ from .cas.encryption.secrets import Secret
 from .cas.encryption.storecipher import cipher_of
 from .cas.engine import open_engine
 from .cas.index.lmdbfile import file_of
+from .cas.lease.others import knows_others
 from .cas.locks import locked
 from .cas.openoptions import OpenOptions, Trusting
 from .cas.packs.members import Members
@@ -25,10 +26,12 @@ from .cas.sharing import undisturbed
 from .cas.signing.signer import GetSigner, require_library
 from .cas.store import Store
 from .config import read_config, write_config
-from .configured import close_all, members_of, recreate, remark
+from .configured import members_of
 from .erasure.scheme import Scheme
 from .errors import ModelFloatError, UsageError, one_failure
 from .ids import PublicKey
+from .marking import recreate, remark
+from .sharedlist import SharedList
 from .storeconfig import Scalar, StoreConfig
 from .unlocking import unlock_keys
 
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 FOLLOW: Final = 5.0
 """Seconds between two looks at the configuration while a store is open."""
+MARKERS: Final = 60.0
+"""Seconds between two looks at a marker, which tells of backends that others added or removed."""
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +97,9 @@ async def open_store(
         open_engine(path, scheme, members, config.id, options) as store,
         trio.open_nursery() as nursery,
     ):
-        follower = _Follower(path, config, store, trusts=require_signature)
+        shared = SharedList(path, config, store.members, store.holds)
+        follower = _Follower(path, store, shared, trusts=require_signature)
+        await follower.look()
         store.members.refresh = follower.look
         nursery.start_soon(follower.run)
         if refresh:
@@ -116,39 +123,51 @@ def require_trusted(path: str, config: StoreConfig) -> Mapping[PublicKey, str]:
 
 @dataclass(slots=True)
 class _Follower:
-    """Takes over backends that other processes add or take away, while a store is open; with
-    `trusts` keys too that they trust, or do not any more."""
+    """Takes over backends that other processes and other folders add or take away, while a store is
+    open; with `trusts` keys too that other processes trust, or do not any more."""
 
     path: str
-    config: StoreConfig
     store: Store
+    shared: SharedList
     trusts: bool
+    _turn: int = 0
 
     async def run(self) -> None:
         """Look again and again."""
         index = os.path.join(self.path, "index")
         opened = await trio.to_thread.run_sync(file_of, index)
+        asked = trio.current_time()
         while True:
             await trio.sleep(FOLLOW)
             opened = await trio.to_thread.run_sync(_tell_replaced, self.path, index, opened)
+            if trio.current_time() >= asked + MARKERS:
+                asked = trio.current_time()
+                await self._ask_one()
             await self.look()
 
+    async def _ask_one(self) -> None:
+        """Read one marker, of another backend each time; all of them where it tells something new.
+        Nobody else changes them where no other site is known."""
+        up = self.store.members.up()
+        if not up or not await trio.to_thread.run_sync(knows_others, self.store.access.lock("")):
+            return
+        self._turn += 1
+        member = up[self._turn % len(up)]
+        before = member.marker
+        await self.store.members.look_at(member)
+        if member.marker != before:
+            await self.store.members.look()
+
     async def look(self) -> None:
-        """Take over what the configuration says now."""
+        """Take over what the configuration says now, and what others made of the list."""
         try:
             now = await trio.to_thread.run_sync(read_config, self.path)
             if self.trusts:
                 self.store.trust(now.trusted)
-            if now.backends == self.config.backends:
-                return
-            members = await trio.to_thread.run_sync(members_of, self.path, now)
+            await self.shared.follow(now)
         except (ModelFloatError, OSError) as error:
             # A configuration being edited must not end what is open: it stays as it was.
             log.warning("%s; what is open goes on without the change", error)
-            return
-        self.config = now
-        self.store.members.adopt(members)
-        await self.store.members.look()
 
 
 def _tell_replaced(path: str, index: str, opened: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -229,12 +248,13 @@ async def _rebuild(
     found = Members(config.id, members, cipher)
     try:
         await found.look()
+        await SharedList(path, config, found).follow(config)
         copies = Scheme.parse(config.scheme).m + 1
         async with undisturbed(found, os.path.join(path, "locks"), wait=wait):
             return await rebuild_index(path, config.id, found, copies, progress, shards=shards)
     finally:
         with trio.CancelScope(shield=True):
-            await close_all([member.backend for member in members])
+            await found.aclose()
 
 
 async def change_setting(path: str, key: str, value: Scalar | None, wait: bool = True) -> None:

@@ -173,6 +173,8 @@ class Access:
                 # One that went away since the store was opened is down, and no more than that.
                 self.pool.members.note_failure(member, error)
                 return
+            if (marker.store, marker.backend) == (self.index.store, member.id):
+                member.marker = marker  # it may tell of other backends than when it was opened
             if marker.ro_compat & ~KNOWN_RO_COMPAT:
                 newer.append(member.name)
 

@@ -126,8 +126,8 @@ class Sharing:
         if home is not None and home.id == leaving and await self._others():
             raise BusyError(
                 f"other folders share this store's backends, and {home.name} decides who of them "
-                "goes first: `modelfloat site forget` those that are gone for good; in the others "
-                "run nothing, and take it off their lists as well, with --force here and there"
+                "goes first: `modelfloat site forget` those that are gone for good; let nothing "
+                "run in the others meanwhile, and say --force"
             )
 
     async def announce(self) -> set[SiteId]:

@@ -14,7 +14,7 @@ import trio
 
 from ..erasure.scheme import Scheme
 from ..errors import ModelFloatError, one_failure
-from ..ids import PackNumber
+from ..ids import BackendId, PackNumber
 from .access import Access
 from .formats.journal import RefChanged
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
@@ -113,6 +113,10 @@ class Store(ReadingStore):
             with trio.move_on_after(PATIENCE):
                 await self._renew()
             task_status.started()
+
+    def holds(self, backend: BackendId) -> bool:
+        """Whether the index has shards on that backend, good ones or not; blocks."""
+        return any(backend in pack.backends for pack in self.index.packs())
 
     # Writing
 

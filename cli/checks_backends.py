@@ -47,11 +47,13 @@ async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
     from ..cas.packs.survival import survival
     from ..configured import members_of
     from ..erasure.scheme import Scheme
+    from ..sharedlist import SharedList
 
     opened = await trio.to_thread.run_sync(members_of, store, config)
     members = Members(config.id, opened, LOCKED if config.encrypted else CLEAR)
     try:
         await members.look()
+        await SharedList(store, config, members).follow(config)
         told: dict[str, list[Finding]] = {}
 
         async def ask(member: "Member") -> None:
@@ -65,8 +67,7 @@ async def _ask_all(store: str, config: "StoreConfig") -> list[Finding]:
         known = [member.candidate for member in members]
         up = {member.id for member in members.up()}
     finally:
-        for member in members:
-            await member.backend.aclose()
+        await members.aclose()
     layouts = await trio.to_thread.run_sync(read_layouts, os.path.join(store, "index"))
     return [*found, *_lacking(layouts), _survives(scheme, survival(scheme, known, up, layouts))]
 

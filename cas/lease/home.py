@@ -2,6 +2,7 @@
 
 It is the first, in the order of the configuration, that decides `put(if_absent=True)` for all its
 writers, whether it is up or down: else two sites that reach different backends had two of them.
+One that others took off the list is none to them.
 So there is none here either where one before it was not tried: elsewhere that may be the home.
 """
 
@@ -32,7 +33,8 @@ def untried(members: Members) -> Member | None:
 
 
 def _first(members: Members) -> Member | None:
-    able = (m for m in members if m.untried or m.backend.properties.conditional_put)
+    listed = (m for m in members if not m.unlisted)
+    able = (m for m in listed if m.untried or m.backend.properties.conditional_put)
     return next(able, None)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from ...backends.marker import check_encrypted, check_marker
-from ...errors import BackendError, DeniedError, FormatError
+from ...errors import BackendError, DeniedError, FormatError, MarkerError
 from ...ids import StoreId
 from .health import NEVER, Event, Taking
 from .member import Member
@@ -113,7 +113,10 @@ class Looks:
             try:
                 marker = await check_marker(member.backend, self._store, member.id)
                 check_encrypted(marker, member.name, encrypted=self._encrypted)
+                member.marker = marker
             except (BackendError, FormatError) as error:
+                if isinstance(error, MarkerError | FormatError):
+                    member.marker = None
                 member.refuses = isinstance(error, DeniedError)
                 return str(error)
             return ""

@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from ...backends.base import Backend
+from ...backends.marker import Marker
 from ...backends.rated import allow
 from ...ids import BackendId
 from .health import NEVER, Event, Health, Reach, State
@@ -39,7 +40,9 @@ class Member:
     `capacity` is how many bytes of shards it may hold, None where only its space limits them, and
     `used` how many it does: counted only where some member has a capacity (`cas.capacity`).
     `untried` where nobody has tried whether it decides conditional puts, as others may have.
-    It `refuses` us where the last look at it was denied.
+    It `refuses` us where the last look at it was denied; `marker` is its own as it was read last,
+    None where it was not, or what is there is another's. It is `unlisted` where other folders that
+    share the store took it off the list.
     """
 
     id: BackendId
@@ -56,7 +59,9 @@ class Member:
     capacity: int | None = None
     used: int = 0
     untried: bool = False
+    unlisted: bool = False
     refuses: bool = field(default=False, init=False)
+    marker: Marker | None = field(default=None, init=False, compare=False)
 
     def __post_init__(self, decided: State | None) -> None:
         self.health = Health().decide(decided, -NEVER)
@@ -104,6 +109,7 @@ class Member:
     def configure(self, new: "Member") -> None:
         """Take over what the configuration has come to say of it."""
         self.domain, self.weight, self.capacity = new.domain, new.weight, new.capacity
+        self.unlisted = new.unlisted
         allow(self.backend, new.backend.properties.rate)
         self.become(self.health.decide(new.health.decided, trio.current_time()))
 

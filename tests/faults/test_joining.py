@@ -15,6 +15,7 @@ from modelfloat.backends.base import Listed
 from modelfloat.backends.keys import parse_journal_key
 from modelfloat.backends.local import LocalBackend
 from modelfloat.backends.marker import Marker, MarkerBackend
+from modelfloat.backends.told import server_of
 from modelfloat.cas.lease.sites import own_site
 from modelfloat.cas.rebuild import rebuild
 from modelfloat.cas.refnames import parse_address
@@ -28,7 +29,7 @@ from modelfloat.errors import (
     UsageError,
     WrongKeyError,
 )
-from modelfloat.finding import Place, Told, find_store, server_of
+from modelfloat.finding import Place, Told, find_store
 from modelfloat.ids import BackendId, StoreId
 from modelfloat.joining import join_store
 from modelfloat.opening import open_store, rebuild_store

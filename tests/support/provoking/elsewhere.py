@@ -94,6 +94,15 @@ ELSEWHERE: dict[str, str] = {
     ),
     "links to a blob": f"{_HF}::test_a_damaged_snapshot_is_refused_and_the_rest_goes_on",
     "has the SHA-256": f"{_HF}::test_a_damaged_snapshot_is_refused_and_the_rest_goes_on",
+    "another folder added a backend ‹name› to": (
+        "faults/test_places_of_many.py::test_a_name_that_another_folder_took_is_refused"
+    ),
+    "which another folder added; give it": (
+        "faults/test_places_of_many.py::test_a_name_that_another_folder_took_is_refused"
+    ),
+    "others of this store use it": (
+        "faults/test_places_of_many.py::test_what_cannot_be_used_here_is_known_to_be_there"
+    ),
     "network filesystem": "faults/test_index_damage.py::test_network_filesystems_are_refused",
     "another code; install reedsolo": (
         "unit/test_erasure_generator.py::test_a_reedsolo_that_computes_another_code_is_refused"

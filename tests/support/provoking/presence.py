@@ -90,7 +90,8 @@ def _not_configured(scene: Scene) -> Outcome:
     import trio
 
     from modelfloat.config import read_config
-    from modelfloat.configured import members_of, remark
+    from modelfloat.configured import members_of
+    from modelfloat.marking import remark
 
     path = str(scene.store)
     member = members_of(path, read_config(path))[0]
