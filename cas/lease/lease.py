@@ -54,6 +54,7 @@ from ..formats.presence import (
     is_sound,
 )
 from .clock import Clock, boottime, quiet_for
+from .landing import let_land
 
 TERM: Final = 90
 """Seconds that a lease lasts after a renewal was begun."""
@@ -118,7 +119,7 @@ class Lease:
         begun, number = self._leases.clock(), self._record.number
         if begun >= self._until:
             return
-        await self._leases.write(self._record)
+        await let_land(lambda: self._leases.write(self._record))
         if await self._leases.is_there(number + 1):
             self._until = begun
         elif self._leases.clock() < self._until:

@@ -15,6 +15,7 @@ from ...ids import BackendId, WriterId
 from ..formats.presence import PresenceRecord, encode_presence
 from ..packs.members import Member, Members
 from ..packs.placement import UNLIMITED, Crowding, place
+from .landing import let_land
 
 CLEANUP: Final = 10.0
 """Seconds that removing the records at the end may take."""
@@ -45,7 +46,8 @@ class Signs:
         async def put(member: Member) -> None:
             try:
                 held.add(member.id)
-                await RetryBackend(member.backend).put(session_key(owner), [data])
+                backend = RetryBackend(member.backend)
+                await let_land(lambda: backend.put(session_key(owner), [data]))
                 done.add(member.id)
             except BackendError as error:
                 self._members.note_failure(member, error)

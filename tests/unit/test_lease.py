@@ -15,9 +15,19 @@ from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import lease_key
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.formats.presence import decode_presence
-from modelfloat.cas.lease.lease import KEPT, LARGEST, MARGIN, POLL, TERM, Lease, Leases
+from modelfloat.cas.lease.lease import (
+    KEPT,
+    LARGEST,
+    MARGIN,
+    POLL,
+    RENEWALS,
+    TERM,
+    Lease,
+    Leases,
+)
 from modelfloat.errors import FormatError, LeaseLostError, LockedError
 from modelfloat.ids import Key, SiteId
+from modelfloat.tests.support.late import TAKES, LateBackend
 from modelfloat.tests.support.samples import STORE
 from modelfloat.tests.support.sluggish import SluggishBackend
 
@@ -70,6 +80,20 @@ async def test_one_at_a_time(autojump_clock: MockClock) -> None:
         for site in range(4):
             nursery.start_soon(work, site)
     assert most == 1
+
+
+async def test_a_renewal_that_is_on_its_way_at_the_end_holds_it_for_nobody(
+    autojump_clock: MockClock,
+) -> None:
+    home = MemoryBackend("home")
+    async with trio.open_nursery() as server:
+        late = LateBackend(home, server)
+        async with leases(late, 1).held():
+            await trio.sleep(TERM / RENEWALS + TAKES / 2)
+            late.takes = 0
+        await trio.sleep(3 * TAKES)
+        record = decode_presence(await home.get(lease_key("store", 1)), "the lease")
+        assert not record.held
 
 
 async def test_who_does_not_want_to_wait_is_told_who_has_it(autojump_clock: MockClock) -> None:

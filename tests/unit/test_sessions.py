@@ -7,12 +7,15 @@ from trio.testing import MockClock
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import session_key, site_key
 from modelfloat.backends.memory import MemoryBackend
-from modelfloat.cas.lease.sessions import SOON, TERM, open_session
+from modelfloat.cas.lease.landing import LANDS
+from modelfloat.cas.lease.sessions import RENEWALS, SOON, TERM, open_session
+from modelfloat.cas.lease.signs import CLEANUP
 from modelfloat.cas.lease.sites import look
 from modelfloat.cas.packs.health import State
 from modelfloat.cas.packs.members import Member, Members
 from modelfloat.errors import QuotaError
 from modelfloat.ids import BackendId, SiteId, StoreId, WriterId
+from modelfloat.tests.support.late import TAKES, LateBackend
 from modelfloat.tests.support.samples import STORE
 
 SITE, WRITER = SiteId(b"s" * 16), WriterId(b"w" * 16)
@@ -26,6 +29,14 @@ def three() -> tuple[Members, list[FaultyBackend]]:
         for i, each in enumerate(faulty)
     ]
     return Members(StoreId(STORE), members), faulty
+
+
+def late(server: trio.Nursery) -> Members:
+    """Members whose backends carry puts out in their own time."""
+    members, faulty = three()
+    for member, each in zip(members, faulty, strict=True):
+        member.backend = LateBackend(each, server)
+    return members
 
 
 async def records(members: Members) -> int:
@@ -84,3 +95,28 @@ async def test_what_is_read_only_is_told_of_no_site(autojump_clock: MockClock) -
     assert denied.struck == 1
     assert first.state is State.READ_ONLY
     assert await faulty[1].head(site_key(SITE))
+
+
+@pytest.mark.parametrize("lasts", [TERM / RENEWALS + TAKES, 0])
+async def test_no_put_that_is_on_its_way_at_the_end_brings_a_record_back(
+    lasts: float, autojump_clock: MockClock
+) -> None:
+    """Neither the first one's, of who is interrupted then, nor a renewal's."""
+    async with trio.open_nursery() as server:
+        members = late(server)
+        with trio.move_on_after(lasts + TAKES / 2):
+            async with open_session(members, SITE, WRITER, 0, 2):
+                await trio.sleep_forever()
+        await trio.sleep(3 * TAKES)
+        assert await records(members) == 0
+
+
+async def test_a_put_that_hangs_at_the_end_is_given_up(autojump_clock: MockClock) -> None:
+    members, faulty = three()
+    for backend in faulty:
+        backend.inject("hang", on=["put"])
+    begun = trio.current_time()
+    with trio.move_on_after(1):
+        async with open_session(members, SITE, WRITER, 0, 2):
+            raise AssertionError("nobody was told")
+    assert trio.current_time() - begun < 1 + LANDS + CLEANUP
