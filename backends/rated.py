@@ -76,7 +76,9 @@ class RateBackend:
     @property
     def properties(self) -> Properties:
         """Those of the backend inside, with the rate that it is kept to."""
-        return replace(self._inner.properties, rate=self._rate if self._rate.limits else None)
+        rate = self._rate if self._rate.limits else None
+        inner = self._inner.properties  # each read asks for them
+        return inner if inner.rate == rate else replace(inner, rate=rate)
 
     def allow(self, rate: Rate | None) -> None:
         """See `Allowed.allow`; who waits already goes on by the old one."""

@@ -33,21 +33,19 @@ class BufferPool:
         self._count = count
         self._free: list[mmap.mmap] = []
 
-    @property
-    def ready(self) -> bool:
-        """Whether a slot is at hand, as far as others leave it there."""
-        return bool(self._free)
-
-    def prepare(self) -> None:
-        """Make a slot for whoever takes the next one: making one takes milliseconds."""
-        self._free.append(self._make())
-
     def take(self) -> memoryview:
         """A writable view of one slot; its content is arbitrary."""
+        made = self.take_made()
+        return self._view(self._make()) if made is None else made
+
+    def take_made(self) -> memoryview | None:
+        """As `take`, but None where a slot would have to be made, which takes milliseconds."""
         try:
-            memory = self._free.pop()
+            return self._view(self._free.pop())
         except IndexError:
-            memory = self._make()
+            return None
+
+    def _view(self, memory: mmap.mmap) -> memoryview:
         array = (ctypes.c_char * self.size).from_buffer(memory)
         weakref.finalize(array, self._give_back, memory).atexit = False
         return memoryview(array).cast("B")
@@ -81,10 +79,13 @@ class SizedBuffers:
         pool = self._pool(size)
         return memoryview(bytearray(size)) if pool is None else pool.take()[:size]
 
-    def lacking(self, size: int) -> BufferPool | None:
-        """The pool that has no slot for so many bytes, and would have to make one; else None."""
+    def take_made(self, size: int) -> memoryview | None:
+        """As `take`, but None where a slot would have to be made, which takes milliseconds."""
         pool = self._pool(size)
-        return None if pool is None or pool.ready else pool
+        if pool is None:
+            return memoryview(bytearray(size))
+        slot = pool.take_made()
+        return None if slot is None else slot[:size]
 
     def _pool(self, size: int) -> BufferPool | None:
         fitting = (pool for pool in self._pools if pool.size // 2 < size <= pool.size)

@@ -41,7 +41,7 @@ async def _copy(store: "Store", text: str) -> None:
         stdout = sys.stdout.fileno()
         offset = 0
         while offset < reader.size:
-            spans = await trio.to_thread.run_sync(reader.spans, offset, PIECE)
+            spans = reader.spans(offset, PIECE)
             try:
                 parts = await reader.parts(spans)
             except DamageError as error:

@@ -9,7 +9,7 @@ A chunk that cannot be had so, or does not verify, is loaded alone (`lastresort`
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -146,11 +146,17 @@ class Loader:
         async with reading as lent:
             encoded = lent
             if encoded is None:
-                lacking = self._buffers.lacking(size)
-                if lacking is not None:
-                    # In a thread: the event loop has connections to look after meanwhile.
-                    await trio.to_thread.run_sync(lacking.prepare, limiter=self._cpus)
-                encoded = await self._pool.load(pack, first.offset, size, self._buffers.take)
+                encoded = await self._pool.load(pack, first.offset, size, await self._room(size))
             return await trio.to_thread.run_sync(
                 self._unpacker.unpack, extent, encoded, lent is not None, limiter=self._cpus
             )
+
+    async def _room(self, size: int) -> Callable[[int], memoryview]:
+        """Memory for `size` bytes to whoever takes it first, then of any size. It is made in a
+        thread: the event loop has connections to look after meanwhile."""
+        made = self._buffers.take_made(size)
+        if made is None:
+            made = await trio.to_thread.run_sync(self._buffers.take, size, limiter=self._cpus)
+        waiting = [made]
+        del made  # whoever has it says when it is used again
+        return lambda wanted: waiting.pop() if waiting else self._buffers.take(wanted)

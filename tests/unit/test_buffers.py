@@ -66,13 +66,17 @@ def test_a_slot_is_given_only_where_it_is_filled_at_least_half() -> None:
     assert len(buffers.take(2 * SIZE)) == 2 * SIZE
 
 
-def test_a_slot_that_is_made_beforehand_is_the_next_one_taken() -> None:
+def test_only_what_is_made_already_is_taken_without_making_it() -> None:
     buffers = SizedBuffers(SIZE, count=1)
-    assert buffers.lacking(SIZE // 2) is None  # too few bytes for a slot
-    lacking = buffers.lacking(SIZE)
-    assert lacking is not None
-    lacking.prepare()
-    assert buffers.lacking(SIZE) is None
+    few = buffers.take_made(SIZE // 2)  # too few bytes for a slot
+    assert few is not None
+    assert len(few) == SIZE // 2
+    assert buffers.take_made(SIZE) is None
     view = buffers.take(SIZE)
-    assert buffers.lacking(SIZE) is lacking
+    view[:4] = b"mark"
+    assert buffers.take_made(SIZE) is None
     del view
+    again = buffers.take_made(SIZE - 1)
+    assert again is not None
+    assert (len(again), bytes(again[:4])) == (SIZE - 1, b"mark")
+    assert buffers.take_made(SIZE) is None
