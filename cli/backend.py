@@ -8,7 +8,7 @@ from .backendlogin import backend_login
 from .backendmoves import backend_drain, backend_rebalance, backend_rm
 from .backendspec import make_backend
 from .failures import leave_out_backends
-from .options import PlainCommand, command, global_options
+from .options import PlainCommand, PlainGroup, command, global_options
 from .output import say, say_json
 from .session import in_store
 from .settings import Settings
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from ..cas.storestats import BackendStatus
 
-app = typer.Typer(callback=global_options, help="The places that hold a store's shards.")
+app = typer.Typer(
+    cls=PlainGroup, callback=global_options, help="The places that hold a store's shards."
+)
 
 
 @command

@@ -7,7 +7,7 @@ import typer
 from ..errors import KEY_NEEDED, KeyNeededError
 from . import sign
 from .keysource import new_secret, secret_of
-from .options import PlainCommand, command, global_options
+from .options import PlainCommand, PlainGroup, command, global_options
 from .output import columns, human_time, one_line, say, say_json, tell
 from .settings import Settings
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..keychanges import KeyChange
 
 app = typer.Typer(
+    cls=PlainGroup,
     callback=global_options,
     help="Passphrases and key files that open an encrypted store; keys that sign (`key sign`).",
 )

@@ -43,7 +43,7 @@ from . import (
     warm,
 )
 from .failures import BROKEN_PIPE, report, settle_stdout
-from .options import PlainCommand, global_options
+from .options import PlainCommand, PlainGroup, global_options
 from .output import complain, flush
 from .starting import begin
 
@@ -53,6 +53,7 @@ _USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 
 app: Final = typer.Typer(
     name="modelfloat",
+    cls=PlainGroup,
     callback=global_options,
     help="Models, versioned, deduplicated and protected, on storage you need not trust.",
     rich_markup_mode=None,  # rich would take most of the time that --help has

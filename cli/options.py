@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from .failures import guarded
 from .globalflags import (
@@ -27,6 +27,7 @@ from .globalflags import (
     Version,
     Wait,
 )
+from .plainparams import take_as_given
 from .settings import Flags, Settings, resolve
 
 _P = ParamSpec("_P")
@@ -65,8 +66,24 @@ def global_options(
 _GLOBAL: Final = inspect.signature(global_options).parameters
 
 
+class PlainGroup(TyperGroup):
+    """Commands, with options that are taken as they are given."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its options, that for help and those for completion too."""
+        params = super().get_params(ctx)
+        take_as_given(params)
+        return params
+
+
 class PlainCommand(TyperCommand):
     """A command whose help names arguments as we do, without typer's types and braces."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its options and arguments, taken as they are given."""
+        params = super().get_params(ctx)
+        take_as_given(params)
+        return params
 
     def get_help(self, ctx: Any) -> str:
         """The help as typer writes it, made plain: `SRC...` for `{SRC}...`."""

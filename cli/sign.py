@@ -7,7 +7,7 @@ import typer
 
 from ..errors import UsageError
 from .completion import named
-from .options import PlainCommand, command, global_options
+from .options import PlainCommand, PlainGroup, command, global_options
 from .output import columns, human_time, one_line, plural, say, say_json
 from .session import in_store
 from .settings import Settings
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..cas.store import Store
 
 app = typer.Typer(
-    callback=global_options, help="Keys that sign branches and tags, and whose are trusted."
+    cls=PlainGroup,
+    callback=global_options,
+    help="Keys that sign branches and tags, and whose are trusted.",
 )
 
 Which = Annotated[

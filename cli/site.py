@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import PlainCommand, command, global_options
+from .options import PlainCommand, PlainGroup, command, global_options
 from .output import (
     columns,
     human_seconds,
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ..cas.sites.forgetting import Forgotten
     from ..cas.sites.listing import SiteList, SiteStatus
 
-app = typer.Typer(callback=global_options, help="The folders that share the store's backends.")
+app = typer.Typer(
+    cls=PlainGroup, callback=global_options, help="The folders that share the store's backends."
+)
 
 SHOWN = 8
 """Digits of a site's id that are shown, as in messages."""

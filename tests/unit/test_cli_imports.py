@@ -66,6 +66,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert {name for name in modules.split() if name in HEAVY} == set()
 
 
+def test_options_are_read_without_pydantic() -> None:
+    code = (
+        "import sys; from modelfloat.cli.main import run; "
+        "run(['--store', '/nowhere', 'cat', 'acme/model/file', '--quiet']); "
+        "run(['--store', '/nowhere', 'site', 'ls', '--no-wait']); "
+        "print('modules:', *sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stderr.count("there is no store at /nowhere") == 2
+    assert "pydantic" not in result.stdout.partition("modules:")[2].split()
+
+
 def test_opening_a_store_imports_what_reading_takes() -> None:
     code = "import sys, modelfloat.opening; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
