@@ -102,7 +102,12 @@ def _refuse_at_work(site: SiteId, signs: Signs) -> None:
 
 async def _forget(member: Member, site: SiteId, signs: Signs) -> None:
     """Take all that tells of a site off a backend; its record last, so that what was interrupted
-    is found again."""
-    keys: list[Key] = [session_key(owner) for owner in signs.sessions.get(member.id, ())]
+    is found again.
+
+    Sessions of writers that count stay: one that is at work for all that may move a ref to what gc
+    would delete the same moment. Of one that is not they count no more soon.
+    """
+    sessions = signs.sessions.get(member.id, set()) - signs.writers
+    keys: list[Key] = [session_key(owner) for owner in sessions]
     for key in (*keys, news_key(site), site_key(site)):
         await member.backend.delete(key)

@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from modelfloat.api import Store as Api
 from modelfloat.backends.keys import news_key, site_key
 from modelfloat.cas.add.committing import Committer
+from modelfloat.cas.formats.journal import JournalEntry, RefChanged
 from modelfloat.cas.formats.presence import MOST_OPEN, Presence, PresenceRecord, encode_presence
 from modelfloat.cas.gc import elsewhere
 from modelfloat.cas.journal.follower import Follower
+from modelfloat.cas.journal.journal import Journal
 from modelfloat.cas.journal.stamp import STAMP
 from modelfloat.cas.lease import mounts
 from modelfloat.cas.lease.others import knows_others
@@ -232,22 +235,34 @@ async def test_a_forgotten_site_that_writes_is_known_again(tmp_path: Path) -> No
 async def test_who_is_forgotten_while_it_adds_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody sees its session any more, so what it has stored is garbage to others. It looks before
-    its ref moves, and stores again what is gone by then."""
+    """Right before it looks at what others did, and between that look and the move of its ref: then
+    it would not see any more that what it stored is gone."""
     here, other = await sites(tmp_path, "other")
     async with open_store(str(here)) as store, open_store(str(other)) as there:
-        move, done = Committer._move, list[int]()
+        move, append, done = Committer._move, Journal.append, list[str]()
 
-        async def forgotten(self: Committer, *arguments: object) -> bool:
-            if not done:
-                done.append(0)
+        async def forget(when: str) -> None:
+            done.append(when)
+            if id_of(other) in await listed(store):
                 await store.forget_site(id_of(other).hex(), force=True)
-                done.append((await store.gc(grace=0)).deleted)
+            assert (await store.gc(grace=0)).deleted == 0
+
+        async def moving(self: Committer, *arguments: object) -> bool:
+            if "before" not in done:
+                await forget("before")
             return await move(self, *arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(Committer, "_move", forgotten)
+        async def recording(
+            self: Journal, entries: Sequence[JournalEntry], *arguments: object
+        ) -> None:
+            if "after" not in done and any(isinstance(each, RefChanged) for each in entries):
+                await forget("after")
+            await append(self, entries, *arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Committer, "_move", moving)
+        monkeypatch.setattr(Journal, "append", recording)
         await add(there, tmp_path / "b", "acme/n")
-        assert done[-1] > 0
+        assert done == ["before", "after"]
         async with there.access.in_session("a test"):
             pass  # its next command tells of it
         await follow(store)
