@@ -32,6 +32,7 @@ from .index.index import Index
 from .journal.catchup import CatchUp
 from .journal.follower import Follower
 from .journal.journal import Journal, open_journal
+from .journal.pace import ROUND, Pace
 from .lease.lease import Fence
 from .lease.sessions import Session
 from .locks import locked
@@ -150,6 +151,7 @@ class Access:
             self.pool.members,
             self.copies,
             self._read_objects,
+            pace=Pace(ROUND),
         )
         return Follower(catch_up, self.lock("store"))
 

@@ -38,6 +38,7 @@ from ..locks import each_free, locked
 from ..packs.members import Member, Members
 from .copies import find_record, last_listed, record_name, store_record
 from .lateplaces import LOCK, is_any_late, keep_late, late_places, note_late
+from .pace import Pace
 from .segments import LARGE, read_entries, read_parts
 from .slots import PREFIX, Slot, given_up, note_given_up, read_slot, write_slot
 
@@ -65,6 +66,7 @@ class CatchUp:
     read_objects: ReadObjects
     whole: dict[WriterId, bytes] = field(default_factory=dict)
     """Of each writer the digest of the record that was read last, where all copies were sound."""
+    pace: Pace = field(default_factory=Pace)
 
     def settling(self) -> AbstractAsyncContextManager[None]:
         """Keep others from settling meanwhile: a slot that somebody holds to settle it looks like
@@ -173,10 +175,13 @@ class CatchUp:
             await self.mend_and_apply(data)
 
     async def next_missed(self, writer: WriterId) -> bytes | None:
-        """The record of a writer that follows the last known one; None where there is none."""
+        """The record of a writer that follows the last known one; None where there is none, or it
+        is too many for now (`cas.journal.pace`)."""
         last, digest = self.index.writer(writer)
         found = await find_record(self.members, self.store, writer, last + 1, digest, self.copies)
         if found is None:
+            return None
+        if self.pace.refuses(found, writer):
             return None
         if found.whole:
             self.whole[writer] = found.data[-DIGEST_SIZE:]

@@ -11,13 +11,19 @@ from contextlib import aclosing
 
 import trio
 
-from ...backends.keys import parse_journal_key
 from ...errors import BackendError, IndexDamagedError, UnavailableError
 from ...ids import WriterId
 from ..index.index import Index
 from ..packs.members import Member, Members
 from .catchup import CatchUp
-from .copies import believable, record_name, sound_copies, surely_held, vouched_for
+from .copies import (
+    believable,
+    listed_records,
+    record_name,
+    sound_copies,
+    surely_held,
+    vouched_for,
+)
 from .ordering import InOrder
 from .slots import given_up, last_numbers
 
@@ -27,13 +33,15 @@ async def require_complete(catch_up: CatchUp, *, accept_losses: bool = False) ->
     was lost and may have made refs.
 
     UnavailableError where so many backends are down that all copies of a record may be on them,
-    unless the caller accepts the loss of what only they may have.
+    unless the caller accepts the loss of what only they may have; and where records come on and on.
     """
     members = catch_up.members
     if not accept_losses:
         refuse_down(members, catch_up.copies)
     for writer, behind in (await _apply_all(catch_up)).items():
         missing = [seq for seq in behind if not await _tells_nothing(catch_up, writer, seq)]
+        if missing and writer in catch_up.pace.ended:
+            raise catch_up.pace.too_many()
         if missing:
             raise IndexDamagedError(
                 f"{record_name(writer, min(missing))} cannot be applied to the index: nothing is "
@@ -163,12 +171,9 @@ async def _list(members: Members, note: Callable[[WriterId, int], None]) -> None
 
     async def ask(member: Member) -> None:
         try:
-            async with aclosing(member.backend.list("journal/")) as listing:
-                async for listed in listing:
-                    parsed = parse_journal_key(listed.key)
-                    if parsed is not None:
-                        writer, seq, _ = parsed
-                        note(writer, seq)
+            async with aclosing(listed_records(member)) as listing:
+                async for writer, seq, _, _ in listing:
+                    note(writer, seq)
         except BackendError as error:
             members.note_failure(member, error)
             failures.append(error)

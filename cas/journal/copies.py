@@ -6,7 +6,7 @@ encrypted store that was not encrypted by its key.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -40,6 +40,9 @@ CLEANUP: Final = 10.0
 """Seconds that taking back the copies of a record that failed may take."""
 READERS: Final = 8
 """Copies that are asked for at once while a record is looked for where it should not be."""
+
+MOST_LISTED: Final = 10_000_000
+"""Copies of journal records of which one listing may tell."""
 
 log = logging.getLogger(__name__)
 
@@ -149,10 +152,13 @@ async def _take_back(made: list[tuple[Member, Key]]) -> None:
 @dataclass(frozen=True, slots=True)
 class Found:
     """A sound record. It is `whole` where each of its copies was read and says the same, on the
-    backend where it would be written now."""
+    backend where it would be written now. `holders` have it,
+    as far as they were asked, and `lacked` says that another one was, and has it not."""
 
     data: bytes
     whole: bool
+    holders: tuple[Member, ...]
+    lacked: bool
 
 
 async def find_record(
@@ -175,17 +181,25 @@ async def find_record(
     others = [(c, id_) for id_ in up for c in range(copies) if (c, id_) not in likely]
     rest = [others[start : start + READERS] for start in range(0, len(others), READERS)]
     found: dict[int, bytes] = {}
+    holders: set[BackendId] = set()
+    without: set[BackendId] = set()
 
     async def load(copy: int, where: BackendId) -> None:
         data = await load_copy(members, up[where], writer, seq, copy)
         if data is None:
+            if not up[where].down:
+                without.add(where)
             return
+        holders.add(where)
         head = head_of(data, store, writer, seq)
         if head is not None and head.previous == previous:
             found[copy] = data
         else:
             name = record_name(writer, seq)
             log.warning("copy %d of %s on %s is not what was written", copy, name, up[where].name)
+
+    def as_found(data: bytes, *, whole: bool) -> Found:
+        return Found(data, whole, tuple(up[id_] for id_ in holders), bool(without - holders))
 
     told: list[bytes] = []
     for some in (likely, *rest):
@@ -195,8 +209,8 @@ async def find_record(
         told = believable((found[copy] for copy in sorted(found)), members.cipher)
         if told and vouched_for(told[0], members.cipher):
             alike = [found.get(copy) == told[0] for copy in range(copies)]
-            return Found(told[0], whole=some is likely and all(alike))
-    return Found(told[0], whole=False) if told else None
+            return as_found(told[0], whole=some is likely and all(alike))
+    return as_found(told[0], whole=False) if told else None
 
 
 async def sound_copies(
@@ -262,12 +276,37 @@ async def read_copy(
     return await backend.get(journal_key(writer, seq, copy), most=min(most, LONGEST))
 
 
+async def listed_records(member: Member) -> AsyncGenerator[tuple[WriterId, int, int, int], None]:
+    """Writer, number, copy and bytes of each copy of a record that a backend lists; what it says
+    where it cannot be listed, and UnavailableError where it names so many that nobody has them."""
+    count = 0
+    async with aclosing(member.backend.list("journal/")) as listing:
+        async for listed in listing:
+            if (parsed := parse_journal_key(listed.key)) is not None:
+                yield *parsed, listed.size
+            count += 1
+            if count > MOST_LISTED:
+                raise too_many(member)
+
+
+def too_many(member: Member) -> UnavailableError:
+    """What is told of a backend that lists journal records without end."""
+    return UnavailableError(
+        f"backend {member.name} names more than {MOST_LISTED:,} journal records, as many as nobody "
+        "has: look who writes to it, and delete what is not the store's below journal/ there",
+        backend=member.name,
+    )
+
+
 async def last_listed(member: Member, writer: WriterId) -> tuple[int, int]:
     """The highest number of a writer that a backend has any copy of, sound or not, 0 for none; and
     how many bytes that copy has."""
-    last, size, highest = 0, 0, ""
+    last, size, highest, count = 0, 0, "", 0
     async with aclosing(member.backend.list(f"journal/{writer.hex()}/")) as listing:
         async for listed in listing:
+            count += 1
+            if count > MOST_LISTED:
+                raise too_many(member)
             # Keys sort as the numbers in them do, and to compare them takes less than to read one.
             if listed.key > highest and (parsed := parse_journal_key(listed.key)) is not None:
                 last, size, highest = parsed[1], listed.size, listed.key

@@ -106,6 +106,7 @@ class Follower:
     async def _follow_sites(self) -> None:
         site = await trio.to_thread.run_sync(own_site, self.catch_up.folder)
         self._turn += 1
+        self.catch_up.pace.begin()
         self._others = await self._sites(site)
         try:
             missing = await self._follow_told()
@@ -185,7 +186,9 @@ class Follower:
             if any(0 < last <= known[writer] for writer, last in numbers.items()):
                 self._turns.note(other)
         return {
-            (writer, known[writer] + 1) for writer, last in told.items() if known[writer] < last
+            (writer, known[writer] + 1)
+            for writer, last in told.items()
+            if known[writer] < last and writer not in self.catch_up.pace.ended
         }
 
     def _in_order(self, told: Mapping[WriterId, int]) -> InOrder:

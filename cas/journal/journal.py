@@ -166,8 +166,11 @@ class Journal:
         await require_complete(self._catch_up, accept_losses=accept_losses)
 
     async def take_over(self) -> None:
-        """Apply what any backend has and the index lacks, as far as it can be had."""
+        """Apply what any backend has and the index lacks, as far as it can be had; UnavailableError
+        where that comes on and on."""
         await take_over(self._catch_up)
+        if self._catch_up.pace.is_used_up:
+            raise self._catch_up.pace.too_many()
 
     async def run(self) -> None:
         """Write records until the journal is closed."""

@@ -11,9 +11,10 @@ from typing import Final, TypeVar
 
 import trio
 
-from ...backends.keys import parse_journal_key, parse_shard_key
+from ...backends.keys import parse_shard_key
 from ...errors import BackendError
 from ...ids import BackendId, PackId
+from ..journal.copies import listed_records
 from ..packs.members import Member, Members
 from .scratch import Copy, Scratch
 
@@ -69,12 +70,11 @@ async def list_copies(members: Members, scratch: Scratch) -> None:
 async def _copies(member: Member, scratch: Scratch, writing: trio.Lock) -> int:
     total = 0
     batch: list[Copy] = []
-    async with aclosing(member.backend.list("journal/")) as listing:
-        async for listed in listing:
-            parsed = parse_journal_key(listed.key)
-            if parsed is not None and 0 < parsed[1] < 1 << 64:
-                batch.append(Copy(*parsed, member.id, listed.size))
-                total += listed.size
+    async with aclosing(listed_records(member)) as listing:
+        async for writer, seq, copy, size in listing:
+            if 0 < seq < 1 << 64:
+                batch.append(Copy(writer, seq, copy, member.id, size))
+                total += size
             if len(batch) == BATCH:
                 await _note(scratch.note_copies, batch, writing)
                 batch = []

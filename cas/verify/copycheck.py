@@ -22,11 +22,13 @@ from ...ids import BackendId, WriterId
 from ..formats.journal import DIGEST_SIZE
 from ..index.index import Index
 from ..journal.copies import (
+    MOST_LISTED,
     believable,
     head_of,
     is_forged,
     load_copy,
     record_name,
+    too_many,
     vouched_for,
 )
 from ..journal.slots import given_up
@@ -120,8 +122,12 @@ class _Check:
 
     async def _list(self, member: Member) -> None:
         """Note which copies a member has: one listing in place of many questions."""
+        count = 0
         try:
             async for listed in member.backend.list(f"journal/{self.writer.hex()}/"):
+                count += 1
+                if count > MOST_LISTED:
+                    raise too_many(member)
                 parsed = parse_journal_key(listed.key)
                 if parsed is not None:
                     self.held.setdefault(parsed[1], []).append((parsed[2], member))

@@ -4,6 +4,7 @@ _SITES = "faults/test_two_sites.py"
 _HF = "unit/test_hf_import.py"
 _CHANGING = "unit/test_changing_files.py"
 _LONG = "faults/test_long_objects.py"
+_ENDLESS = "faults/test_endless_journals.py"
 _TRANSFER = "unit/test_transfer.py"
 
 ELSEWHERE: dict[str, str] = {
@@ -16,7 +17,11 @@ ELSEWHERE: dict[str, str] = {
     "changes at once are more than a record": (
         "unit/test_longest.py::test_changes_that_no_record_holds_are_refused_and_others_parted"
     ),
-    "names more than": f"{_LONG}::test_sessions_without_end_are_not_held",
+    "journal records, as many as nobody": f"{_ENDLESS}::test_a_listing_without_end_ends",
+    "more journal records are new here": (
+        f"{_ENDLESS}::test_where_all_tell_without_end_a_command_says_so"
+    ),
+    "sessions, as many as nobody": f"{_LONG}::test_sessions_without_end_are_not_held",
     "mounts of other sites have more than": f"{_LONG}::test_mounts_without_end_are_not_held",
     "files open, more than it can name": (
         "faults/test_mounts_elsewhere.py::test_a_mount_that_cannot_name_all_keeps_everything"
