@@ -59,20 +59,20 @@ class Fetcher:
         if member is None or member.down:
             return False
         size, latency, began = out.nbytes, member.latency, trio.current_time()
-        latency.begin(began)
+        latency.begin(began, size)
         try:
             await member.backend.get_into(key_of(record, index), offset, out)
         except BackendError as error:
-            latency.end(trio.current_time(), 0)
+            latency.end(began, size, trio.current_time(), 0)
             self._failed(record, index, member, error)
             return False
         except BaseException:
             now = trio.current_time()
-            latency.end(now, 0)
+            latency.end(began, size, now, 0)
             self._peers.given_up(member, size, began, now)
             raise
         now = trio.current_time()
-        latency.end(now, size)
+        latency.end(began, size, now, size)
         if member.health.failures:
             self.shards.members.hear(member, Event.ANSWERED)
         self.fetched(member, size, now - began)

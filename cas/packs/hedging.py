@@ -20,7 +20,7 @@ from .lateness import Clock
 
 BURST: Final = 16.0
 """Hedges under way or in vain, at most,"""
-FIRST: Final = 4.0
+FIRST: Final = 2.0
 """at first fewer, for what is usual is hardly known yet;"""
 EARNED: Final = 0.005
 """one more for each read that was answered, times this,"""

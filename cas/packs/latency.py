@@ -118,10 +118,10 @@ class Latency:
         "_classes",
         "_elsewhere",
         "_rate",
+        "_under_way",
         "bytes",
         "demoted",
         "given_up",
-        "in_flight",
         "reads",
     )
 
@@ -129,20 +129,27 @@ class Latency:
         self._classes = [_Times() for _ in range(CLASSES)]
         self._rate = _Rate()
         self._elsewhere: deque[tuple[int, float]] = deque(maxlen=KEPT)
-        self.reads = self.bytes = self.given_up = self.in_flight = 0
+        # When each began, the oldest first, and its class.
+        self._under_way: list[tuple[float, int]] = []
+        self.reads = self.bytes = self.given_up = 0
         self.demoted = False
         """Whether it is asked last, as slower than its peers; `Peers` decides that."""
 
-    def begin(self, now: float) -> None:
-        """A read begins."""
-        if not self.in_flight:
-            self._rate.begin(now)
-        self.in_flight += 1
+    @property
+    def in_flight(self) -> int:
+        """Reads under way."""
+        return len(self._under_way)
 
-    def end(self, now: float, size: int) -> None:
-        """One ends, with so many bytes; 0 when it failed or was given up."""
-        self.in_flight -= 1
-        self._rate.came(now, size)
+    def begin(self, now: float, size: int) -> None:
+        """A read of `size` bytes begins."""
+        if not self._under_way:
+            self._rate.begin(now)
+        self._under_way.append((now, size_class(size)))
+
+    def end(self, began: float, size: int, now: float, came: int) -> None:
+        """One that so began ends, with so many bytes; 0 when it failed or was given up."""
+        self._under_way.remove((began, size_class(size)))
+        self._rate.came(now, came)
 
     def note(self, size: int, seconds: float) -> None:
         """A read of that size was answered after so long."""
@@ -177,6 +184,13 @@ class Latency:
     def recent(self, size: int) -> float | None:
         """What reads of that size take lately, a moving average; None while nothing is known."""
         return self._nearest(size, lambda times: times.recent)
+
+    def lately(self, size: int, now: float) -> float | None:
+        """The same, or for how long such a read, or a shorter one, waits already, where that is
+        longer."""
+        wanted = size_class(size)
+        waits = next((now - began for began, its in self._under_way if its <= wanted), None)
+        return max((told for told in (self.recent(size), waits) if told is not None), default=None)
 
     def _nearest(self, size: int, tell: Callable[["_Times"], float]) -> float | None:
         """Of the class, else of a smaller one, times what it is smaller, else of a larger one."""

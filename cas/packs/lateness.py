@@ -58,8 +58,9 @@ class Timing:
         if self._member is None:
             return
         # By now all may have become slower.
-        overdue = self._began + self._clock.peers.overdue(self._member, self._size)
-        if trio.current_time() < overdue:
+        now = trio.current_time()
+        overdue = self._began + self._clock.peers.overdue(self._member, self._size, now)
+        if now < overdue:
             self._alarm = self._clock.alarms.at(overdue, self._ring)
             return
         self.late = True

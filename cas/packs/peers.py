@@ -2,7 +2,8 @@
 
 A read is late after what reads of its size usually take on its backend, or on the others: so a
 backend that has become slow, or always was, is measured by those that could stand in for it. What
-all of them take lately counts too: where everything waits for one link, nothing is late. After J.
+all of them take lately counts too, also what has not come yet: where everything waits for one link,
+or for a busy machine, nothing is late. After J.
 Dean and L. A. Barroso, "The Tail at Scale", CACM 56(2), 2013: hedged requests, and servers put on
 probation.
 
@@ -105,9 +106,10 @@ class Peers:
             known.append(OTHERS * others)
         return max(_least(member), min(known, default=UNKNOWN + size / SLOWEST))
 
-    def overdue(self, member: Member, size: int) -> float:
-        """The same for a read that is late, now that what its peers take lately is counted in."""
-        lately = self._middle_of(Latency.recent, size, member) or 0.0
+    def overdue(self, member: Member, size: int, now: float) -> float:
+        """The same for a read that is late, now that what its peers take lately is counted in, and
+        for how long they have been waited for."""
+        lately = self._middle_of(lambda of, size: of.lately(size, now), size, member) or 0.0
         return max(self.late(member, size), LATELY * lately)
 
     def note(self, member: Member, size: int, seconds: float) -> None:

@@ -73,10 +73,10 @@ def test_unknown_sizes_are_guessed_from_their_neighbours() -> None:
 def test_the_rate_is_that_of_busy_time() -> None:
     latency, now = Latency(), 0.0
     for _ in range(40):
-        latency.begin(now)
-        latency.begin(now)
-        latency.end(now + 0.05, MIB)
-        latency.end(now + 0.05, MIB)
+        latency.begin(now, MIB)
+        latency.begin(now, MIB)
+        latency.end(now, MIB, now + 0.05, MIB)
+        latency.end(now, MIB, now + 0.05, MIB)
         now += 10
     assert latency.rate == pytest.approx(2 * MIB / 0.05)
     assert latency.in_flight == 0
@@ -115,8 +115,29 @@ def test_where_all_wait_nothing_is_overdue() -> None:
     found, peers = judged()
     learn(peers, found)
     learn(peers, found[1:], 0.4, reads=8)
-    assert peers.overdue(found[0], MIB) > 0.5 > peers.late(found[0], MIB)
+    assert peers.overdue(found[0], MIB, 0.0) > 0.5 > peers.late(found[0], MIB)
     assert not any(member.latency.demoted for member in found)
+
+
+@pytest.mark.parametrize(("waiting", "overdue"), [(3, 0.075), (4, 0.6), (6, 0.6)])
+def test_what_has_not_come_yet_from_most_peers_counts_too(waiting: int, overdue: float) -> None:
+    found, peers = judged()
+    learn(peers, found)
+    for member in found[:waiting]:
+        member.latency.begin(10.0, MIB)
+    assert peers.overdue(found[0], MIB, 10.4) == pytest.approx(overdue)
+
+
+def test_how_long_a_longer_read_waits_tells_nothing_of_a_short_one() -> None:
+    latency = Latency()
+    latency.note(MIB, 0.1)
+    latency.begin(1.0, 8 * MIB)
+    assert latency.lately(MIB, 5.0) == 0.1
+    latency.begin(2.0, MIB)
+    assert latency.lately(MIB, 5.0) == 3.0
+    assert latency.lately(16 * MIB, 5.0) == 4.0
+    latency.end(2.0, MIB, 5.0, 0)
+    assert (latency.lately(MIB, 5.0), latency.in_flight) == (0.1, 1)
 
 
 def test_one_that_is_slow_from_the_start_is_demoted() -> None:
