@@ -9,9 +9,11 @@ import trio
 
 from .backends.agreement import Agreement
 from .backends.marker import read_marker, write_marker
+from .cas.ballast import set_aside
 from .cas.encryption.storecipher import CLEAR, LOCKED
 from .cas.locks import locked
 from .cas.packs.members import Members
+from .cas.reserve import Reserve
 from .config import read_config, write_config
 from .configured import close_all, members_of, open_configured, put_keyring, tried
 from .errors import ExistsError, ModelFloatError, UsageError
@@ -119,6 +121,8 @@ async def _extend(path: str, config: StoreConfig, new: BackendConfig) -> None:
         wanted = replace(config, backends=(*config.backends, new))
         await write_marker(fresh, marker_of(wanted, new, opened, told), new=True)
         await put_keyring(path, config, fresh)
+        if await trio.to_thread.run_sync(lambda: Reserve(path).wanted):
+            await set_aside(fresh)
         probed = await tried(path, new)
         for each, backend in others:
             # A backend that is down now learns of the others with the next change.

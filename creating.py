@@ -9,8 +9,9 @@ import trio
 
 from .backendchanges import refuse_fleeting
 from .backends.base import Backend
-from .backends.keys import MARKER_KEY, keyring_key
+from .backends.keys import MARKER_KEY, RESERVE_KEY, keyring_key
 from .backends.marker import write_marker
+from .cas.ballast import set_aside
 from .cas.encryption.copies import put_copy, remove_local_copy, write_local_copy
 from .cas.encryption.founding import Encryption
 from .cas.index.index import Index
@@ -104,7 +105,7 @@ async def create_store(
     )
     config = StoreConfig(store, str(chosen), configs, encrypted=encryption is not None)
     async with _founded(path, store, encryption) as keyring:
-        config, candidates = await _mark_all(path, config, keyring)
+        config, candidates = await _mark_all(path, config, keyring, reserve > 0)
         index = await trio.to_thread.run_sync(Index.create, os.path.join(path, "index"), store)
         index.close()
         kept = Reserve(path)
@@ -142,10 +143,10 @@ async def _founded(
 
 
 async def _mark_all(
-    path: str, config: StoreConfig, keyring: bytes | None
+    path: str, config: StoreConfig, keyring: bytes | None, reserve: bool
 ) -> tuple[StoreConfig, list[Candidate]]:
-    """Make, mark and probe all backends of a new store, and put its keyring there; on failure no
-    mark of it stays behind."""
+    """Make, mark and probe all backends of a new store, and put its keyring there, and a `reserve`
+    if one is kept; on failure no mark of it stays behind."""
     marked: list[Backend] = []
     opened: list[Backend] = []
     try:
@@ -155,12 +156,15 @@ async def _mark_all(
             marked.append(backend)
             if keyring is not None:
                 await put_copy(backend, 1, keyring)
+            if reserve:
+                await set_aside(backend)
         probed = [await tried(path, each) for each in config.backends]
     except BaseException:
         with trio.move_on_after(10, shield=True):
             for backend in marked:
                 with contextlib.suppress(ModelFloatError):
                     await backend.delete(keyring_key(1))
+                    await backend.delete(RESERVE_KEY)
                     await backend.delete(MARKER_KEY)
         raise
     finally:

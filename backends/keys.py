@@ -15,10 +15,13 @@ from ..ids import Key, PackId, SiteId, WriterId
 MARKER_KEY: Final = Key("modelfloat.json")
 """Every backend's marker, see `marker`."""
 
+RESERVE_KEY: Final = Key("reserve")
+"""Nothing but room, for whoever makes room on a full backend; see `cas.ballast`."""
+
 RESERVED: Final = "tmp"
 """First component that no key has."""
 
-_REPLACED: Final = (MARKER_KEY, "lease/", "news/", "sessions/", "sites/")
+_REPLACED: Final = (MARKER_KEY, RESERVE_KEY, "lease/", "news/", "sessions/", "sites/")
 _KEY: Final = re.compile(r"(?!tmp(?:/|$))(?!.*(?:^|/)\.\.?(?:/|$))[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 _PREFIX: Final = re.compile(r"(?!.*(?:^|/)\.\.?/)(?:[a-z0-9._-]+/)*[a-z0-9._-]*")
 _LONGEST: Final = 200

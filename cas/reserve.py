@@ -2,6 +2,7 @@
 
 Removing things takes a little room: journal records, pages of the index. On a full disk there is
 none, so rm and gc give the reserve up, do again what failed, and make it anew when there is room.
+Backends that are full have one each for that (`cas.ballast`).
 
 A reserve of no bytes says that none is wanted; one that is not there was given up, or never made.
 """
@@ -16,6 +17,7 @@ import lmdb
 import trio
 
 from ..errors import QuotaError, first_failure
+from .ballast import Ballast
 
 NAME: Final = "reserve"
 SIZE: Final = 256 << 20
@@ -30,10 +32,11 @@ log = logging.getLogger(__name__)
 
 
 class Reserve:
-    """The reserve of the store in the folder `path`."""
+    """The reserve of the store in the folder `path`, and that of its backends, where told."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, ballast: Ballast | None = None) -> None:
         self._path = os.path.join(path, NAME)
+        self._ballast = ballast
 
     def make(self, size: int = SIZE) -> None:
         """Make it, or make it longer, as far as there is room; without room it stays as it is.
@@ -68,18 +71,41 @@ class Reserve:
             return False
         return True
 
+    @property
+    def wanted(self) -> bool:
+        """Whether one is kept, here and on the backends, as far as there is room. Blocks."""
+        return self._length() != 0
+
     async def retrying(self, job: Callable[[], Awaitable[_T]]) -> _T:
-        """Do `job`; where a disk is full give the reserve up and do it once more."""
-        try:
-            done = await job()
-        except Exception as error:
-            if not is_full(error) or not await trio.to_thread.run_sync(self.give_up):
-                raise
-            cause = first_failure(error) or error
-            log.warning("the disk is full (%s): giving up the reserve, %s", cause, self._path)
-            done = await job()
+        """Do `job`; where a disk or a backend is full give the reserve up there and do it again."""
+        gave = False
+        while True:
+            try:
+                done = await job()
+                break
+            except Exception as error:
+                if not is_full(error) or not await self._make_room(error):
+                    raise
+                gave = True
         await trio.to_thread.run_sync(self.make)
+        if gave:
+            await self.make_on_backends()
         return done
+
+    async def make_on_backends(self) -> None:
+        """Have one on each backend, where one is wanted and there is room."""
+        if self._ballast is not None and await trio.to_thread.run_sync(lambda: self.wanted):
+            await self._ballast.make()
+
+    async def _make_room(self, error: Exception) -> bool:
+        """Give up what is kept where it is full, on the backends first; whether that gave room."""
+        if self._ballast is not None and await self._ballast.give_up(error):
+            return True
+        if not await trio.to_thread.run_sync(self.give_up):
+            return False
+        cause = first_failure(error) or error
+        log.warning("the disk is full (%s): giving up the reserve, %s", cause, self._path)
+        return True
 
     def _length(self) -> int | None:
         try:

@@ -4,6 +4,7 @@ Concurrency: everything runs in one event loop. Who may write when is `cas.acces
 """
 
 import functools
+import itertools
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -16,11 +17,13 @@ from ..erasure.scheme import Scheme
 from ..errors import ModelFloatError, one_failure
 from ..ids import BackendId, PackNumber
 from .access import Access
+from .ballast import Ballast
 from .formats.journal import RefChanged
 from .gc.collected import GRACE, FindInUse, GcReport, RemoveReport, nothing_in_use
 from .index.index import Index
 from .journal.journal import Journal
 from .lease.mounts import PATIENCE, Opened
+from .lease.others import knows_others
 from .openoptions import OpenOptions
 from .packs.members import Members
 from .progress import Progress
@@ -70,7 +73,7 @@ class Store(ReadingStore):
         super().__init__(path, scheme, index, members, nursery, options)
         self.loader.last_resort.renew = Renewal(self._renew)
         self.access = Access(path, index, self.pool, scheme.m + 1, options.wait, options.signing)
-        self.reserve = Reserve(path)
+        self.reserve = Reserve(path, Ballast(members))
         self._recreate = options.recreate
         self._remark = options.remark
         self._scrubs = ScrubLog(path, index)
@@ -175,9 +178,8 @@ class Store(ReadingStore):
         from .edit.edits import Branch
         from .edit.removing import Removing
 
-        done = await self._editing.run(
-            Removing(self.objects, address), Branch.of(address), author, message
-        )
+        edit, branch = Removing(self.objects, address), Branch.of(address)
+        done = await self.reserve.retrying(lambda: self._editing.run(edit, branch, author, message))
         return RemoveReport(
             done.repo,
             branch=done.branch,
@@ -298,9 +300,12 @@ class Store(ReadingStore):
         from .gc.collection import Collection
 
         self.members.cipher.require()
-        report = GcReport(dry_run=dry_run)
+        report, begun = GcReport(dry_run=dry_run), itertools.count()
         if accept_losses and not dry_run:
             await self.index.write(self.index.accept_gaps)
+        if await trio.to_thread.run_sync(knows_others, self.access.lock("")):
+            # What they removed since is garbage as well; without that it is found before a delete.
+            await self._follow()
 
         async def collect() -> GcReport:
             collection = Collection(
@@ -311,10 +316,15 @@ class Store(ReadingStore):
                 grace,
                 find_in_use,
                 accept_losses=accept_losses,
+                scarce=next(begun) > 0,
             )
             return await collection.run()
 
-        return await (collect() if dry_run else self.reserve.retrying(collect))
+        if dry_run:
+            return await collect()
+        done = await self.reserve.retrying(collect)
+        await self.reserve.make_on_backends()
+        return done
 
     async def restripe(
         self,

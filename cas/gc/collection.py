@@ -25,7 +25,7 @@ import trio
 import trio.from_thread
 
 from ...erasure.scheme import Scheme
-from ...errors import BackendError, ModelFloatError, one_failure
+from ...errors import BackendError, ModelFloatError, first_failure, one_failure
 from ...ids import ChunkId, ObjectId, SiteId, WriterId
 from ..access import Access
 from ..index.index import Index
@@ -50,6 +50,10 @@ from .sweeping import TOMBSTONES, Sweeper
 WHAT: Final = "modelfloat gc"
 CONDEMNED: Final = 2000
 """Packs whose records are in memory at once while they are condemned."""
+FIRST: Final = 16
+GROWTH: Final = 8
+"""Where room is scarce: packs that are condemned and deleted first, and so many times more each
+time after that. What goes makes room for the records of the next."""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +61,8 @@ log = logging.getLogger(__name__)
 class Collection:
     """One collection. What it does is added to `report`, and with its `dry_run` nothing is done.
 
-    `grace` is seconds; `find_in_use` tells which files are open on mounts.
+    `grace` is seconds; `find_in_use` tells which files are open on mounts. Where room is `scarce`
+    it deletes little by little.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Collection:
         find_in_use: FindInUse,
         *,
         accept_losses: bool = False,
+        scarce: bool = False,
     ) -> None:
         self._access = access
         self._index: Index = access.index
@@ -85,6 +91,7 @@ class Collection:
         self._orphans = Orphans(access.index, access.pool, grace, self._require)
         self._report = report
         self._accept_losses = accept_losses
+        self._scarce = scarce
 
     async def run(self) -> GcReport:
         """Collect, and say what was done."""
@@ -131,14 +138,26 @@ class Collection:
         await self._elsewhere.look()
         await self._keep_theirs()
         dead = await trio.to_thread.run_sync(self._selection.dead)
-        await self._condemn(dead)
+        *parts, last = _parts(dead, FIRST if self._scarce else len(dead))
+        for part in parts:
+            await self._condemn(part)
+            async with self._access.writing(WHAT, alone=True) as journal:
+                await self._again(journal)
+                self._note_deleted(await self._delete(journal, part))
+        await self._condemn(last)
         orphans = await self._orphans.find()
         async with self._access.writing(WHAT, alone=True) as journal:
             await self._again(journal)
-            self._note_deleted(await self._delete(journal, dead))
+            self._note_deleted(await self._delete(journal, last))
             await self._clean(journal, orphans)
         await self._rewrite()
-        await self._compact()
+        try:
+            await self._compact()
+        except Exception as error:
+            # What had to go is gone: that shall not be done again for want of room to tidy up.
+            if not is_full(error):
+                raise
+            log.warning("%s: the journal is not compacted now", first_failure(error) or error)
 
     async def _compact(self) -> None:
         """Make few large journal records of many small ones."""
@@ -305,3 +324,14 @@ class Collection:
         merged, rewritten = rows & small, rows - small
         self._report.note_merged(len(merged), self._census.stored_in(merged))
         self._report.note_rewritten(len(rewritten), self._census.stored_in(rewritten))
+
+
+def _parts(rows: Sequence[int], first: int) -> list[Sequence[int]]:
+    """`rows` in parts, `first` in the first, GROWTH times as many in each after; one at least."""
+    parts: list[Sequence[int]] = [rows[:first]]
+    done, size = first, first
+    while done < len(rows):
+        size *= GROWTH
+        parts.append(rows[done : done + size])
+        done += size
+    return parts

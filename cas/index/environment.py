@@ -17,6 +17,7 @@ import lmdb
 
 from ...errors import FormatError, IndexDamagedError, LockedError, ModelFloatError
 from .lmdbfile import check_file
+from .lockfile import READERS, allocate_lock
 from .networkfs import refuse_network
 
 FORMAT: Final = b"3"
@@ -72,6 +73,7 @@ def make_environment(path: str, *, private: bool = False) -> Environment:
     on a network filesystem.
     """
     refuse_network(path)
+    allocate_lock(path, READERS if private else MAX_READERS)
     try:
         env = _open_private(path) if private else _open(path)
         return Environment(env, _databases(env, create=True), "")

@@ -30,6 +30,7 @@ from ..formats.journal import (
     ShardPlaced,
 )
 from ..index.environment import MAP_SIZE, guarded
+from ..index.lockfile import allocate_lock
 from ..index.records import NUMBER
 
 NAMES: Final = (b"shards", b"copies", b"placed", b"tables", b"said")
@@ -78,10 +79,12 @@ class Scratch:
     def __init__(self, path: str) -> None:
         os.makedirs(path)
         self._path = path
-        self._env = lmdb.open(path, map_size=MAP_SIZE, max_dbs=len(NAMES), sync=False)
-        self._shards, self._copies, self._placed, self._tables, self._said = (
-            self._env.open_db(name) for name in NAMES
-        )
+        allocate_lock(path)
+        with guarded(path, "meta"):
+            self._env = lmdb.open(path, map_size=MAP_SIZE, max_dbs=len(NAMES), sync=False)
+            self._shards, self._copies, self._placed, self._tables, self._said = (
+                self._env.open_db(name) for name in NAMES
+            )
 
     def close(self) -> None:
         """Let go of the environment."""
