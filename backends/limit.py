@@ -15,6 +15,7 @@ import trio
 from ..errors import TimedOutError
 from ..ids import Key
 from .base import Backend, Buffer, Listed, Properties, Usage
+from .bulk import Bulk, bulk
 from .direct import Direct, direct
 from .fetch import rest
 
@@ -41,6 +42,8 @@ class Limits:
 DEFAULT: Final = Limits()
 AT_ONCE: Final = 0.05
 """Seconds within which keys of a listing come together."""
+PAGE: Final = 4096
+"""Bytes that deleting one of many keys counts for."""
 MOST: Final = 1000
 """Keys of a listing that are held."""
 SMALL: Final = 1 << 20
@@ -141,6 +144,17 @@ class LimitBackend:
     async def delete(self, key: Key) -> None:
         """See `Backend.delete`."""
         await self._within("delete", key, 0, lambda: self._inner.delete(key))
+
+    @property
+    def bulk(self) -> Bulk | None:
+        """See `bulk`."""
+        return None if bulk(self._inner) is None else self
+
+    async def delete_many(self, keys: Sequence[Key]) -> None:
+        """See `Bulk.delete_many`; one slot and one deadline, that of as many pages of a disk."""
+        if (inner := bulk(self._inner)) is not None:
+            what, size = f"{len(keys)} keys from {keys[0]} on", PAGE * len(keys)
+            await self._within("delete", what, size, lambda: inner.delete_many(keys))
 
     async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`."""

@@ -141,6 +141,17 @@ class LocalBackend:
         check_key(key)
         await self._run(key, lambda: self._delete(key))
 
+    @property
+    def bulk(self) -> "LocalBackend":
+        """See `bulk`."""
+        return self
+
+    async def delete_many(self, keys: Sequence[Key]) -> None:
+        """See `Bulk.delete_many`."""
+        for key in keys:
+            check_key(key)
+        await self._run(keys[0], lambda: self._delete_many(keys))
+
     async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`."""
         walk = Walk(self._root, check_prefix(prefix))
@@ -257,6 +268,10 @@ class LocalBackend:
     def _delete(self, key: Key) -> None:
         self._check_root()
         self._uploader.remove(self._path(key))
+
+    def _delete_many(self, keys: Sequence[Key]) -> None:
+        self._check_root()
+        self._uploader.remove(*map(self._path, keys))
 
     def _usage(self) -> Usage:
         self._check_root()

@@ -26,6 +26,7 @@ from ..ids import Key
 from ..rate import Rate
 from . import waiting
 from .base import Backend, Buffer, Listed, Properties, Usage
+from .bulk import Bulk, bulk
 from .keys import is_replaced, parse_shard_key
 from .rates.day import HOUR
 from .rates.keeper import Keeper, Now, OwnKeeper
@@ -122,6 +123,17 @@ class RateBackend:
         """See `Backend.delete`."""
         async with self._paid(key, 1):
             await self._inner.delete(key)
+
+    @property
+    def bulk(self) -> Bulk | None:
+        """See `bulk`."""
+        return None if bulk(self._inner) is None else self
+
+    async def delete_many(self, keys: Sequence[Key]) -> None:
+        """See `Bulk.delete_many`: one request."""
+        if (inner := bulk(self._inner)) is not None:
+            async with self._paid(keys[0], 1):
+                await inner.delete_many(keys)
 
     async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`. It waits again for each page of keys."""

@@ -112,20 +112,27 @@ class Uploader:
                 os.unlink(temporary)
             raise
 
-    def remove(self, path: str) -> None:
-        """Remove the file `path` durably, and its folder once that is empty; none is fine."""
+    def remove(self, *paths: str) -> None:
+        """Remove files durably, and their folders once these are empty; what is none is fine."""
+        changed = {self._unlink(path) for path in paths} - {""}
+        for folder in changed:
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder(folder)
+
+    def _unlink(self, path: str) -> str:
+        """Remove a file, and its folder if that is empty then; the folder that this changed, ""
+        where there was none to remove."""
         folder = os.path.dirname(path)
         try:
             os.unlink(path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return
+            return ""
         if folder != self._root:
             self._durable.discard(folder)
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
                 folder = os.path.dirname(folder)
-        with contextlib.suppress(FileNotFoundError):
-            sync_folder(folder)
+        return folder
 
     def sweep(self) -> None:
         """Remove what dead processes left behind: old temporary files that nobody holds locked."""

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import trio
 from obstore.exceptions import BaseError
 
+from ...errors import BackendError
 from ...ids import Key
 from ..base import Buffer, Listed, Properties, Usage
 from ..keys import check_key, check_prefix, is_key
@@ -21,7 +22,7 @@ from ..threads import Threads
 from ..upload import Approval
 from .bucket import Bucket
 from .errors import translate
-from .opening import open_store
+from .opening import Store, open_bulk, open_store
 from .place import Place, parse_place
 
 THREADS: Final = 16
@@ -48,6 +49,8 @@ class ObjectBackend:
         self._place = place
         self._opening = threading.Lock()
         self._opened: Bucket | None = None
+        self._many: Store | None = None
+        self._deletes_many = place.scheme == "s3"
         self._threads = Threads(THREADS)
         self.properties = Properties(
             url=url,
@@ -114,6 +117,21 @@ class ObjectBackend:
         check_key(key)
         await self._run(key, lambda bucket: bucket.delete(key))
 
+    @property
+    def bulk(self) -> "ObjectBackend | None":
+        """See `bulk`; none where the server was found not to know such requests."""
+        return self if self._deletes_many else None
+
+    async def delete_many(self, keys: Sequence[Key]) -> None:
+        """See `Bulk.delete_many`. Once that failed it is not tried again."""
+        for key in keys:
+            check_key(key)
+        try:
+            await self._run(keys[0], lambda bucket: self._delete_many(bucket, keys))
+        except BackendError:
+            self._deletes_many = False
+            raise
+
     async def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         """See `Backend.list`. The server lists whole folders, so a prefix that ends in the middle
         of a name costs as much as its folder. An end that another than it may have told is
@@ -145,6 +163,12 @@ class ObjectBackend:
         return path[len(self._place.prefix) + 1 :] if self._place.prefix else path
 
     # In worker threads.
+
+    def _delete_many(self, bucket: Bucket, keys: Sequence[Key]) -> None:
+        with self._opening:
+            self._many = self._many or open_bulk(self.name, self._place)
+        if self._many is not None:
+            bucket.delete_many(keys, self._many)
 
     def _guard(self, key: str, function: Callable[[Bucket], T]) -> T:
         try:

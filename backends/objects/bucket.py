@@ -233,6 +233,11 @@ class Bucket:
         if self._has(lambda: self._head(key)):
             self._has(lambda: obstore.delete(self._store, self._path(key)))
 
+    def delete_many(self, paths: Sequence[Key], store: Store) -> None:
+        """Delete objects by one request to `store`, which is this one. Nobody looks first whether
+        it is an object store that answers: who is none does not answer as one does."""
+        obstore.delete(store, [self._path(key) for key in paths])
+
     def pages(self, folder: str) -> Any:
         """What is below `folder`, some keys at a time, as the library tells them."""
         return iter(obstore.list(self._store, self._path(folder) or None, chunk_size=PAGE))

@@ -25,13 +25,22 @@ LONGEST: Final = timedelta(seconds=330)
 
 
 def open_store(backend: str, place: Place) -> Store:
-    """Open the store at `place`; asks the network nothing. DeniedError without credentials."""
+    """Open the store at `place`; asks the network nothing. DeniedError without credentials.
+
+    Of S3 each key is deleted by a request of its own: one for many is what servers most often do
+    not know. `open_bulk` has those.
+    """
     if place.scheme == "gs":
         return _google(backend, place)
     return _azure(backend, place) if place.scheme == "az" else _amazon(backend, place)
 
 
-def _amazon(backend: str, place: Place) -> Store:
+def open_bulk(backend: str, place: Place) -> Store | None:
+    """The same store, as it deletes many keys by one request; None where we know of no such."""
+    return _amazon(backend, place, bulk=True) if place.scheme == "s3" else None
+
+
+def _amazon(backend: str, place: Place, *, bulk: bool = False) -> Store:
     keys = s3_keys(backend, place)
     return S3Store(
         place.bucket,
@@ -42,8 +51,7 @@ def _amazon(backend: str, place: Place) -> Store:
         region=place.region,
         virtual_hosted_style_request=place.virtual,
         skip_signature=False,
-        # A request for many keys at once is what servers most often do not know.
-        disable_bulk_delete=True,
+        disable_bulk_delete=not bulk,
     )
 
 

@@ -8,14 +8,16 @@ without listing every shard of the store.
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from itertools import islice
 from typing import Final, TypeVar
 
 import trio
 
+from ...backends.bulk import delete_all
 from ...backends.keys import condemned_key, parse_condemned_key, shard_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, FormatError, UnavailableError
-from ...ids import Key, PackId
+from ...errors import BackendError, FormatError, UnavailableError, one_failure
+from ...ids import BackendId, Key, PackId
 from ..formats.condemned import LONGEST, Condemned, decode_condemned, encode_condemned
 from ..formats.journal import NOWHERE
 from ..index.records import PackRecord
@@ -25,6 +27,8 @@ from ..packs.placement import place
 
 PARALLEL: Final = 32
 """Packs that are worked on at once; each backend limits itself besides."""
+TOGETHER: Final = 250
+"""Packs whose shards are deleted together, and then their records."""
 MOST: Final = 100_000
 """Records of one backend that are held: it can condemn packs without end that nobody has."""
 
@@ -104,46 +108,68 @@ async def _read(members: Members, member: Member, key: Key, pack: PackId) -> Con
 async def execute(members: Members, records: Iterable[Condemned], fence: Fence = unfenced) -> int:
     """Delete the shards of packs that nothing names any more, and then the records themselves.
 
-    `fence` is called before each pack. The number of packs of which a shard could not be deleted
-    now: their records stay.
+    `fence` is called before each call that deletes. The number of packs of which a shard could not
+    be deleted now: their records stay.
     """
-    left: list[PackId] = []
+    left, waiting = 0, iter(records)
+    while some := list(islice(waiting, TOGETHER)):
+        stay = await _delete_shards(members, some, fence)
+        await _delete_records(members, [r.pack for r in some if r.pack not in stay], fence)
+        left += len(stay)
+    return left
 
-    async def delete(record: Condemned) -> None:
-        fence()
-        done = True
+
+async def _delete_shards(
+    members: Members, records: Sequence[Condemned], fence: Fence
+) -> set[PackId]:
+    """Delete shards; the packs of which one may be there still."""
+    doomed: dict[BackendId, dict[Key, PackId]] = {}
+    for record in records:
         for index, where in enumerate(record.backends):
-            if where != NOWHERE:
+            # A backend that is no member any more has nothing of ours.
+            if where != NOWHERE and members.get(where) is not None:
                 key = shard_key(record.pack, index, record.k, record.m)
-                done &= await _delete(members, members.get(where), key)
-        if not done:
-            left.append(record.pack)
-            return
-        await pardon(members, record.pack)
-
-    await each(delete, records)
-    return len(left)
+                doomed.setdefault(where, {})[key] = record.pack
+    return await _delete_everywhere(members, doomed, fence)
 
 
-async def pardon(members: Members, pack: PackId) -> None:
+async def _delete_records(members: Members, packs: Sequence[PackId], fence: Fence) -> None:
+    doomed = {
+        member.id: {condemned_key(pack): pack for pack in packs} for member in members.writable()
+    }
+    await _delete_everywhere(members, doomed, fence)
+
+
+async def pardon(members: Members, pack: PackId, fence: Fence = unfenced) -> None:
     """Remove a pack's record wherever it lies; what cannot be removed now goes the next time."""
-    for member in members.writable():
-        await _delete(members, member, condemned_key(pack))
+    await _delete_records(members, [pack], fence)
 
 
-async def _delete(members: Members, member: Member | None, key: Key) -> bool:
-    """Whether that key is gone. A backend that is no member any more has nothing of ours."""
-    if member is None:
-        return True
-    if not member.health.writable:
-        return False
-    try:
-        await RetryBackend(member.backend).delete(key)
-    except BackendError as error:
-        members.note_failure(member, error, writing=True)
-        log.warning("%s: %s stays for the next gc", error, key)
-        return False
-    return True
+async def _delete_everywhere(
+    members: Members, doomed: dict[BackendId, dict[Key, PackId]], fence: Fence
+) -> set[PackId]:
+    """Delete keys, of all backends at once; the packs of which one may be there still."""
+    stay: set[PackId] = set()
+
+    async def delete(member: Member, keys: dict[Key, PackId]) -> None:
+        if not member.health.writable:
+            stay.update(keys.values())
+            return
+
+        def goes_on(error: BackendError) -> bool:
+            members.note_failure(member, error, writing=True)
+            return member.health.writable
+
+        for key, error in (await delete_all(member.backend, list(keys), fence, goes_on)).items():
+            log.warning("%s: %s stays for the next gc", error, key)
+            stay.add(keys[key])
+
+    with one_failure():
+        async with trio.open_nursery() as nursery:
+            for where, keys in doomed.items():
+                if keys and (member := members.get(where)) is not None:
+                    nursery.start_soon(delete, member, keys)
+    return stay
 
 
 async def each(work: Callable[[_T], Awaitable[None]], items: Iterable[_T]) -> None:

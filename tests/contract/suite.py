@@ -8,9 +8,10 @@ import pytest
 import trio
 
 from modelfloat.backends.base import Backend, Buffer, Listed
-from modelfloat.backends.keys import check_key
+from modelfloat.backends.bulk import delete_all
+from modelfloat.backends.keys import check_key, condemned_key, shard_key
 from modelfloat.errors import CorruptAnswerError, KeyExistsError, KeyNotFoundError, UnavailableError
-from modelfloat.ids import Key
+from modelfloat.ids import Key, PackId
 from modelfloat.tests.support.sources import noise
 
 KEY = check_key("packs/ab/abcd/0-4-2")
@@ -166,6 +167,22 @@ class BackendContract:
             assert await listed(backend) == {OTHER: 1}
         await backend.put(KEY, [b"again"], if_absent=True)
         assert await backend.get(KEY) == b"again"
+
+    async def test_many_are_deleted_at_once(self, backend: Backend) -> None:
+        packs = [PackId(bytes([number] * 16)) for number in range(15)]
+        keys = [shard_key(pack, 0, 4, 2) for pack in packs] + [condemned_key(p) for p in packs]
+        await backend.put(OTHER, [b"stays"])
+        for key in keys[5:25]:
+            await backend.put(key, [b"goes"])
+        calls: list[None] = []
+        told = await delete_all(backend, keys, lambda: calls.append(None), lambda _: True)
+        assert told == {}
+        assert len(calls) in (1, len(keys), len(keys) + 1)
+        assert await listed(backend) == {OTHER: 5}
+        # One is a folder of others, one would be below a key.
+        odd = [check_key("packs/ab"), check_key(f"{OTHER}/below"), *keys]
+        assert await delete_all(backend, odd, lambda: None, lambda _: True) == {}
+        assert await listed(backend) == {OTHER: 5}
 
     async def test_list_by_prefix(self, backend: Backend) -> None:
         sizes = {"modelfloat.json": 5, "packs/ab/x/0-1-0": 1, "packs/ab/y/0-1-0": 2}
