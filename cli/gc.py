@@ -73,6 +73,8 @@ def document(report: "GcReport") -> dict[str, object]:
 def lines(report: "GcReport", *, all_files: bool) -> list[str]:
     """The report for people: what was freed and how, what is kept for whom, what is left."""
     found = [_freed(report)]
+    if report.refused:
+        found.append(f"but it would delete nothing now: {report.refused}")
     shown = report.kept if all_files else report.kept[:SHOWN]
     found += [
         f"kept {human_size(kept.size)} for {kept.who} reading {one_line(kept.name)}"

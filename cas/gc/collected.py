@@ -69,10 +69,11 @@ class GcReport:
     that nothing named. Each has its bytes in `…_size`. `freed` is net of what was written anew.
     `kept` is what open files keep. `pending` counts packs with shards on backends that are down,
     which a later gc deletes, and `skipped` packs that could not be rewritten. `compacted` counts
-    journal records that became `segments`.
+    journal records that became `segments`. `refused` says why it would end now, of a dry run.
     """
 
     dry_run: bool = False
+    refused: str = ""
     deleted: int = 0
     deleted_size: int = 0
     rewritten: int = 0

@@ -25,7 +25,13 @@ import trio
 import trio.from_thread
 
 from ...erasure.scheme import Scheme
-from ...errors import BackendError, ModelFloatError, first_failure, one_failure
+from ...errors import (
+    BackendError,
+    ModelFloatError,
+    UnavailableError,
+    first_failure,
+    one_failure,
+)
 from ...ids import ChunkId, ObjectId, SiteId, WriterId
 from ..access import Access
 from ..index.index import Index
@@ -33,6 +39,7 @@ from ..journal.completeness import refuse_down
 from ..journal.journal import Journal
 from ..lease.lease import Fence, unfenced
 from ..lease.sessions import UNKNOWN
+from ..lease.sites import known_site
 from ..locks import locked
 from ..objects import Objects
 from ..packs.pool import Pool
@@ -119,8 +126,9 @@ class Collection:
         self._fence()
 
     async def _plan(self) -> None:
-        self._meet(UNKNOWN)
-        await self._elsewhere.glance()
+        site = await trio.to_thread.run_sync(known_site, self._access.lock(""))
+        self._meet(site or UNKNOWN)
+        self._report.refused = self._absent() or await self._elsewhere.glance()
         await self._begin()
         dead, sparse, small = await trio.to_thread.run_sync(self._census.selected)
         if self._pool.members.down():
@@ -130,6 +138,15 @@ class Collection:
         self._report.note_written(self._census.needed_of((*sparse, *small)))
         self._report.note_orphans([orphan.size for orphan in await self._orphans.find()])
         await self._plan_compaction()
+
+    def _absent(self) -> str:
+        """Why so few backends are up that nothing would be deleted; "" where that is not so."""
+        if not self._accept_losses:
+            try:
+                refuse_down(self._pool.members, self._access.copies)
+            except UnavailableError as error:
+                return str(error)
+        return ""
 
     async def _collect(self) -> None:
         # Before anything is marked: who comes later sees what is condemned, or removed, by then.
@@ -170,7 +187,6 @@ class Collection:
 
     async def _plan_compaction(self) -> None:
         last = await self._last()
-        await self._elsewhere.glance()
         done = await plan(self._access, self._since_ns, self._elsewhere.settled(last))
         self._report.compacted, self._report.segments = done.records, done.segments
 

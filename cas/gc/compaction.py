@@ -93,7 +93,8 @@ async def compact(
 
 
 async def plan(access: Access, since_ns: int, limits: Mapping[WriterId, int]) -> Compacting:
-    """What `compact` would do; nothing is changed, and nobody need be kept from it."""
+    """What `compact` would do, told by listings and little besides: copies that are damaged count,
+    and tombstoned packs. Nothing is changed, and nobody need be kept from it."""
     with tempfile.TemporaryDirectory(prefix="modelfloat-") as folder:
         notes = os.path.join(folder, FOLDER)
         async with _loose(access, notes, since_ns, limits, None) as loose:
@@ -102,9 +103,9 @@ async def plan(access: Access, since_ns: int, limits: Mapping[WriterId, int]) ->
 
 async def _planned(loose: LooseRecords) -> Compacting:
     done, records, size = Compacting(), 0, 0
-    async for window in loose.windows():
-        for record in window:
-            records, size = records + 1, size + len(record.data)
+    async for window in loose.planned():
+        for copies in window:
+            records, size = records + 1, size + copies[0].size
             if size >= SEGMENT:
                 done.note(records)
                 records, size = 0, 0

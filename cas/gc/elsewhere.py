@@ -35,18 +35,25 @@ class Elsewhere:
     async def look(self) -> None:
         """`see`; BusyError where somebody is at work and all would be deleted at once."""
         await self.see()
-        found, doing = self._seen.mounts or self._seen.writers, "writes to the store"
-        if found and self._grace < AT_ONCE:
-            doing = "has the store mounted" if self._seen.mounts else doing
-            site = next(iter(found.values())).site.hex()[:8]
-            raise BusyError(
-                f"the site {site} {doing}, and so short a grace period would delete what it may "
-                "need: run gc when it has ended, or with `--grace 1h` or more"
-            )
+        if refusal := self._refusal():
+            raise BusyError(refusal)
 
-    async def glance(self) -> None:
-        """See what there are records of, and change nothing."""
+    async def glance(self) -> str:
+        """See what there are records of, and change nothing; why `look` would end it, as far as
+        that can be told, or ""."""
         self._seen = await self._others.told()
+        return self._seen.doubt or self._refusal()
+
+    def _refusal(self) -> str:
+        found, doing = self._seen.mounts or self._seen.writers, "writes to the store"
+        if not found or self._grace >= AT_ONCE:
+            return ""
+        doing = "has the store mounted" if self._seen.mounts else doing
+        site = next(iter(found.values())).site.hex()[:8]
+        return (
+            f"the site {site} {doing}, and so short a grace period would delete what it may "
+            "need: run gc when it has ended, or with `--grace 1h` or more"
+        )
 
     async def stored(self) -> set[PackId]:
         """Packs that they have stored, though no ref reaches them yet."""

@@ -112,6 +112,51 @@ class LooseRecords:
                 if len(old) < len(found):
                     break
 
+    async def planned(self) -> AsyncIterator[list[list[Copy]]]:
+        """The copies of what `windows` would find, as far as a listing and a few times tell it."""
+        for writer, end in sorted(self.limits.items()):
+            after = 0
+            while some := await trio.to_thread.run_sync(self._next, writer, after, end):
+                after = some[-1][0].seq
+                old = some[: await self._old(some)]
+                loose = await trio.to_thread.run_sync(self._uncompacted, writer, old)
+                if loose:
+                    yield loose
+                if len(old) < len(some):
+                    break
+
+    async def _old(self, some: list[list[Copy]]) -> int:
+        """How many of a writer's records, in their order, are old enough; of most windows the last
+        one tells, and one record in each half of what is left of another."""
+        low, high = 0, len(some)
+        probe = high - 1
+        while low < high:
+            if await self._is_old(some[probe]):
+                low = probe + 1
+            else:
+                high = probe
+            probe = (low + high) // 2
+        return low
+
+    async def _is_old(self, copies: list[Copy]) -> bool:
+        """By the first copy that can be read; what nobody can read is no younger than the rest."""
+        for copy in copies:
+            member, data = self.members.get(copy.backend), None
+            if member is not None and not member.down:
+                data = await load_copy(
+                    self.members, member, copy.writer, copy.seq, copy.copy, copy.size
+                )
+            if data is not None:
+                head = head_of(data, self.members.store, copy.writer, copy.seq)
+                if head is not None:
+                    return head.time_ns < self.since_ns
+        return True
+
+    def _uncompacted(self, writer: WriterId, some: list[list[Copy]]) -> list[list[Copy]]:
+        """Those for which no segment stands yet."""
+        digests = self.index.compacted(writer, [copies[0].seq for copies in some])
+        return [copies for copies, digest in zip(some, digests, strict=True) if digest == b""]
+
     def _next(self, writer: WriterId, after: int, end: int) -> list[list[Copy]]:
         """Copies of the next records up to `end`; large ones are passed over."""
         while True:

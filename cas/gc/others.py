@@ -47,6 +47,8 @@ class AtWork:
     writers: dict[WriterId, PresenceRecord] = field(default_factory=dict)
     mounts: dict[WriterId, PresenceRecord] = field(default_factory=dict)
     open: dict[ObjectId, SiteId] = field(default_factory=dict)
+    doubt: str = ""
+    """Of `told`: why nobody can say what is open."""
 
     def note(self, key: WriterId, record: PresenceRecord, quiet: float) -> bool:
         """Take a record in that was written `quiet` seconds ago; False for one that ended.
@@ -135,17 +137,28 @@ class Others:
         return found.note(key, record, quiet)
 
     async def told(self) -> AtWork:
-        """Every session that any record tells of, whatever its age and site; changes nothing."""
+        """Every open session of another site, as far as ages tell it that the asker's clock may
+        have a part in; changes nothing."""
         found = AtWork()
         for member in self.members.up():
             try:
                 for key in await sessions_on(member):
                     with contextlib.suppress(KeyNotFoundError):
-                        found.note(key, await read_session(member, self.members.store, key), 0.0)
+                        record = await read_session(member, self.members.store, key)
+                        await self._tell(found, member, key, record)
             except BackendError as error:
                 self.members.note_failure(member, error)
                 log.info("%s", error)
         return found
+
+    async def _tell(
+        self, found: AtWork, member: Member, key: WriterId, record: PresenceRecord
+    ) -> None:
+        quiet = await member.backend.age(session_key(key))
+        try:
+            await self._counts(found, key, record, quiet)
+        except UnavailableError as error:
+            found.doubt = str(error)
 
     async def let_finish(self, *, wait: bool) -> None:
         """Return when who is at work now has ended, or has had the time to see what is condemned.

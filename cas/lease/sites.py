@@ -54,6 +54,13 @@ def own_site(folder: str) -> SiteId:
             return _read(path, inode) or _make(path, inode)
 
 
+def known_site(folder: str) -> SiteId | None:
+    """The id of the site whose lock files lie in `folder`, None where it has none yet; blocks."""
+    with contextlib.suppress(FileNotFoundError):
+        return _read(os.path.join(folder, FILE), os.stat(folder).st_ino)
+    return None
+
+
 def _read(path: str, inode: int) -> SiteId | None:
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         match = _TEXT.fullmatch(file.read(100))

@@ -1,6 +1,7 @@
 """Mounts on other machines: what is open there stays, and nothing is deleted at once beside one."""
 
 import contextlib
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +163,26 @@ async def test_nothing_is_deleted_at_once_beside_a_mount_elsewhere(
         assert set(shard_files(scene.path)) == left
         assert not list((scene.path / "backends").glob("*/condemned/*"))
     assert (await scene.here.gc(grace=grace)).deleted > 0
+
+
+async def test_a_dry_run_says_that_it_would_be_refused(scene: Scene) -> None:
+    scene.opened.clear()
+    async with scene.mounted():
+        with pytest.raises(BusyError) as refused:
+            await scene.here.gc(grace=0)
+        planned = await scene.here.gc(grace=0, dry_run=True)
+        assert planned.refused == str(refused.value)
+        assert planned.deleted > 0
+        assert (await scene.here.gc(dry_run=True)).refused == ""
+        # Those of this folder hinder nobody here.
+        assert (await scene.there.gc(grace=0, dry_run=True)).refused == ""
+    async with scene.there.access.in_session("a test"):
+        assert "writes to the store" in (await scene.here.gc(grace=0, dry_run=True)).refused
+        for record in sessions(scene.path):  # as one that was killed leaves them
+            os.utime(record, (0, 0))
+        assert (await scene.here.gc(grace=0, dry_run=True)).refused == ""
+    done = await scene.here.gc(grace=0)
+    assert (done.refused, done.deleted) == ("", planned.deleted)
 
 
 async def test_ones_own_mounts_are_asked_themselves(scene: Scene) -> None:

@@ -115,3 +115,11 @@ def test_gc_names_who_keeps_what() -> None:
     assert told[21] == "kept 2 more open files; --verbose names them"
     assert "3 packs with shards on backends that are down" in told[22]
     assert len(lines(report, all_files=True)) == 1 + 22 + 2
+
+
+def test_a_dry_run_says_what_would_end_it() -> None:
+    report = GcReport(dry_run=True, deleted=2, freed=2_000_000, deleted_size=2_000_000)
+    report.refused = "the site 01234567 writes to the store"
+    told = lines(report, all_files=False)
+    assert told[0] == "would free 2.00 MB: 2 packs deleted (2.00 MB)"
+    assert told[1] == "but it would delete nothing now: the site 01234567 writes to the store"

@@ -3,14 +3,17 @@
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from modelfloat.backends.local import LocalBackend
 from modelfloat.cas.formats import journal as journal_format
 from modelfloat.cas.gc import compaction, loose
 from modelfloat.cas.journal.copies import record_name
 from modelfloat.cas.refnames import parse_address
 from modelfloat.errors import FormatError, IndexDamagedError
+from modelfloat.ids import Key
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.compacting import (
     compacted,
@@ -275,3 +278,34 @@ async def test_a_dry_run_says_what_would_be_compacted(
     assert planned.segments == 1
     assert planned.compacted > 100
     await check(path, held)
+
+
+@pytest.mark.parametrize("old", [0, 1, 63, 64, 65, 100, 139])
+async def test_a_dry_run_reads_few_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: int
+) -> None:
+    """One of a window tells that all of it is old; where the old ones end a few more are read."""
+    since = time.time() - 86_400
+    monkeypatch.setattr(compaction, "LEAST", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: int((since - 1000) * 1e9))
+        await filled(tmp_path)
+        async with open_store(str(tmp_path / "store")) as store:
+            await many_records(store, old)
+            before = [store.index.writer(writer)[0] for writer in store.index.writers()]
+    async with open_store(str(tmp_path / "store")) as store:
+        await many_records(store, 140 - old)
+        limits = {writer: store.index.writer(writer)[0] for writer in store.index.writers()}
+        assert sum(limits.values()) == sum(before) + 140 - old
+        read: list[Key] = []
+        get = LocalBackend.get
+
+        async def noted(self: LocalBackend, key: Key, *args: Any, **options: Any) -> bytes:
+            read.append(key)
+            return await get(self, key, *args, **options)
+
+        monkeypatch.setattr(LocalBackend, "get", noted)
+        done = await compaction.plan(store.access, int(since * 1e9), limits)
+    assert (done.records, done.segments) == (sum(before), 1)
+    # Windows of 64, of which the last one old is halved; nothing else is read.
+    assert 0 < len(read) <= sum(limits.values()) / 64 + 7
