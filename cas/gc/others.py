@@ -37,6 +37,9 @@ REMEMBERED: Final = 86_400.0
 MOST_IN_USE: Final = 1 << 18
 """Files open elsewhere that are noted; records of mounts can be made up without end."""
 
+MOST_RECORDS: Final = 100_000
+"""Journal records of one session, in each of which there may be many packs."""
+
 log = logging.getLogger(__name__)
 
 
@@ -183,7 +186,7 @@ class Others:
     async def stored(self, sessions: dict[WriterId, PresenceRecord]) -> set[PackId]:
         """The packs that these sessions have stored so far.
 
-        UnavailableError where a record of theirs cannot be read.
+        UnavailableError where a record of theirs cannot be read, or there is no end of them.
         """
         packs: set[PackId] = set()
         for writer, session in sessions.items():
@@ -192,6 +195,12 @@ class Others:
                 entries = decode_record(data, record_name(writer, seq), self.members.cipher).entries
                 packs |= {entry.pack for entry in entries if isinstance(entry, PackStored)}
                 seq += 1
+                if seq - session.number > MOST_RECORDS:
+                    raise UnavailableError(
+                        f"a session of the site {session.site.hex()[:8]} has more than "
+                        f"{MOST_RECORDS:,} journal records, as many as nobody has: nothing is "
+                        "deleted; look who writes to the backends"
+                    )
         return packs
 
     async def _asked(self, member: Member, owner: WriterId) -> tuple[PresenceRecord | None, float]:

@@ -8,8 +8,11 @@ import pytest
 import trio
 
 from modelfloat.backends.base import Listed
+from modelfloat.backends.keys import session_key
 from modelfloat.backends.local import LocalBackend
 from modelfloat.cas import access
+from modelfloat.cas.formats.presence import Presence, PresenceRecord, encode_presence
+from modelfloat.cas.gc import others
 from modelfloat.cas.journal import copies, pace
 from modelfloat.cas.journal.follower import Follower
 from modelfloat.cas.journal.stamp import STAMP
@@ -111,6 +114,21 @@ async def test_of_an_encrypted_store_gc_goes_on(tmp_path: Path) -> None:
         endless.last = 60
         with trio.fail_after(LONG):
             assert (await store.gc(grace=0)).deleted
+
+
+async def test_a_session_without_end_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose records are asked for one by one, since what they store is no garbage."""
+    monkeypatch.setattr(others, "MOST_RECORDS", 40)
+    here = await made(tmp_path)
+    async with open_store(str(here)) as store:
+        endless = make_endless(store, listed=0)
+        writer = endless.writer
+        record = PresenceRecord(Presence.SESSION, store.id, endless.site, bytes(writer), 0, 300)
+        await endless.put(session_key(writer), [encode_presence(record)])
+        await store.remove(parse_address("acme/m"))
+        with trio.fail_after(LONG), pytest.raises(UnavailableError, match="has more than 40 jour"):
+            await store.gc(grace=7200)
+        assert endless.asked == 40
 
 
 async def test_where_all_tell_without_end_a_command_says_so(tmp_path: Path) -> None:
