@@ -19,7 +19,8 @@ from .backends.marker import ENCRYPTED, Marker, MarkerBackend, read_marker, writ
 from .backends.marker import encode as encode_marker
 from .backends.registry import is_local_path
 from .cas.packs.members import Member
-from .config import read_config, write_config
+from .config import config_path, read_config, write_config
+from .configtoml import check_backends
 from .configured import close_all, member_of, open_configured, put_keyring
 from .errors import BackendError, FormatError, ModelFloatError, NotFoundError
 from .ids import BackendId
@@ -82,11 +83,12 @@ async def announce(
     gone: BackendConfig | None = None,
     back: Collection[BackendId] = (),
 ) -> None:
-    """Write the configuration of the store in `path`, then tell every backend's marker.
+    """Tell every backend's marker, then write the configuration of the store in `path`: who dies in
+    between finds it told by the others.
 
     `gone` is one that was taken off the list; those in `back` are listed whatever others say.
     """
-    await trio.to_thread.run_sync(write_config, path, config)
+    check_backends(config.backends, config_path(path))
     more = () if gone is None else (gone,)
     every = replace(config, backends=(*config.backends, *more))
     opened = [open_configured(path, each) for each in every.backends]
@@ -103,6 +105,7 @@ async def announce(
             # One that is down now hears of it with the next change.
             with contextlib.suppress(ModelFloatError):
                 await write_marker(backend, marker_of(config, each, opened, told), new=False)
+        await trio.to_thread.run_sync(write_config, path, config)
     finally:
         await close_all(opened)
 

@@ -19,7 +19,7 @@ from typing import Final
 import trio
 
 from .backends.absent import AbsentBackend
-from .backends.agreement import Agreement, agree, lists
+from .backends.agreement import Agreement, agree, is_listed
 from .backends.marker import Marker, MarkerBackend, check_encrypted, check_marker
 from .backends.registry import is_local_path, is_probed
 from .backends.told import base_of, server_of, told_url
@@ -64,9 +64,14 @@ class SharedList:
     _again: float = 0.0
     _shape: object = None
     _absent: dict[BackendId, Member] = field(default_factory=dict)
+    _lock: trio.Lock = field(default_factory=trio.Lock)
 
     async def follow(self, config: StoreConfig) -> None:
         """Bring the members in line with `config`, as it is now, and with what markers tell."""
+        async with self._lock:
+            await self._follow(config)
+
+    async def _follow(self, config: StoreConfig) -> None:
         markers = {m.id: m.marker for m in self.members if m.marker is not None}
         told = agree([each.id for each in config.backends], markers)
         if (config.backends, told) == self._done and trio.current_time() < self._again:
@@ -82,8 +87,8 @@ class SharedList:
         self, config: StoreConfig, told: Agreement, markers: dict[BackendId, Marker]
     ) -> StoreConfig:
         """The configuration with what others changed, written down where that can be done."""
-        gone = {each.id for each in config.backends if await self._is_gone(each, told, markers)}
-        kept = [each for each in config.backends if each.id not in gone]
+        gone = [each for each in config.backends if await self._is_gone(each, told, markers)]
+        kept = [each for each in config.backends if each not in gone]
         changed = [await self._changed(each, told) for each in kept] or list(config.backends)
         self._absent = {}
         new = await self._new(replace(config, backends=tuple(changed)), told, markers)
@@ -92,7 +97,10 @@ class SharedList:
         wanted = replace(config, backends=backends)
         if backends == config.backends:
             return wanted
-        return wanted if await self._written(config, wanted) else config
+        # Where it cannot be written down now it counts all the same, and is written later.
+        if await self._written(config, wanted):
+            _tell(gone, new)
+        return wanted
 
     async def _is_gone(
         self, own: BackendConfig, told: Agreement, markers: dict[BackendId, Marker]
@@ -104,7 +112,7 @@ class SharedList:
         if marker is None or member is None or member.down:
             return True
         # One that lists itself came back after it was given up, or others were away when it came.
-        return not lists(marker, own.id) and not await trio.to_thread.run_sync(self.is_used, own.id)
+        return not is_listed(marker) and not await trio.to_thread.run_sync(self.is_used, own.id)
 
     async def _changed(self, own: BackendConfig, told: Agreement) -> BackendConfig:
         """A backend with what others set; alone nobody but the user here did."""
@@ -137,10 +145,6 @@ class SharedList:
                 why = await self._why_not(found, config)
                 if not why:
                     new.append(await _tried(self.path, found))
-                    log.warning(
-                        "backend %s was added to the store elsewhere: used here too, at %s",
-                        *(found.name, redact(found.url)),
-                    )
                     continue
             self._absent[entry.id] = _absent_member(entry, why)
         return new
@@ -207,6 +211,17 @@ class SharedList:
             self._absent[id_] if id_ in self._absent else member_of(self.path, configs[id_])
             for id_ in order
         ]
+
+
+def _tell(gone: Iterable[BackendConfig], new: Iterable[BackendConfig]) -> None:
+    for each in gone:
+        log.warning("backend %s was taken off the list elsewhere, and is here too", each.name)
+    for each in new:
+        log.warning(
+            "backend %s was added to the store elsewhere: used here too, at %s",
+            each.name,
+            redact(each.url),
+        )
 
 
 def _leaving(own: BackendConfig, told: Agreement) -> BackendConfig:

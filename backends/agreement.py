@@ -38,18 +38,21 @@ def agree(own: Sequence[BackendId], markers: Mapping[BackendId, Marker]) -> Agre
 
     More than half of all of `own` must say so, those that are down included.
     """
-    voting = [markers[id_] for id_ in own if id_ in markers]
-    said = {id_: Counter[MarkerBackend]() for m in voting for id_ in _ids(m)}
-    for marker in voting:
-        for entry in {entry.id: entry for entry in marker.backends}.values():
+    # Mostly all say the same: what follows is done once for each list that is told.
+    told = Counter(markers[id_].backends for id_ in own if id_ in markers)
+    lists = [({entry.id: entry for entry in entries}, n) for entries, n in told.items()]
+    said: dict[BackendId, Counter[MarkerBackend]] = {}
+    for by_id, count in lists:
+        for id_, entry in by_id.items():
             # Where it is each folder may say in its own way.
-            said[entry.id][replace(entry, url="")] += 1
-    order = _order(voting)
+            said.setdefault(id_, Counter())[replace(entry, url="")] += count
+    order = tuple(entry.id for entry in _most(told))
     agreed = [id_ for id_, counted in said.items() if 2 * counted.total() > len(own)]
-    unlisted = frozenset(id_ for id_ in own if 2 * _without(voting, id_) > len(own))
-    alone = frozenset(id_ for id_ in own if id_ in markers and not lists(markers[id_], id_))
+    without = {id_: sum(n for by_id, n in lists if id_ not in by_id) for id_ in own}
+    unlisted = frozenset(id_ for id_ in own if 2 * without[id_] > len(own))
+    alone = frozenset(id_ for id_ in own if id_ in markers and not is_listed(markers[id_]))
     alike = [said[id_].most_common(1)[0] for id_ in agreed if id_ in own]
-    lacking = [_where(voting, said[id_].most_common(1)[0][0]) for id_ in agreed if id_ not in own]
+    lacking = [_where(told, said[id_].most_common(1)[0][0]) for id_ in agreed if id_ not in own]
     place = {id_: number for number, id_ in enumerate(order)}
     return Agreement(
         order,
@@ -60,25 +63,19 @@ def agree(own: Sequence[BackendId], markers: Mapping[BackendId, Marker]) -> Agre
     )
 
 
-def _ids(marker: Marker) -> set[BackendId]:
-    return {entry.id for entry in marker.backends}
+def is_listed(marker: Marker) -> bool:
+    """Whether the backend of a marker is on the list that is there."""
+    return any(entry.id == marker.backend for entry in marker.backends)
 
 
-def _without(voting: Sequence[Marker], id_: BackendId) -> int:
-    return sum(not lists(marker, id_) for marker in voting)
+def _most(told: Counter[tuple[MarkerBackend, ...]]) -> tuple[MarkerBackend, ...]:
+    """The list that most have; of several the longest."""
+    return max(told, key=lambda entries: (told[entries], len(entries), repr(entries)), default=())
 
 
-def _where(voting: Sequence[Marker], entry: MarkerBackend) -> MarkerBackend:
+def _where(told: Counter[tuple[MarkerBackend, ...]], entry: MarkerBackend) -> MarkerBackend:
     """An entry with the URL that most give it."""
-    urls = Counter(each.url for m in voting for each in m.backends if each.id == entry.id)
+    urls: Counter[str] = Counter()
+    for entries, count in told.items():
+        urls.update({each.url: count for each in entries if each.id == entry.id})
     return replace(entry, url=urls.most_common(1)[0][0])
-
-
-def lists(marker: Marker, id_: BackendId) -> bool:
-    """Whether a marker's list has that backend."""
-    return any(entry.id == id_ for entry in marker.backends)
-
-
-def _order(voting: Sequence[Marker]) -> tuple[BackendId, ...]:
-    votes = Counter(tuple(entry.id for entry in marker.backends) for marker in voting)
-    return max(votes, key=lambda ids: (votes[ids], len(ids), ids), default=())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from modelfloat.backendchanges import add_backend
 from modelfloat.backends.registry import open_backend
 from modelfloat.cas.gc import others
 from modelfloat.cas.lease import lease
@@ -68,3 +69,32 @@ async def test_two_sites_over_buckets(seaweedfs: SeaweedFS, tmp_path: Path) -> N
             await add(there, tmp_path / "a", "acme/again")
             assert await read(there, "acme/again/a") == files["a"]
             assert (await there.verify()).exit_status == 0
+
+
+async def test_what_another_site_adds_on_the_same_server_is_used(
+    seaweedfs: SeaweedFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless its credentials are not to be had here: then it is named, with what to do."""
+    data = weights(tmp_path / "a", 300_000, "a")
+    specs = tuple(
+        BackendSpec(f"d{i}", seaweedfs.s3_url(seaweedfs.new_bucket()), f"bucket {i}")
+        for i in range(3)
+    )
+    async with fresh_store(tmp_path / "s", "2+1", specs):
+        pass
+    other = str(await another_site(tmp_path / "s", tmp_path / "other"))
+    url = seaweedfs.s3_url(seaweedfs.new_bucket())
+    await add_backend(str(tmp_path / "s"), "new", url, weight=100)
+    async with open_store(str(tmp_path / "s")) as here:
+        await add(here, tmp_path / "a", "acme/m")
+    for variable in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"MODELFLOAT_NEW_{variable}", "of somebody else")
+    async with open_store(other, refresh=1e-3) as there:
+        (reason,) = [b.reason for b in await there.backends() if b.state == "down"]
+        assert reason.startswith(f"backend new: others of this store use it, at {url}")
+        assert await read(there, "acme/m/a") == data
+    for variable in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"MODELFLOAT_NEW_{variable}")
+    async with open_store(other) as there:
+        assert {b.state for b in await there.backends()} == {"up"}
+        assert (await there.verify()).exit_status == 0
