@@ -2,6 +2,7 @@
 themselves, and nothing is lost before they do."""
 
 import json
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from modelfloat import opening, sharedlist
+from modelfloat import opening, retiring, sharedlist
 from modelfloat.backendchanges import add_backend, change_backend
 from modelfloat.cas.gc import elsewhere
 from modelfloat.cas.lease.home import home_of
@@ -19,7 +20,7 @@ from modelfloat.cas.packs.health import State
 from modelfloat.cas.store import Store
 from modelfloat.config import read_config
 from modelfloat.draining import MoveRequest, drain_backend, stop_draining
-from modelfloat.errors import ExistsError, UnavailableError
+from modelfloat.errors import BusyError, ExistsError, LockedError, UnavailableError
 from modelfloat.finding import Place
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.retiring import remove_backend
@@ -358,14 +359,39 @@ async def test_an_interrupted_add_of_a_backend_is_finished(
             assert states(store)["new"] == State.UP
 
 
-async def test_writers_elsewhere_are_let_finish_before_a_backend_goes(tmp_path: Path) -> None:
-    """What they had put there while its shards were moved is told, and nothing is forgotten."""
+async def test_what_was_put_there_meanwhile_keeps_a_backend_from_going(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a writer elsewhere who had begun before it was leaving, and was waited for."""
     here, there = await two(tmp_path)
     await add_backend(here, "new", str(tmp_path / "new"))
+    see = retiring._let_writers_see
+    weights(tmp_path / "b", 300_000, "b")
+
     async with open_store(there) as store:
-        weights(tmp_path / "b", 300_000, "b")
-        await add(store, tmp_path / "b", "acme/b")
+
+        async def put_there(path: str, wait: bool) -> None:
+            store.members.refresh = trio.lowlevel.checkpoint  # it has not looked since
+            while not shard_files(tmp_path / "s", "d1"):
+                await add(store, tmp_path / "b", "acme/b")
+                weights(tmp_path / "b", 300_000, f"more {secrets.token_hex(4)}")
+            await see(path, wait)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(retiring, "_let_writers_see", put_there)
+            with pytest.raises(BusyError, match=r"shards of \d+ packs stay on d1"):
+                await remove_backend(here, "d1")
     await remove_backend(here, "d1")
+    assert not shard_files(tmp_path / "s", "d1")
     async with open_store(here) as store:
-        await store.gc(grace=0)
-        assert await read(store, "acme/b/b") == (tmp_path / "b").read_bytes()
+        assert (await store.verify()).exit_status == 0
+
+
+async def test_a_writer_elsewhere_is_waited_for_before_a_backend_goes(tmp_path: Path) -> None:
+    here, there = await two(tmp_path)
+    await add_backend(here, "new", str(tmp_path / "new"))
+    async with open_store(there) as store, store.access.in_session("a test"):
+        with pytest.raises(LockedError, match="writes to the store; try again later"):
+            await remove_backend(here, "d1", MoveRequest(wait=False))
+    await remove_backend(here, "d1", MoveRequest(wait=False))
+    assert names(here) == ["d0", "d2", "new"]
