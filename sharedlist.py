@@ -72,21 +72,35 @@ class SharedList:
             await self._follow(config)
 
     async def _follow(self, config: StoreConfig) -> None:
-        markers = {m.id: m.marker for m in self.members if m.marker is not None}
-        told = agree([each.id for each in config.backends], markers)
+        looked = config.backends != self.config.backends
+        if looked:
+            # Another process here changed it: what markers said before that is no word on it.
+            await self._adopt(config, Agreement())
+            self.config = config
+            await self.members.look()
+        told = self._told(config)
         if (config.backends, told) == self._done and trio.current_time() < self._again:
             return
-        wanted = await self._taken_over(config, told, markers)
+        if (told.lacking or told.unlisted) and not looked:
+            # They were read one after the other, maybe while somebody wrote them.
+            await self.members.look()
+            told = self._told(config)
+        wanted = await self._taken_over(config, told)
         await self._adopt(wanted, told)
         # What is as wanted is looked at again when anything changes.
         settled = wanted.backends == config.backends and not self._absent and not told.unlisted
         self._done, self.config = (config.backends, told), wanted
         self._again = math.inf if settled else trio.current_time() + AGAIN
 
-    async def _taken_over(
-        self, config: StoreConfig, told: Agreement, markers: dict[BackendId, Marker]
-    ) -> StoreConfig:
+    def _markers(self) -> dict[BackendId, Marker]:
+        return {m.id: m.marker for m in self.members if m.marker is not None}
+
+    def _told(self, config: StoreConfig) -> Agreement:
+        return agree([each.id for each in config.backends], self._markers())
+
+    async def _taken_over(self, config: StoreConfig, told: Agreement) -> StoreConfig:
         """The configuration with what others changed, written down where that can be done."""
+        markers = self._markers()
         gone = [each for each in config.backends if await self._is_gone(each, told, markers)]
         kept = [each for each in config.backends if each not in gone]
         changed = [await self._changed(each, told) for each in kept] or list(config.backends)
@@ -193,8 +207,9 @@ class SharedList:
         if shape == (self._shape or (self.config.backends, frozenset(), frozenset())):
             return
         self._shape = shape
-        known = {member.id for member in self.members if member.id in configs}
-        order = told.sorted([*configs, *self._absent]) if self._absent else list(configs)
+        known = {m.id for m in self.members if m.id in configs and not m.absent}
+        absent = [id_ for id_ in self._absent if id_ not in configs]
+        order = told.sorted([*configs, *absent]) if absent else list(configs)
         opened = await trio.to_thread.run_sync(self._opened, configs, order)
         for member in opened:
             member.unlisted = member.id in told.unlisted
@@ -208,7 +223,7 @@ class SharedList:
         self, configs: dict[BackendId, BackendConfig], order: Iterable[BackendId]
     ) -> list[Member]:
         return [
-            self._absent[id_] if id_ in self._absent else member_of(self.path, configs[id_])
+            member_of(self.path, configs[id_]) if id_ in configs else self._absent[id_]
             for id_ in order
         ]
 
@@ -249,6 +264,7 @@ def _absent_member(entry: MarkerBackend, why: str) -> Member:
         entry.domain,
         entry.weight,
         capacity=entry.capacity,
+        absent=True,
         # It may be what decides between sites, for all that is known here.
         untried=is_probed(url) or is_local_path(url),
     )

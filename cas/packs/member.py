@@ -42,7 +42,7 @@ class Member:
     `untried` where nobody has tried whether it decides conditional puts, as others may have.
     It `refuses` us where the last look at it was denied; `marker` is its own as it was read last,
     None where it was not, or what is there is another's. It is `unlisted` where other folders that
-    share the store took it off the list.
+    share the store took it off the list, and `absent` where only these use it.
     """
 
     id: BackendId
@@ -60,6 +60,7 @@ class Member:
     used: int = 0
     untried: bool = False
     unlisted: bool = False
+    absent: bool = False
     refuses: bool = field(default=False, init=False)
     marker: Marker | None = field(default=None, init=False, compare=False)
 

@@ -105,10 +105,15 @@ class Members:
 
     def adopt(self, members: list[Member]) -> None:
         """Take over what another process made of the configuration: new ones come, others go."""
+        adopted: dict[BackendId, Member] = {}
         for new in members:
-            if known := self._by_id.get(new.id):
+            known = self._by_id.get(new.id)
+            if known is None or known.absent is not new.absent:
+                adopted[new.id] = new
+            else:
                 known.configure(new)
-        self._by_id = {m.id: self._by_id.get(m.id, m) for m in members}
+                adopted[new.id] = known
+        self._by_id = adopted
         # Those that went may be in use; those that were known come a second time, opened in vain.
         self._opened += members
 

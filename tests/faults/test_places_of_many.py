@@ -39,7 +39,7 @@ def at_once_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def two(tmp_path: Path, scheme: str = "2+1") -> tuple[str, str]:
     """A store with a file as acme/a, in `s`, and another folder that joined it."""
-    weights(tmp_path / "a", 300_000, "a")
+    weights(tmp_path / "a", 1_500_000, "a")
     async with fresh_store(tmp_path / "s", scheme) as store:
         await add(store, tmp_path / "a", "acme/a")
     await another_site(tmp_path / "s", tmp_path / "other")
@@ -153,6 +153,37 @@ async def test_what_comes_while_a_store_is_open_is_seen(
         await eventually(lambda: "new" in states(store))
         await drain_backend(here, "new", MoveRequest())
         await eventually(lambda: states(store)["new"] == "draining")
+
+
+async def test_who_has_a_store_open_undoes_nothing_that_was_changed_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The markers that it has read are of a time before that."""
+    monkeypatch.setattr(opening, "FOLLOW", 0.01)
+    here, _ = await two(tmp_path)
+    async with open_store(here) as store:
+        await add_backend(here, "new", str(tmp_path / "new"))
+        await eventually(lambda: states(store).get("new") == "up")
+        await remove_backend(here, "d1")
+        await eventually(lambda: "d1" not in states(store))
+        for _ in range(20):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert list(states(store)) == ["d0", "d2", "new"]
+    assert names(here) == ["d0", "d2", "new"]
+
+
+async def test_what_was_absent_is_used_once_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whoever has the store open, too."""
+    monkeypatch.setattr(opening, "FOLLOW", 0.01)
+    here, there = await two(tmp_path)
+    await add_backend(here, "new", str(tmp_path / "new"))
+    (tmp_path / "new").rename(tmp_path / "away")
+    async with open_store(there) as store:
+        assert states(store)["new"] == "down"
+        await add_backend(there, "new", str(tmp_path / "away"))
+        await eventually(lambda: states(store)["new"] == "up")
 
 
 async def test_nothing_is_put_where_another_folder_drains(tmp_path: Path) -> None:
