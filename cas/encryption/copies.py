@@ -10,13 +10,13 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
 from ...backends.base import Backend
+from ...backends.bounded import listed_below
 from ...backends.keys import keyring_key, parse_keyring_key
 from ...backends.retry import RetryBackend
 from ...durable import replace_file
@@ -185,6 +185,5 @@ async def _copies_on(backend: Backend, store: StoreId) -> tuple[Copy, ...]:
 
 async def _numbers(backend: Backend) -> list[int]:
     """The numbers of all keyrings on a backend, the highest first."""
-    async with aclosing(backend.list("keys/")) as listing:
-        parsed = [parse_keyring_key(listed.key) async for listed in listing]
+    parsed = [parse_keyring_key(listed.key) for listed in await listed_below(backend, "keys/")]
     return sorted((number for number in parsed if number is not None), reverse=True)

@@ -74,11 +74,11 @@ async def _put(members: Members, member: Member, record: Condemned) -> BackendEr
 
 
 async def condemned(members: Members) -> dict[PackId, Condemned]:
-    """The records that are found on backends that are up, of each MOST at most that no other has;
-    damaged ones are passed over, and what is left the next collection finds."""
+    """The records that are found on backends that are up, of each MOST at most that no other has,
+    damaged ones among them, which are passed over; what is left the next collection finds."""
     found: dict[PackId, Condemned] = {}
     for member in members.up():
-        most = len(found) + MOST
+        looked = 0
         try:
             async with aclosing(member.backend.list("condemned/")) as listing:
                 async for listed in listing:
@@ -87,7 +87,8 @@ async def condemned(members: Members) -> dict[PackId, Condemned]:
                         continue
                     if (record := await _read(members, member, listed.key, pack)) is not None:
                         found[pack] = record
-                    if len(found) >= most:
+                    looked += 1
+                    if looked >= MOST:
                         break
         except BackendError as error:
             members.note_failure(member, error)

@@ -7,14 +7,18 @@ So there is none here either where one before it was not tried: elsewhere that m
 """
 
 import logging
-from contextlib import aclosing
+from typing import Final
 
 import trio
 
+from ...backends.bounded import listed_below
 from ...backends.keys import parse_condemned_key
 from ...errors import BackendError
 from ...ids import PackId
 from ..packs.members import Member, Members
+
+MOST_CONDEMNED: Final = 1_000_000
+"""Packs that one backend says are condemned; more are nobody's."""
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +48,8 @@ async def condemned_ids(members: Members) -> frozenset[PackId]:
 
     async def ask(member: Member) -> None:
         try:
-            async with aclosing(member.backend.list("condemned/")) as listing:
-                parsed = [parse_condemned_key(listed.key) async for listed in listing]
+            listing = await listed_below(member.backend, "condemned/", MOST_CONDEMNED)
+            parsed = [parse_condemned_key(listed.key) for listed in listing]
             found.update(pack for pack in parsed if pack is not None)
         except BackendError as error:
             members.note_failure(member, error)

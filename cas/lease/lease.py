@@ -26,13 +26,13 @@ import math
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
 
 from ...backends.base import Backend
+from ...backends.bounded import listed_below
 from ...backends.keys import lease_key, parse_lease_key
 from ...backends.retry import RetryBackend
 from ...errors import (
@@ -271,8 +271,8 @@ class Leases:
         return max(await self._numbers(), default=0)
 
     async def _numbers(self) -> list[int]:
-        async with aclosing(self.home.list(f"lease/{self.name}/")) as listing:
-            parsed = [parse_lease_key(listed.key) async for listed in listing]
+        listing = await listed_below(self.home, f"lease/{self.name}/")
+        parsed = [parse_lease_key(listed.key) for listed in listing]
         return [found[1] for found in parsed if found is not None and found[1] <= LARGEST]
 
     async def _found(self, number: int, *, timed: bool) -> "_Held | None":

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from modelfloat.backends.base import Listed
-from modelfloat.backends.keys import session_key
+from modelfloat.backends.keys import condemned_key, session_key
 from modelfloat.backends.local import LocalBackend
 from modelfloat.cas import access
 from modelfloat.cas.formats.presence import Presence, PresenceRecord, encode_presence
@@ -16,9 +16,11 @@ from modelfloat.cas.gc import others
 from modelfloat.cas.journal import copies, pace
 from modelfloat.cas.journal.follower import Follower
 from modelfloat.cas.journal.stamp import STAMP
+from modelfloat.cas.lease import home
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
 from modelfloat.errors import UnavailableError
+from modelfloat.ids import PackId
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.tests.support.encrypted import fresh_encrypted
 from modelfloat.tests.support.endless import make_endless
@@ -129,6 +131,22 @@ async def test_a_session_without_end_ends(tmp_path: Path, monkeypatch: pytest.Mo
         with trio.fail_after(LONG), pytest.raises(UnavailableError, match="has more than 40 jour"):
             await store.gc(grace=7200)
         assert endless.asked == 40
+
+
+async def test_what_is_condemned_without_end_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others tell of what is condemned as well, so who writes goes on without that backend."""
+    monkeypatch.setattr(home, "MOST_CONDEMNED", 50)
+    here = await made(tmp_path)
+    await another_site(here, tmp_path / "other")
+    async with open_store(str(here)) as store:
+        (member,) = (member for member in store.members if member.name == "d2")
+        for number in range(60):
+            await member.backend.put(condemned_key(PackId(bytes([number]) * 16)), [b"made up"])
+        await add(store, tmp_path / "b", "acme/m")
+        assert await read(store, "acme/m/b") == (tmp_path / "b").read_bytes()
+    assert "backend d2 names more than 50 keys below condemned/" in caplog.text
 
 
 async def test_where_all_tell_without_end_a_command_says_so(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ ELSEWHERE: dict[str, str] = {
         "unit/test_longest.py::test_changes_that_no_record_holds_are_refused_and_others_parted"
     ),
     "not the store's below journal": f"{_ENDLESS}::test_a_listing_without_end_ends",
+    "keys below ‹folder›, as many as": f"{_ENDLESS}::test_what_is_condemned_without_end_ends",
     "a session of the site ‹id› has more": f"{_ENDLESS}::test_a_session_without_end_ends",
     "more journal records are new here": (
         f"{_ENDLESS}::test_where_all_tell_without_end_a_command_says_so"
