@@ -155,6 +155,8 @@ class Collection:
         await self._elsewhere.look()
         await self._keep_theirs()
         dead = await trio.to_thread.run_sync(self._selection.dead)
+        if self._scarce:
+            await self._sweeper.pardon()
         *parts, last = _parts(dead, FIRST if self._scarce else len(dead))
         for part in parts:
             await self._condemn(part)

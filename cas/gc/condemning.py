@@ -141,9 +141,10 @@ async def _delete_records(members: Members, packs: Sequence[PackId], fence: Fenc
     await _delete_everywhere(members, doomed, fence)
 
 
-async def pardon(members: Members, pack: PackId, fence: Fence = unfenced) -> None:
-    """Remove a pack's record wherever it lies; what cannot be removed now goes the next time."""
-    await _delete_records(members, [pack], fence)
+async def pardon(members: Members, *packs: PackId, fence: Fence = unfenced) -> None:
+    """Remove the records of packs wherever they lie; what cannot be removed now goes the next
+    time. `fence` is called before each call that does."""
+    await _delete_records(members, packs, fence)
 
 
 async def _delete_everywhere(

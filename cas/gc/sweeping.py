@@ -37,6 +37,12 @@ class Sweeper:
         """Announce that packs are to be deleted."""
         await condemn(self.members, [sentence(self.members, pack) for pack in packs], self.copies)
 
+    async def pardon(self) -> None:
+        """Take back what was announced, and not deleted yet: the records take room."""
+        found = await condemned(self.members)
+        known, _ = await trio.to_thread.run_sync(self._sort, list(found))
+        await pardon(self.members, *known, fence=self.fence)
+
     async def delete(self, journal: Journal, packs: Sequence[PackRecord]) -> int:
         """Delete packs that were condemned; the number of those with shards that stay for now."""
         waiting = iter(packs)
@@ -58,9 +64,8 @@ class Sweeper:
         """
         found = await condemned(self.members)
         known, unsaid = await trio.to_thread.run_sync(self._sort, list(found))
+        await pardon(self.members, *known, fence=self.fence)
         for pack in known:
-            self.fence()
-            await pardon(self.members, pack)
             del found[pack]
         left = [found.pop(pack) for pack in unsaid] if beside else []
         if not beside:
