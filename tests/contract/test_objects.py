@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from modelfloat.backends.base import Backend
+from modelfloat.backends.bulk import bulk
 from modelfloat.backends.conditional import keeps_conditions
+from modelfloat.backends.keys import shard_key
 from modelfloat.backends.objects.backend import ObjectBackend
 from modelfloat.backends.registry import open_backend
+from modelfloat.ids import PackId
 from modelfloat.tests.contract.suite import BackendContract
 from modelfloat.tests.support.azurite import Azurite
 from modelfloat.tests.support.servers import RcloneS3, SeaweedFS
@@ -23,6 +26,15 @@ class TestSeaweedFS(BackendContract):
         backend = open_backend("d0", url, conditional_put=True)
         yield backend
         await backend.aclose()
+
+    async def test_shards_go_by_one_request(self, backend: Backend) -> None:
+        able, keys = bulk(backend), [shard_key(PackId(bytes([n] * 16)), 0, 4, 2) for n in range(9)]
+        for key in keys[:6]:
+            await backend.put(key, [b"goes"])
+        assert able is not None
+        await able.delete_many(keys)
+        assert [each.key async for each in backend.list()] == []
+        assert bulk(backend) is not None
 
 
 class TestRclone(BackendContract):
