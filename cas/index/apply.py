@@ -182,6 +182,13 @@ def doomed_packs(dbs: Databases, txn: Any, entries: Iterable[JournalEntry]) -> s
     return found
 
 
+def mark_deleted(dbs: Databases, txn: Any, entries: Iterable[JournalEntry]) -> None:
+    """Note the packs that `entries` delete, before anything of them goes."""
+    for entry in entries:
+        if isinstance(entry, PackDeleted):
+            txn.put(entry.pack, b"", db=dbs.deleted)
+
+
 def narrow_gap(dbs: Databases, txn: Any, writer: WriterId, seq: int) -> None:
     """A record that counted as lost is there after all: those behind it still do."""
     value = txn.pop(RECORD.pack(writer, seq), db=dbs.gaps)

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 from ...errors import ConflictError, IndexDamagedError, ModelFloatError
 from ...ids import ChunkId, ObjectId, PackNumber, StoreId, WriterId
 from ..formats.journal import JournalEntry, Record, ShardPlaced
-from .apply import apply_entry, doomed_packs, go_on, narrow_gap, news
+from .apply import apply_entry, doomed_packs, go_on, mark_deleted, narrow_gap, news
 from .checknotes import Check, note_check, note_damage
 from .chunkrows import Row, rows_of_packs
 from .environment import FORMAT, Environment, guarded, make_environment, open_environment
@@ -168,6 +168,10 @@ class Index(Lookups):
         with self._reading("packids") as txn:
             packs = doomed_packs(self._dbs, txn, entries)
         last: Row | None = None
+        if packs:
+            # First: nobody must take for damage what is half gone, beside us or after a crash.
+            with self._write_transaction() as txn:
+                mark_deleted(self._dbs, txn, entries)
         while packs:
             with self._reading("chunks") as txn:
                 doomed, last = rows_of_packs(txn, self._dbs.chunks, packs, last, PASS)

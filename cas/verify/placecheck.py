@@ -69,9 +69,13 @@ class PlaceCheck:
             found = {place for place in places if place.pack == pack.number}
             rows.missing.extend((id_, place) for place in expected[id_] - found)
             rows.wrong.extend((id_, place) for place in found - expected[id_])
-        if rows and self._index.pack(pack.number) is None:
-            return Rows([], [])  # deleted since it was read
+        if rows and self._is_gone(pack):
+            return Rows([], [])
         return rows
+
+    def _is_gone(self, pack: PackRecord) -> bool:
+        """Whether it was deleted since it was read, or is being deleted, or was until a crash."""
+        return self._index.pack(pack.number) is None or self._index.is_deleted(pack.id)
 
     async def _mend(self, pack: PackRecord, rows: Rows) -> None:
         if not rows:

@@ -1,22 +1,28 @@
 """What the index says of chunks, held against the packs; what refs reach, against what is left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelfloat.cas.formats.journal import JournalEntry, PackDeleted
 from modelfloat.cas.index.index import Index
 from modelfloat.cas.index.records import Location
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
-from modelfloat.ids import ChunkId, PackNumber
+from modelfloat.ids import ChunkId, ObjectId, PackNumber
 from modelfloat.opening import open_store
 from modelfloat.tests.support.damage import Pack, lose, packs_of
 from modelfloat.tests.support.samples import noise
 from modelfloat.tests.support.stores import add, fresh_store, read
 
 Row = tuple[ChunkId, Location]
+Objects = Mapping[ObjectId, bytes]
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
 
 
 @pytest.fixture
@@ -150,3 +156,31 @@ async def test_what_a_ref_needed_is_unneeded_without_it(tmp_path: Path) -> None:
         await store.gc(grace=0)
         report = await store.verify()
         assert (report.exit_status, report.unneeded, report.packs) == (0, [], 0)
+
+
+async def test_a_pack_of_which_the_index_has_half_is_being_deleted(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows go before its record; who dies in between leaves no damage."""
+    take = Index._take
+
+    def die(self: Index, txn: object, entries: Sequence[JournalEntry], objects: Objects) -> None:
+        if any(isinstance(entry, PackDeleted) for entry in entries):
+            raise KilledError
+        take(self, txn, entries, objects)
+
+    async with open_store(str(stored)) as store:
+        await store.remove(parse_address("acme/model"))
+        monkeypatch.setattr(Index, "_take", die)
+        with pytest.raises(ExceptionGroup) as died:
+            await store.gc(grace=0)
+        assert died.group_contains(KilledError)
+        monkeypatch.setattr(Index, "_take", take)
+    async with open_store(str(stored)) as store:
+        assert list(store.index.packs())
+        assert not rows(store.index)
+        report = await store.verify()
+        assert (report.exit_status, report.problems) == (0, [])
+        await store.gc(grace=0)
+        assert not list(store.index.packs())
+        assert (await store.verify()).exit_status == 0
