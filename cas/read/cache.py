@@ -40,7 +40,7 @@ class Loaded:
 class ChunkCache:
     """Chunks by id, in buffers of at most `budget` bytes together; always the last one put.
 
-    Who sets another `budget` later has more loaded ahead: what was passed has no part in that.
+    Who sets another `budget` later has more loaded ahead.
     `gone` hears of each chunk that had to go; it may not call the cache.
     """
 
@@ -94,12 +94,12 @@ class ChunkCache:
                 if id_ in self._chunks:
                     self._evict(id_)
 
-    def passed(self, ids: Iterable[ChunkId]) -> None:
-        """Streams have read these chunks: they go before any other, and at once while
-        more is here than the first budget allows."""
+    def passed(self, ids: Iterable[ChunkId], *, alone: bool = False) -> None:
+        """A stream has read these chunks: they go before any other; where it is `alone`, and no
+        other may come by for them, at once while more is here than the first budget allows."""
         with self._lock:
             self._passed.update((id_, None) for id_ in ids if id_ in self._chunks)
-            while self._size > self._usual and self._passed:
+            while alone and self._size > self._usual and self._passed:
                 self._evict(next(iter(self._passed)))
 
     def shed(self, size: int) -> bool:

@@ -157,9 +157,10 @@ class Flights:
         for span in spans:
             self._ahead.drop(span.id)
 
-    def passed(self, spans: Iterable[ChunkSpan]) -> None:
-        """A stream has read these chunks and does not come back."""
-        self._cache.passed(span.id for span in spans)
+    def passed(self, spans: Iterable[ChunkSpan], *, alone: bool) -> None:
+        """A stream has read these chunks and does not come back; `alone` says that none else reads
+        on."""
+        self._cache.passed((span.id for span in spans), alone=alone)
 
     async def chunk(
         self, span: ChunkSpan, supply: Supply, pace: Pace, *, sequential: bool

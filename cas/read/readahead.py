@@ -179,7 +179,7 @@ class ReadAhead:
         passed = stream.passed  # threads that read may change it
         spans = self._recipe.spans(passed, stream.position - BEHIND - passed)
         if spans:
-            self._flights.passed(spans[:-1])
+            self._flights.passed(spans[:-1], alone=self._windows.few(1))
             stream.passed = spans[-1].offset
 
     async def learn(self) -> None:

@@ -63,10 +63,14 @@ def test_a_passed_chunk_may_be_used_while_memory_is_made(
     assert cache.size == SIZE
 
 
-def test_what_was_passed_goes_at_once_from_what_is_more_than_usual() -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_one_stream_alone_has_passed_goes_at_once_from_what_is_more_than_usual(
+    alone: bool,
+) -> None:
     cache = ChunkCache(2 * SIZE)
     cache.budget = 5 * SIZE  # much is loaded ahead
     ids = [_put(cache, number) for number in range(5)]
-    cache.passed(ids[:4])
-    assert [id_ in cache for id_ in ids] == [False, False, False, True, True]
-    assert cache.size == 2 * SIZE
+    cache.passed(ids[:4], alone=alone)
+    kept = not alone
+    assert [id_ in cache for id_ in ids] == [kept, kept, kept, True, True]
+    assert cache.size == (2 if alone else 5) * SIZE
