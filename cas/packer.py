@@ -31,6 +31,8 @@ SEALED: Final = 1
 OBJECT_PACK_SIZE: Final = 16 << 20
 SMALL_LENGTH: Final = 32 << 20
 """Longest pack of small files, bytes: both lanes have two in memory, and long ones are too much."""
+HELD: Final = 1 << 20
+"""Packs shorter than so many bytes may be recorded with what they are stored for."""
 SMALL_CHUNKS: Final = 4096
 """Most chunks in a pack of small files or of objects.
 
@@ -45,6 +47,9 @@ class LaneName(Enum):
     LARGE = "large files"
     SMALL = "small files"
     OBJECTS = "objects"
+
+
+EVERY: Final = tuple(LaneName)
 
 
 @dataclass(slots=True)
@@ -177,6 +182,7 @@ class Packer:
             ),
         }
         self._unfinished = 0
+        self._holding = False
         self._idle = trio.Event()
         self._sealing = trio.CapacityLimiter(SEALED)
         self.pending: dict[Kind, set[ChunkId]] = {kind: set() for kind in Kind}
@@ -203,9 +209,12 @@ class Packer:
         await self._lanes[lane].send.send(batch)
         await batch.done.wait()
 
-    async def flush(self) -> None:
-        """Store what is open, and return when everything that was put is in the index."""
-        for lane in LaneName:
+    async def flush(self, lanes: Sequence[LaneName] = EVERY, *, hold: bool = False) -> None:
+        """Store what is open in these lanes, and return when everything that was put there is in
+        the index. With `hold` small packs are durable then, and recorded with what the journal
+        gets next: with the ref that they are for."""
+        self._holding = hold
+        for lane in lanes:
             await self._send(lane, _Batch((), {}, flush=True))
         while self._unfinished:
             self._idle = trio.Event()
@@ -239,9 +248,13 @@ class Packer:
         self._count(sealed)
         del sealed, builder
         free.release()
-        await self._journal.append([stored], objects)
-        self._made(stored.pack)
-        self.pending[stored.kind].difference_update(chunk.id for chunk in stored.chunks)
+        if self._holding and stored.length < HELD:
+            # Its chunks stay pending, and nobody knows of it whom it could be deleted by.
+            self._journal.hold(stored, objects)
+        else:
+            await self._journal.append([stored], objects)
+            self._made(stored.pack)
+            self.pending[stored.kind].difference_update(chunk.id for chunk in stored.chunks)
         self._unfinished -= 1
         if not self._unfinished:
             self._idle.set()

@@ -40,8 +40,8 @@ MOVING: Final = "moving"
 """The lease of whoever moves shards."""
 REFS: Final = "refs"
 """The lease of whoever moves a ref."""
-REFS_POLL: Final = 0.2
-"""Seconds between two looks at it: a ref moves within a few requests."""
+REFS_POLL: Final = 0.1
+"""Seconds between two looks at it of who is next: a ref moves within a few requests."""
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class Sharing:
             fence: Fence = unfenced
             # Who met others when it began need not look for them again: it is beside them.
             if (session is not None and session.beside_others) or await self._others():
-                lease, began = await self._refs_lease(stack, session), boottime()
+                lease, began = await self._refs_lease(stack), boottime()
                 await self._meet(journal, session)
 
                 def fence() -> None:
@@ -258,14 +258,10 @@ class Sharing:
         site, folder = await self.site(), self.folder
         return Leases(home.backend, self.index.store, site, name, folder=folder)
 
-    async def _refs_lease(self, stack: contextlib.AsyncExitStack, session: Session | None) -> Fence:
-        """Who lost the race for a ref, and comes again in its session, has waited since then."""
-        since = boottime()
-        if session is not None:
-            since = session.waits_since = min(session.waits_since, since)
+    async def _refs_lease(self, stack: contextlib.AsyncExitStack) -> Fence:
         try:
             leases = await self._leases(self._home(), REFS)
-            leases = replace(leases, poll=REFS_POLL, since=since)
+            leases = replace(leases, poll=REFS_POLL)
             return (await stack.enter_async_context(leases.held())).require
         except BackendError as error:
             log.warning("%s; a ref that others move now too gets two heads", error)

@@ -1,20 +1,23 @@
 """From staged entries to a moved ref: trees merged over the branch's head, a commit, the ref.
 
-The ref moves last, after everything that it reaches is durable. If the branch has moved meanwhile,
-the trees are merged once more, over its new head.
+The ref moves last, after everything that it reaches is durable. Its trees are stored when its turn
+has come and nobody else can move it: if the branch has moved meanwhile, they are merged once more
+before, over its new head. What takes long, the files' data, is durable by then.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
 
 import trio
 
 from ...erasure.scheme import Scheme
-from ...errors import ExistsError, NotFoundError, RefMovedError, UsageError
+from ...errors import ExistsError, NotFoundError, UsageError
 from ...ids import ObjectId
 from ..formats.journal import RefKind
-from ..history.moving import RefMove
+from ..history.moving import Moves, RefMove
 from ..history.newcommit import new_commit
+from ..packer import EVERY, LaneName, Packer
 from ..refnames import DEFAULT_BRANCH, RefHead, RepoName, check_ref_name
 from ..refs import Refs
 from ..schemes import own_scheme
@@ -26,8 +29,19 @@ from .syncing import Removals
 from .treepages import Merged
 from .trees import merge
 
-Flush = Callable[[], Awaitable[None]]
-"""Returns when everything that was put is durable."""
+BULK: Final = (LaneName.LARGE, LaneName.SMALL)
+"""What can be stored before anybody knows which commit comes before this one."""
+FEW: Final = 1000
+"""With so many files the first trees are stored before the branch is held: they take longer than
+what is left to do then, where others committed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A commit over `head`; None where nothing would change."""
+
+    head: RefHead | None
+    commit: ObjectId | None
 
 
 def branch_of(request: AddRequest) -> str:
@@ -62,18 +76,43 @@ class Committer:
         self._repo: RepoName = request.address.repo
         self._branch = branch_of(request)
 
-    async def run(self, put_objects: PutObjects, flush: Flush) -> ObjectId | None:
+    async def run(self, put_objects: PutObjects, packer: Packer) -> ObjectId | None:
         """Store trees and a commit, and move the branch; None where nothing would change."""
-        while True:
-            head = await trio.to_thread.run_sync(
-                self._w.refs.head, self._repo, RefKind.BRANCH, self._branch
-            )
-            commit = await self._make_commit(put_objects, head)
-            await flush()
-            if commit is None and self._request.tag is None:
-                return None
-            if await self._move(head, commit):
-                return commit
+        made = await self._make(put_objects)
+        if not self._wants(made):
+            await packer.flush()
+            return None
+        # What takes long is done before others have to wait for it.
+        few = self._report.files <= FEW
+        await packer.flush(BULK if few else EVERY, hold=few)
+
+        async def moves() -> list[RefMove]:
+            nonlocal made
+            if await self._head() != made.head:
+                made = await self._make(put_objects)
+            await packer.flush(hold=True)
+            return self._moves(made) if self._wants(made) else []
+
+        await self._move(moves)
+        return made.commit
+
+    async def _move(self, moves: Moves) -> None:
+        await self._w.move(moves)
+        # Where nothing was to be moved after all, what is stored is known all the same.
+        await self._w.journal.record_held()
+
+    def _wants(self, made: _Made) -> bool:
+        return made.commit is not None or self._request.tag is not None
+
+    async def _head(self) -> RefHead | None:
+        return await trio.to_thread.run_sync(
+            self._w.refs.head, self._repo, RefKind.BRANCH, self._branch
+        )
+
+    async def _make(self, put_objects: PutObjects) -> _Made:
+        """Trees and a commit on top of the branch as it is now."""
+        head = await self._head()
+        return _Made(head, await self._make_commit(put_objects, head))
 
     async def _make_commit(self, put_objects: PutObjects, head: RefHead | None) -> ObjectId | None:
         """Store trees and commit on top of `head`; None where nothing would change."""
@@ -125,20 +164,17 @@ class Committer:
         removed = self._report.removed_files
         return f"{added}, remove {_files(removed)}" if removed else added
 
-    async def _move(self, head: RefHead | None, commit: ObjectId | None) -> bool:
-        """Move the branch from `head` to `commit` and set the tag; False if it moved meanwhile."""
-        target = commit or (head.commit if head is not None else None)
+    def _moves(self, made: _Made) -> list[RefMove]:
+        """The branch from its head to the commit, and the tag."""
+        head, target = made.head, made.commit or (made.head.commit if made.head else None)
         if target is None:
             raise NotFoundError("there is nothing to tag: nothing was added; add something first")
         seen = () if head is None else (head,)
-        moves = [RefMove(self._repo, RefKind.BRANCH, self._branch, seen, target)]
+        parents = None if made.commit is None else tuple(each.commit for each in seen)
+        moves = [RefMove(self._repo, RefKind.BRANCH, self._branch, seen, target, parents=parents)]
         if self._request.tag is not None:
             moves.append(RefMove(self._repo, RefKind.TAG, self._request.tag, (), target))
-        try:
-            await self._w.move(moves)
-        except RefMovedError:
-            return False
-        return True
+        return moves
 
 
 def _files(count: int) -> str:

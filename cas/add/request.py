@@ -12,7 +12,7 @@ from ...erasure.scheme import Scheme
 from ...ids import StoreId
 from ..access import Access
 from ..codecs.effort import Effort
-from ..history.moving import RefMove
+from ..history.moving import Moves
 from ..index.index import Index
 from ..journal.journal import Journal
 from ..lease.reliance import Reliance
@@ -23,7 +23,7 @@ from ..packs.storing import SPARE
 from ..refnames import Address
 from ..refs import Refs
 
-Move = Callable[[Sequence[RefMove]], Awaitable[object]]
+Move = Callable[[Moves], Awaitable[object]]
 ENOUGH_CORES: Final = 4
 """With so many cores SHA-256 is computed while adding: the others have enough to do."""
 

@@ -50,7 +50,7 @@ class Writer:
             await FilePass(ingest, packer, self._staging).run()
             await unchanged.save()
             committer = Committer(w, self._request, self._staging, self._report)
-            self._report.commit = await committer.run(ingest.put_objects, packer.flush)
+            self._report.commit = await committer.run(ingest.put_objects, packer)
             packer.close()
         if self._request.move:
             from .moving import Mover  # here, because hardly an add moves its sources

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import trio
 
 from ...erasure.scheme import Scheme
-from ...errors import NotFoundError, RefMovedError, UsageError, one_failure
+from ...errors import NotFoundError, UsageError, one_failure
 from ...ids import ObjectId
 from ..access import Access
 from ..add.known import Known
@@ -99,21 +99,26 @@ class _Commit:
     new: NewObjects
 
     async def run(self) -> EditReport:
-        seen, lost = None, None
-        while True:
-            head = await trio.to_thread.run_sync(self._head)
-            edited, commit = await trio.to_thread.run_sync(self._make, head)
-            if lost is not None and edited.seen != seen:
-                raise lost
+        head = await trio.to_thread.run_sync(self._head)
+        edited, commit = await trio.to_thread.run_sync(self._make, head)
+        if commit is None:
             await self.packer.flush()
-            if commit is None:
-                return self._report(head, edited, None)
-            try:
-                await self._move(head, commit)
-            except RefMovedError as error:
-                seen, lost = edited.seen, error
-                continue
-            return self._report(head, edited, commit)
+            return self._report(head, edited, None)
+
+        async def moves() -> list[RefMove]:
+            """The branch as it is now gets the edit, if that means there what it did."""
+            nonlocal head, edited, commit
+            now = await trio.to_thread.run_sync(self._head)
+            if now != head:
+                again, new = await trio.to_thread.run_sync(self._make, now)
+                if again.seen == edited.seen:
+                    head, edited, commit = now, again, new
+            await self.packer.flush(hold=True)
+            return [] if commit is None else [_move(head, commit)]
+
+        await move_ref(self.editing.access, self.journal, moves, self.session)
+        await self.journal.record_held()
+        return self._report(head, edited, commit)
 
     def _head(self) -> RefHead:
         return branch_head(self.editing.refs, self.asked.branch)
@@ -150,14 +155,15 @@ class _Commit:
             raise gone(taken.name)
         reliance.relied.update(packs)
 
-    async def _move(self, head: RefHead, commit: ObjectId) -> None:
-        move = RefMove(head.repo, head.kind, head.ref, (head,), commit)
-        await move_ref(self.editing.access, self.journal, [move], self.session)
-
     def _report(self, head: RefHead, edited: Edited, commit: ObjectId | None) -> EditReport:
         return EditReport(
             head.repo, head.ref, head.commit, commit, edited.path, edited.files, edited.size
         )
+
+
+def _move(head: RefHead, commit: ObjectId) -> RefMove:
+    parents = (head.commit,)
+    return RefMove(head.repo, head.kind, head.ref, (head,), commit, parents=parents)
 
 
 def branch_head(refs: Refs, named: Branch) -> RefHead:

@@ -8,7 +8,7 @@ one head is what it should be, or is superseded by it, and the others are taken 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,7 +33,8 @@ class RefMove:
     """What one ref should be: `new`, or with None not there. `seen` are all heads that the caller
     found, none where there was no such ref. With `reached` some ref of the repository must reach
     `new` still: then nobody may have deleted anything of it. With `again` a head that is there
-    already is recorded once more, which signs it."""
+    already is recorded once more, which signs it. `parents` are those of `new` where the index may
+    not have its commit yet."""
 
     repo: RepoName
     kind: RefKind
@@ -42,12 +43,18 @@ class RefMove:
     new: ObjectId | None
     reached: bool = False
     again: bool = False
+    parents: tuple[ObjectId, ...] | None = None
+
+
+Moves = Callable[[], Awaitable[Sequence[RefMove]]]
+"""Makes what is to move when its turn has come, over what the refs are then: they stay so until it
+has moved, so nobody does that work in vain, or loses a race again and again."""
 
 
 async def move_ref(
     access: Access,
     journal: Journal,
-    moves: Sequence[RefMove],
+    moves: Sequence[RefMove] | Moves,
     session: Session | None = None,
 ) -> list[RefChanged]:
     """Move refs, all of them or none; the changes that were recorded.
@@ -60,7 +67,8 @@ async def move_ref(
     refs = Refs(access.index, objects)
     with one_failure():
         async with access.refs(journal, session) as fence:
-            changes = await trio.to_thread.run_sync(_changes, access, refs, objects, moves)
+            now = await moves() if callable(moves) else moves
+            changes = await trio.to_thread.run_sync(_changes, access, refs, objects, now)
             if changes:
                 fence()
                 await journal.append(changes)
@@ -130,8 +138,9 @@ def _keeps(objects: Objects, move: RefMove) -> bool:
     """
     if move.new is None or not move.seen:
         return False
+    parents = move.parents
     try:
-        reached = {move.new, *objects.commit(move.new).parents}
+        reached = {move.new, *(objects.commit(move.new).parents if parents is None else parents)}
     except ModelFloatError:
         return False
     return all(head.commit in reached for head in move.seen)

@@ -16,7 +16,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -87,6 +87,7 @@ class Journal:
         self._failure: Exception | None = None
         self._unsure = False
         self._send, self._receive = trio.open_memory_channel[_Waiting](GROUP)
+        self._held: list[tuple[JournalEntry, Mapping[ObjectId, bytes]]] = []
         self.written = False
         """Whether anything was recorded."""
         self.cover: Cover = _uncovered
@@ -105,6 +106,13 @@ class Journal:
         After one failure nothing more is taken: every later call raises what the first one did.
         UsageError for entries that no record holds together.
         """
+        held, self._held = self._held, []
+        if held:
+            first, brought = [entry for entry, _ in held], _all_of(objects for _, objects in held)
+            if record_length([*first, *entries], self._catch_up.members.cipher) > LONGEST:
+                await self.append(first, brought)
+            else:
+                entries, objects = [*first, *entries], {**brought, **(objects or {})}
         size = record_length(entries, self._catch_up.members.cipher)
         if size > LONGEST:
             raise UsageError(
@@ -113,6 +121,16 @@ class Journal:
             )
         segment = is_segment(entries)
         await self._enqueue(_Waiting(entries, objects or {}, segment, size))
+
+    def hold(self, entry: JournalEntry, objects: Mapping[ObjectId, bytes]) -> None:
+        """Have an entry recorded with those that come next, before them: nobody needs it until
+        then, and each record is read by everybody who shares the store."""
+        self._held.append((entry, objects))
+
+    async def record_held(self) -> None:
+        """Record what is held and came with nothing else."""
+        if self._held:
+            await self.append(())
 
     async def _enqueue(self, waiting: _Waiting) -> None:
         if self._failure is not None:
@@ -187,7 +205,7 @@ class Journal:
 
     async def _write(self, group: list[_Waiting]) -> None:
         entries = tuple(entry for waiting in group for entry in waiting.entries)
-        objects = {id_: data for waiting in group for id_, data in waiting.objects.items()}
+        objects = _all_of(waiting.objects for waiting in group)
         try:
             if self._failure is None:
                 await self._record(entries, objects)
@@ -251,6 +269,10 @@ class Journal:
         except ModelFloatError as error:
             # All that was asked for is done: the next journal takes another id, that is all.
             log.warning("%s", error)
+
+
+def _all_of(objects: Iterable[Mapping[ObjectId, bytes]]) -> dict[ObjectId, bytes]:
+    return {id_: data for some in objects for id_, data in some.items()}
 
 
 def _go_together(group: list[_Waiting], following: _Waiting) -> bool:

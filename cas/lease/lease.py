@@ -25,7 +25,7 @@ import logging
 import math
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -55,6 +55,7 @@ from ..formats.presence import (
 )
 from .clock import Clock, boottime, quiet_for
 from .landing import let_land
+from .queue import LARGEST, Queue, look
 
 TERM: Final = 90
 """Seconds that a lease lasts after a renewal was begun."""
@@ -68,14 +69,10 @@ KEPT: Final = 8
 """Numbers before the last one that are left, so that who was slow finds its own taken."""
 POLL: Final = 2.0
 """Seconds between two looks at a lease that another has."""
-EAGER: Final = 1 / 4
-"""Part of the usual time between two looks that is left to who has waited for very long."""
-TURNS: Final = 5
-"""Usual times between two looks after which it is halved."""
+TOGETHER: Final = 4
+"""So many numbers are cleared away at once."""
 PATIENCE: Final = 10.0
 """Seconds of waiting that are worth no message, where it is held for a moment only."""
-LARGEST: Final = (1 << 63) - 1
-"""No lease gets that far: a key of a higher number is nobody's, and one of this leaves no next."""
 RELEASE: Final = 10.0
 """Seconds that giving a lease back may take."""
 
@@ -92,7 +89,11 @@ def unfenced() -> None:
 class Lease:
     """A lease that is held. `require` before every step that must not be taken without it."""
 
-    def __init__(self, leases: "Leases", record: PresenceRecord, until: float) -> None:
+    def __init__(
+        self, leases: "Leases", record: PresenceRecord, until: float, earlier: Sequence[int] = ()
+    ) -> None:
+        self.earlier = earlier
+        """Numbers so old that nobody needs them."""
         self._leases = leases
         self._record = record
         self._until = until
@@ -166,8 +167,6 @@ class Leases:
     A folder that was cloned, with a disk or a container's image, has the same."""
     poll: float = math.inf
     """Seconds between two looks where POLL would be too many: it is held for a moment only."""
-    since: float = math.inf
-    """When this site began to wait for it, where it had it since, in vain."""
 
     @contextlib.asynccontextmanager
     async def held(self, *, wait: bool = True) -> AsyncIterator[Lease]:
@@ -175,24 +174,51 @@ class Leases:
 
         BackendError when the backend does not answer.
         """
-        lease = await self._acquire(wait)
+        queue = self._queue()
+        try:
+            lease = await self._acquire(wait, queue)
+        except BaseException:
+            if queue is not None:
+                await queue.leave()
+            raise
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(lease.keep)
+                nursery.start_soon(self._tidy, lease, queue)
                 yield lease
                 nursery.cancel_scope.cancel()
         finally:
             await lease.give_back()
 
-    async def _acquire(self, wait: bool) -> Lease:
-        told, silent, began = False, math.inf, min(self.since, self.clock())
-        asked, last = self.clock(), 0
+    def _queue(self) -> Queue | None:
+        """Where it is held for a moment only, those who wait for it have their turns."""
+        if self.poll >= POLL:
+            return None
+        return Queue(self.home, self.store, self.site, self.name, 2 * self.poll, self.clock)
+
+    async def _tidy(self, lease: Lease, queue: Queue | None) -> None:
+        """Take away what nobody needs any more, beside the work that the lease is for."""
+        if queue is not None:
+            await queue.leave()
+        if len(lease.earlier) >= TOGETHER:
+            await self._clear(lease.earlier)
+
+    async def _acquire(self, wait: bool, queue: Queue | None = None) -> Lease:
+        told, silent, began = False, math.inf, self.clock()
+        asked, last, looked = self.clock(), 0, False
         while True:
-            before, last = last, await self._last()
-            if last != before:
-                silent = math.inf  # another holding, of which nothing was seen yet
-            # Where it is held for a moment only, nobody asks each time for how long it lies there.
+            # Where it is held for a moment only, nobody asks each time for how long it lies there,
+            # nor which number is the last one.
             timed = self.poll >= POLL or self.clock() - asked >= POLL
+            if timed or not looked:
+                before, row = last, await look(self.home, self.name)
+                last, looked = row.last, True
+                if last != before:
+                    silent = math.inf  # another holding, of which nothing was seen yet
+                if queue is not None and row.turns and not queue.entered:
+                    await queue.wait(row)
+                    looked = False
+                    continue
             asked = self.clock() if timed else asked
             held = await self._found(last, timed=timed) if last else None
             if timed or held is None:
@@ -201,7 +227,8 @@ class Leases:
                 lease = await self._take(last + 1)
                 if lease is not None:
                     return lease
-                await trio.sleep(self._pause(began) * secrets.randbelow(100) / 1000)
+                looked = False
+                await trio.sleep(self._pause * secrets.randbelow(100) / 1000)
                 continue
             site = held.record.site.hex()[:8]
             if not wait and silent == math.inf:
@@ -213,14 +240,17 @@ class Leases:
             if not told and not brief:
                 log.warning("waiting for the %s lease: held by the site %s", self.name, site)
                 told = True
+            if queue is not None and not queue.entered:
+                await queue.wait(row)
+                looked = False
+                continue
             # Not all at the same moment: of those who wait one gets it.
-            await trio.sleep(self._pause(began) * (0.5 + secrets.randbelow(1000) / 1000))
+            await trio.sleep(self._pause * (0.5 + secrets.randbelow(1000) / 1000))
 
-    def _pause(self, began: float) -> float:
-        """Seconds until the next look. Who has waited for long looks more often, and so has it
-        before most of those who came later."""
-        patience = math.exp2((began - self.clock()) / self.poll / TURNS)
-        return min(POLL, self.poll * max(EAGER, patience))
+    @property
+    def _pause(self) -> float:
+        """Seconds until the next look."""
+        return min(POLL, self.poll)
 
     def _is_silent(self, held: "_Held") -> bool:
         term = held.record.term
@@ -262,13 +292,8 @@ class Leases:
             # Ours was taken long ago, and is free only since it was cleared away.
             await self.home.delete(self._key(number))
             return None
-        lease = Lease(self, record, begun + self.term)
-        await self._clear([earlier for earlier in numbers if earlier <= number - KEPT])
-        return lease
-
-    async def _last(self) -> int:
-        """The highest number that is there; 0 for none."""
-        return max(await self._numbers(), default=0)
+        earlier = [earlier for earlier in numbers if earlier <= number - KEPT]
+        return Lease(self, record, begun + self.term, earlier)
 
     async def _numbers(self) -> list[int]:
         listing = await listed_below(self.home, f"lease/{self.name}/")

@@ -9,7 +9,6 @@ Concurrency: one task writes the records again, another works; `_until` belongs 
 
 import contextlib
 import logging
-import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Final
@@ -125,8 +124,6 @@ class Session:
         self._until = clock()
         self._records: dict[WriterId, PresenceRecord] = {}
         self.reliance = Reliance()
-        self.waits_since = math.inf
-        """When it first asked for the lease on the refs, of `boottime`."""
         self.beside_others = False
         """Whether other sites were known when it began."""
 

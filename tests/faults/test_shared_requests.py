@@ -1,5 +1,6 @@
 """What an add asks of the backends when other sites share them: no more than the protocol needs."""
 
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from modelfloat.backends.keys import parse_journal_key
 from modelfloat.backends.local import LocalBackend
 from modelfloat.cas.formats.chunktable import Kind
+from modelfloat.cas.refnames import parse_address
+from modelfloat.cas.sharing import Sharing
 from modelfloat.cas.store import Store
 from modelfloat.ids import Key, PackId
 from modelfloat.opening import open_store
@@ -92,7 +95,8 @@ async def test_an_add_lists_no_more_than_it_must(
         "sites/": BACKENDS,
         "condemned/": 2 * BACKENDS,
         "journal/": 2 * BACKENDS,
-        "lease/refs/": 2,
+        "lease/": 1,
+        "lease/refs/": 1,
         **own,
     }
     assert len(own) == 1
@@ -161,3 +165,47 @@ async def test_a_copy_that_is_missing_is_made_again(
     for key, data in new.items():
         found = [Path(member.backend.properties.url) / key for member in here.members]
         assert [path.read_bytes() for path in found if path.exists()] == [data]
+
+
+async def test_what_a_commit_consists_of_is_one_record(
+    tmp_path: Path, sites: tuple[Store, Store], asked: Asked
+) -> None:
+    here, there = sites
+    await add(here, tmp_path / "b", "acme/b2")
+    asked.clear()
+    (tmp_path / "small").write_bytes(b"a few bytes")
+    await add(here, tmp_path / "small", "acme/b2")
+    puts = [key for what, key in asked if what == "put" and key.startswith("journal/")]
+    assert len(puts) == COPIES
+    await add(there, tmp_path / "b", "acme/b3")
+    assert await read(there, "acme/b2/small") == b"a few bytes"
+
+
+async def test_a_race_is_lost_once_and_costs_no_other_turn(
+    tmp_path: Path, sites: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = sites
+    await add(here, tmp_path / "b", "acme/both")
+    real, turns = Sharing.refs, 0
+
+    @contextlib.asynccontextmanager
+    async def late(self: Sharing, *args: Any) -> AsyncIterator[Any]:
+        nonlocal turns
+        if self.index is here.index:
+            turns += 1
+            await add(there, tmp_path / "c", "acme/both")
+        async with real(self, *args) as fence:
+            yield fence
+
+    monkeypatch.setattr(Sharing, "refs", late)
+    await add(here, tmp_path / "a", "acme/both")
+    assert turns == 1
+    for name in "abc":
+        assert await read(here, f"acme/both/{name}") == (tmp_path / name).read_bytes()
+    repo = parse_address("acme/both").repo
+    head = here.refs.resolve(repo, None)
+    parents = []
+    while found := here.objects.commit(head).parents:
+        parents.append(found)
+        head = found[0]
+    assert [len(each) for each in parents] == [1, 1]
