@@ -84,6 +84,10 @@ class StepBackend:
         await self._inner.put(key, parts, if_absent=if_absent)
         self._steps.reach("put end", self._inner.name, key)
 
+    @property
+    def bulk(self) -> None:
+        """Each key goes by itself, so a crash may come between any two of them."""
+
     async def delete(self, key: Key) -> None:
         """See `Backend.delete`."""
         self._steps.reach("delete begin", self._inner.name, key)
