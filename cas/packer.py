@@ -142,7 +142,7 @@ class Packer:
     `pending` holds, by kind, the ids that were claimed and are not in the index yet. `encoded` and
     `stored` count bytes of data packs that are durable: in packs, and with parity. `packs` and
     `written` count all packs, and their bytes with parity. `made` hears of every pack
-    once the index has it.
+    once the index has it, or the journal holds it.
     """
 
     def __init__(
@@ -249,12 +249,12 @@ class Packer:
         del sealed, builder
         free.release()
         if self._holding and stored.length < HELD:
-            # Its chunks stay pending, and nobody knows of it whom it could be deleted by.
+            # Its chunks stay pending: the index does not have them yet.
             self._journal.hold(stored, objects)
         else:
             await self._journal.append([stored], objects)
-            self._made(stored.pack)
             self.pending[stored.kind].difference_update(chunk.id for chunk in stored.chunks)
+        self._made(stored.pack)
         self._unfinished -= 1
         if not self._unfinished:
             self._idle.set()

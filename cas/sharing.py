@@ -8,6 +8,7 @@ removal at the end, and a look whether another site has come.
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -215,11 +216,14 @@ class Sharing:
         await journal.take_over()
         if session is not None:
             relied = list(session.reliance.relied)
-            gone = await trio.to_thread.run_sync(self._gone, relied)
+            gone = await trio.to_thread.run_sync(self._gone, relied, journal.held)
             session.reliance.refuse(condemned, gone)
 
-    def _gone(self, packs: Sequence[PackId]) -> frozenset[PackId]:
-        return frozenset(pack for pack in packs if self.index.pack_of_id(pack) is None)
+    def _gone(self, packs: Sequence[PackId], held: AbstractSet[PackId]) -> frozenset[PackId]:
+        """Those that were deleted. What is held the index lacks, but a session that did not count
+        for a while keeps nobody from taking its shards for orphans: then a tombstone says so."""
+        lacking = (pack for pack in packs if self.index.pack_of_id(pack) is None)
+        return frozenset(p for p in lacking if p not in held or self.index.is_deleted(p))
 
     async def _others(self) -> set[SiteId]:
         """Other sites that share the store; this one is known to them from now on."""

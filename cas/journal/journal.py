@@ -87,7 +87,7 @@ class Journal:
         self._failure: Exception | None = None
         self._unsure = False
         self._send, self._receive = trio.open_memory_channel[_Waiting](GROUP)
-        self._held: list[tuple[JournalEntry, Mapping[ObjectId, bytes]]] = []
+        self._held: list[tuple[PackStored, Mapping[ObjectId, bytes]]] = []
         self.written = False
         """Whether anything was recorded."""
         self.cover: Cover = _uncovered
@@ -122,10 +122,15 @@ class Journal:
         segment = is_segment(entries)
         await self._enqueue(_Waiting(entries, objects or {}, segment, size))
 
-    def hold(self, entry: JournalEntry, objects: Mapping[ObjectId, bytes]) -> None:
-        """Have an entry recorded with those that come next, before them: nobody needs it until
-        then, and each record is read by everybody who shares the store."""
-        self._held.append((entry, objects))
+    def hold(self, stored: PackStored, objects: Mapping[ObjectId, bytes]) -> None:
+        """Have a pack recorded with what comes next, before that: nobody needs it until then, and
+        each record is read by everybody who shares the store."""
+        self._held.append((stored, objects))
+
+    @property
+    def held(self) -> frozenset[PackId]:
+        """Packs that are held."""
+        return frozenset(stored.pack for stored, _ in self._held)
 
     async def record_held(self) -> None:
         """Record what is held and came with nothing else."""

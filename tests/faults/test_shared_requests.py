@@ -10,7 +10,10 @@ import pytest
 
 from modelfloat.backends.keys import parse_journal_key
 from modelfloat.backends.local import LocalBackend
+from modelfloat.cas.add.committing import Committer
 from modelfloat.cas.formats.chunktable import Kind
+from modelfloat.cas.gc import elsewhere
+from modelfloat.cas.history.moving import Moves
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.sharing import Sharing
 from modelfloat.cas.store import Store
@@ -75,6 +78,13 @@ def packs_of(store: Store) -> set[str]:
     """The keys of all shards on the backends."""
     folders = [Path(member.backend.properties.url) for member in store.members]
     return {str(p.relative_to(folder)) for folder in folders for p in folder.glob("packs/*/*/*")}
+
+
+def forget_sessions(store: Store) -> None:
+    """Take away what tells others that somebody is at work."""
+    for member in store.members:
+        for path in Path(member.backend.properties.url).glob("sessions/*"):
+            path.unlink()
 
 
 def pack_id(key: str) -> PackId:
@@ -209,3 +219,27 @@ async def test_a_race_is_lost_once_and_costs_no_other_turn(
         parents.append(found)
         head = found[0]
     assert [len(each) for each in parents] == [1, 1]
+
+
+async def test_a_pack_not_recorded_yet_is_stored_again_where_gc_elsewhere_took_it_for_an_orphan(
+    tmp_path: Path, sites: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a machine slept, for longer than its session counts, while it waited for its turn:
+    gc then knows neither the session nor the pack."""
+    here, there = sites
+    monkeypatch.setattr(elsewhere, "AT_ONCE", 0)
+    real, deleted = Committer._move, []
+
+    async def slept(self: Committer, moves: Moves) -> None:
+        if self._w.index is here.index and not deleted:
+            forget_sessions(here)
+            deleted.append((await there.gc(grace=0)).orphans)
+        await real(self, moves)
+
+    monkeypatch.setattr(Committer, "_move", slept)
+    (tmp_path / "small").write_bytes(b"a few bytes")
+    await add(here, tmp_path / "small", "acme/b2")
+    assert deleted[0] > 0
+    assert await read(here, "acme/b2/small") == b"a few bytes"
+    report = await here.verify()
+    assert (report.exit_status, report.problems) == (0, [])
