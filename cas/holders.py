@@ -25,7 +25,8 @@ def sign(fd: int, what: str) -> None:
     text = f"pid {os.getpid()} on {socket.gethostname()}{work}, since {since}\n"
     with contextlib.suppress(OSError):
         os.ftruncate(fd, 0)
-        os.pwrite(fd, text.encode(), 0)
+        # The work may name a folder, which need not be UTF-8.
+        os.pwrite(fd, os.fsencode(text), 0)
 
 
 def erase(fd: int) -> None:

@@ -120,8 +120,8 @@ def repo_prefix(repo: RepoName) -> bytes:
 
 
 def ref_key(repo: RepoName, kind: RefKind, ref: str) -> bytes:
-    """The key of a ref in the sub-database `refs`."""
-    return repo_prefix(repo) + bytes([kind]) + ref.encode()
+    """The key of a ref in the sub-database `refs`; of a name that is not UTF-8, one none has."""
+    return repo_prefix(repo) + bytes([kind]) + ref.encode("utf-8", "surrogateescape")
 
 
 def ref_of_key(key: bytes) -> tuple[RepoName, RefKind, str]:

@@ -69,7 +69,8 @@ class Refs:
         other = RefKind.TAG if kind is RefKind.BRANCH else RefKind.BRANCH
         if self.head(repo, other, ref) is not None:
             raise ExistsError(f"{repo} has a {other.name.lower()} {ref}; choose another name")
-        if _HEX.fullmatch(ref) and self._by_prefix(self.heads(repo), ref):
+        digits = ref.lower()
+        if _HEX.fullmatch(digits) and self._by_prefix(self.heads(repo), digits):
             raise ExistsError(f"{repo}@{ref} is a commit; choose a name that is no commit's")
 
     def resolve(self, repo: RepoName, rev: str | None = None) -> ObjectId:

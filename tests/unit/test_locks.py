@@ -72,6 +72,13 @@ async def test_who_is_alone_is_named(tmp_path: Path) -> None:
     await try_now(path, shared=True)
 
 
+async def test_what_it_is_for_need_not_be_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    async with locked(str(path), what="gets /mnt/\udcff ready"):
+        with pytest.raises(LockedError, match=r"\(gets /mnt/\ufffd ready\), since"):
+            await try_now(path, shared=False)
+
+
 @pytest.mark.parametrize("how", ["shared", "alone"])
 async def test_nothing_is_stale_after_a_kill(tmp_path: Path, how: str) -> None:
     path = tmp_path / "store"

@@ -85,8 +85,9 @@ async def test_a_new_name_hides_no_other(store: Store) -> None:
     first = store.refs.resolve(REPO, "main~1")
     with pytest.raises(ExistsError, match="has a branch main"):
         await move(store, RefMove(REPO, RefKind.TAG, "main", (), first))
-    with pytest.raises(ExistsError, match="is a commit"):
-        await move(store, branch((), first, first.hex()[:8]))
+    for digits in (first.hex()[:8], first.hex()[:32].upper()):
+        with pytest.raises(ExistsError, match="is a commit"):
+            await move(store, branch((), first, digits))
     with pytest.raises(UsageError, match="cannot name a branch"):
         await move(store, branch((), first, "a~1"))
 

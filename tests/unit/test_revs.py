@@ -132,3 +132,11 @@ def test_what_is_none(
     at = f"acme/m@{rev.format(**digits)}"
     assert run(["--store", str(store), "ls", at]) == status
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["ls", "log", "show", "verify"])
+def test_a_name_that_is_not_utf8_is_nobodys(
+    made: tuple[Path, dict[str, str]], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--store", str(made[0]), command, "acme/m@\udcff"]) == 1
+    assert "acme/m has no branch, tag or commit '\\udcff'; it has main" in capsys.readouterr().err
