@@ -4,7 +4,7 @@ A branch moves forward only: to a commit that has the one it is at in its histor
 move. Synchronous reads of both mirrors: for worker threads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import (
@@ -48,35 +48,42 @@ def wanted_refs(
     NotFoundError, UsageError or ConflictError where it means nothing, or not one commit;
     SignatureError where nothing of it, or not what it names, may be carried.
     """
-    refused = refs.refusals(lambda ref: _asks_for(request, ref))
+    refused = {each.repo: _refusals(refs, request, each.repo) for each in request.addresses}
     try:
-        found = _found(refs, request)
-    except NotFoundError:
-        if not refused:
-            raise
-        found = {}
+        found = _found(refs, request, refused)
     except SignatureError as refusal:
         raise SignatureError(f"{request.names[0]}: {refusal}") from refusal
-    told = [f"{request.names[0]}: {refusal}" for refusal in refused]
+    told = [f"{request.names[0]}: {refusal}" for some in refused.values() for refusal in some]
     if told and not any(found.values()):
         raise SignatureError(told[0])
     return found, told
 
 
-def _asks_for(request: TransferRequest, ref: RefKey) -> bool:
-    repo, kind, name = ref
-    tag = kind is RefKind.TAG
-    return any(
-        each.repo == repo and (each.rev == name or (request.tags if tag else each.rev is None))
-        for each in request.addresses
-    )
+def _refusals(refs: Refs, request: TransferRequest, repo: RepoName) -> list[SignatureError]:
+    """What keeps refs of a repository from being carried, of those that are asked for."""
+    revs = {each.rev for each in request.addresses if each.repo == repo}
+
+    def asks_for(ref: RefKey) -> bool:
+        where, kind, name = ref
+        every = request.tags if kind is RefKind.TAG else None in revs
+        return where == repo and (every or name in revs)
+
+    return refs.refusals(asks_for)
 
 
-def _found(refs: Refs, request: TransferRequest) -> dict[RepoName, list[Wanted]]:
+def _found(
+    refs: Refs, request: TransferRequest, refused: Mapping[RepoName, Sequence[SignatureError]]
+) -> dict[RepoName, list[Wanted]]:
     found: dict[RepoName, dict[tuple[RefKind, str], Wanted]] = {}
     for address in request.addresses:
         mine = found.setdefault(address.repo, {})
-        for head in _meant(refs, address, request):
+        try:
+            heads = list(_meant(refs, address, request))
+        except NotFoundError:
+            for refusal in refused[address.repo]:
+                raise refusal from None
+            raise
+        for head in heads:
             # Of several heads none is the one.
             one = refs.head(head.repo, head.kind, head.ref)
             if one is not None:

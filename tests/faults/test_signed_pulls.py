@@ -104,6 +104,17 @@ def test_what_is_not_signed_beside_what_is_stays_there(stores: Stores) -> None:
         assert (len(report.refused), [ref.ref for ref in report.refs]) == (1, ["main"])
 
 
+def test_what_is_not_there_is_told_beside_what_is_not_signed(stores: Stores) -> None:
+    stores.add("one", "acme/model")
+    stores.add("bad", "acme/model@next", "--sign-key", "")
+    status, _, said = stores.pull("acme/model", "acme/modle")
+    assert (status, "has no repository acme/modle" in said, "not signed" in said) == (
+        1,
+        True,
+        False,
+    )
+
+
 def test_the_setting_asks_it_of_both(stores: Stores) -> None:
     stores.add("one", "acme/model")
     stores.done("here", "config", "require_signature", "yes")
