@@ -20,7 +20,7 @@ from ...backends.base import Backend
 from ...backends.bounded import listed_below
 from ...backends.keys import lease_key, parse_lease_key
 from ...backends.retry import RetryBackend
-from ...errors import BackendError, KeyExistsError
+from ...errors import BackendError, KeyExistsError, KeyNotFoundError
 from ...ids import UUID_SIZE, Key, SiteId, StoreId
 from ..formats.presence import LONGEST, Presence, PresenceRecord, encode_presence
 from .clock import Clock
@@ -115,11 +115,18 @@ class Queue:
                 await home.put(self._key(number), [data], if_absent=True)
             except KeyExistsError:
                 # A repeated try may have met what the first one wrote.
-                if await home.get(self._key(number), most=LONGEST) != data:
+                if await self._record(number) != data:
                     number += 1
                     continue
             self._own = number
             return
+
+    async def _record(self, number: int) -> bytes:
+        """The record of that number; b"" where it was given back since it was met."""
+        try:
+            return await RetryBackend(self.home).get(self._key(number), most=LONGEST)
+        except KeyNotFoundError:
+            return b""
 
     async def leave(self) -> None:
         """Let the next one come: this one has got the lease, or waits no longer. Of those that it

@@ -1,19 +1,20 @@
 """Who waits for a lease that is held for a moment only comes in the order of asking."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from modelfloat.backends.base import Backend, Listed
+from modelfloat.backends.base import Backend, Buffer, Listed
 from modelfloat.backends.faulty import FaultyBackend
 from modelfloat.backends.keys import lease_key
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.lease.lease import Leases
 from modelfloat.cas.lease.queue import LARGEST, STALL, TURNS, look
+from modelfloat.errors import KeyExistsError
 from modelfloat.ids import Key, SiteId
 from modelfloat.tests.support.samples import STORE
 
@@ -42,6 +43,18 @@ class Counted(FaultyBackend):
     def list(self, prefix: str = "") -> AsyncGenerator[Listed, None]:
         self.calls["list"] += 1
         return super().list(prefix)
+
+
+class Beaten(FaultyBackend):
+    """Another takes the first number in the queue that is asked for, and gives it back at once."""
+
+    beaten = False
+
+    async def put(self, key: Key, parts: Sequence[Buffer], *, if_absent: bool = False) -> None:
+        if key.startswith(f"lease/{TURNS}/") and not self.beaten:
+            self.beaten = True
+            raise KeyExistsError(f"{key} is there already", key=key)
+        await super().put(key, parts, if_absent=if_absent)
 
 
 async def holding(home: Backend, site: int, order: list[int], seconds: float = HELD) -> None:
@@ -87,6 +100,19 @@ async def test_who_waits_no_longer_is_in_nobodys_way(autojump_clock: MockClock) 
         assert (await look(home, "refs")).turns == ()
         nursery.start_soon(holding, home, 3, order)
     assert order == [1, 3]
+
+
+async def test_a_number_that_is_given_back_as_it_is_looked_at_was_anothers(
+    autojump_clock: MockClock,
+) -> None:
+    """Else who came second went on without the lease, and left two heads."""
+    home, order = Beaten(MemoryBackend("home")), list[int]()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(holding, home, 1, order)
+        await trio.sleep(POLL)
+        nursery.start_soon(holding, home, 2, order)
+    assert home.beaten
+    assert order == [1, 2]
 
 
 async def test_who_died_in_the_queue_is_passed_by(autojump_clock: MockClock) -> None:
