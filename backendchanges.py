@@ -17,7 +17,7 @@ from .cas.reserve import Reserve
 from .config import read_config, write_config
 from .configured import close_all, members_of, open_configured, put_keyring, tried
 from .errors import ExistsError, ModelFloatError, UsageError
-from .ids import BackendId, random_backend_id
+from .ids import BackendId, StoreId, random_backend_id
 from .marking import announce, marker_of, told_by
 from .opening import open_store
 from .redaction import redact
@@ -40,15 +40,20 @@ async def add_backend(
     `rate` how much may be asked of it, None where that is for its provider to say.
     """
     refuse_fleeting(url)
+    new = BackendConfig(name, url, random_backend_id(), domain, weight, capacity, rate=rate)
+    known = {each.id for each in (await trio.to_thread.run_sync(read_config, path)).backends}
     # Another folder may have added backends, of that name or at that place.
     await take_over(path)
     async with locked(os.path.join(path, "locks", "config"), what="modelfloat backend add"):
         config = await trio.to_thread.run_sync(read_config, path)
-        if any(backend.name == name for backend in config.backends):
+        named = next((each for each in config.backends if each.name == name), None)
+        begun = await _begun(path, config.id, new)
+        if named is None:
+            free = begun is not None and all(each.id != begun for each in config.backends)
+            await _extend(path, config, replace(new, id=begun) if begun and free else new)
+        elif named.id in known or named.id != begun:
             raise ExistsError(f"the store has a backend {name} already; choose another name")
-        new = BackendConfig(name, url, random_backend_id(), domain, weight, capacity, rate=rate)
-        new = replace(new, id=await _begun(path, config, new) or new.id)
-        await _extend(path, config, new)
+        # Else the markers told of an `add` that was interrupted, and it is on the list now.
     async with open_store(path) as store:
         return await store.survives()
 
@@ -93,7 +98,7 @@ async def change_backend(path: str, name: str, changes: BackendChanges) -> str:
         return await store.survives()
 
 
-async def _begun(path: str, config: StoreConfig, new: BackendConfig) -> BackendId | None:
+async def _begun(path: str, store: StoreId, new: BackendConfig) -> BackendId | None:
     """The UUID that an interrupted `backend add` has marked the place with; None if there is none.
 
     Also that of a backend which is no longer in the configuration, and so comes back as it was.
@@ -104,7 +109,7 @@ async def _begun(path: str, config: StoreConfig, new: BackendConfig) -> BackendI
             marker = await read_marker(backend)
         finally:
             await backend.aclose()
-        if marker.store == config.id and all(b.id != marker.backend for b in config.backends):
+        if marker.store == store:
             return marker.backend
     return None
 

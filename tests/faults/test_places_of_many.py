@@ -24,9 +24,12 @@ from modelfloat.errors import BusyError, ExistsError, LockedError, UnavailableEr
 from modelfloat.finding import Place
 from modelfloat.opening import open_store, rebuild_store
 from modelfloat.retiring import remove_backend
+from modelfloat.tests.support.mounted import PATIENCE
 from modelfloat.tests.support.sites import another_site, join
 from modelfloat.tests.support.stores import add, fresh_store, read, shard_files, weights
 
+LOOKS = 0.05
+"""Seconds between two looks: longer than tests wait to find all tasks waiting."""
 SOON = 1e-3
 """Seconds since others were followed after which a command does so."""
 
@@ -55,8 +58,9 @@ def states(store: Store) -> dict[str, str]:
 
 
 async def eventually(happened: Callable[[], bool]) -> None:
-    while not happened():
-        await trio.testing.wait_all_tasks_blocked(0.01)
+    with trio.fail_after(PATIENCE):
+        while not happened():
+            await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 def change_marker(backend: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -145,7 +149,7 @@ async def test_what_lies_where_one_cannot_look_is_not_lost(tmp_path: Path) -> No
 async def test_what_comes_while_a_store_is_open_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "FOLLOW", 0.01)
+    monkeypatch.setattr(opening, "FOLLOW", LOOKS)
     monkeypatch.setattr(opening, "MARKERS", 0.0)
     here, there = await two(tmp_path)
     async with open_store(there) as store:
@@ -159,7 +163,7 @@ async def test_who_has_a_store_open_undoes_nothing_that_was_changed_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The markers that it has read are of a time before that."""
-    monkeypatch.setattr(opening, "FOLLOW", 0.01)
+    monkeypatch.setattr(opening, "FOLLOW", LOOKS)
     here, _ = await two(tmp_path)
     async with open_store(here) as store:
         await add_backend(here, "new", str(tmp_path / "new"))
@@ -176,7 +180,7 @@ async def test_what_was_absent_is_used_once_it_can_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By whoever has the store open, too."""
-    monkeypatch.setattr(opening, "FOLLOW", 0.01)
+    monkeypatch.setattr(opening, "FOLLOW", LOOKS)
     here, there = await two(tmp_path)
     await add_backend(here, "new", str(tmp_path / "new"))
     (tmp_path / "new").rename(tmp_path / "away")
