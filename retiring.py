@@ -28,7 +28,8 @@ async def remove_backend(
     """Move the shards on the backend `name` away, and take it off the list of the store in `path`.
 
     Errors as from `drain_backend`; BusyError too where a shard has to stay there, or where it
-    decides between folders that share the store and that is not forced.
+    decides between folders that share the store and that is not forced. UnavailableError, unless it
+    is forced, where one backend alone has more journal records than are taken over at once.
     """
     asked = request or MoveRequest()
     if not asked.force:
@@ -39,7 +40,7 @@ async def remove_backend(
         return moved
     with one_failure():
         await _let_writers_see(path, asked.wait)
-        await _remove(path, name, asked.wait)
+        await _remove(path, name, asked)
     async with open_store(path, wait=asked.wait) as store:
         return replace(moved, survives=await store.survives())
 
@@ -61,7 +62,8 @@ async def _let_writers_see(path: str, wait: bool) -> None:
             await Others(store.members, site, folder, access.copies).let_finish(wait=wait)
 
 
-async def _remove(path: str, name: str, wait: bool) -> None:
+async def _remove(path: str, name: str, asked: MoveRequest) -> None:
+    wait = asked.wait
     async with open_store(path, wait=wait) as store:
         lock = store.access.lock("config")
         # Alone, and with every record applied that can be found: nobody puts a shard there now.
@@ -70,8 +72,9 @@ async def _remove(path: str, name: str, wait: bool) -> None:
             locked(lock, wait=wait, what=WHAT),
         ):
             if await store.access.sharing.is_shared():
-                # Others may have put shards there since these were moved.
-                await journal.take_over()
+                # Others may have put shards there since these were moved. Of one that tells of
+                # records without end nobody can know, but whoever removes it.
+                await journal.take_over(every=not asked.force)
             config = await trio.to_thread.run_sync(read_config, store.path)
             gone = find_backend(config, name)
             await trio.to_thread.run_sync(_refuse_used, store, gone)

@@ -188,12 +188,13 @@ class Journal:
         """Apply every record that any backend has, or raise; for who is alone with the store."""
         await require_complete(self._catch_up, accept_losses=accept_losses)
 
-    async def take_over(self) -> None:
+    async def take_over(self, *, every: bool = False) -> None:
         """Apply what any backend has and the index lacks, as far as it can be had; UnavailableError
-        where that comes on and on."""
+        where that comes on and on, with `every` also where one backend alone has more of it."""
         await take_over(self._catch_up)
-        if self._catch_up.pace.is_used_up:
-            raise self._catch_up.pace.too_many()
+        pace = self._catch_up.pace
+        if pace.is_used_up or (every and pace.ended):
+            raise pace.too_many()
 
     async def run(self) -> None:
         """Write records until the journal is closed."""

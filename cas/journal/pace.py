@@ -78,8 +78,8 @@ class Pace:
         if member.id not in self._told:
             self._told[member.id] = member.name
             log.warning(
-                "backend %s has more than %s: the others are taken over later; if this is told "
-                "again and again, look who writes to it",
+                "backend %s has more than %s: the others are taken over later; if that does not "
+                "end, look who writes to it",
                 member.name,
                 what,
             )

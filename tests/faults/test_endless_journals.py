@@ -1,12 +1,15 @@
 """A backend that tells of journal records without end costs a bounded time, and is named."""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
 
+from modelfloat import retiring
+from modelfloat.backendchanges import add_backend
 from modelfloat.backends.base import Listed
 from modelfloat.backends.keys import condemned_key, session_key
 from modelfloat.backends.local import LocalBackend
@@ -19,9 +22,12 @@ from modelfloat.cas.journal.stamp import STAMP
 from modelfloat.cas.lease import home
 from modelfloat.cas.refnames import parse_address
 from modelfloat.cas.store import Store
+from modelfloat.config import read_config
+from modelfloat.draining import MoveRequest
 from modelfloat.errors import UnavailableError
 from modelfloat.ids import PackId
 from modelfloat.opening import open_store, rebuild_store
+from modelfloat.retiring import remove_backend
 from modelfloat.tests.support.encrypted import fresh_encrypted
 from modelfloat.tests.support.endless import make_endless
 from modelfloat.tests.support.sites import another_site
@@ -85,6 +91,28 @@ async def test_who_writes_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         assert endless.asked < 100
         assert await read(store, "acme/m/b") == (tmp_path / "b").read_bytes()
     assert "backend d0 has more than 30 journal records that no other backend has" in caplog.text
+
+
+async def test_no_backend_goes_before_all_is_known_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not taken over yet may say that shards lie there, unless the user knows better."""
+    here = await made(tmp_path)
+    await add_backend(str(here), "d3", str(tmp_path / "d3"))
+    await another_site(here, tmp_path / "other")
+
+    @asynccontextmanager
+    async def opened(path: str, *, wait: bool = True) -> AsyncIterator[Store]:
+        async with open_store(path, wait=wait) as store:
+            make_endless(store)
+            yield store
+
+    monkeypatch.setattr(retiring, "open_store", opened)
+    with trio.fail_after(LONG), pytest.raises(UnavailableError, match="who writes to d0"):
+        await remove_backend(str(here), "d2")
+    assert "d2" in [backend.name for backend in read_config(str(here)).backends]
+    await remove_backend(str(here), "d2", MoveRequest(force=True))
+    assert "d2" not in [backend.name for backend in read_config(str(here)).backends]
 
 
 async def test_gc_deletes_nothing_and_says_who_it_is(
