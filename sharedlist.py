@@ -5,7 +5,7 @@ more than half of one's own backends tell of counts (`backends.agreement`). A ba
 used here too where its address is one that may be used without being asked for (`backends.told`)
 and it shows that it is that backend; else it is a member that is down, so nobody takes the rest for
 all that there is. One that is leaving gets no new shards. One that others took off the list goes
-here too, once it is away or the index has no shards on it.
+here too, once the index has no shards on it.
 """
 
 import logging
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 def all_used(_backend: BackendId) -> bool:
-    """For who has no index to ask: what others took off the list stays while it is there."""
+    """For who has no index to ask: what others took off the list stays."""
     return True
 
 
@@ -123,10 +123,12 @@ class SharedList:
         if own.id not in told.unlisted:
             return False
         marker, member = markers.get(own.id), self.members.get(own.id)
-        if marker is None or member is None or member.down:
-            return True
-        # One that lists itself came back after it was given up, or others were away when it came.
-        return not is_listed(marker) and not await trio.to_thread.run_sync(self.is_used, own.id)
+        away = marker is None or member is None or member.down
+        # One that lists itself came back after it was given up, or others were away when it came:
+        # then it may have what is nowhere else, and be away itself now.
+        if not away and marker is not None and is_listed(marker):
+            return False
+        return not await trio.to_thread.run_sync(self.is_used, own.id)
 
     async def _changed(self, own: BackendConfig, told: Agreement) -> BackendConfig:
         """A backend with what others set; alone nobody but the user here did."""

@@ -229,8 +229,50 @@ async def test_a_dead_one_that_another_folder_removed_goes(tmp_path: Path) -> No
     (tmp_path / "s/backends/d1").write_text("no directory")
     await remove_backend(here, "d1", MoveRequest(force=True))
     async with open_store(there) as store:
+        assert states(store)["d1"] == "down"  # as long as the index has shards there
+        await add(store, tmp_path / "a", "acme/b")  # takes over what the other folder recorded
+    async with open_store(there) as store:
         assert list(states(store)) == ["d0", "d2", "new"]
         assert await read(store, "acme/a/a")
+
+
+async def test_one_that_few_list_is_not_forgotten_with_its_shards(tmp_path: Path) -> None:
+    """Others were away when it came, or were told of an older list since; then it is away."""
+    here, _ = await two(tmp_path)
+    markers = {p: p.read_bytes() for p in (tmp_path / "s/backends").glob("*/modelfloat.json")}
+    files = await added(tmp_path, here, "new0", "new1")
+    for path, data in markers.items():
+        path.write_bytes(data)
+    for name in ("new0", "new1"):
+        (tmp_path / name).rename(tmp_path / f"{name}-away")
+    async with open_store(here) as store:
+        assert (states(store)["new0"], states(store)["new1"]) == ("down", "down")
+        with pytest.raises(UnavailableError, match="down nothing is deleted"):
+            await store.gc(grace=0)
+    for name in ("new0", "new1"):
+        (tmp_path / f"{name}-away").rename(tmp_path / name)
+    await all_there(here, files)
+
+
+async def test_what_is_added_while_all_others_are_away_stays(tmp_path: Path) -> None:
+    """In a store that nobody shares: its only copies lie there."""
+    async with fresh_store(tmp_path / "s", "3+0"):
+        pass
+    here = str(tmp_path / "s")
+    (tmp_path / "s/backends").rename(tmp_path / "away")
+    (tmp_path / "s/backends").write_text("a disk that is not mounted")
+    data = weights(tmp_path / "b", 300_000, "b")
+    await add_backend(here, "new", str(tmp_path / "new"))
+    async with open_store(here) as store:
+        await add(store, tmp_path / "b", "acme/b")
+    (tmp_path / "s/backends").unlink()
+    (tmp_path / "away").rename(tmp_path / "s/backends")
+    (tmp_path / "new").rename(tmp_path / "gone")
+    async with open_store(here) as store:
+        assert states(store)["new"] == "down"
+    (tmp_path / "gone").rename(tmp_path / "new")
+    async with open_store(here) as store:
+        assert await read(store, "acme/b/b") == data
 
 
 async def test_one_that_was_made_anew_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -243,8 +285,10 @@ async def test_one_that_was_made_anew_takes_the_place_of_the_old(tmp_path: Path)
     shutil.rmtree(tmp_path / "new")
     await remove_backend(here, "new", MoveRequest(force=True))
     await add_backend(here, "new", str(tmp_path / "new"))
-    async with open_store(there, refresh=SOON) as store:
-        assert states(store)["new"] == "up"
+    async with open_store(there) as store:
+        await add(store, tmp_path / "a", "acme/more")  # takes over what the other folder recorded
+    async with open_store(there) as store:
+        assert set(states(store).values()) == {"up"}
         assert (await store.verify()).exit_status == 0
     assert {b.id for b in read_config(there).backends} == {b.id for b in read_config(here).backends}
 
