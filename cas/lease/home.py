@@ -43,8 +43,8 @@ def _first(members: Members) -> Member | None:
 
 
 async def condemned_ids(members: Members) -> frozenset[PackId]:
-    """Packs that records on backends which are up condemn."""
-    found: set[PackId] = set()
+    """Packs that records on backends which are up condemn; what one said where none tells."""
+    found, failures, up = set[PackId](), list[BackendError](), members.up()
 
     async def ask(member: Member) -> None:
         try:
@@ -54,8 +54,11 @@ async def condemned_ids(members: Members) -> frozenset[PackId]:
         except BackendError as error:
             members.note_failure(member, error)
             log.warning("%s", error)
+            failures.append(error)
 
     async with trio.open_nursery() as nursery:
-        for member in members.up():
+        for member in up:
             nursery.start_soon(ask, member)
+    if failures and len(failures) == len(up):
+        raise failures[0]
     return frozenset(found)

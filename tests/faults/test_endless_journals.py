@@ -177,6 +177,23 @@ async def test_what_is_condemned_without_end_ends(
     assert "backend d2 names more than 50 keys below condemned/" in caplog.text
 
 
+async def test_where_none_tells_what_is_condemned_no_ref_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be what a commit relies on."""
+    monkeypatch.setattr(home, "MOST_CONDEMNED", 50)
+    here = await made(tmp_path)
+    await another_site(here, tmp_path / "other")
+    async with open_store(str(here)) as store:
+        before = store.refs.resolve(parse_address("acme/m").repo)
+        for member in store.members:
+            for number in range(60):
+                await member.backend.put(condemned_key(PackId(bytes([number]) * 16)), [b"made up"])
+        with pytest.raises(UnavailableError, match="more than 50 keys below condemned/"):
+            await add(store, tmp_path / "b", "acme/m")
+        assert store.refs.resolve(parse_address("acme/m").repo) == before
+
+
 async def test_where_all_tell_without_end_a_command_says_so(tmp_path: Path) -> None:
     here = await made(tmp_path)
     await another_site(here, tmp_path / "other")
