@@ -146,7 +146,7 @@ class CatchUp:
         return highest != last or size >= LARGE
 
     async def _end_session(self, path: str, writer: WriterId) -> None:
-        """Remove the session of a writer that died, while its slot still says so.
+        """End the session of a writer that died, while its slot still says so.
 
         Where a backend is down it may have more of that writer; and what was at work before this
         machine was started may be at work still, on the one whose disk this is a copy of.

@@ -11,11 +11,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
 import trio
 
 from ...backends.keys import parse_session_key, session_key
+from ...backends.registry import is_local_path
 from ...errors import (
     BackendError,
     KeyNotFoundError,
@@ -30,6 +32,7 @@ from ..formats.presence import (
     Presence,
     PresenceRecord,
     decode_presence,
+    encode_presence,
     is_sound,
 )
 from ..packs.members import Member, Members
@@ -39,6 +42,8 @@ from .signs import CLEANUP, Signs
 
 TERM: Final = 300
 """Seconds without a new record after which a session counts no more."""
+OVER: Final = 1
+"""Its term once the writer has died: 0 would last for ever."""
 RENEWALS: Final = 4
 """Times a term that the record is written."""
 SOON: Final = 1.0
@@ -82,18 +87,31 @@ async def read_session(member: Member, store: StoreId, owner: WriterId) -> Prese
 
 async def end_session(members: Members, site: SiteId, writer: WriterId) -> None:
     """Remove the records of a session of `site` whose writer died, once all that it recorded was
-    taken over; those that cannot be go by themselves."""
+    taken over; those that cannot be go by themselves.
+
+    A server may carry out later what it was sent last: with one among the backends the records stay
+    for as long as others wait for that, where a lease has ended (`lease.MARGIN`).
+    """
+    served = any(not is_local_path(member.backend.properties.url) for member in members)
     with trio.move_on_after(CLEANUP):
         async with trio.open_nursery() as nursery:
             for member in members.up():
-                nursery.start_soon(_end_on, member, members.store, site, writer)
+                nursery.start_soon(_end_on, member, members.store, site, writer, served)
 
 
-async def _end_on(member: Member, store: StoreId, site: SiteId, writer: WriterId) -> None:
+async def _end_on(
+    member: Member, store: StoreId, site: SiteId, writer: WriterId, served: bool
+) -> None:
+    key = session_key(writer)
     try:
+        record = await read_session(member, store, writer)
         # In a copy of a folder lie the slots of the one it was copied from, which may be at work.
-        if (await read_session(member, store, writer)).site == site:
-            await member.backend.delete(session_key(writer))
+        if record.site != site:
+            return
+        if served:
+            await member.backend.put(key, [encode_presence(replace(record, term=OVER))])
+        else:
+            await member.backend.delete(key)
     except KeyNotFoundError:
         return
     except ModelFloatError as error:

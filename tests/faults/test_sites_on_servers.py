@@ -6,13 +6,18 @@ import pytest
 import trio
 
 from modelfloat.backendchanges import add_backend
+from modelfloat.backends.keys import session_key
 from modelfloat.backends.registry import open_backend
+from modelfloat.cas.formats.presence import Presence, PresenceRecord, encode_presence
 from modelfloat.cas.gc import others
+from modelfloat.cas.gc.others import AtWork
 from modelfloat.cas.lease import lease
 from modelfloat.cas.lease.lease import Lease, Leases
+from modelfloat.cas.lease.sessions import TERM, end_session, read_session
+from modelfloat.cas.packs.members import Member, Members
 from modelfloat.cas.refnames import parse_address
 from modelfloat.creating import BackendSpec
-from modelfloat.ids import SiteId
+from modelfloat.ids import BackendId, SiteId, WriterId
 from modelfloat.opening import open_store
 from modelfloat.tests.support.samples import STORE
 from modelfloat.tests.support.servers import SeaweedFS
@@ -98,3 +103,19 @@ async def test_what_another_site_adds_on_the_same_server_is_used(
     async with open_store(other) as there:
         assert {b.state for b in await there.backends()} == {"up"}
         assert (await there.verify()).exit_status == 0
+
+
+async def test_what_a_dead_writer_has_sent_last_is_waited_for(seaweedfs: SeaweedFS) -> None:
+    """A server may carry it out later: its session is over soon, not at once as in directories."""
+    site, writer = SiteId(b"s" * 16), WriterId(b"w" * 16)
+    record = PresenceRecord(Presence.SESSION, STORE, site, bytes(writer), 0, TERM)
+    backend = open_backend("d0", seaweedfs.s3_url(seaweedfs.new_bucket()))
+    await backend.put(session_key(writer), [encode_presence(record)])
+    members = Members(STORE, [Member(BackendId(b"d" * 16), "d0", backend, "", 1.0)])
+    await end_session(members, SiteId(b"o" * 16), writer)
+    assert (await read_session(members.up()[0], STORE, writer)).term == TERM
+    await end_session(members, site, writer)
+    ended = await read_session(members.up()[0], STORE, writer)
+    assert AtWork().note(writer, ended, lease.MARGIN)
+    assert not AtWork().note(writer, ended, lease.MARGIN + 1.0)
+    await backend.aclose()
