@@ -213,4 +213,5 @@ def one_failure() -> Iterator[None]:
         failure = first_failure(group)
         if failure is None:
             raise
-        raise failure from group
+        # What is behind it stays: who makes room asks whether that is a full disk.
+        raise failure from failure.__cause__ or group

@@ -37,6 +37,7 @@ class Reserve:
     def __init__(self, path: str, ballast: Ballast | None = None) -> None:
         self._path = os.path.join(path, NAME)
         self._ballast = ballast
+        self._jobs = 0
 
     def make(self, size: int = SIZE) -> None:
         """Make it, or make it longer, as far as there is room; without room it stays as it is.
@@ -78,19 +79,26 @@ class Reserve:
 
     async def retrying(self, job: Callable[[], Awaitable[_T]]) -> _T:
         """Do `job`; where a disk or a backend is full give the reserve up there and do it again."""
-        gave = False
-        while True:
-            try:
-                done = await job()
-                break
-            except Exception as error:
-                if not is_full(error) or not await self._make_room(error):
-                    raise
-                gave = True
+        self._jobs += 1
+        try:
+            done, gave = await self._until_done(job)
+        finally:
+            self._jobs -= 1
         await trio.to_thread.run_sync(self.make)
         if gave:
             await self.make_on_backends()
         return done
+
+    async def _until_done(self, job: Callable[[], Awaitable[_T]]) -> tuple[_T, bool]:
+        """What `job` returns, and whether a reserve was given up for it."""
+        gave = False
+        while True:
+            try:
+                return await job(), gave
+            except Exception as error:
+                if not is_full(error) or not await self._make_room(error):
+                    raise
+                gave = True
 
     async def make_on_backends(self) -> None:
         """Have one on each backend, where one is wanted and there is room."""
@@ -101,7 +109,18 @@ class Reserve:
         """Give up what is kept where it is full, on the backends first; whether that gave room."""
         if self._ballast is not None and await self._ballast.give_up(error):
             return True
-        if not await trio.to_thread.run_sync(self.give_up):
+        return await trio.to_thread.run_sync(self._give_up_for, error)
+
+    def make_room(self, error: Exception) -> bool:
+        """Give up the file where a full disk is behind an error of a job that may take it; whether
+        that gave room. Blocks.
+
+        For what cannot be left and done again from the start: its record is on the backends.
+        """
+        return self._jobs > 0 and is_full(error) and self._give_up_for(error)
+
+    def _give_up_for(self, error: Exception) -> bool:
+        if not self.give_up():
             return False
         cause = first_failure(error) or error
         log.warning("the disk is full (%s): giving up the reserve, %s", cause, self._path)

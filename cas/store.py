@@ -74,6 +74,7 @@ class Store(ReadingStore):
         self.loader.last_resort.renew = Renewal(self._renew)
         self.access = Access(path, index, self.pool, scheme.m + 1, options.wait, options.signing)
         self.reserve = Reserve(path, Ballast(members))
+        index.makes_room = self.reserve.make_room
         self._recreate = options.recreate
         self._remark = options.remark
         self._scrubs = ScrubLog(path, index)

@@ -55,6 +55,8 @@ class Index(Lookups):
         self._users = 1
         self._file = file_of(path)
         self._writing = threading.Lock()
+        self.makes_room: Callable[[Exception], bool] = lambda _: False
+        """Makes room where a full disk is behind an error, and says whether it did; blocks."""
         self.sources = SourceRows(
             self._dbs.sources, lambda: self._reading("sources"), self._write_transaction
         )
@@ -123,10 +125,19 @@ class Index(Lookups):
             self.close()
 
     async def write(self, job: Callable[..., _T], *args: Any) -> _T:
-        """Run `job`, one of the writing methods below, in a worker thread."""
+        """Run `job`, one of the writing methods below, in a thread; again where that finds no room,
+        and `makes_room` makes some."""
         import trio  # here, because who only reads the index may have no event loop
 
-        return await trio.to_thread.run_sync(lambda: job(*args))
+        def run() -> _T:
+            try:
+                return job(*args)
+            except IndexDamagedError as error:
+                if not self.makes_room(error):
+                    raise
+            return job(*args)
+
+        return await trio.to_thread.run_sync(run)
 
     # Only through `write`
 

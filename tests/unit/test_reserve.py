@@ -14,11 +14,13 @@ from modelfloat.backends.keys import RESERVE_KEY
 from modelfloat.backends.memory import MemoryBackend
 from modelfloat.cas.ballast import LEAST, Ballast
 from modelfloat.cas.ballast import SIZE as BACKENDS
+from modelfloat.cas.index.index import Index
 from modelfloat.cas.packs.health import Health, State
 from modelfloat.cas.packs.members import Member, Members
 from modelfloat.cas.reserve import SHARE, Reserve, is_full
-from modelfloat.errors import IndexDamagedError, ModelFloatError, QuotaError
+from modelfloat.errors import IndexDamagedError, ModelFloatError, QuotaError, one_failure
 from modelfloat.ids import Key, StoreId, random_backend_id
+from modelfloat.tests.support.samples import STORE
 
 
 def length(folder: Path) -> int | None:
@@ -94,6 +96,34 @@ async def test_it_is_given_up_once_and_made_again(tmp_path: Path, failure: Excep
     assert await reserve.retrying(job) == "done"
     assert there == [100_000, None]
     assert length(tmp_path) or os.statvfs(tmp_path).f_bavail == 0
+
+
+def test_one_of_a_group_keeps_what_is_behind_it() -> None:
+    failure = IndexDamagedError("cannot be written")
+    failure.__cause__ = lmdb.DiskError("full")
+    with pytest.raises(IndexDamagedError) as caught, one_failure():
+        raise ExceptionGroup("two", [ValueError("x"), failure])
+    assert is_full(caught.value)
+
+
+async def test_an_index_that_finds_no_room_writes_once_more(tmp_path: Path) -> None:
+    """The record of what it is to write may be on the backends: the whole cannot be done again."""
+    reserve, index = Reserve(str(tmp_path)), Index.create(str(tmp_path / "index"), STORE)
+    index.makes_room = reserve.make_room
+    reserve.make(100_000)
+    tries: list[int | None] = []
+
+    def write() -> None:
+        tries.append(length(tmp_path))
+        if len(tries) != 2:
+            raise IndexDamagedError("cannot be written") from lmdb.DiskError("full")
+
+    with pytest.raises(IndexDamagedError):  # an add gives nothing up
+        await index.write(write)
+    tries.clear()
+    await reserve.retrying(lambda: index.write(write))
+    assert tries == [100_000, None]
+    index.close()
 
 
 async def test_what_fails_again_is_told(tmp_path: Path) -> None:
