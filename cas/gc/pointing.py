@@ -43,6 +43,7 @@ class Pointing:
     async def tag(self, repo: RepoName, name: str, rev: str | None) -> list[RefChanged]:
         """Make a tag; ExistsError where there is one of that name."""
         check_ref_name(name, "tag")
+        await self._follow()
 
         def plan() -> list[RefMove]:
             self.refs.check_new(repo, RefKind.TAG, name)
@@ -59,6 +60,8 @@ class Pointing:
         ExistsError where it is there and there is no `rev`.
         """
         check_ref_name(name, "branch")
+        if not force:  # else nothing is left behind that the caller has not seen
+            await self._follow()
 
         def plan() -> list[RefMove]:
             seen = self.refs.heads_of(repo, RefKind.BRANCH, name)
@@ -123,6 +126,10 @@ class Pointing:
         if before is not None:
             self.refs.require_shown(repo, before)
         return RefMove(repo, change.kind, change.ref, () if head is None else (head,), before)
+
+    async def _follow(self) -> None:
+        """Take over what other sites did up to now: REV means what it means everywhere."""
+        await self.access.follower.catch_once(0.0)
 
     async def _carry_out(self, what: str, plan: Plan) -> list[RefChanged]:
         """Do what is planned; what no ref reaches any more is looked up, and relied on."""

@@ -540,3 +540,17 @@ def test_a_copied_folder_is_another_site(tmp_path: Path) -> None:
     assert own_site(str(tmp_path / "locks")) == first
     shutil.copytree(tmp_path / "locks", tmp_path / "copy")
     assert own_site(str(tmp_path / "copy")) != first
+
+
+async def test_a_name_is_given_to_what_another_site_has_just_added(tmp_path: Path) -> None:
+    """`main` means what it means everywhere, not what was known here some seconds ago."""
+    for name in "ab":
+        weights(tmp_path / name, 300_000, name)
+    repo = parse_address("acme/a").repo
+    async with two_sites(tmp_path, "a") as (here, there):
+        commit = (await add(there, tmp_path / "b", "acme/a")).commit
+        (tagged,) = await here.tag(repo, "v1")
+        assert tagged.new == commit
+        commit = (await add(there, tmp_path / "a", "acme/a/again")).commit
+        (branched,) = await here.branch(repo, "next")
+        assert branched.new == commit
