@@ -114,10 +114,15 @@ async def test_damage_that_is_met_with_each_chunk_is_told_once(
     data = weights(tmp_path / "model")
     async with fresh_store(tmp_path / "store") as store:
         await add(store, tmp_path / "model")
-        for path in data_shards(tmp_path / "store")[:2]:
-            path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
-        assert await read(store, ADDRESS) == data
-    told = [record for record in caplog.records if "does not verify" in record.getMessage()]
+    for path in data_shards(tmp_path / "store")[:2]:
+        path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+    told: list[logging.LogRecord] = []
+    for _ in range(10):  # a busy machine reads parity in time instead
+        async with open_store(str(tmp_path / "store")) as store:
+            assert await read(store, ADDRESS) == data
+        told = [record for record in caplog.records if "does not verify" in record.getMessage()]
+        if told:
+            break
     assert sum(record.levelno >= logging.WARNING for record in told) == 1
     assert sum(record.levelno == logging.DEBUG for record in told) > 0
 

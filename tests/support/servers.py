@@ -22,6 +22,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +56,8 @@ _PORTS: Final = range(20_000, 32_000)
 _FOLDERS: Final = 1000
 """Buckets that a server of rclone can give out."""
 _PR_SET_PDEATHSIG: Final = 1
+_STARTER: Final = ThreadPoolExecutor(1)
+"""A server dies with the thread that began it, so that is one which lasts."""
 
 
 class Server:
@@ -76,8 +79,12 @@ class Server:
         """Begin, unless it runs, and wait until it answers."""
         if self.up:
             return
+        self._process = _STARTER.submit(self._begin).result()
+        until(self._answers)
+
+    def _begin(self) -> subprocess.Popen[bytes]:
         with open(self.folder / "log", "ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -86,7 +93,6 @@ class Server:
                 env={**os.environ, **self._environment()},
                 preexec_fn=_die_with_parent,
             )
-        until(self._answers)
 
     def stop(self) -> None:
         """End it as a service manager would."""
